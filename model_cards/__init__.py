@@ -1,0 +1,1 @@
+"""Cards and the Space that are published beside the weights."""

@@ -1,0 +1,158 @@
+"""Configurations of the pose tokenizer and of the whole model. Default sizes are the release's (paper, section 3)."""
+
+from typing import Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig
+from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+
+
+@strict
+class UniPoseVQVAEConfig(PreTrainedConfig):
+    """The pose tokenizer: 22 joint rotations <-> `num_pose_tokens` codes (paper, section 3.1).
+
+    Args:
+        num_joints: Joints of a pose; SMPL's 22 body joints.
+        hidden_size: Channels of the 1-D convolutions over the joint axis.
+        codebook_size: Number of pose codes.
+        codebook_dim: Width of a code.
+        num_pose_tokens: Codes a pose. Even.
+        num_residual_blocks: Blocks of each residual stack, dilations 3^(n-1) down to 1.
+        rotation_loss_weight, commitment_loss_weight: Weights of the two loss parts that need no body model.
+        decay: Of the moving averages that the codebook follows.
+        dead_code_threshold: A code whose moving count is below it is replaced by a row of the batch.
+    """
+
+    model_type = "unipose_vqvae"
+
+    # Architecture
+    num_joints: int = 22
+    hidden_size: int = 512
+    codebook_size: int = 2048
+    codebook_dim: int = 256
+    num_pose_tokens: int = 80
+    num_residual_blocks: int = 2
+    initializer_range: float = 0.02
+    # Training
+    rotation_loss_weight: float = 20.0
+    commitment_loss_weight: float = 1.0
+    decay: float = 0.99
+    dead_code_threshold: float = 1.0
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        if self.num_pose_tokens < 2 or self.num_pose_tokens % 2:
+            raise ValueError(f"num_pose_tokens must be even and at least 2, found {self.num_pose_tokens}")
+
+    @property
+    def encoder_lengths(self) -> list[int]:
+        """Lengths the joint axis is stretched to; never below the number of joints, so that no joint is skipped."""
+        tokens = self.num_pose_tokens
+        return [max(tokens // 2, self.num_joints), max(tokens, self.num_joints), 2 * tokens]
+
+    @property
+    def decoder_lengths(self) -> list[int]:
+        """Four even steps from `num_pose_tokens` to `num_joints` (80 -> 65, 51, 36, 22)."""
+        tokens, joints = self.num_pose_tokens, self.num_joints
+        return [int(tokens + (joints - tokens) * step / 4) for step in range(1, 5)]
+
+
+@strict
+class UniPoseConfig(PreTrainedConfig):
+    """Language model + two picture towers + pose tokenizer (paper, section 3).
+
+    Args:
+        text_config: Any causal decoder that `AutoModel` builds, with full attention in every layer.
+        vision_config: General picture tower (CLIP or SigLIP); None does without.
+        pose_vision_config: Pose picture tower (VitPoseBackbone); None does without.
+        pose_tokenizer_config: The pose tokenizer.
+        pose_attention: "mixed": an output pose is one block of queries that see each other, decoded in one forward;
+            "causal": codes are decoded one by one (the paper's ablation).
+        vision_feature_layer: Hidden state of the general tower that is used; a class token is dropped.
+        pose_code_start_id: Id of pose code 0; code i is `pose_code_start_id + i`.
+        pose_token_id: Placeholder of one code of an input pose.
+        pose_query_token_id: Placeholder of one query of an output pose.
+        pose_start_token_id, pose_end_token_id: Around every pose.
+        image_token_id: Placeholder of one picture token.
+        image_start_token_id, image_end_token_id: Around every picture.
+    """
+
+    model_type = "unipose"
+    sub_configs_defaults = {  # noqa: RUF012 - transformers' own declaration
+        "text_config": SubConfigSpec(
+            config_class=AutoConfig, model_type="mistral", init_kwargs={"vocab_size": 34065, "sliding_window": None}
+        ),
+        "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_vision_model", optional=True),
+        "pose_vision_config": SubConfigSpec(config_class=AutoConfig, model_type="vitpose_backbone", optional=True),
+        "pose_tokenizer_config": UniPoseVQVAEConfig,
+    }
+
+    # Architecture
+    text_config: dict | PreTrainedConfig | None = None
+    vision_config: dict | PreTrainedConfig | None = None
+    pose_vision_config: dict | PreTrainedConfig | None = None
+    pose_tokenizer_config: dict | PreTrainedConfig | None = None
+    pose_attention: Literal["mixed", "causal"] = "mixed"
+    vision_feature_layer: int = -2
+    projector_hidden_act: str = "gelu"
+    initializer_range: float = 0.02
+    tie_word_embeddings: bool = False
+    # Vocabulary
+    pose_code_start_id: int = 32000
+    pose_token_id: int = 34048
+    pose_start_token_id: int = 34049
+    pose_end_token_id: int = 34050
+    pose_query_token_id: int = 34051
+    image_token_id: int = 34052
+    image_start_token_id: int = 34053
+    image_end_token_id: int = 34054
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        self.tie_word_embeddings = self.tie_word_embeddings or self.text_config.tie_word_embeddings
+        text = self.text_config.to_dict()
+        layer_types = set(text.get("layer_types") or [])
+        if layer_types - {"full_attention"} or (not layer_types and text.get("sliding_window") is not None):
+            raise ValueError(
+                f"text_config ({text['model_type']}) has layers without full attention (layer_types: "
+                f"{sorted(layer_types) or 'none'}, sliding_window: {text.get('sliding_window')}); an output pose must "
+                "see the whole prompt: set sliding_window=None"
+            )
+        last_code = self.pose_code_start_id + self.pose_tokenizer_config.codebook_size - 1
+        if last_code >= self.text_config.vocab_size:
+            raise ValueError(
+                f"pose codes take the ids {self.pose_code_start_id}..{last_code}, but text_config.vocab_size is "
+                f"{self.text_config.vocab_size}"
+            )
+
+    @property
+    def num_pose_tokens(self) -> int:
+        """Tokens a pose."""
+        return self.pose_tokenizer_config.num_pose_tokens
+
+    @property
+    def feature_grid(self) -> tuple[int, int]:
+        """(rows, columns) of picture tokens: the general tower's grid, or the pose tower's made square."""
+        if self.vision_config is not None:
+            side = self.vision_config.image_size // self.vision_config.patch_size
+        else:
+            side = self.pose_feature_grid[0]
+        return side, side
+
+    @property
+    def pose_feature_grid(self) -> tuple[int, int]:
+        """(rows, columns) of the pose tower's map before it is made square (16 x 12 at release size)."""
+        height, width = self.pose_vision_config.image_size
+        patch_height, patch_width = self.pose_vision_config.patch_size
+        return height // patch_height, width // patch_width
+
+    @property
+    def num_image_tokens(self) -> int:
+        """Tokens a picture; 0 for a model without towers."""
+        if self.vision_config is None and self.pose_vision_config is None:
+            return 0
+        rows, columns = self.feature_grid
+        return rows * columns
+
+
+__all__ = ["UniPoseConfig", "UniPoseVQVAEConfig"]

@@ -1,0 +1,168 @@
+"""The pose tokenizer: 22 joint rotations <-> a few codes (paper, section 3.1), a model of its own."""
+
+from dataclasses import dataclass
+
+import roma
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from .configuration_unipose import UniPoseVQVAEConfig
+from .vector_quantizer import VectorQuantizer
+
+
+@dataclass
+class UniPoseVQVAEOutput(ModelOutput):
+    """What the pose tokenizer returns.
+
+    Args:
+        loss: Weighted sum of the two parts below; joints and vertices are added by training, which has a body.
+        rotation_loss: Mean squared error of the rotation matrices.
+        commitment_loss: Mean squared distance of the encoder's output to its codes.
+        reconstruction: (batch, 22, 3, 3) rotation matrices.
+        pose_codes: (batch, num_pose_tokens).
+        perplexity: Of the code usage in the batch; at most codebook_size.
+    """
+
+    loss: torch.FloatTensor | None = None
+    rotation_loss: torch.FloatTensor | None = None
+    commitment_loss: torch.FloatTensor | None = None
+    reconstruction: torch.FloatTensor | None = None
+    pose_codes: torch.LongTensor | None = None
+    perplexity: torch.FloatTensor | None = None
+
+
+class ResidualBlock(nn.Module):
+    """ReLU, dilated convolution, ReLU, pointwise convolution, added to the input."""
+
+    def __init__(self, channels: int, dilation: int):
+        super().__init__()
+        self.dilated = nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation)
+        self.pointwise = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden + self.pointwise(torch.relu(self.dilated(torch.relu(hidden))))
+
+
+def residual_stack(config: UniPoseVQVAEConfig) -> nn.Sequential:
+    dilations = [3**depth for depth in reversed(range(config.num_residual_blocks))]
+    return nn.Sequential(*(ResidualBlock(config.hidden_size, dilation) for dilation in dilations))
+
+
+def resize_and_convolve(config: UniPoseVQVAEConfig, length: int) -> nn.Sequential:
+    width = config.hidden_size
+    return nn.Sequential(nn.Upsample(size=length), nn.Conv1d(width, width, 3, padding=1), nn.ReLU())
+
+
+class PoseEncoder(nn.Module):
+    """(batch, 6, 22) rotations -> (batch, codebook_dim, num_pose_tokens) features."""
+
+    def __init__(self, config: UniPoseVQVAEConfig):
+        super().__init__()
+        width = config.hidden_size
+        self.input_projection = nn.Conv1d(6, width, 3, padding=1)
+        self.resize = nn.Sequential(*(resize_and_convolve(config, length) for length in config.encoder_lengths))
+        self.downsample = nn.Conv1d(width, width, 4, stride=2, padding=1)
+        self.residual = residual_stack(config)
+        self.output_projection = nn.Conv1d(width, config.codebook_dim, 3, padding=1)
+
+    def forward(self, rotations: torch.Tensor) -> torch.Tensor:
+        hidden = self.resize(torch.relu(self.input_projection(rotations)))
+        return self.output_projection(self.residual(self.downsample(hidden)))
+
+
+class PoseDecoder(nn.Module):
+    """(batch, codebook_dim, num_pose_tokens) features -> (batch, 6, 22) rotations."""
+
+    def __init__(self, config: UniPoseVQVAEConfig):
+        super().__init__()
+        width = config.hidden_size
+        self.input_projection = nn.Conv1d(config.codebook_dim, width, 3, padding=1)
+        self.resize = nn.Sequential(*(resize_and_convolve(config, length) for length in config.decoder_lengths))
+        self.residual = residual_stack(config)
+        self.hidden_projection = nn.Conv1d(width, width, 3, padding=1)
+        self.output_projection = nn.Conv1d(width, 6, 3, padding=1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        hidden = self.resize(torch.relu(self.input_projection(features)))
+        return self.output_projection(self.hidden_projection(self.residual(hidden)))
+
+
+class UniPoseVQVAE(PreTrainedModel):
+    """Pose <-> codes. Everything is batched over poses; the global orientation is the stored one (AMASS, z up)."""
+
+    config: UniPoseVQVAEConfig
+    config_class = UniPoseVQVAEConfig
+    base_model_prefix = "pose_tokenizer"
+    main_input_name = "pose_values"
+    input_modalities = ("pose",)
+
+    def __init__(self, config: UniPoseVQVAEConfig):
+        super().__init__(config)
+        self.encoder = PoseEncoder(config)
+        self.quantizer = VectorQuantizer(
+            config.codebook_size, config.codebook_dim, config.decay, config.dead_code_threshold
+        )
+        self.decoder = PoseDecoder(config)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Conv1d):
+            init.kaiming_uniform_(module.weight, a=5**0.5)
+            fan_in = module.in_channels * module.kernel_size[0]
+            init.uniform_(module.bias, -(fan_in**-0.5), fan_in**-0.5)
+        elif isinstance(module, VectorQuantizer):
+            init.normal_(module.codebook, std=self.config.initializer_range)
+            init.copy_(module.ema_sum, module.codebook)
+            init.ones_(module.ema_count)
+            init.zeros_(module.initialized)
+
+    def encode_features(self, pose_values: torch.Tensor) -> torch.Tensor:
+        """(batch, 22, 6) -> (batch, num_pose_tokens, codebook_dim), before quantisation."""
+        expected = (self.config.num_joints, 6)
+        if pose_values.ndim != 3 or tuple(pose_values.shape[1:]) != expected:
+            raise ValueError(
+                f"pose_values must have the shape (batch, {expected[0]}, {expected[1]}), found "
+                f"{tuple(pose_values.shape)}"
+            )
+        return self.encoder(pose_values.to(self.dtype).mT).mT
+
+    def encode(self, pose_values: torch.Tensor) -> torch.LongTensor:
+        """(batch, 22, 6) -> pose_codes (batch, num_pose_tokens)."""
+        return self.quantizer.nearest(self.encode_features(pose_values))
+
+    def decode(self, pose_codes: torch.LongTensor) -> torch.Tensor:
+        """(batch, num_pose_tokens) -> rotation matrices (batch, 22, 3, 3)."""
+        tokens, size = self.config.num_pose_tokens, self.config.codebook_size
+        if pose_codes.ndim != 2 or pose_codes.shape[1] != tokens:
+            raise ValueError(f"pose_codes must have the shape (batch, {tokens}), found {tuple(pose_codes.shape)}")
+        if pose_codes.numel() and not 0 <= int(pose_codes.min()) <= int(pose_codes.max()) < size:
+            raise ValueError(f"pose_codes must lie in 0..{size - 1}, found {pose_codes.min()}..{pose_codes.max()}")
+        return self.decode_features(self.quantizer.codes_to_features(pose_codes))
+
+    def decode_features(self, features: torch.Tensor) -> torch.Tensor:
+        """(batch, num_pose_tokens, codebook_dim) -> rotation matrices (batch, 22, 3, 3), by Gram-Schmidt on rows."""
+        rotation_6d = self.decoder(features.to(self.dtype).mT).mT
+        return roma.special_gramschmidt(rotation_6d.unflatten(-1, (2, 3)).mT).mT
+
+    def forward(self, pose_values: torch.Tensor, **kwargs) -> UniPoseVQVAEOutput:
+        """(batch, 22, 6) -> reconstruction, codes and the loss parts; in training mode the codebook moves."""
+        quantized = self.quantizer(self.encode_features(pose_values))
+        reconstruction = self.decode_features(quantized.quantized)
+        target = roma.special_gramschmidt(pose_values.to(reconstruction.dtype).unflatten(-1, (2, 3)).mT).mT
+        rotation_loss = nn.functional.mse_loss(reconstruction, target)
+        weighted = self.config.rotation_loss_weight * rotation_loss
+        return UniPoseVQVAEOutput(
+            loss=weighted + self.config.commitment_loss_weight * quantized.commitment_loss,
+            rotation_loss=rotation_loss,
+            commitment_loss=quantized.commitment_loss,
+            reconstruction=reconstruction,
+            pose_codes=quantized.pose_codes,
+            perplexity=quantized.perplexity,
+        )
+
+
+__all__ = ["UniPoseVQVAE", "UniPoseVQVAEOutput"]

@@ -1,0 +1,332 @@
+"""UniPose: one language model that reads and writes text and 3D human poses, and reads pictures.
+
+Reading order: `UniPoseModel.forward` is the whole data flow (poses -> codes, queries, pictures, mask, language model);
+`UniPoseForConditionalGeneration` adds the head, the paper's loss and generation (`generation_unipose`).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import AutoModel, Cache, PreTrainedModel
+from transformers import initialization as init
+from transformers.masking_utils import create_causal_mask
+from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.modeling_utils import slice_logits_to_keep
+from transformers.utils import ModelOutput
+from transformers.utils.generic import can_return_tuple
+
+from .configuration_unipose import UniPoseConfig
+from .generation_unipose import UniPoseGenerationMixin
+from .modeling_pose_vqvae import UniPoseVQVAE
+from .vision_unipose import UniPoseMultiModalProjector, build_towers, encode_general, encode_pose
+
+
+@dataclass
+class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
+    """As the library's, with image_hidden_states (pictures, num_image_tokens, hidden_size), projected."""
+
+    image_hidden_states: torch.FloatTensor | None = None
+
+
+@dataclass
+class UniPoseCausalLMOutputWithPast(ModelOutput):
+    """loss (), logits (batch, kept positions, vocab_size) and what the base model returned."""
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+    image_hidden_states: torch.FloatTensor | None = None
+
+
+class UniPosePreTrainedModel(PreTrainedModel):
+    config: UniPoseConfig
+    config_class = UniPoseConfig
+    base_model_prefix = "model"
+    input_modalities = ("image", "text", "pose")
+    supports_gradient_checkpointing = True
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+    # Codes are arg-minima: rounding the encoder to half precision changes them.
+    _keep_in_fp32_modules_strict = {"pose_tokenizer"}  # noqa: RUF012
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    # Flash attention takes no block mask.
+    _supports_flash_attn = False
+    _can_compile_fullgraph = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            init.normal_(module.weight, std=self.config.initializer_range)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            init.zeros_(module.bias)
+
+
+class UniPoseModel(UniPosePreTrainedModel):
+    """The two towers, the projector, the pose tokenizer and the language model, without the head."""
+
+    def __init__(self, config: UniPoseConfig):
+        super().__init__(config)
+        self.vision_tower, self.pose_vision_tower = build_towers(config)
+        self.multi_modal_projector = UniPoseMultiModalProjector(config) if config.num_image_tokens else None
+        self.pose_tokenizer = UniPoseVQVAE(config.pose_tokenizer_config)
+        self.pose_query_embeddings = nn.Embedding(config.num_pose_tokens, config.text_config.hidden_size)
+        self.language_model = AutoModel.from_config(config.text_config)
+        self.post_init()
+
+    def get_image_features(
+        self, pixel_values: torch.Tensor | None = None, pose_pixel_values: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Pictures, one tensor a tower, (pictures, 3, height, width) each -> (pictures, num_image_tokens, hidden)."""
+        features = []
+        for tower, pixels, name, encode in (
+            (self.vision_tower, pixel_values, "pixel_values", encode_general),
+            (self.pose_vision_tower, pose_pixel_values, "pose_pixel_values", encode_pose),
+        ):
+            if (tower is None) != (pixels is None):
+                state = "has no tower for" if tower is None else "needs"
+                raise ValueError(f"this model {state} {name}: give each of its towers its own pixels, and no others")
+            if tower is not None:
+                features.append(encode(tower, pixels, self.config))
+        return self.multi_modal_projector(torch.cat(features, dim=-1))
+
+    def insert_pose_codes(self, input_ids: torch.LongTensor, pose_values: torch.Tensor | None) -> torch.LongTensor:
+        """Replaces the placeholders of input poses by the codes of `pose_values` (poses, 22, 6), in order."""
+        placeholders = input_ids == self.config.pose_token_id
+        count, tokens = int(placeholders.sum()), self.config.num_pose_tokens
+        found = 0 if pose_values is None else len(pose_values)
+        if count != found * tokens:
+            raise ValueError(
+                f"input_ids hold {count} pose placeholders, but pose_values hold {found} poses of {tokens} tokens "
+                f"({found * tokens})"
+            )
+        if pose_values is None:
+            return input_ids
+        with torch.no_grad():
+            codes = self.pose_tokenizer.encode(pose_values)
+        return input_ids.masked_scatter(placeholders, codes.to(input_ids.device) + self.config.pose_code_start_id)
+
+    def insert_image_features(
+        self, inputs_embeds: torch.Tensor, input_ids: torch.LongTensor, features: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Replaces the placeholders of pictures by their features (pictures, num_image_tokens, hidden), in order."""
+        placeholders = input_ids == self.config.image_token_id
+        count, tokens = int(placeholders.sum()), self.config.num_image_tokens
+        found = 0 if features is None else len(features)
+        if count != found * tokens:
+            raise ValueError(
+                f"input_ids hold {count} picture placeholders, but {found} pictures of {tokens} tokens "
+                f"({found * tokens}) were given"
+            )
+        if features is None:
+            return inputs_embeds
+        return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), features.to(inputs_embeds))
+
+    def embed_ids(self, input_ids: torch.LongTensor) -> torch.Tensor:
+        """(batch, length) -> (batch, length, hidden); query positions take their query's embedding."""
+        is_query = input_ids == self.config.pose_query_token_id
+        embeds = self.get_input_embeddings()(input_ids)
+        index = (query_index(is_query) % self.config.num_pose_tokens).clamp_min(0)
+        return torch.where(is_query.unsqueeze(-1), self.pose_query_embeddings(index).to(embeds), embeds)
+
+    def create_mask(
+        self,
+        inputs_embeds: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        past_key_values: Cache | None,
+        position_ids: torch.LongTensor | None,
+        is_query: torch.Tensor | None,
+    ) -> torch.Tensor | None:
+        """The causal mask, opened inside each run of queries (the paper's mixed attention, section 3.3).
+
+        The ids of the blocks cover the past too: ids for the new positions alone would silently open wrong places.
+        """
+        blocks = None
+        if self.config.pose_attention == "mixed" and is_query is not None and is_query.any():
+            blocks = torch.where(is_query, block_index(is_query), -1)
+            past_length = 0 if past_key_values is None else int(past_key_values.get_seq_length())
+            blocks = nn.functional.pad(blocks, (past_length, 0), value=-1)
+        if blocks is None and attention_mask is None and past_key_values is None:
+            attention_mask = inputs_embeds.new_ones(inputs_embeds.shape[:2], dtype=torch.long)
+        return create_causal_mask(
+            config=self.language_model.config,
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            position_ids=position_ids,
+            block_sequence_ids=blocks,
+        )
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        pose_pixel_values: torch.Tensor | None = None,
+        pose_values: torch.Tensor | None = None,
+        **kwargs,
+    ) -> UniPoseModelOutputWithPast:
+        """Text, pictures and poses in one sequence.
+
+        Args:
+            input_ids: (batch, length) with placeholders for pictures, input poses and the queries of output poses.
+            attention_mask: (batch, past + length), or a ready 4-D mask.
+            inputs_embeds: (batch, length, hidden) in place of input_ids; plain causal text.
+            pixel_values, pose_pixel_values: (pictures, 3, height, width), in placeholder order.
+            pose_values: (poses, 22, 6), in placeholder order.
+
+        Raises:
+            ValueError: If placeholders and inputs do not match, with both numbers.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give exactly one of input_ids and inputs_embeds")
+        image_features, is_query = None, None
+        if input_ids is not None:
+            if pixel_values is not None or pose_pixel_values is not None:
+                image_features = self.get_image_features(pixel_values, pose_pixel_values)
+            input_ids = self.insert_pose_codes(input_ids, pose_values)
+            inputs_embeds = self.insert_image_features(self.embed_ids(input_ids), input_ids, image_features)
+            is_query = input_ids == self.config.pose_query_token_id
+        mask = self.create_mask(inputs_embeds, attention_mask, past_key_values, position_ids, is_query)
+        outputs = self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            **kwargs,
+        )
+        return UniPoseModelOutputWithPast(
+            last_hidden_state=outputs.last_hidden_state,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            image_hidden_states=image_features,
+        )
+
+
+class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationMixin):
+    """The model with its language head, the paper's loss, and generation of text and poses."""
+
+    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}  # noqa: RUF012
+    _tp_plan = {"lm_head": "colwise_gather_output"}  # noqa: RUF012
+
+    def __init__(self, config: UniPoseConfig):
+        super().__init__(config)
+        self.model = UniPoseModel(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head
+
+    def get_image_features(self, **pixels: torch.Tensor) -> torch.Tensor:
+        """See `UniPoseModel.get_image_features`."""
+        return self.model.get_image_features(**pixels)
+
+    def decode_pose_codes(self, pose_codes: torch.LongTensor) -> torch.Tensor:
+        """(poses, num_pose_tokens) codes -> (poses, 22, 3, 3) rotation matrices, stored frame (z up)."""
+        return self.model.pose_tokenizer.decode(pose_codes.to(self.model.pose_tokenizer.device))
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        pose_pixel_values: torch.Tensor | None = None,
+        pose_values: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        shift_labels: torch.LongTensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        served_logits: torch.Tensor | None = None,
+        **kwargs,
+    ) -> UniPoseCausalLMOutputWithPast:
+        """As `UniPoseModel.forward`, with logits and the loss.
+
+        Args:
+            labels: (batch, length), -100 where nothing is asked. At query positions the label is the code's token id
+                at the same place; everywhere else it is the next token's, as usual.
+            shift_labels: (batch, length), what each position must predict; made from `labels` where absent.
+            num_items_in_batch: Divisor of the summed loss; the number of labels where absent (paper, section 3.4).
+            logits_to_keep: Only the last positions (an int) or these positions (a tensor); 0 keeps all.
+            served_logits: (batch, 1, vocab_size) that an earlier forward has computed: returned without running.
+        """
+        if served_logits is not None:
+            return UniPoseCausalLMOutputWithPast(logits=served_logits, past_key_values=past_key_values)
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            pixel_values=pixel_values,
+            pose_pixel_values=pose_pixel_values,
+            pose_values=pose_values,
+            **kwargs,
+        )
+        logits = self.lm_head(slice_logits_to_keep(outputs.last_hidden_state, logits_to_keep))
+        loss = None
+        if labels is not None or shift_labels is not None:
+            if shift_labels is None:
+                shift_labels = self.shift_labels(input_ids, labels)
+            counted = shift_labels if labels is None else labels
+            divisor = (counted != -100).sum() if num_items_in_batch is None else num_items_in_batch
+            loss = nn.functional.cross_entropy(
+                logits.flatten(0, 1).float(), shift_labels.to(logits.device).flatten(), reduction="sum"
+            ) / torch.as_tensor(divisor, device=logits.device).clamp_min(1)
+        return UniPoseCausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            image_hidden_states=outputs.image_hidden_states,
+        )
+
+    def shift_labels(self, input_ids: torch.LongTensor | None, labels: torch.LongTensor) -> torch.LongTensor:
+        """(batch, length) labels -> what each position must predict (see the function below)."""
+        if input_ids is None:
+            return shift_pose_labels(torch.zeros_like(labels, dtype=torch.bool), labels)
+        return shift_pose_labels(input_ids == self.config.pose_query_token_id, labels)
+
+
+def query_index(is_query: torch.Tensor) -> torch.LongTensor:
+    """(batch, length) bool -> how many queries came before each position in its run; -1 outside."""
+    position = torch.arange(is_query.shape[1], device=is_query.device).expand(is_query.shape)
+    last_other = torch.where(is_query, -1, position).cummax(dim=1).values
+    return position - last_other - 1
+
+
+def block_index(is_query: torch.Tensor) -> torch.LongTensor:
+    """(batch, length) bool -> number of the run that a query belongs to, counted from 0 in each row."""
+    starts = is_query & ~nn.functional.pad(is_query, (1, 0))[:, :-1]
+    return starts.cumsum(dim=1) - 1
+
+
+def shift_pose_labels(is_query: torch.Tensor, labels: torch.LongTensor) -> torch.LongTensor:
+    """What each position must predict: its own label at a query, nothing just before a run, else the next label.
+
+    Args:
+        is_query: (batch, length), True at the queries of output poses.
+        labels: (batch, length), -100 where nothing is asked.
+
+    Returns:
+        (batch, length); pose end is never asked for, because the grammar of generation fixes it.
+    """
+    following = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)
+    edge = nn.functional.pad(is_query[:, 1:], (0, 1)) & ~is_query
+    return torch.where(is_query, labels, following.masked_fill(edge, -100))
+
+
+__all__ = ["UniPoseForConditionalGeneration", "UniPoseModel", "UniPosePreTrainedModel"]

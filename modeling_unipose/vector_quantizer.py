@@ -1,0 +1,85 @@
+"""The codebook: nearest code, straight-through gradient, moving averages (paper, section 3.1)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass
+class QuantizerOutput:
+    """quantized (batch, tokens, dim), pose_codes (batch, tokens), commitment_loss (), perplexity ()."""
+
+    quantized: torch.Tensor
+    pose_codes: torch.LongTensor
+    commitment_loss: torch.Tensor
+    perplexity: torch.Tensor
+
+
+class VectorQuantizer(nn.Module):
+    """Codes that follow the moving average of the vectors assigned to them.
+
+    The original release does not store the sums, so that a resumed training re-initialises its codebook; here
+    `codebook`, `ema_sum`, `ema_count` and `initialized` are buffers and training goes on where it stopped.
+    """
+
+    def __init__(self, codebook_size: int, codebook_dim: int, decay: float, dead_code_threshold: float):
+        super().__init__()
+        self.codebook_size = codebook_size
+        self.decay = decay
+        self.dead_code_threshold = dead_code_threshold
+        self.register_buffer("codebook", torch.zeros(codebook_size, codebook_dim))
+        self.register_buffer("ema_sum", torch.zeros(codebook_size, codebook_dim))
+        self.register_buffer("ema_count", torch.ones(codebook_size))
+        self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))
+
+    def nearest(self, features: torch.Tensor) -> torch.LongTensor:
+        """(..., dim) -> (...) index of the nearest code, in fp32; the first of equals."""
+        flat = features.reshape(-1, features.shape[-1]).float()
+        codebook = self.codebook.float()
+        distances = flat.square().sum(1, keepdim=True) - 2 * flat @ codebook.T + codebook.square().sum(1)
+        return distances.argmin(dim=1).view(features.shape[:-1])
+
+    def codes_to_features(self, pose_codes: torch.LongTensor) -> torch.Tensor:
+        """(batch, tokens) -> (batch, tokens, dim)."""
+        return nn.functional.embedding(pose_codes, self.codebook)
+
+    def forward(self, features: torch.Tensor) -> QuantizerOutput:
+        """(batch, tokens, dim). In training mode the codebook moves."""
+        if self.training and not self.initialized:
+            self.initialize(features.detach().flatten(0, 1))
+        pose_codes = self.nearest(features)
+        quantized = self.codes_to_features(pose_codes).to(features.dtype)
+        commitment_loss = (features - quantized).square().mean()
+        usage = torch.bincount(pose_codes.flatten(), minlength=self.codebook_size) / pose_codes.numel()
+        perplexity = torch.exp(-torch.sum(usage * torch.log(usage + 1e-7)))
+        if self.training:
+            self.update(features.detach().flatten(0, 1), pose_codes.flatten())
+        return QuantizerOutput(features + (quantized - features).detach(), pose_codes, commitment_loss, perplexity)
+
+    @torch.no_grad()
+    def initialize(self, rows: torch.Tensor) -> None:
+        """Codes start as rows (n, dim) of the first training batch."""
+        self.codebook.copy_(self.random_rows(rows))
+        self.ema_sum.copy_(self.codebook)
+        self.ema_count.fill_(1.0)
+        self.initialized.fill_(True)
+
+    @torch.no_grad()
+    def update(self, rows: torch.Tensor, codes: torch.LongTensor) -> None:
+        """Moves codes to the average of their rows (n, dim); dead codes become random rows of the batch."""
+        one_hot = nn.functional.one_hot(codes, self.codebook_size).to(self.ema_sum.dtype)
+        rows = rows.to(self.ema_sum.dtype)
+        self.ema_sum.lerp_(one_hot.T @ rows, 1 - self.decay)
+        self.ema_count.lerp_(one_hot.sum(0), 1 - self.decay)
+        alive = (self.ema_count >= self.dead_code_threshold).unsqueeze(1)
+        average = self.ema_sum / self.ema_count.clamp_min(1e-9).unsqueeze(1)
+        self.codebook.copy_(torch.where(alive, average, self.random_rows(rows)))
+
+    def random_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """(n, dim) -> (codebook_size, dim); with repeats, slightly moved apart, where the batch has too few rows."""
+        if len(rows) < self.codebook_size:
+            repeats = -(-self.codebook_size // len(rows))
+            rows = rows.repeat(repeats, 1)
+            rows = rows + torch.randn_like(rows) * 0.01 / rows.shape[1] ** 0.5
+        return rows[torch.randperm(len(rows), device=rows.device)[: self.codebook_size]]

@@ -1,0 +1,1 @@
+"""Processing: images, text and poses -> a batch; ids -> text and codes; posed bodies, pictures and files."""

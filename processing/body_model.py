@@ -1,0 +1,378 @@
+"""A pose becomes a body: SMPL's tree, forward kinematics and linear blend skinning.
+
+`BodyModel.builtin()` is the free body that ships with the package; `load_body_model` reads the user's own SMPL, SMPL-H or
+SMPL-X file. Both are called the same way: rotation matrices in the stored z-up frame go in, metres in the y-up world
+come out, with the rest pose's pelvis at the origin.
+
+The built-in body is not SMPL: its hips sit about 1 cm below the pelvis (SMPL's: about 9 cm), so millimetres measured on
+it must not be set beside figures measured on SMPL.
+"""
+
+import pickle
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .pose_features import NUM_JOINTS, to_y_up
+
+
+# SMPL's 24 joints are the 22 of `JOINT_NAMES` and the two hands, which a pose leaves at rest.
+NUM_BODY_JOINTS = 24
+HEAD, LEFT_HAND, RIGHT_HAND = 15, 22, 23
+PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
+
+# (first, end) of the joints at each depth of the tree: SMPL's order walks it breadth first.
+TREE_LEVELS = ((0, 1), (1, 4), (4, 7), (7, 10), (10, 15), (15, 18), (18, 20), (20, 22), (22, 24))
+
+MODEL_ENDINGS = (".npz", ".pkl")
+MODEL_KEYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
+
+# Joints of a file -> the joint of SMPL's 24 that each one moves with.
+FILE_JOINTS = {
+    24: tuple(range(24)),
+    52: (*range(22), *([LEFT_HAND] * 15), *([RIGHT_HAND] * 15)),
+    55: (*range(22), *([HEAD] * 3), *([LEFT_HAND] * 15), *([RIGHT_HAND] * 15)),
+}
+SMPLX_FILE_JOINTS = 55
+
+
+@dataclass
+class BodyOutput:
+    """A posed body in the y-up world: `vertices` (batch, V, 3) and `joints` (batch, 22, 3), in metres."""
+
+    vertices: Tensor
+    joints: Tensor
+
+
+def forward_kinematics(rotmats: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
+    """Walks SMPL's tree, one batched product for each of its levels.
+
+    Args:
+        rotmats: (batch, J, 3, 3) rotations relative to the parent, J = 22 or 24.
+        joints: (J, 3) or (batch, J, 3) rest positions in metres.
+
+    Returns:
+        (batch, J, 3, 3) rotations against the world and (batch, J, 3) positions.
+    """
+    num_joints = rotmats.shape[1]
+    rest = joints.expand(len(rotmats), -1, -1)
+    turns, positions = [rotmats[:, :1]], [rest[:, :1]]
+    for (previous, _), (first, end) in zip(TREE_LEVELS, TREE_LEVELS[1:]):
+        if first >= num_joints:
+            break
+        parents = list(PARENTS[first:end])
+        siblings = [parent - previous for parent in parents]
+        parent_turns = turns[-1][:, siblings]
+        offsets = rest[:, first:end] - rest[:, parents]
+        turns.append(parent_turns @ rotmats[:, first:end])
+        positions.append(positions[-1][:, siblings] + (parent_turns @ offsets[..., None])[..., 0])
+    return torch.cat(turns, dim=1), torch.cat(positions, dim=1)
+
+
+def rest_padding(rotmats: Tensor, num_joints: int) -> Tensor:
+    """(batch, J, 3, 3) -> (batch, num_joints, 3, 3): the joints that a pose does not name stay at rest."""
+    identity = torch.eye(3, dtype=rotmats.dtype, device=rotmats.device)
+    return torch.cat([rotmats, identity.expand(len(rotmats), num_joints - rotmats.shape[1], 3, 3)], dim=1)
+
+
+def check_rotmats(rotmats: Tensor) -> None:
+    """Raises a ValueError unless `rotmats` is (batch, 22, 3, 3)."""
+    if rotmats.ndim != 4 or tuple(rotmats.shape[1:]) != (NUM_JOINTS, 3, 3):
+        raise ValueError(f"rotmats has shape {tuple(rotmats.shape)}; a body takes (batch, {NUM_JOINTS}, 3, 3).")
+
+
+class BodyModel(nn.Module):
+    """A skinned mesh on SMPL's 24-joint tree.
+
+    Args:
+        v_template: (V, 3) rest vertices in metres, pelvis at the origin, T-pose, y up, facing +z.
+        faces: (F, 3) vertex indices.
+        joints: (24, 3) rest joints in metres.
+        weights: (V, 24) skinning weights; each row is scaled to sum to one.
+    """
+
+    v_template: Tensor
+    faces: Tensor
+    joints: Tensor
+    weights: Tensor
+
+    def __init__(self, v_template: Tensor, faces: Tensor, joints: Tensor, weights: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("v_template", v_template)
+        self.register_buffer("faces", faces)
+        self.register_buffer("joints", joints)
+        self.register_buffer("weights", weights / weights.sum(1, keepdim=True))
+
+    @classmethod
+    def builtin(cls) -> "BodyModel":
+        """The free body of the package: 1,229 vertices, 1.70 m tall (see NOTICE for its sources)."""
+        with resources.files(__package__).joinpath("assets", "body.npz").open("rb") as file:
+            arrays = dict(np.load(file))
+        return cls(
+            v_template=torch.from_numpy(arrays["v_template"]),
+            faces=torch.from_numpy(arrays["faces"].astype(np.int64)),
+            joints=torch.from_numpy(arrays["joints"]),
+            weights=torch.from_numpy(arrays["weights"].astype(np.float32)),
+        )
+
+    def forward(self, rotmats: Tensor) -> BodyOutput:
+        """Poses the body.
+
+        Args:
+            rotmats: (batch, 22, 3, 3) in the stored z-up frame. Its dtype is the dtype of the result.
+
+        Raises:
+            ValueError: `rotmats` has another shape.
+        """
+        check_rotmats(rotmats)
+        rest_joints = self.joints.to(rotmats)
+        turns, joints = forward_kinematics(rest_padding(to_y_up(rotmats), NUM_BODY_JOINTS), rest_joints)
+        shifts = joints - (turns @ rest_joints[..., None])[..., 0]
+        transforms = torch.cat([turns, shifts[..., None]], dim=-1)
+        blended = (self.weights.to(rotmats) @ transforms.flatten(2)).unflatten(2, (3, 4))
+        vertices = (blended[..., :3] @ self.v_template.to(rotmats)[..., None])[..., 0] + blended[..., 3]
+        return BodyOutput(vertices=vertices, joints=joints[:, :NUM_JOINTS])
+
+    def forward_joints(self, rotmats: Tensor) -> Tensor:
+        """(batch, 22, 3) joints in metres of (batch, 22, 3, 3) poses: `forward` without its vertices, and much cheaper."""
+        check_rotmats(rotmats)
+        return forward_kinematics(to_y_up(rotmats), self.joints[:NUM_JOINTS].to(rotmats))[1]
+
+    def vertex_areas(self) -> Tensor:
+        """(V,) square metres of the rest surface that belong to each vertex: a third of every triangle around it."""
+        corners = self.v_template[self.faces]
+        edges = corners[:, 1:] - corners[:, :1]
+        areas = torch.linalg.cross(edges[:, 0], edges[:, 1]).norm(dim=1) / 2
+        shares = (areas / 3).repeat_interleave(3)
+        return torch.zeros_like(self.v_template[:, 0]).index_add(0, self.faces.flatten(), shares)
+
+    def vertex_joints(self) -> Tensor:
+        """(V,) index (0..23) of the joint that moves each vertex most."""
+        return self.weights.argmax(dim=1)
+
+
+class SmplxBodyModel(BodyModel):
+    """The user's own SMPL, SMPL-H or SMPL-X body, with its shape space and its pose-dependent corrections.
+
+    Hands are flat, face and jaw at rest. The buffers of `BodyModel` describe the mean shape; `weights` and `joints` are
+    those of SMPL's 24 joints, whatever the number of joints of the file.
+
+    Args:
+        arrays: the arrays of the file, by the names that SMPL gives them.
+        lbs: `smplx.lbs.lbs`.
+    """
+
+    model_weights: Tensor
+    model_parents: Tensor
+    model_template: Tensor
+    shapedirs: Tensor
+    posedirs: Tensor
+    joint_regressor: Tensor
+
+    def __init__(self, arrays: dict[str, np.ndarray], lbs: Any) -> None:
+        template, regressor, weights = (
+            torch.as_tensor(arrays[key], dtype=torch.float32) for key in ("v_template", "J_regressor", "weights")
+        )
+        file_joints = torch.tensor(FILE_JOINTS[weights.shape[1]])
+        joints = regressor @ template
+        first_of_joint = torch.stack([(file_joints == joint).nonzero()[0, 0] for joint in range(NUM_BODY_JOINTS)])
+        super().__init__(
+            v_template=template - joints[0],
+            faces=torch.as_tensor(arrays["f"].astype(np.int64)),
+            joints=joints[first_of_joint] - joints[0],
+            weights=weights.new_zeros(len(weights), NUM_BODY_JOINTS).index_add(1, file_joints, weights),
+        )
+        parents = torch.as_tensor(arrays["kintree_table"][0].astype(np.int64))
+        parents[0] = -1
+        posedirs = torch.as_tensor(arrays["posedirs"], dtype=torch.float32)
+        shapedirs = torch.as_tensor(arrays["shapedirs"], dtype=torch.float32)
+        self.register_buffer("model_template", template)
+        self.register_buffer("model_weights", weights)
+        self.register_buffer("model_parents", parents)
+        self.register_buffer("joint_regressor", regressor)
+        self.register_buffer("shapedirs", shapedirs[..., : num_betas(shapedirs.shape[-1], weights.shape[1])])
+        self.register_buffer("posedirs", posedirs.flatten(0, 1).T)
+        self._lbs = lbs
+
+    def forward(self, rotmats: Tensor, betas: Tensor | None = None) -> BodyOutput:
+        """Poses the body.
+
+        Args:
+            rotmats: (batch, 22, 3, 3) in the stored z-up frame. Its dtype is the dtype of the result.
+            betas: (batch, n) or (n,) shape coefficients; the mean shape where left out.
+
+        Raises:
+            ValueError: a wrong shape, or more shape coefficients than the file has.
+        """
+        check_rotmats(rotmats)
+        betas = self._check_betas(betas, rotmats)
+        vertices, joints = self._lbs(
+            betas,
+            rest_padding(to_y_up(rotmats), self.model_weights.shape[1]),
+            self.model_template.to(rotmats),
+            self.shapedirs[..., : betas.shape[1]].to(rotmats),
+            self.posedirs.to(rotmats),
+            self.joint_regressor.to(rotmats),
+            self.model_parents,
+            self.model_weights.to(rotmats),
+            pose2rot=False,
+        )
+        pelvis = joints[:, :1]
+        return BodyOutput(vertices=vertices - pelvis, joints=joints[:, :NUM_JOINTS] - pelvis)
+
+    def forward_joints(self, rotmats: Tensor, betas: Tensor | None = None) -> Tensor:
+        """(batch, 22, 3) joints in metres of (batch, 22, 3, 3) poses: `forward` without its vertices."""
+        check_rotmats(rotmats)
+        betas = self._check_betas(betas, rotmats)
+        offsets = torch.einsum("bn,vcn->bvc", betas, self.shapedirs[..., : betas.shape[1]].to(rotmats))
+        rest = (self.joint_regressor.to(rotmats) @ (self.model_template.to(rotmats) + offsets))[:, :NUM_JOINTS]
+        return forward_kinematics(to_y_up(rotmats), rest - rest[:, :1])[1]
+
+    def _check_betas(self, betas: Tensor | None, rotmats: Tensor) -> Tensor:
+        """(batch, n) shape coefficients in the dtype of `rotmats`."""
+        available = self.shapedirs.shape[-1]
+        if betas is None:
+            return rotmats.new_zeros(len(rotmats), available)
+        if betas.ndim == 1:
+            betas = betas.expand(len(rotmats), -1)
+        if betas.ndim != 2 or len(betas) != len(rotmats) or betas.shape[1] > available:
+            raise ValueError(
+                f"betas has shape {tuple(betas.shape)}; this body takes ({len(rotmats)}, n) or (n,) with n up to "
+                f"{available}."
+            )
+        return betas.to(rotmats)
+
+
+def num_betas(num_directions: int, num_joints: int) -> int:
+    """How many of a file's shape directions are identity: SMPL-X keeps its expressions behind them."""
+    if num_joints != SMPLX_FILE_JOINTS:
+        return num_directions
+    return 300 if num_directions >= 400 else min(num_directions, 10)
+
+
+def load_body_model(path: str | Path, gender: str = "neutral") -> SmplxBodyModel:
+    """Reads the user's own SMPL, SMPL-H or SMPL-X body.
+
+    Args:
+        path: a model's .npz or .pkl file, or a folder that holds `SMPL_NEUTRAL.pkl`, `SMPLH_NEUTRAL.npz`,
+            `SMPLX_NEUTRAL.npz` or `neutral/model.npz`.
+        gender: which file of a folder.
+
+    Raises:
+        ImportError: smplx (extra `smpl`) is not installed.
+        FileNotFoundError: there is no such file, or none in the folder.
+        ValueError: the file is damaged, or no SMPL model.
+    """
+    try:
+        from smplx.lbs import lbs
+    except ImportError as error:
+        raise ImportError(
+            "SMPL bodies are posed by smplx, which comes under its own non-commercial licence: `pip install "
+            "'unipose[smpl]'` (or `pip install smplx`)."
+        ) from error
+    path = find_model_file(Path(path), gender)
+    arrays = read_model_arrays(path)
+    check_model_arrays(path, arrays)
+    return SmplxBodyModel(arrays, lbs)
+
+
+def find_model_file(path: Path, gender: str) -> Path:
+    """`path` itself, or the file of `gender` in the folder `path`."""
+    if path.is_file():
+        if path.suffix.lower() not in MODEL_ENDINGS:
+            raise ValueError(f"{path} ends in {path.suffix!r}; a body model is one of {', '.join(MODEL_ENDINGS)}.")
+        return path
+    if not path.is_dir():
+        raise FileNotFoundError(f"There is no body model file or folder {path}.")
+    names = [f"{family}_{gender.upper()}{ending}" for family in ("SMPL", "SMPLH", "SMPLX") for ending in MODEL_ENDINGS]
+    names.append(f"{gender}/model.npz")
+    for name in names:
+        if (path / name).is_file():
+            return path / name
+    raise FileNotFoundError(f"{path} holds no {gender} body model; looked for {', '.join(names)}.")
+
+
+def read_model_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a model file that posing needs, by name.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    try:
+        if path.suffix.lower() == ".npz":
+            with np.load(path) as file:
+                return {key: file[key] for key in MODEL_KEYS if key in file}
+        with path.open("rb") as stream:
+            content = ModelUnpickler(stream, encoding="latin1").load()
+        return {key: to_array(content[key]) for key in MODEL_KEYS if key in content}
+    except Exception as error:  # a damaged zip or pickle raises almost anything
+        raise ValueError(f"{path} cannot be read as a body model: {error}") from error
+
+
+def check_model_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Raises a ValueError that names `path` unless its arrays are those of an SMPL, SMPL-H or SMPL-X model."""
+    missing = [key for key in MODEL_KEYS if key not in arrays]
+    if missing:
+        raise ValueError(f"{path} is no SMPL, SMPL-H or SMPL-X model: it lacks {', '.join(missing)}.")
+    num_joints = arrays["weights"].shape[-1]
+    if num_joints not in FILE_JOINTS:
+        raise ValueError(
+            f"{path} has {num_joints} joints; SMPL has 24, SMPL-H 52 and SMPL-X 55 (a hand or face alone is no body)."
+        )
+    num_vertices = len(arrays["v_template"])
+    expected = {
+        "v_template": (num_vertices, 3),
+        "posedirs": (num_vertices, 3, 9 * (num_joints - 1)),
+        "J_regressor": (num_joints, num_vertices),
+        "weights": (num_vertices, num_joints),
+        "kintree_table": (2, num_joints),
+    }
+    for key, shape in expected.items():
+        if arrays[key].shape != shape:
+            raise ValueError(f"{path}: {key} has shape {arrays[key].shape}; expected {shape}.")
+
+
+class PickledObject:
+    """Stands in for the chumpy arrays and sparse matrices inside SMPL's pickles: it only keeps their state."""
+
+    def __init__(self, *args: object) -> None:
+        self.state: dict[str, Any] = {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+
+class ModelUnpickler(pickle.Unpickler):
+    """Reads SMPL's pickles without chumpy or scipy, and lets a file run no code: it may build numpy arrays only."""
+
+    NUMPY_NAMES = frozenset({"_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer"})
+    SAFE_NAMES = frozenset({("_codecs", "encode"), ("copy_reg", "_reconstructor"), ("builtins", "object")})
+    STAND_IN_MODULES = frozenset({"chumpy", "scipy"})
+
+    def find_class(self, module: str, name: str) -> Any:
+        package = module.partition(".")[0]
+        if package in self.STAND_IN_MODULES:
+            return PickledObject
+        if (package == "numpy" and name in self.NUMPY_NAMES) or (module, name) in self.SAFE_NAMES:
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"it wants to load {module}.{name}, which no body model needs")
+
+
+def to_array(value: Any) -> np.ndarray:
+    """The dense array behind one entry of a pickle."""
+    if not isinstance(value, PickledObject):
+        return np.asarray(value)
+    state = value.state
+    if "x" in state:
+        return np.asarray(state["x"])
+    if "indptr" in state:
+        dense = np.zeros(state["_shape"])
+        columns = np.repeat(np.arange(dense.shape[1]), np.diff(state["indptr"]))
+        dense[state["indices"], columns] = state["data"]
+        return dense
+    raise ValueError(f"an array with the fields {sorted(state)} is neither a plain chumpy array nor a CSC matrix")

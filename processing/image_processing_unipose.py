@@ -1,0 +1,223 @@
+"""Pictures -> what the two vision towers see.
+
+`pixel_values` is for the general tower (CLIP): shorter side to `size`, centre crop, CLIP's mean and deviation.
+`pose_pixel_values` is for the pose tower (ViTPose): shorter side to the height of `pose_size`, centre crop to a square
+of that height, ImageNet's mean and deviation, then the central columns alone (256 x 256 -> 256 x 192 at release size).
+Both are made from the same picture with bicubic resizing. Either is off when its size is None.
+"""
+
+import io
+import os
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from transformers.image_processing_backends import PilBackend
+from transformers.image_processing_utils import BatchFeature
+from transformers.image_utils import (
+    IMAGENET_DEFAULT_MEAN,
+    IMAGENET_DEFAULT_STD,
+    OPENAI_CLIP_MEAN,
+    OPENAI_CLIP_STD,
+    PILImageResampling,
+    SizeDict,
+    load_image,
+)
+from transformers.processing_utils import ImagesKwargs, Unpack
+
+
+ACCEPTED_PICTURES = (
+    "a PIL image, a path or URL, bytes, a dict of bytes or path, an array (height, width[, 1, 3 or 4 channels]) or "
+    "(1, 3 or 4 channels, height, width) of uint8 or of floats from 0 to 1"
+)
+
+
+class PoseTowerSize(TypedDict):
+    """Pixels of the pose tower's picture."""
+
+    height: int
+    width: int
+
+
+class UniPoseImagesKwargs(ImagesKwargs, total=False):
+    """What `UniPoseImageProcessor` takes beside the library's own arguments."""
+
+    pose_size: PoseTowerSize | None
+    pose_image_mean: list[float] | tuple[float, ...]
+    pose_image_std: list[float] | tuple[float, ...]
+    max_pixels: int
+
+
+class UniPoseImageProcessor(PilBackend):
+    """Makes `pixel_values` and `pose_pixel_values` of the same pictures, in the same order.
+
+    Args:
+        size: {"height", "width"} in pixels of the general tower's picture; None: there is no such tower.
+        pose_size: {"height", "width"} in pixels of the pose tower's picture; None: there is no such tower.
+        image_mean, image_std: the general tower's normalisation, three numbers each.
+        pose_image_mean, pose_image_std: the pose tower's.
+        max_pixels: larger pictures are refused.
+    """
+
+    valid_kwargs = UniPoseImagesKwargs
+    model_input_names = ["pixel_values", "pose_pixel_values"]  # noqa: RUF012 (the library's own form)
+    resample = PILImageResampling.BICUBIC
+    size = {"height": 336, "width": 336}  # noqa: RUF012
+    image_mean = OPENAI_CLIP_MEAN
+    image_std = OPENAI_CLIP_STD
+    pose_size = {"height": 256, "width": 192}  # noqa: RUF012
+    pose_image_mean = IMAGENET_DEFAULT_MEAN
+    pose_image_std = IMAGENET_DEFAULT_STD
+    max_pixels = 178_956_970
+
+    def __init__(self, **kwargs: Unpack[UniPoseImagesKwargs]):
+        super().__init__(**kwargs)
+        # The base class takes None for "not given": here it switches a tower off.
+        for name in ("size", "pose_size"):
+            if name in kwargs and kwargs[name] is None:  # type: ignore[literal-required]
+                setattr(self, name, None)
+
+    def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:
+        """Processes one picture, a list of them, or a list of lists (read row by row).
+
+        Returns:
+            `pixel_values` (pictures, 3, size) and `pose_pixel_values` (pictures, 3, pose_size), float32; the entry of
+            a tower that is off is absent.
+
+        Raises:
+            ValueError: an unreadable, empty, too large or too elongated picture, a wrong array, a NaN; both towers are
+                off.
+        """
+        return super().preprocess(images, *args, **kwargs)
+
+    def _validate_preprocess_kwargs(self, size: SizeDict | None = None, **kwargs: Any) -> None:  # type: ignore[override]
+        pose_size = kwargs["pose_size"]
+        if size is None and pose_size is None:
+            raise ValueError("this processor takes no pictures: its size and its pose_size are None")
+        if size is not None and (size.height is None or size.width is None):
+            raise ValueError(f"size must hold 'height' and 'width', but is {dict(size)}")
+        if pose_size is not None and pose_size["width"] > pose_size["height"]:
+            raise ValueError(f"pose_size must not be wider than high, but is {pose_size}")
+
+    def _prepare_image_like_inputs(self, images: Any, *args: Any, **kwargs: Any) -> list[np.ndarray]:
+        """Any pictures -> (3, height, width) uint8 arrays."""
+        max_pixels = kwargs["max_pixels"]
+        flat = [picture for row in group_pictures(images)[0] for picture in row]
+        pictures = [picture_to_rgb(picture, f"picture {number}", max_pixels) for number, picture in enumerate(flat, 1)]
+        longest = max([kwargs["size"][side] for side in ("height", "width")] if kwargs["size"] else [0])
+        if kwargs["pose_size"]:
+            longest = max(longest, kwargs["pose_size"]["height"])
+        for number, picture in enumerate(pictures, start=1):
+            if longest**2 * max(picture.size) > max_pixels * min(picture.size):
+                found = f"{picture.width} x {picture.height} pixels"
+                raise ValueError(f"picture {number}: {found} are too elongated to be resized within max_pixels")
+        return [np.moveaxis(np.asarray(picture), -1, 0) for picture in pictures]
+
+    def _preprocess(self, images: list[np.ndarray], *args: Any, **kwargs: Any) -> BatchFeature:
+        data: dict[str, list[np.ndarray]] = {}
+        if (size := kwargs["size"]) is not None:
+            crops = [self._resize_and_crop(image, size, kwargs["resample"]) for image in images]
+            data["pixel_values"] = [self._normalize(crop, kwargs["image_mean"], kwargs["image_std"]) for crop in crops]
+        if (pose_size := kwargs["pose_size"]) is not None:
+            square = SizeDict(height=pose_size["height"], width=pose_size["height"])
+            left = (pose_size["height"] - pose_size["width"]) // 2
+            columns = slice(left, left + pose_size["width"])
+            crops = [self._resize_and_crop(image, square, kwargs["resample"])[:, :, columns] for image in images]
+            mean, std = kwargs["pose_image_mean"], kwargs["pose_image_std"]
+            data["pose_pixel_values"] = [self._normalize(crop, mean, std) for crop in crops]
+        return BatchFeature(data=data, tensor_type=kwargs["return_tensors"])
+
+    def _resize_and_crop(self, image: np.ndarray, size: SizeDict, resample: Any) -> np.ndarray:
+        shorter = SizeDict(shortest_edge=max(size["height"], size["width"]))
+        return self.center_crop(self.resize(image, shorter, resample=resample), size)
+
+    def _normalize(self, image: np.ndarray, mean: Any, std: Any) -> np.ndarray:
+        return self.normalize(self.rescale(image, self.rescale_factor), mean, std).astype(np.float32)
+
+
+def group_pictures(images: Any) -> tuple[list[list[Any]], bool]:
+    """Tells one picture, a flat list (or 4-D array) of pictures, and a list of pictures for each text apart.
+
+    Returns:
+        The pictures by row, and whether there is a row for each text (otherwise all are in one row).
+    """
+    if isinstance(images, np.ndarray | torch.Tensor):
+        return [list(images) if images.ndim == 4 else [images]], False
+    if not isinstance(images, list | tuple):
+        return [[images]], False
+    if images and all(isinstance(image, list | tuple) for image in images):
+        return [list(row) for row in images], True
+    return [list(images)], False
+
+
+def picture_to_rgb(picture: Any, name: str, max_pixels: int) -> Image.Image:
+    """Reads a picture, turns it as its EXIF entry says and makes it RGB (transparent parts on white).
+
+    Raises:
+        ValueError: it is unreadable, empty, larger than `max_pixels` or of an unknown kind; `name` says which it is.
+    """
+    try:
+        image = _read_picture(picture)
+        width, height = image.size
+        if width * height > max_pixels:
+            raise ValueError(f"{width} x {height} pixels are more than max_pixels ({max_pixels})")
+        if width * height == 0:
+            raise ValueError(f"it has no pixels ({width} x {height})")
+        return _to_rgb(ImageOps.exif_transpose(image))
+    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _read_picture(picture: Any) -> Image.Image:
+    if isinstance(picture, Mapping):
+        picture = picture.get("bytes") or picture.get("path")
+    if isinstance(picture, Image.Image):
+        return picture
+    if isinstance(picture, torch.Tensor):
+        picture = picture.detach().cpu()
+        picture = (picture.float() if picture.is_floating_point() else picture).numpy()
+    if isinstance(picture, np.ndarray):
+        return _array_to_picture(picture)
+    if isinstance(picture, bytes):
+        return Image.open(io.BytesIO(picture))
+    if isinstance(picture, str) and picture.startswith(("http://", "https://", "data:")):
+        return load_image(picture)
+    if isinstance(picture, str | os.PathLike):
+        return Image.open(picture)
+    raise ValueError(f"{type(picture).__name__} is not a picture; accepted: {ACCEPTED_PICTURES}")
+
+
+def _array_to_picture(array: np.ndarray) -> Image.Image:
+    if array.ndim == 3 and array.shape[-1] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
+        array = np.moveaxis(array, 0, -1)
+    if array.ndim != 2 and (array.ndim != 3 or array.shape[-1] not in (1, 3, 4)):
+        raise ValueError(f"an array of shape {array.shape} is not a picture; accepted: {ACCEPTED_PICTURES}")
+    if 0 in array.shape:
+        raise ValueError(f"it has no pixels ({array.shape[1]} x {array.shape[0]})")
+    if array.dtype.kind == "f":
+        array = _floats_to_uint8(array)
+    if array.dtype != np.uint8:
+        raise ValueError(f"an array of {array.dtype} is not a picture; accepted: {ACCEPTED_PICTURES}")
+    return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2:] == (1,) else array))
+
+
+def _floats_to_uint8(array: np.ndarray) -> np.ndarray:
+    if not np.isfinite(array).all():
+        raise ValueError("it holds NaN or infinite values")
+    if array.min() < 0 or array.max() > 1:
+        raise ValueError(f"floats must be from 0 to 1, but go from {array.min():g} to {array.max():g}")
+    return np.rint(array * 255).astype(np.uint8)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "I;16", "I;16B", "I;16L"):
+        image = Image.fromarray((np.asarray(image, dtype=np.int64).clip(0, 65535) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+__all__ = ["UniPoseImageProcessor"]

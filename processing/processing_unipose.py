@@ -1,0 +1,432 @@
+"""Text, pictures and poses -> one batch for UniPose; generated ids -> text and pose codes.
+
+In a text one `<pose>` stands for one pose and one `<image>` for one picture. Each is written out as start token,
+`num_pose_tokens` (`num_image_tokens`) placeholders and end token; the model replaces the placeholders by what it sees.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.processing_utils import ProcessorMixin
+from transformers.tokenization_utils_base import AddedToken
+
+from .image_processing_unipose import UniPoseImageProcessor
+from .pose_features import poses_to_pose_values
+
+
+SPECIAL_TOKENS = {
+    "pose_token": "<pose>",
+    "pose_start_token": "<pose_start>",
+    "pose_end_token": "<pose_end>",
+    "pose_query_token": "<pose_query>",
+    "image_token": "<image>",
+    "image_start_token": "<image_start>",
+    "image_end_token": "<image_end>",
+}
+ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
+PICTURE_KEYS = ("image", "url", "path", "base64")
+POSE_KEYS = ("pose", "path")
+
+
+def add_pose_tokens(
+    tokenizer: PreTrainedTokenizerBase,
+    codebook_size: int,
+    pose_code_prefix: str = "pose_",
+    special_tokens: Mapping[str, str] | None = None,
+    role_tokens: Sequence[str] = ROLE_TOKENS,
+) -> int:
+    """Adds to a tokenizer, in this order: the pose codes, UniPose's special tokens, the chat's role tokens.
+
+    Tokens that are there already are kept, so that calling it again changes nothing.
+
+    Args:
+        tokenizer: any tokenizer; it is changed in place.
+        codebook_size: K: the codes are `<{prefix}0>` .. `<{prefix}K-1>`.
+        pose_code_prefix: how the codes are spelled.
+        special_tokens: other spellings of some of `SPECIAL_TOKENS`.
+        role_tokens: what the chat template opens a turn with.
+
+    Returns:
+        How many tokens were new: the embeddings must grow by as many.
+
+    Raises:
+        ValueError: a name in `special_tokens` that is not in `SPECIAL_TOKENS`.
+    """
+    spellings = {**SPECIAL_TOKENS, **(special_tokens or {})}
+    if unknown := sorted(set(spellings) - set(SPECIAL_TOKENS)):
+        raise ValueError(f"unknown special tokens {unknown}; accepted: {sorted(SPECIAL_TOKENS)}")
+    codes = [AddedToken(f"<{pose_code_prefix}{code}>", normalized=False) for code in range(codebook_size)]
+    added = tokenizer.add_tokens(codes)
+    missing = {name: token for name, token in spellings.items() if name not in tokenizer.SPECIAL_TOKENS_ATTRIBUTES}
+    # What `from_pretrained(..., extra_special_tokens={...})` does to a tokenizer that is loaded from a file.
+    tokenizer._set_model_specific_special_tokens(missing)
+    added += tokenizer.add_special_tokens(spellings)
+    return added + tokenizer.add_tokens(list(role_tokens), special_tokens=True)
+
+
+class Placeholder(NamedTuple):
+    """How pictures or poses are written in a text."""
+
+    kind: str
+    token: str
+    start: str
+    end: str
+    count: int
+
+    @property
+    def expanded(self) -> str:
+        return self.start + self.token * self.count + self.end
+
+    def pattern(self) -> str:
+        return f"{re.escape(self.expanded)}|{re.escape(self.token)}"
+
+
+class UniPoseProcessor(ProcessorMixin):
+    """Prepares text, pictures and poses for UniPose, and reads what it generates.
+
+    Args:
+        image_processor: a `UniPoseImageProcessor`. None: a model of text and poses alone; it is then a
+            `UniPoseImageProcessor` with both towers off, which refuses every picture.
+        tokenizer: a tokenizer to which `add_pose_tokens` was applied. Its padding side becomes left, as generation
+            needs; pass `padding_side="right"` in a call, or set it on the tokenizer afterwards, where right is wanted.
+        chat_template: Jinja; None: UniPose's own.
+        num_pose_tokens: codes a pose.
+        num_image_tokens: vectors a picture.
+        codebook_size: number of pose codes.
+        pose_code_prefix: pose code i is spelled `<{prefix}i>`.
+
+    Raises:
+        ValueError: the tokenizer lacks UniPose's tokens, or its pose codes do not follow each other.
+    """
+
+    text_kwargs = {"padding": True, "return_token_type_ids": False}  # noqa: RUF012 (the library's own form)
+
+    def __init__(
+        self,
+        image_processor: UniPoseImageProcessor | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        chat_template: str | None = None,
+        num_pose_tokens: int = 80,
+        num_image_tokens: int = 576,
+        codebook_size: int = 2048,
+        pose_code_prefix: str = "pose_",
+        **kwargs: Any,
+    ):
+        if tokenizer is None:
+            raise ValueError("UniPoseProcessor needs a tokenizer")
+        if image_processor is None:
+            image_processor = UniPoseImageProcessor(size=None, pose_size=None)
+        if chat_template is None:
+            chat_template = Path(__file__).with_name("chat_template.jinja").read_text(encoding="utf-8")
+        self.num_pose_tokens = num_pose_tokens
+        self.num_image_tokens = num_image_tokens
+        self.codebook_size = codebook_size
+        self.pose_code_prefix = pose_code_prefix
+        super().__init__(image_processor, tokenizer, chat_template=chat_template, **kwargs)
+        self._check_tokenizer()
+        tokenizer.padding_side = "left"
+
+    def _check_tokenizer(self) -> None:
+        missing = [name for name in SPECIAL_TOKENS if name not in self.tokenizer.special_tokens_map]
+        if missing:
+            raise ValueError(
+                f"the tokenizer lacks {missing}: call add_pose_tokens(tokenizer, codebook_size) on it first"
+            )
+        vocabulary = self.tokenizer.get_vocab()
+        codes = [vocabulary.get(f"<{self.pose_code_prefix}{code}>") for code in range(self.codebook_size)]
+        if codes[0] is None or codes != list(range(codes[0], codes[0] + self.codebook_size)):
+            spelling = f"<{self.pose_code_prefix}0> .. <{self.pose_code_prefix}{self.codebook_size - 1}>"
+            raise ValueError(f"the tokenizer must hold {self.codebook_size} consecutive pose codes {spelling}")
+
+    @property
+    def pose_code_start_id(self) -> int:
+        """The id of pose code 0; code i has the id `pose_code_start_id + i`."""
+        return self.tokenizer.convert_tokens_to_ids(f"<{self.pose_code_prefix}0>")
+
+    @property
+    def pose_token(self) -> str:
+        return self.tokenizer.pose_token
+
+    @property
+    def image_token(self) -> str:
+        return self.tokenizer.image_token
+
+    @property
+    def pose_token_id(self) -> int:
+        return self.tokenizer.pose_token_id
+
+    @property
+    def pose_start_token_id(self) -> int:
+        return self.tokenizer.pose_start_token_id
+
+    @property
+    def pose_end_token_id(self) -> int:
+        return self.tokenizer.pose_end_token_id
+
+    @property
+    def pose_query_token_id(self) -> int:
+        return self.tokenizer.pose_query_token_id
+
+    @property
+    def image_token_id(self) -> int:
+        return self.tokenizer.image_token_id
+
+    @property
+    def image_start_token_id(self) -> int:
+        return self.tokenizer.image_start_token_id
+
+    @property
+    def image_end_token_id(self) -> int:
+        return self.tokenizer.image_end_token_id
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return ["input_ids", "attention_mask", "pose_values", *self.image_processor.model_input_names]
+
+    def __call__(
+        self,
+        images: Any = None,
+        text: str | Sequence[str] | None = None,
+        poses: Any = None,
+        generation_mode: str | None = None,
+        **kwargs: Any,
+    ) -> BatchFeature:
+        """Makes one batch.
+
+        Args:
+            images: pictures in placeholder order: one, a flat list, or a list for each text.
+            text: a text or a list; `<pose>` and `<image>` stand for a pose and a picture each. One that is already
+                written out (as by the chat template) is left alone.
+            poses: poses in placeholder order, each in any form of `pose_features.ACCEPTED_FORMS`: one, a flat list or
+                array, or a list for each text.
+            generation_mode: "pose" ends every text with pose-start, so that the model answers with a pose.
+            kwargs: the tokenizer's (`padding`, True by default, `padding_side`, `max_length`, ...), the image
+                processor's, and `return_tensors`.
+
+        Returns:
+            `input_ids` and `attention_mask` (texts, tokens); `pose_values` (total poses, 22, 6) where there are poses;
+            `pixel_values` and `pose_pixel_values` (total pictures, 3, height, width) where there are pictures.
+
+        Raises:
+            ValueError: no input or an empty text; the numbers of placeholders and inputs differ; a pose or a picture
+                that cannot be read; a truncation that cuts a pose or a picture.
+        """
+        texts = [text] if isinstance(text, str) else None if text is None else list(text)
+        image_rows = None if images is None else _picture_rows(images)
+        pose_rows = None if poses is None else _pose_rows(poses)
+        if texts is None and not image_rows and not pose_rows:
+            raise ValueError("nothing to process: text, images and poses are all missing")
+        merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
+        text_kwargs = merged["text_kwargs"]
+        return_offsets = text_kwargs.pop("return_text_replacement_offsets", False)
+        text_kwargs.pop("return_mm_token_type_ids", None)
+        data: dict[str, Any] = {}
+        if texts is not None:
+            self._check_counts(texts, {"image": image_rows, "pose": pose_rows})
+            texts, offsets = self._expand(texts, self._ending(generation_mode))
+            data.update(self.tokenizer(texts, **text_kwargs))
+            self._check_not_cut(texts, data["input_ids"])
+            if return_offsets:
+                data["text_replacement_offsets"] = offsets
+        if pose_rows is not None and (flat := [pose for row in pose_rows.rows for pose in row]):
+            data["pose_values"] = poses_to_pose_values(flat)
+        if image_rows is not None and (pictures := [picture for row in image_rows.rows for picture in row]):
+            data.update(self.image_processor(pictures, **merged["images_kwargs"]))
+        return BatchFeature(
+            data,
+            tensor_type=text_kwargs.get("return_tensors"),
+            skip_tensor_conversion=self.skip_tensor_conversion,
+        )
+
+    def _placeholders(self) -> list[Placeholder]:
+        tokens = self.tokenizer
+        return [
+            Placeholder(
+                "image", tokens.image_token, tokens.image_start_token, tokens.image_end_token, self.num_image_tokens
+            ),
+            Placeholder(
+                "pose", tokens.pose_token, tokens.pose_start_token, tokens.pose_end_token, self.num_pose_tokens
+            ),
+        ]
+
+    def _ending(self, generation_mode: str | None) -> str:
+        if generation_mode not in (None, "text", "pose"):
+            raise ValueError(f"generation_mode is {generation_mode!r}; accepted: 'pose', 'text' and None")
+        return self.tokenizer.pose_start_token if generation_mode == "pose" else ""
+
+    def _check_counts(self, texts: list[str], inputs: Mapping[str, "Rows | None"]) -> None:
+        for number, text in enumerate(texts, start=1):
+            if not isinstance(text, str):
+                raise ValueError(f"text {number} is a {type(text).__name__}, not a string")
+            if not text.strip():
+                raise ValueError(f"text {number} is empty")
+        for placeholder in self._placeholders():
+            found = [len(re.findall(placeholder.pattern(), text)) for text in texts]
+            rows = inputs[placeholder.kind] or Rows([[]], nested=False)
+            _compare(placeholder, found, rows)
+
+    def _expand(self, texts: list[str], ending: str) -> tuple[list[str], list[list[dict[str, Any]]]]:
+        """Writes every placeholder out in full; the offsets say where, in the form the library's mask code reads."""
+        placeholders = {placeholder.kind: placeholder for placeholder in self._placeholders()}
+        pattern = "|".join(f"(?P<{kind}>{placeholder.pattern()})" for kind, placeholder in placeholders.items())
+        expanded, offsets = [], []
+        for text in texts:
+            pieces, spans, last, gained = [], [], 0, 0
+            for match in re.finditer(pattern, text):
+                kind = str(match.lastgroup)
+                full = placeholders[kind].expanded
+                start, end = match.span()
+                new_start = start + gained
+                gained += len(full) - (end - start)
+                spans.append({"type": kind, "span": (start, end), "new_span": (new_start, end + gained)})
+                pieces += [text[last:start], full]
+                last = end
+            expanded.append("".join(pieces) + text[last:] + ending)
+            offsets.append(spans)
+        return expanded, offsets
+
+    def _check_not_cut(self, texts: list[str], input_ids: Any) -> None:
+        for placeholder in self._placeholders():
+            token_id = self.tokenizer.convert_tokens_to_ids(placeholder.token)
+            for number, (text, ids) in enumerate(zip(texts, input_ids), start=1):
+                wanted, found = text.count(placeholder.token), int((np.asarray(ids) == token_id).sum())
+                if wanted != found:
+                    raise ValueError(
+                        f"text {number} needs {wanted} {placeholder.token} tokens, but {found} are left after "
+                        "truncation: raise max_length or turn truncation off"
+                    )
+
+    def apply_chat_template(
+        self,
+        conversation: Any,
+        chat_template: str | None = None,
+        *,
+        generation_mode: str | None = None,
+        tokenize: bool = False,
+        processor_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Writes a conversation, or a list of them, as the model reads it.
+
+        A message is {"role", "content"}; its content is a string or blocks {"type": "text", "text"},
+        {"type": "image", "image" | "url" | "path" | "base64"}, {"type": "pose", "pose" | "path"}. A block without its
+        picture or pose takes the next of `images` or `poses` in `processor_kwargs`. Keys that are None are ignored.
+
+        Args:
+            conversation: messages, or a list of conversations.
+            chat_template: another Jinja template.
+            generation_mode: "pose" adds the generation prompt and pose-start.
+            tokenize: returns ids (`return_dict=True`: the whole batch, as `__call__`) in place of strings.
+            processor_kwargs: arguments of `__call__`.
+            kwargs: the library's: `add_generation_prompt`, `continue_final_message`, `return_assistant_tokens_mask`
+                (1 on the assistant's content and eos), `return_dict`, `return_tensors`; and template variables.
+
+        Raises:
+            ValueError: as `__call__`.
+            jinja2.TemplateError: an unknown role or type of block.
+        """
+        ending = self._ending(generation_mode)
+        if ending and not kwargs.get("continue_final_message"):
+            kwargs["add_generation_prompt"] = True
+        template = self._resolve_chat_template(chat_template)
+        counts = {"num_pose_tokens": self.num_pose_tokens, "num_image_tokens": self.num_image_tokens}
+        kwargs = {**{name: count for name, count in counts.items() if name in template}, **kwargs}
+        if tokenize:
+            # The template writes every special token itself.
+            processor_kwargs = {"add_special_tokens": False, **(processor_kwargs or {})}
+            processor_kwargs["generation_mode"] = generation_mode
+        output = super().apply_chat_template(
+            conversation, template, tokenize=tokenize, processor_kwargs=processor_kwargs, **kwargs
+        )
+        if tokenize:
+            return output
+        return output + ending if isinstance(output, str) else [prompt + ending for prompt in output]
+
+    def _multimodal_inputs_from_conversations(
+        self, conversations: list[list[dict[str, Any]]], *args: Any, **kwargs: Any
+    ) -> tuple[list[list[Any]], list[list[Any]], list[Any], dict[str, Any]]:
+        images = [_block_values(messages, "image", PICTURE_KEYS) for messages in conversations]
+        poses = [_block_values(messages, "pose", POSE_KEYS) for messages in conversations]
+        return images, [[] for _ in conversations], [], {"poses": poses} if any(poses) else {}
+
+    def post_process_generation(
+        self, ids: torch.Tensor | np.ndarray | Sequence, skip_special_tokens: bool = True
+    ) -> list[dict[str, Any]]:
+        """Reads generated ids: the answer alone or with its prompt.
+
+        A pose is pose-start, exactly `num_pose_tokens` codes and pose-end; at the beginning of a row pose-start may be
+        missing, because with `generation_mode="pose"` it ends the prompt. Anything else that looks like a pose (cut by
+        the token limit, too few or too many codes, something else among them, the placeholders of a pose in the
+        prompt) is never returned as one: it is left out of the poses and of the text.
+
+        Args:
+            ids: (tokens,) or (rows, tokens).
+            skip_special_tokens: leaves special tokens out of the text.
+
+        Returns:
+            A dict a row: "text", without its poses and stripped; "pose_codes", LongTensor (poses, num_pose_tokens) of
+            codes from 0 to codebook_size - 1, in the order of the answer.
+        """
+        rows = torch.as_tensor(ids).cpu()
+        return [self._read_row(row, skip_special_tokens) for row in rows.reshape(-1, rows.shape[-1]).tolist()]
+
+    def _read_row(self, ids: list[int], skip_special_tokens: bool) -> dict[str, Any]:
+        first, last = self.pose_code_start_id, self.pose_code_start_id + self.codebook_size
+        text_ids: list[int] = []
+        poses: list[list[int]] = []
+        position = 0
+        while position < len(ids):
+            if ids[position] != self.pose_start_token_id and not (position == 0 and first <= ids[0] < last):
+                text_ids.append(ids[position])
+                position += 1
+                continue
+            position += ids[position] == self.pose_start_token_id
+            stop = self._end_of_block(ids, position)
+            block, complete = ids[position:stop], ids[stop : stop + 1] == [self.pose_end_token_id]
+            if complete and len(block) == self.num_pose_tokens and all(first <= code < last for code in block):
+                poses.append([code - first for code in block])
+            position = stop + complete
+        text_ids = [token for token in text_ids if token >= 0 and not first <= token < last]
+        text = self.tokenizer.decode(text_ids, skip_special_tokens=skip_special_tokens).strip()
+        codes = torch.tensor(poses, dtype=torch.long).reshape(len(poses), self.num_pose_tokens)
+        return {"text": text, "pose_codes": codes}
+
+    def _end_of_block(self, ids: list[int], position: int) -> int:
+        """Where the block that opened before `position` ends: at pose-end, or with its codes if there is none."""
+        for stop in range(position, len(ids)):
+            if ids[stop] == self.pose_end_token_id:
+                return stop
+            if ids[stop] == self.pose_start_token_id:
+                break
+        inside = range(self.pose_code_start_id, self.pose_code_start_id + self.codebook_size)
+        while position < len(ids) and (ids[position] in inside or ids[position] == self.pose_token_id):
+            position += 1
+        return position
+
+
+def _compare(placeholder: Placeholder, found: list[int], inputs: Rows) -> None:
+    kind, token = placeholder.kind, placeholder.token
+    given = [len(row) for row in inputs.rows]
+    if inputs.nested:
+        if len(given) != len(found):
+            raise ValueError(f"there are {len(found)} texts, but {kind}s for {len(given)} texts")
+        for number, (placeholders, count) in enumerate(zip(found, given), start=1):
+            if placeholders != count:
+                raise ValueError(f"text {number} holds {placeholders} {token}, but {count} {kind}s were given for it")
+    elif sum(found) != sum(given):
+        by_text = f" ({', '.join(map(str, found))} by text)" if len(found) > 1 else ""
+        raise ValueError(f"the text holds {sum(found)} {token}{by_text}, but {sum(given)} {kind}s were given")
+
+
+def _block_values(messages: list[dict[str, Any]], kind: str, keys: tuple[str, ...]) -> list[Any]:
+    """The pictures or poses that blocks of this kind carry; Arrow fills absent keys with None."""
+    contents = [message["content"] for message in messages if isinstance(message.get("content"), list | tuple)]
+    blocks = [block for content in contents for block in content if block["type"] == kind]
+    found = [[block[key] for key in keys if block.get(key) is not None] for block in blocks]
+    return [values[0] for values in found if values]

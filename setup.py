@@ -1,0 +1,55 @@
+"""Installs ONE package, ``unipose``, from the four top-level folders (see README, "The tree")."""
+
+from setuptools import setup
+
+
+PACKAGES = {
+    "unipose": "modeling_unipose",
+    "unipose.processing": "processing",
+    "unipose.training": "training",
+    "unipose.training.captions": "training/captions",
+    "unipose.model_cards": "model_cards",
+}
+
+REQUIREMENTS = [
+    "torch>=2.6",
+    "transformers>=5.23,<6",
+    "tokenizers>=0.22",
+    "safetensors>=0.6",
+    "huggingface_hub>=2.0",
+    "numpy>=2.0",
+    "pillow>=11.0",
+    "roma>=1.5.4",
+    "trimesh>=4.5",
+    "tqdm>=4.66",
+    "jinja2>=3.1",
+]
+
+EXTRAS = {
+    "training": ["trl>=1.16", "peft>=0.21", "datasets>=5.0", "accelerate>=1.15", "evaluate>=0.4.6", "sacrebleu>=2.6"],
+    "smpl": ["smplx>=0.1.28"],
+    "bake": ["anny==0.6.2", "pybullet==3.2.7"],
+    "dev": ["pytest>=9", "ruff>=0.17", "mypy>=2.4"],
+}
+
+setup(
+    name="unipose",
+    version="0.1.0",
+    description="One language model that describes, compares, generates and edits 3D human poses",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE", "NOTICE"],
+    python_requires=">=3.10",
+    package_dir=PACKAGES,
+    packages=list(PACKAGES),
+    package_data={
+        "unipose": ["py.typed", "embedded/*"],
+        "unipose.processing": ["*.jinja", "assets/*"],
+        "unipose.training": ["assets/*", "recipes/*"],
+        "unipose.model_cards": ["*.md.jinja"],
+    },
+    install_requires=REQUIREMENTS,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["unipose=unipose.cli:main"]},
+)

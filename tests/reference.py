@@ -1,0 +1,95 @@
+"""The slow, plain twin of generation and of the mask: one row, no cache, masks written cell by cell."""
+
+import torch
+
+from unipose import UniPoseForConditionalGeneration
+
+
+def mixed_mask(is_query: list[bool], length_before: int = 0) -> torch.Tensor:
+    """(length, length) bool: causal, and open both ways inside each run of queries."""
+    length = len(is_query)
+    mask = torch.zeros(length, length, dtype=torch.bool)
+    for query in range(length):
+        for key in range(length):
+            same_run = is_query[query] and is_query[key] and all(is_query[min(query, key) : max(query, key) + 1])
+            mask[query, key] = key <= query or same_run
+    return mask
+
+
+def plain_logits(model: UniPoseForConditionalGeneration, ids: list[int], prompt_embeds: torch.Tensor) -> torch.Tensor:
+    """(length, vocab_size) of one unpadded row; prompt_embeds (prompt, hidden) holds pictures and input poses."""
+    config, base = model.config, model.model
+    table, rows, run = base.get_input_embeddings().weight, list(prompt_embeds), 0
+    is_query = [False] * len(rows)
+    for token in ids[len(rows) :]:
+        query = token == config.pose_query_token_id
+        rows.append(base.pose_query_embeddings.weight[run] if query else table[token])
+        run = run + 1 if query else 0
+        is_query.append(query)
+    mask = mixed_mask(is_query)
+    if config.pose_attention == "causal":
+        mask = torch.ones_like(mask).tril()
+    outputs = base.language_model(
+        inputs_embeds=torch.stack(rows)[None],
+        attention_mask=torch.zeros(mask.shape).masked_fill(~mask, torch.finfo(torch.float32).min)[None, None],
+        position_ids=torch.arange(len(rows))[None],
+        use_cache=False,
+    )
+    return model.lm_head(outputs.last_hidden_state[0])
+
+
+def prompt_embeds(model: UniPoseForConditionalGeneration, ids: list[int], poses=None, **pixels) -> torch.Tensor:
+    """Embeds a prompt by hand: input poses as the embeddings of their codes, pictures as projected features."""
+    config, base = model.config, model.model
+    table = base.get_input_embeddings().weight
+    codes = iter([] if poses is None else base.pose_tokenizer.encode(poses).flatten().tolist())
+    features = iter(base.get_image_features(**pixels).flatten(0, 1) if pixels else [])
+    rows = []
+    for token in ids:
+        if token == config.pose_token_id:
+            rows.append(table[config.pose_code_start_id + next(codes)])
+        elif token == config.image_token_id:
+            rows.append(next(features))
+        else:
+            rows.append(table[token])
+    return torch.stack(rows)
+
+
+def allowed(config, ids: list[int], max_length: int) -> list[int]:
+    """Ids that may follow, by reading the row from the left."""
+    tokens, codes = config.num_pose_tokens, range(config.pose_code_start_id, config.pose_code_start_id + 32)
+    inside = None
+    for token in ids:
+        inside = 0 if token == config.pose_start_token_id else inside
+        if token in codes or token == config.pose_token_id:
+            inside += 1
+        inside = None if token == config.pose_end_token_id else inside
+    if inside is not None:
+        return [config.pose_end_token_id] if inside == tokens else list(codes)
+    text = list(range(config.pose_code_start_id))
+    return text + ([config.pose_start_token_id] if len(ids) + tokens + 2 <= max_length else [])
+
+
+@torch.no_grad()
+def generate_row(model, ids: list[int], embeds: torch.Tensor, new_tokens: int, eos: int, max_length: int, bias) -> list:
+    """Greedy, one token at a time; `bias(step, logits)` changes the logits as a user's processor would."""
+    config = model.config
+    mixed, tokens, answer, seen, codes = config.pose_attention == "mixed", config.num_pose_tokens, [], [], []
+    for step in range(new_tokens):
+        if codes:
+            logits = codes.pop(0)
+        elif mixed and (answer or ids)[-1] == config.pose_start_token_id:
+            block = plain_logits(model, ids + seen + [config.pose_query_token_id] * tokens, embeds)
+            logits, *codes = block[-tokens:]
+        else:
+            logits = plain_logits(model, ids + seen, embeds)[-1]
+        scores = torch.full_like(logits, -torch.inf)
+        permitted = allowed(config, ids + answer, max_length)
+        scores[permitted] = logits[permitted]
+        token = int(bias(step, scores).argmax())
+        is_code = config.pose_code_start_id <= token < config.pose_code_start_id + 32
+        answer.append(token)
+        seen.append(config.pose_query_token_id if is_code and mixed else token)
+        if token == eos:
+            break
+    return answer
