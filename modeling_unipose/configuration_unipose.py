@@ -5,6 +5,7 @@ from typing import Literal
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+from transformers.pipelines import PIPELINE_REGISTRY
 
 
 @strict
@@ -108,6 +109,10 @@ class UniPoseConfig(PreTrainedConfig):
     image_end_token_id: int = 34054
 
     def __post_init__(self, **kwargs):
+        # Where the installed package has registered its pipeline, `pipeline("unipose", model=...)` must take that one,
+        # and not ask for trust in the checkpoint's own copy.
+        if "unipose" in PIPELINE_REGISTRY.supported_tasks:
+            kwargs.pop("custom_pipelines", None)
         super().__post_init__(**kwargs)
         self.tie_word_embeddings = self.tie_word_embeddings or self.text_config.tie_word_embeddings
         text = self.text_config.to_dict()

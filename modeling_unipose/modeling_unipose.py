@@ -5,6 +5,7 @@ Reading order: `UniPoseModel.forward` is the whole data flow (poses -> codes, qu
 """
 
 from dataclasses import dataclass
+from os import PathLike
 
 import torch
 from torch import nn
@@ -20,6 +21,15 @@ from .configuration_unipose import UniPoseConfig
 from .generation_unipose import UniPoseGenerationMixin
 from .modeling_pose_vqvae import UniPoseVQVAE
 from .vision_unipose import UniPoseMultiModalProjector, build_towers, encode_general, encode_pose
+
+
+# What each Auto class takes from a folder that was saved, by file and class.
+AUTO_MAP = {
+    "AutoConfig": "configuration_unipose.UniPoseConfig",
+    "AutoModel": "modeling_unipose.UniPoseModel",
+    "AutoModelForImageTextToText": "modeling_unipose.UniPoseForConditionalGeneration",
+    "AutoModelForMultimodalLM": "modeling_unipose.UniPoseForConditionalGeneration",
+}
 
 
 @dataclass
@@ -63,6 +73,16 @@ class UniPosePreTrainedModel(PreTrainedModel):
             init.normal_(module.weight, std=self.config.initializer_range)
         if isinstance(module, nn.Linear) and module.bias is not None:
             init.zeros_(module.bias)
+
+    def save_pretrained(self, save_directory: str | PathLike, **kwargs) -> None:
+        """As the library's; the folder also holds the code, and loads with `trust_remote_code` anywhere."""
+        # Saving copies what this file imports relatively: the pipeline's code goes along.
+        from .pipeline_unipose import UniPosePipeline
+
+        self.config.auto_map = dict(AUTO_MAP)
+        impl = f"pipeline_unipose.{UniPosePipeline.__name__}"
+        self.config.custom_pipelines = {"unipose": {"impl": impl, "pt": ["AutoModelForImageTextToText"]}}
+        super().save_pretrained(save_directory, **kwargs)
 
 
 class UniPoseModel(UniPosePreTrainedModel):

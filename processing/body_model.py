@@ -1,16 +1,17 @@
 """A pose becomes a body: SMPL's tree, forward kinematics and linear blend skinning.
 
-`BodyModel.builtin()` is the free body that ships with the package; `load_body_model` reads the user's own SMPL, SMPL-H or
-SMPL-X file. Both are called the same way: rotation matrices in the stored z-up frame go in, metres in the y-up world
-come out, with the rest pose's pelvis at the origin.
+`BodyModel.builtin()` is the free body that ships with the package; `load_body_model` reads the user's own SMPL, SMPL-H
+or SMPL-X file. Both are called the same way: rotation matrices in the stored z-up frame go in, metres in the y-up
+world come out, with the rest pose's pelvis at the origin.
 
-The built-in body is not SMPL: its hips sit about 1 cm below the pelvis (SMPL's: about 9 cm), so millimetres measured on
-it must not be set beside figures measured on SMPL.
+The built-in body is not SMPL: its hips sit about 1 cm below the pelvis (SMPL's: about 9 cm), so millimetres measured
+on it must not be set beside figures measured on SMPL.
 """
 
 import pickle
 from dataclasses import dataclass
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def forward_kinematics(rotmats: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]
     num_joints = rotmats.shape[1]
     rest = joints.expand(len(rotmats), -1, -1)
     turns, positions = [rotmats[:, :1]], [rest[:, :1]]
-    for (previous, _), (first, end) in zip(TREE_LEVELS, TREE_LEVELS[1:]):
+    for (previous, _), (first, end) in pairwise(TREE_LEVELS):
         if first >= num_joints:
             break
         parents = list(PARENTS[first:end])
@@ -139,7 +140,7 @@ class BodyModel(nn.Module):
         return BodyOutput(vertices=vertices, joints=joints[:, :NUM_JOINTS])
 
     def forward_joints(self, rotmats: Tensor) -> Tensor:
-        """(batch, 22, 3) joints in metres of (batch, 22, 3, 3) poses: `forward` without its vertices, and much cheaper."""
+        """(batch, 22, 3) joints in metres of (batch, 22, 3, 3) poses: `forward` without vertices, and much cheaper."""
         check_rotmats(rotmats)
         return forward_kinematics(to_y_up(rotmats), self.joints[:NUM_JOINTS].to(rotmats))[1]
 
@@ -159,8 +160,8 @@ class BodyModel(nn.Module):
 class SmplxBodyModel(BodyModel):
     """The user's own SMPL, SMPL-H or SMPL-X body, with its shape space and its pose-dependent corrections.
 
-    Hands are flat, face and jaw at rest. The buffers of `BodyModel` describe the mean shape; `weights` and `joints` are
-    those of SMPL's 24 joints, whatever the number of joints of the file.
+    Hands are flat, face and jaw at rest. The buffers of `BodyModel` describe the mean shape; `weights` and `joints`
+    are those of SMPL's 24 joints, whatever the number of joints of the file.
 
     Args:
         arrays: the arrays of the file, by the names that SMPL gives them.

@@ -73,10 +73,10 @@ class UniPoseImageProcessor(PilBackend):
     max_pixels = 178_956_970
 
     def __init__(self, **kwargs: Unpack[UniPoseImagesKwargs]):
-        super().__init__(**kwargs)
+        super().__init__(**kwargs)  # type: ignore[misc]
         # The base class takes None for "not given": here it switches a tower off.
         for name in ("size", "pose_size"):
-            if name in kwargs and kwargs[name] is None:  # type: ignore[literal-required]
+            if name in kwargs and kwargs[name] is None:
                 setattr(self, name, None)
 
     def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:

@@ -16,8 +16,8 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import AddedToken
 
-from .image_processing_unipose import UniPoseImageProcessor
-from .pose_features import poses_to_pose_values
+from .image_processing_unipose import UniPoseImageProcessor, group_pictures
+from .pose_features import group_poses, poses_to_pose_values
 
 
 SPECIAL_TOKENS = {
@@ -30,6 +30,8 @@ SPECIAL_TOKENS = {
     "image_end_token": "<image_end>",
 }
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
+# With `sanitize_control_tokens` transformers puts this before a special token that a user typed: it is no placeholder.
+TYPED_BY_USER = "\U000f0000"
 PICTURE_KEYS = ("image", "url", "path", "base64")
 POSE_KEYS = ("pose", "path")
 
@@ -58,7 +60,7 @@ def add_pose_tokens(
     Raises:
         ValueError: a name in `special_tokens` that is not in `SPECIAL_TOKENS`.
     """
-    spellings = {**SPECIAL_TOKENS, **(special_tokens or {})}
+    spellings: dict[str, Any] = {**SPECIAL_TOKENS, **(special_tokens or {})}
     if unknown := sorted(set(spellings) - set(SPECIAL_TOKENS)):
         raise ValueError(f"unknown special tokens {unknown}; accepted: {sorted(SPECIAL_TOKENS)}")
     codes = [AddedToken(f"<{pose_code_prefix}{code}>", normalized=False) for code in range(codebook_size)]
@@ -77,14 +79,15 @@ class Placeholder(NamedTuple):
     token: str
     start: str
     end: str
-    count: int
+    length: int
 
     @property
     def expanded(self) -> str:
-        return self.start + self.token * self.count + self.end
+        return self.start + self.token * self.length + self.end
 
     def pattern(self) -> str:
-        return f"{re.escape(self.expanded)}|{re.escape(self.token)}"
+        """Finds a written-out run or a bare token: either is one picture or pose."""
+        return f"(?<!{TYPED_BY_USER})(?:{re.escape(self.expanded)}|{re.escape(self.token)})"
 
 
 class UniPoseProcessor(ProcessorMixin):
@@ -191,8 +194,8 @@ class UniPoseProcessor(ProcessorMixin):
 
     def __call__(
         self,
-        images: Any = None,
         text: str | Sequence[str] | None = None,
+        images: Any = None,
         poses: Any = None,
         generation_mode: str | None = None,
         **kwargs: Any,
@@ -200,9 +203,9 @@ class UniPoseProcessor(ProcessorMixin):
         """Makes one batch.
 
         Args:
-            images: pictures in placeholder order: one, a flat list, or a list for each text.
             text: a text or a list; `<pose>` and `<image>` stand for a pose and a picture each. One that is already
                 written out (as by the chat template) is left alone.
+            images: pictures in placeholder order: one, a flat list, or a list for each text.
             poses: poses in placeholder order, each in any form of `pose_features.ACCEPTED_FORMS`: one, a flat list or
                 array, or a list for each text.
             generation_mode: "pose" ends every text with pose-start, so that the model answers with a pose.
@@ -218,25 +221,28 @@ class UniPoseProcessor(ProcessorMixin):
                 that cannot be read; a truncation that cuts a pose or a picture.
         """
         texts = [text] if isinstance(text, str) else None if text is None else list(text)
-        image_rows = None if images is None else _picture_rows(images)
-        pose_rows = None if poses is None else _pose_rows(poses)
-        if texts is None and not image_rows and not pose_rows:
+        if texts is None and images is None and poses is None:
             raise ValueError("nothing to process: text, images and poses are all missing")
+        image_rows, images_nested = ([[]], False) if images is None else group_pictures(images)
+        pose_rows, poses_nested = ([[]], False) if poses is None else group_poses(poses)
         merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
         text_kwargs = merged["text_kwargs"]
         return_offsets = text_kwargs.pop("return_text_replacement_offsets", False)
         text_kwargs.pop("return_mm_token_type_ids", None)
         data: dict[str, Any] = {}
-        if texts is not None:
-            self._check_counts(texts, {"image": image_rows, "pose": pose_rows})
+        if texts:
+            _check_texts(texts)
+            image_placeholder, pose_placeholder = self._placeholders()
+            _check_counts(texts, image_placeholder, image_rows, images_nested)
+            _check_counts(texts, pose_placeholder, pose_rows, poses_nested)
             texts, offsets = self._expand(texts, self._ending(generation_mode))
             data.update(self.tokenizer(texts, **text_kwargs))
             self._check_not_cut(texts, data["input_ids"])
             if return_offsets:
                 data["text_replacement_offsets"] = offsets
-        if pose_rows is not None and (flat := [pose for row in pose_rows.rows for pose in row]):
-            data["pose_values"] = poses_to_pose_values(flat)
-        if image_rows is not None and (pictures := [picture for row in image_rows.rows for picture in row]):
+        if flat_poses := [pose for row in pose_rows for pose in row]:
+            data["pose_values"] = poses_to_pose_values(flat_poses)
+        if pictures := [picture for row in image_rows for picture in row]:
             data.update(self.image_processor(pictures, **merged["images_kwargs"]))
         return BatchFeature(
             data,
@@ -245,31 +251,16 @@ class UniPoseProcessor(ProcessorMixin):
         )
 
     def _placeholders(self) -> list[Placeholder]:
-        tokens = self.tokenizer
+        token = self.tokenizer.special_tokens_map
         return [
-            Placeholder(
-                "image", tokens.image_token, tokens.image_start_token, tokens.image_end_token, self.num_image_tokens
-            ),
-            Placeholder(
-                "pose", tokens.pose_token, tokens.pose_start_token, tokens.pose_end_token, self.num_pose_tokens
-            ),
+            Placeholder(kind, token[f"{kind}_token"], token[f"{kind}_start_token"], token[f"{kind}_end_token"], length)
+            for kind, length in (("image", self.num_image_tokens), ("pose", self.num_pose_tokens))
         ]
 
     def _ending(self, generation_mode: str | None) -> str:
         if generation_mode not in (None, "text", "pose"):
             raise ValueError(f"generation_mode is {generation_mode!r}; accepted: 'pose', 'text' and None")
         return self.tokenizer.pose_start_token if generation_mode == "pose" else ""
-
-    def _check_counts(self, texts: list[str], inputs: Mapping[str, "Rows | None"]) -> None:
-        for number, text in enumerate(texts, start=1):
-            if not isinstance(text, str):
-                raise ValueError(f"text {number} is a {type(text).__name__}, not a string")
-            if not text.strip():
-                raise ValueError(f"text {number} is empty")
-        for placeholder in self._placeholders():
-            found = [len(re.findall(placeholder.pattern(), text)) for text in texts]
-            rows = inputs[placeholder.kind] or Rows([[]], nested=False)
-            _compare(placeholder, found, rows)
 
     def _expand(self, texts: list[str], ending: str) -> tuple[list[str], list[list[dict[str, Any]]]]:
         """Writes every placeholder out in full; the offsets say where, in the form the library's mask code reads."""
@@ -295,14 +286,15 @@ class UniPoseProcessor(ProcessorMixin):
         for placeholder in self._placeholders():
             token_id = self.tokenizer.convert_tokens_to_ids(placeholder.token)
             for number, (text, ids) in enumerate(zip(texts, input_ids), start=1):
-                wanted, found = text.count(placeholder.token), int((np.asarray(ids) == token_id).sum())
+                wanted = text.count(placeholder.expanded) * placeholder.length
+                found = int((np.asarray(ids) == token_id).sum())
                 if wanted != found:
                     raise ValueError(
                         f"text {number} needs {wanted} {placeholder.token} tokens, but {found} are left after "
                         "truncation: raise max_length or turn truncation off"
                     )
 
-    def apply_chat_template(
+    def apply_chat_template(  # type: ignore[override]
         self,
         conversation: Any,
         chat_template: str | None = None,
@@ -340,7 +332,8 @@ class UniPoseProcessor(ProcessorMixin):
         if tokenize:
             # The template writes every special token itself.
             processor_kwargs = {"add_special_tokens": False, **(processor_kwargs or {})}
-            processor_kwargs["generation_mode"] = generation_mode
+            if generation_mode is not None:
+                processor_kwargs["generation_mode"] = generation_mode
         output = super().apply_chat_template(
             conversation, template, tokenize=tokenize, processor_kwargs=processor_kwargs, **kwargs
         )
@@ -410,10 +403,19 @@ class UniPoseProcessor(ProcessorMixin):
         return position
 
 
-def _compare(placeholder: Placeholder, found: list[int], inputs: Rows) -> None:
+def _check_texts(texts: list[Any]) -> None:
+    for number, text in enumerate(texts, start=1):
+        if not isinstance(text, str):
+            raise ValueError(f"text {number} is a {type(text).__name__}, not a string")
+        if not text.strip():
+            raise ValueError(f"text {number} is empty")
+
+
+def _check_counts(texts: list[str], placeholder: Placeholder, rows: list[list[Any]], nested: bool) -> None:
     kind, token = placeholder.kind, placeholder.token
-    given = [len(row) for row in inputs.rows]
-    if inputs.nested:
+    found = [len(re.findall(placeholder.pattern(), text)) for text in texts]
+    given = [len(row) for row in rows]
+    if nested:
         if len(given) != len(found):
             raise ValueError(f"there are {len(found)} texts, but {kind}s for {len(given)} texts")
         for number, (placeholders, count) in enumerate(zip(found, given), start=1):

@@ -71,7 +71,7 @@ def allowed(config, ids: list[int], max_length: int) -> list[int]:
 
 
 @torch.no_grad()
-def generate_row(model, ids: list[int], embeds: torch.Tensor, new_tokens: int, eos: int, max_length: int, bias) -> list:
+def generate_row(model, ids: list[int], embeds: torch.Tensor, new_tokens: int, eos: int, max_length: int, bias):
     """Greedy, one token at a time; `bias(step, logits)` changes the logits as a user's processor would."""
     config = model.config
     mixed, tokens, answer, seen, codes = config.pose_attention == "mixed", config.num_pose_tokens, [], [], []

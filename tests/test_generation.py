@@ -35,7 +35,10 @@ def mixed_rows(config):
     rows = [words(4, 1), words(9, 2) + pose_block(config), words(3, 3) + pose_block(config) * 2 + words(2, 4)]
     poses = 3
     if config.num_image_tokens:
-        rows += [image_block(config) + words(5, 5), words(2, 6) + image_block(config) + pose_block(config) + words(1, 7)]
+        rows += [
+            image_block(config) + words(5, 5),
+            words(2, 6) + image_block(config) + pose_block(config) + words(1, 7),
+        ]
         poses += 1
     else:
         rows += [words(12, 5), words(1, 6)]
@@ -85,3 +88,232 @@ def test_batched_equals_hand_masked_rows(text, cache, pose_attention):
     assert output[:, length:].tolist() == expected
     begun = [row.count(model.config.pose_start_token_id) for row in expected]
     assert begun == [0, 1, 2, 2, 3], "the twin itself must cover 0 to 3 poses a row"
+
+
+def test_batch_equals_single_rows_with_sampling_support():
+    """Row by row through generate() itself: the same ids, whatever the neighbours do."""
+    model = tiny_model()
+    rows, inputs = mixed_rows(model.config)
+    batch = pad_left(rows)
+    length = batch["input_ids"].shape[1]
+    processor = LogitsProcessorList([AskForPoses(model.config, length, STARTS)])
+    together = model.generate(
+        **batch, **inputs, max_new_tokens=NEW_TOKENS, logits_processor=processor, pad_token_id=PAD
+    )
+    pose = 0
+    for index, row in enumerate(rows[:3]):
+        poses = row.count(model.config.pose_start_token_id)
+        values = {"pose_values": inputs["pose_values"][pose : pose + poses]} if poses else {}
+        pose += poses
+        processor = LogitsProcessorList([AskForPoses(model.config, len(row), STARTS[index : index + 1])])
+        alone = model.generate(
+            torch.tensor([row]), **values, max_new_tokens=NEW_TOKENS, logits_processor=processor, pad_token_id=PAD
+        )
+        assert alone[0, len(row) :].tolist() == together[index, length:].tolist()
+
+
+class CountForwards:
+    """Counts the calls of a module and remembers how many positions each had."""
+
+    def __init__(self, module):
+        self.widths = []
+        module.register_forward_pre_hook(self.record, with_kwargs=True)
+
+    def record(self, module, args, kwargs):
+        self.widths.append(kwargs["inputs_embeds"].shape[1])
+
+
+def pose_prompt(config, rows=2):
+    return torch.tensor([words(7, 9) + [config.pose_start_token_id]] * rows)
+
+
+def test_a_pose_costs_one_forward():
+    model = tiny_model()
+    counter = CountForwards(model.model.language_model)
+    output = model.generate(pose_prompt(model.config), generation_mode="pose", pad_token_id=PAD)
+    assert counter.widths == [8 + POSE_TOKENS]
+    assert output.shape[1] == 8 + POSE_TOKENS + 1
+    assert (output[:, -1] == model.config.pose_end_token_id).all()
+
+
+def test_causal_ablation_costs_one_forward_a_code():
+    model = tiny_model(pose_attention="causal")
+    counter = CountForwards(model.model.language_model)
+    model.generate(pose_prompt(model.config), generation_mode="pose", pad_token_id=PAD)
+    assert counter.widths == [8] + [1] * POSE_TOKENS
+
+
+def test_pose_mode_begins_the_pose_by_itself():
+    model = tiny_model()
+    prompt = torch.tensor([words(7, 9)])
+    output = model.generate(prompt, generation_mode="pose", pad_token_id=PAD)[0, 7:].tolist()
+    with_start = model.generate(pose_prompt(model.config, rows=1), generation_mode="pose", pad_token_id=PAD)
+    assert output == with_start[0, 7:].tolist()
+
+
+def test_text_mode_never_begins_a_pose_and_allows_beams():
+    model = tiny_model()
+    keen = LogitsProcessorList([AskForPoses(model.config, 7, [range(99)])])
+    for kwargs in ({}, {"num_beams": 2}, {"do_sample": True}):
+        processors = keen if not kwargs else None
+        output = model.generate(
+            torch.tensor([words(7, 9)]),
+            generation_mode="text",
+            max_new_tokens=12,
+            logits_processor=processors,
+            pad_token_id=PAD,
+            **kwargs,
+        )
+        assert (output[0, 7:] < model.config.pose_code_start_id).all()
+
+
+def blocks_are_whole(ids, config):
+    """Reads ids from the left; True if every pose-start is followed by exactly N codes and pose-end."""
+    position, codes = 0, range(config.pose_code_start_id, config.pose_code_start_id + 32)
+    while position < len(ids):
+        if ids[position] == config.pose_start_token_id:
+            block = ids[position + 1 : position + 2 + config.num_pose_tokens]
+            if len(block) != config.num_pose_tokens + 1 or block[-1] != config.pose_end_token_id:
+                return False
+            if not all(token in codes for token in block[:-1]):
+                return False
+            position += len(block)
+        elif ids[position] in codes or ids[position] == config.pose_end_token_id:
+            return False
+        position += 1
+    return True
+
+
+@pytest.mark.parametrize("pose_attention", ["mixed", "causal"])
+@pytest.mark.parametrize("temperature", [0.5, 50.0])
+def test_sampling_never_makes_a_malformed_pose(pose_attention, temperature):
+    """Every limit is tried, so that poses meet it; forced ends and bans of codes try to break the block."""
+    model = tiny_model(pose_attention=pose_attention)
+    torch.manual_seed(1)
+    for limit in (1, 2, 7, 8, 9, 11, 16, 17, 25):
+        output = model.generate(
+            torch.tensor([words(4, 2)] * 3),
+            do_sample=True,
+            temperature=temperature,
+            top_k=5,
+            max_new_tokens=limit,
+            forced_eos_token_id=EOS,
+            repetition_penalty=1.3,
+            pad_token_id=PAD,
+            logits_processor=LogitsProcessorList([AskForPoses(model.config, 4, [(0, 11), (2,), (limit - 8,)])]),
+        )
+        for row in output[:, 4:].tolist():
+            assert blocks_are_whole(row, model.config), row
+
+
+def test_sampled_rows_follow_the_queries_logits():
+    """The scores of a sampled pose are those of one forward over the queries, tempered."""
+    model = tiny_model()
+    prompt = pose_prompt(model.config, rows=1)
+    output = model.generate(
+        prompt,
+        generation_mode="pose",
+        do_sample=True,
+        temperature=2.0,
+        top_k=0,
+        output_scores=True,
+        return_dict_in_generate=True,
+        pad_token_id=PAD,
+    )
+    queries = torch.full((1, POSE_TOKENS), model.config.pose_query_token_id)
+    logits = model(torch.cat([prompt, queries], dim=1)).logits[0, -POSE_TOKENS:] / 2.0
+    codes = slice(model.config.pose_code_start_id, model.config.pose_code_start_id + 32)
+    scores = torch.cat(output.scores)[:POSE_TOKENS]
+    torch.testing.assert_close(scores[:, codes], logits[:, codes], atol=1e-4, rtol=1e-4)
+    assert torch.isneginf(scores[:, : codes.start]).all()
+
+
+@pytest.mark.parametrize("stop", [3, POSE_TOKENS + 1, POSE_TOKENS + 4])
+def test_cache_can_be_continued_after_a_stop(stop):
+    """The returned cache holds a valid place for every id but the last, even for rows stopped inside a block."""
+    model = tiny_model()
+    config, prompt = model.config, pose_prompt(model.config)
+    output = model.generate(
+        prompt, max_new_tokens=40, stopping_criteria=[lambda ids, scores: torch.full((2,), ids.shape[1] >= 8 + stop)],
+        return_dict_in_generate=True, pad_token_id=PAD,
+    )  # fmt: skip
+    cache, ids = output.past_key_values, output.sequences
+    assert ids.shape[1] == 8 + stop
+    assert cache.get_seq_length() == 8 + stop - 1
+    seen = ids.clone()
+    seen[:, 8 : 8 + POSE_TOKENS] = config.pose_query_token_id
+    full = model(seen) if stop >= POSE_TOKENS else None
+    keys = model(torch.cat([prompt, torch.full((2, POSE_TOKENS), config.pose_query_token_id)], 1)).past_key_values
+    for layer, plain in zip(cache.layers, keys.layers):
+        places = min(8 + stop - 1, 8 + POSE_TOKENS)
+        torch.testing.assert_close(layer.keys[:, :, :places], plain.keys[:, :, :places], atol=1e-5, rtol=1e-5)
+    if full is not None:
+        last = model(ids[:, -1:], past_key_values=cache).logits[:, -1]
+        torch.testing.assert_close(last, full.logits[:, -1], atol=1e-4, rtol=1e-4)
+
+
+def test_continuing_with_new_ids_only_equals_the_whole_prompt():
+    model = tiny_model()
+    first, second = torch.tensor([words(6, 1)]), pose_prompt(model.config, rows=1)
+    cache = model(first).past_key_values
+    both = torch.cat([first, second], dim=1)
+    kwargs = {"generation_mode": "pose", "pad_token_id": PAD}
+    whole = model.generate(both, **kwargs)
+    continued = model.generate(both, past_key_values=cache, **kwargs)
+    assert continued.tolist() == whole.tolist()
+
+
+def test_num_return_sequences_keeps_each_rows_poses():
+    model = tiny_model()
+    rows, inputs = mixed_rows(model.config)
+    kwargs = {"generation_mode": "pose", "pad_token_id": PAD, "do_sample": True, "top_k": 1}
+    batch = pad_left(rows)
+    once = model.generate(**batch, **inputs, **kwargs)
+    thrice = model.generate(**batch, **inputs, num_return_sequences=3, **kwargs)
+    assert thrice.tolist() == once.repeat_interleave(3, dim=0).tolist()
+
+
+@pytest.fixture
+def process_group():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("process_group")
+def test_under_zero_3_every_forward_is_run_and_nothing_changes():
+    model = tiny_model()
+    kwargs = {"generation_mode": "pose", "pad_token_id": PAD}
+    plain = model.generate(pose_prompt(model.config), **kwargs)
+    counter = CountForwards(model.model.language_model)
+    assert model.generate(pose_prompt(model.config), synced_gpus=True, **kwargs).tolist() == plain.tolist()
+    assert counter.widths == [8 + POSE_TOKENS] + [1] * POSE_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"num_beams": 2}, r"beam search \(num_beams=2\) cannot cross a pose"),
+        ({"prompt_lookup_num_tokens": 3}, "one by one: use greedy search or sampling"),
+        ({"guidance_scale": 2.0}, "guidance_scale=2.0"),
+        ({"generation_mode": "image"}, 'must be "pose", "text" or None, found \'image\''),
+        ({"generation_mode": "pose", "max_new_tokens": 5}, "takes 8 more tokens, but the limit leaves 5"),
+    ],
+)
+def test_what_cannot_work_says_so(kwargs, message):
+    model = tiny_model()
+    with pytest.raises(ValueError, match=message):
+        model.generate(torch.tensor([words(5, 1)]), pad_token_id=PAD, **kwargs)
+
+
+def test_assisted_decoding_says_so():
+    model = tiny_model()
+    with pytest.raises(ValueError, match="one by one"):
+        model.generate(torch.tensor([words(5, 1)]), assistant_model=tiny_model(seed=1), pad_token_id=PAD)
+
+
+def test_a_prompt_inside_a_pose_says_so():
+    config = (model := tiny_model()).config
+    prompt = torch.tensor([[*words(3, 1), config.pose_start_token_id, config.pose_code_start_id]])
+    with pytest.raises(ValueError, match=r"row 0 of the prompt ends inside a pose \(1 of 6 codes\)"):
+        model.generate(prompt, pad_token_id=PAD)

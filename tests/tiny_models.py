@@ -71,7 +71,9 @@ def tiny_model(seed: int = 0, attn_implementation: str = "sdpa", **kwargs) -> Un
     config = tiny_config(**kwargs)
     config.text_config.initializer_range = 0.5
     model = UniPoseForConditionalGeneration(config).eval()
-    torch.nn.init.normal_(model.model.pose_tokenizer.quantizer.codebook)
+    tokenizer = model.model.pose_tokenizer
+    with torch.no_grad():
+        tokenizer.quantizer.initialize(tokenizer.encode_features(torch.randn(20, 22, 6)).flatten(0, 1))
     model.set_attn_implementation({"text_config": attn_implementation})
     return model
 

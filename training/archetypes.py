@@ -79,13 +79,13 @@ ARCHETYPES: dict[str, Archetype] = {
     ),
     "arms_crossed": Archetype(
         ("A person stands with crossed arms.", "Someone has the arms crossed."),
-        {"shoulder": (-62, -30, 62), "elbow": (0, -98, 0)},
+        {"shoulder": (-75, -32, 75), "elbow": (0, -95, 0)},
         "stands",
         "crossed",
     ),
     "hands_behind_back": Archetype(
         ("A person holds the hands behind the back.", "Someone stands with the hands behind the back."),
-        {"shoulder": (-62, 35, 75), "elbow": (0, -45, 0)},
+        {"shoulder": (-62, 38, 95), "elbow": (0, -62, 0)},
         "stands",
     ),
     "punch_left": Archetype(
@@ -112,7 +112,13 @@ ARCHETYPES: dict[str, Archetype] = {
     ),
     "bow": Archetype(
         ("A person bows forward.", "Someone is bending forward."),
-        _ARMS_DOWN | {"pelvis": (28, 0, 0), "hip": (0, -28, 0), "spine1": (22, 0, 0), "spine2": (14, 0, 0)},
+        {
+            "shoulder": (-75, -58, 0),
+            "pelvis": (28, 0, 0),
+            "hip": (0, -28, 0),
+            "spine1": (22, 0, 0),
+            "spine2": (14, 0, 0),
+        },
         "bends_forward",
     ),
     "touch_toes": Archetype(
@@ -220,7 +226,7 @@ ARCHETYPES: dict[str, Archetype] = {
     ),
     "lie_left": Archetype(
         ("A person lies on the left side.", "Someone is lying on the left side."),
-        {"pelvis": (0, 0, -90), "hip": (0, -40, 0), "knee": (55, 0, 0), "shoulder": (-45, -60, 0)},
+        {"pelvis": (0, 0, -90), "hip": (0, -40, 0), "knee": (55, 0, 0), "shoulder": (-80, -65, 0)},
         "lies_left",
     ),
     "crawl": Archetype(
@@ -230,7 +236,7 @@ ARCHETYPES: dict[str, Archetype] = {
             "pelvis": (68, 0, 0),
             "hip": (0, -68, 0),
             "knee": (85, 0, 0),
-            "shoulder": (-4, -75, 0),
+            "shoulder": (-78, -66, 0),
             "neck": (-20, 0, 0),
         },
         "all_fours",

@@ -3,8 +3,8 @@
     python -m unipose.training.bake_body --output processing/assets/body.npz
 
 The result is 1.70 m tall, y up, facing +z, its left towards +x, with the pelvis at the origin. Joints are stored, not
-regressed from vertices: a regressor is centimetres off at the knees. The first run takes about two minutes, because Anny
-builds its mesh and `warp` compiles; only Anny's own topology is used, never its SMPL-derived ones.
+regressed from vertices: a regressor is centimetres off at the knees. The first run takes about two minutes, because
+Anny builds its mesh and `warp` compiles; only Anny's own topology is used, never its SMPL-derived ones.
 """
 
 import argparse
@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import roma
 import torch
+
+from unipose.processing.pose_features import JOINT_NAMES
 
 
 TOPOLOGY = "notoes_collapse10pc"
@@ -47,12 +49,7 @@ SIDE_JOINTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "wrist": (("wrist",), ("wrist",)),
     "hand": (("finger2-1", "finger3-1"), ("metacarpal*", "finger*")),
 }
-SMPL_JOINTS = (
-    *("pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle"),
-    *("spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head"),
-    *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
-    *("left_hand", "right_hand"),
-)
+SMPL_JOINTS = (*JOINT_NAMES, "left_hand", "right_hand")
 
 # Each limb of the LEFT side, from the trunk outwards: bone, the bone it points at, the direction it shall point in.
 # Legs keep a natural stance (SMPL's own rest pose does, too); the foot that follows them stays level.

@@ -49,6 +49,8 @@ NOISE = {
     "elbow": 6.0,
     "wrist": 8.0,
 }
+# Named poses are moved less, so that they keep their name.
+ARCHETYPE_NOISE = 0.7
 LARGEST = {
     "pelvis": 180.0,
     "hip": 140.0,
@@ -73,17 +75,16 @@ BODY_RADIUS = 0.09
 
 @dataclass(frozen=True)
 class MotionClip:
-    """A recording: its name, (n, 22, 3) rotation vectors in the stored frame, and each frame's duration in seconds."""
+    """A recording: its name, (n, 22, 3) rotation vectors in the stored frame, and (n,) seconds since its start."""
 
     name: str
     rotvecs: torch.Tensor
-    frame_seconds: torch.Tensor
+    seconds: torch.Tensor
 
     def subsample(self, frames_per_second: float = FRAMES_PER_SECOND) -> torch.Tensor:
-        """(m, 22, 3): the frames nearest to a regular clock of `frames_per_second`."""
-        starts = torch.cumsum(self.frame_seconds, 0) - self.frame_seconds
-        ticks = torch.arange(0.0, float(starts[-1]) + 1e-6, 1.0 / frames_per_second)
-        return self.rotvecs[torch.searchsorted(starts, ticks).clamp(max=len(starts) - 1).unique()]
+        """(m, 22, 3): the frames that follow the ticks of a regular clock of `frames_per_second`."""
+        ticks = torch.arange(0.0, float(self.seconds[-1]) + 1e-6, 1.0 / frames_per_second)
+        return self.rotvecs[torch.searchsorted(self.seconds, ticks).clamp(max=len(self.seconds) - 1).unique()]
 
 
 def load_motion_clips(path: Path = MOTION_FILE) -> list[MotionClip]:
@@ -189,7 +190,7 @@ def _draw(
 ) -> tuple[torch.Tensor, list[str | None]]:
     if source == "archetype":
         labels = _archetype_names(count, rng)
-        return remove_heading(add_noise(archetype_poses(labels), rng)), [*labels]
+        return remove_heading(add_noise(archetype_poses(labels), rng, ARCHETYPE_NOISE)), [*labels]
     poses = frames[torch.from_numpy(rng.integers(len(frames), size=count))]
     if source == "mixed":
         poses = mix_limbs(poses, frames, rng)
@@ -241,9 +242,9 @@ def _by_joint(table: dict[str, float]) -> torch.Tensor:
     return torch.tensor([table[name.rpartition("_")[2]] for name in JOINT_NAMES])
 
 
-def add_noise(rotmats: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Turns every joint a little, as far as `NOISE` says; knees and elbows only in the plane they bend in."""
-    scale = torch.deg2rad(_by_joint(NOISE))[:, None].repeat(1, 3)
+def add_noise(rotmats: torch.Tensor, rng: np.random.Generator, amount: float = 1.0) -> torch.Tensor:
+    """Turns every joint, `amount` times as far as `NOISE` says; knees and elbows only in the plane they bend in."""
+    scale = amount * torch.deg2rad(_by_joint(NOISE))[:, None].repeat(1, 3)
     for index, name in enumerate(JOINT_NAMES):
         hinge = {"knee": 0, "elbow": 1}.get(name.rpartition("_")[2])
         if hinge is not None:

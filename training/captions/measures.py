@@ -96,7 +96,8 @@ def _measure_torso(points: dict[str, Array], torso: Array, hips: Array, turn: Ar
     head = np.einsum("nji,nj->ni", torso, points["head"] - points["neck"])
     return {
         "torso.tilt": np.degrees(np.arccos(np.clip(up[:, 1], -1.0, 1.0))),
-        "torso.pitch": np.degrees(np.arctan2(ahead, up[:, 1])),
+        # Fades out as the torso leans to a side: what lies on its side is bent neither way.
+        "torso.pitch": np.degrees(np.arctan2(ahead, up[:, 1])) * np.hypot(ahead, up[:, 1]),
         "torso.lean_left": lean_left,
         "torso.lean_right": -lean_left,
         "torso.twist_left": np.degrees(twist),

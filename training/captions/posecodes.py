@@ -174,6 +174,7 @@ _FEET_DOWN = _pair("foot.ground", high=0.17)
 _KNEES_UP = _pair("knee.ground", OFF_GROUND)
 _KNEEL = (Range("left_knee.ground", high=0.15), Range("torso.tilt", high=50.0))
 _LYING = (Range("torso.tilt", 60.0, 120.0), Range("pelvis.ground", high=0.25))
+_ON_SIDE = (Range("torso.tilt", 60.0, 120.0), Range("pelvis.ground", high=0.35))
 _ONE_LEG = (*_pair("knee.angle", 130.0), Range("right_foot.ground", high=0.1), Range("left_foot.ground", 0.2))
 _LEGS = _groups("bend:knee", "segment:thigh", "segment:shin")
 _ARMS = _groups("bend:elbow", "height:hand", "segment:upper_arm", "segment:forearm", "side:hand")
@@ -185,12 +186,12 @@ _POSTURES: tuple[tuple[str, tuple[Range, ...], tuple[tuple[str, str], ...]], ...
     ("lies_front", (*_LYING, Range("torso.facing", high=-45.0)), (("torso", "torso"), ("ground", "hips"))),
     (
         "lies_left",
-        (*_LYING, Range("torso.lean_left", 50.0), Range("torso.facing", -40.0, 40.0)),
+        (*_ON_SIDE, Range("torso.lean_left", 50.0), Range("torso.facing", -40.0, 40.0)),
         (("torso", "torso"), ("ground", "hips")),
     ),
     (
         "all_fours",
-        (*_pair("knee.ground", high=0.17), *_pair("hand.ground", high=0.17), Range("torso.tilt", 55.0, 125.0)),
+        (*_pair("knee.ground", high=0.2), *_pair("hand.ground", high=0.2), Range("torso.tilt", 55.0, 125.0)),
         (("torso", "torso"), *_groups("ground:knee", "ground:hand", "segment:shin")),
     ),
     (
@@ -313,7 +314,7 @@ _ARM_POSES: tuple[tuple[str, tuple[Range, ...], tuple[tuple[str, str], ...]], ..
     ),
     (
         "crossed",
-        (Range("left_hand.to_right_elbow", high=0.22), Range("right_hand.to_left_elbow", high=0.22)),
+        (Range("left_hand.to_right_elbow", high=0.24), Range("right_hand.to_left_elbow", high=0.24)),
         (*_groups("near:hand", "side:hand", "height:hand", "depth:hand"), *_HANDS),
     ),
     (

@@ -1,0 +1,199 @@
+"""Auto classes in-process, and saved folders that load where `unipose` cannot be imported."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_checkpoint import save_tiny_checkpoint
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+    pipeline,
+)
+
+import unipose
+
+
+REPOSITORY = Path(__file__).parent.parent
+
+# Runs with `unipose` blocked: answers from a saved folder, saves it again twice, and answers from the copy.
+REMOTE_SCRIPT = '''
+import json, sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("unipose", "modeling_unipose", "processing"):
+            raise ImportError(name + " is blocked")
+
+sys.meta_path.insert(0, Blocker())
+import numpy as np
+import torch
+from PIL import Image
+from transformers import (AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageTextToText,
+    AutoModelForMultimodalLM, AutoProcessor, pipeline)
+
+folder, vqvae, copy = sys.argv[1:]
+remote = {"trust_remote_code": True}
+
+def answers(folder):
+    model = AutoModelForImageTextToText.from_pretrained(folder, **remote)
+    processor = AutoProcessor.from_pretrained(folder, **remote)
+    picture = Image.new("RGB", (40, 50), "red")
+    inputs = processor(text="Compare <pose> and <image>.", images=[picture], poses=[np.zeros((22, 3))],
+                       return_tensors="pt")
+    return model, processor, model.generate(**inputs, max_new_tokens=20, do_sample=False)[0].tolist()
+
+model, processor, ids = answers(folder)
+with torch.no_grad():
+    model.lm_head.weight.mul_(1.0)
+model.save_pretrained(copy)
+processor.save_pretrained(copy)
+model.save_pretrained(copy)
+pipe = pipeline("unipose", model=copy, **remote)
+pipe.save_pretrained(copy)
+tokenizer_model = AutoModel.from_pretrained(vqvae, **remote)
+result = {
+    "ids": ids,
+    "copy_ids": answers(copy)[2],
+    "classes": [type(cls.from_pretrained(folder, **remote)).__name__ for cls in (AutoConfig, AutoModel,
+        AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoImageProcessor, AutoProcessor)],
+    "modules": sorted(name for name in sys.modules if name.partition(".")[0] == "unipose"),
+    "pipeline": type(pipe).__module__.rpartition(".")[2],
+    "pose": pipe("A person kneels.", task="text-to-pose")["poses"][0].tolist(),
+    "vqvae": tokenizer_model.encode(torch.eye(3)[:2].flatten().expand(1, 22, 6)).tolist(),
+}
+print(json.dumps(result))
+'''
+
+CLASS_NAMES = [
+    "UniPoseConfig",
+    "UniPoseModel",
+    "UniPoseForConditionalGeneration",
+    "UniPoseForConditionalGeneration",
+    "UniPoseImageProcessor",
+    "UniPoseProcessor",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tiny")
+    save_tiny_checkpoint(path)
+    return path
+
+
+def run_remote(folder: Path, vqvae: Path, copy: Path, tmp_path: Path) -> dict:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
+    environment["HF_MODULES_CACHE"] = str(tmp_path / "modules")
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [sys.executable, "-c", REMOTE_SCRIPT, str(folder), str(vqvae), str(copy)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_auto_classes_find_the_installed_classes(folder: Path) -> None:
+    auto_classes = (
+        AutoConfig,
+        AutoModel,
+        AutoModelForImageTextToText,
+        AutoModelForMultimodalLM,
+        AutoImageProcessor,
+        AutoProcessor,
+    )
+    for auto_class, name in zip(auto_classes, CLASS_NAMES):
+        assert type(auto_class.from_pretrained(folder)) is getattr(unipose, name)
+
+
+def test_folder_loads_without_the_package(folder: Path, tmp_path: Path) -> None:
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    processor = AutoProcessor.from_pretrained(folder)
+    model.model.pose_tokenizer.save_pretrained(tmp_path / "vqvae")
+    result = run_remote(folder, tmp_path / "vqvae", tmp_path / "copy", tmp_path)
+
+    picture = Image.new("RGB", (40, 50), "red")
+    inputs = processor(
+        text="Compare <pose> and <image>.", images=[picture], poses=[np.zeros((22, 3))], return_tensors="pt"
+    )
+    expected = model.generate(**inputs, max_new_tokens=20, do_sample=False)[0].tolist()
+    assert result["modules"] == []
+    assert result["classes"] == CLASS_NAMES
+    assert result["pipeline"] == "pipeline_unipose"
+    assert result["ids"] == expected
+    assert result["copy_ids"] == expected
+    pose = pipeline("unipose", model=str(folder))("A person kneels.", task="text-to-pose")["poses"][0]
+    np.testing.assert_allclose(result["pose"], pose, atol=1e-5)
+    codes = model.model.pose_tokenizer.encode(torch.eye(3)[:2].flatten().expand(1, 22, 6))
+    assert result["vqvae"] == codes.tolist()
+
+    # What the remote classes saved is an ordinary folder for the installed package.
+    again = AutoModelForImageTextToText.from_pretrained(tmp_path / "copy")
+    assert type(again) is unipose.UniPoseForConditionalGeneration
+    assert pipeline("unipose", model=str(tmp_path / "copy")).__class__ is unipose.UniPosePipeline
+
+
+def test_train_save_load_cycles(folder: Path, tmp_path: Path) -> None:
+    model = unipose.UniPoseForConditionalGeneration.from_pretrained(folder)
+    for step in range(2):
+        with torch.no_grad():
+            model.lm_head.weight += 1
+        saved = model.lm_head.weight.clone()
+        model.save_pretrained(tmp_path / str(step))
+        model = AutoModelForImageTextToText.from_pretrained(tmp_path / str(step))
+        torch.testing.assert_close(model.lm_head.weight, saved)
+    first, last = ((tmp_path / name / "config.json").read_text() for name in ("0", "1"))
+    assert first == last
+
+
+def test_pose_tokenizer_alone(folder: Path, tmp_path: Path) -> None:
+    tokenizer = unipose.UniPoseForConditionalGeneration.from_pretrained(folder).model.pose_tokenizer
+    tokenizer.save_pretrained(tmp_path)
+    again = AutoModel.from_pretrained(tmp_path)
+    assert type(again) is unipose.UniPoseVQVAE
+    for name, value in tokenizer.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value)
+
+
+def test_saved_code_is_flat(folder: Path) -> None:
+    sources = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.py")}
+    assert set(sources) == {
+        "configuration_unipose.py",
+        "generation_unipose.py",
+        "image_processing_unipose.py",
+        "modeling_pose_vqvae.py",
+        "modeling_unipose.py",
+        "pipeline_unipose.py",
+        "pose_features.py",
+        "processing_unipose.py",
+        "vector_quantizer.py",
+        "vision_unipose.py",
+    }
+    for source in sources.values():
+        assert "import unipose" not in source
+        assert "from unipose" not in source
+
+
+def test_nothing_imports_the_source_folder_by_its_name() -> None:
+    folders = ("modeling_unipose", "processing", "training", "model_cards", "tests", "benchmarks")
+    forbidden = [f"{start} {folder}" for start in ("import", "from") for folder in folders[:2]]
+    for path in (path for folder in folders for path in (REPOSITORY / folder).rglob("*.py")):
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        assert not [line for line in lines if line.startswith(tuple(forbidden))], path
+    for name in unipose.__all__:
+        assert getattr(unipose, name).__module__.startswith("unipose.")

@@ -1,0 +1,225 @@
+"""The forward pass: masks, queries, pictures, input poses, the paper's loss."""
+
+import pytest
+import torch
+from reference import mixed_mask, plain_logits, prompt_embeds
+from tiny_models import (
+    PAD,
+    POSE_TOKENS,
+    image_block,
+    pad_left,
+    pose_block,
+    random_pixels,
+    tiny_config,
+    tiny_model,
+    words,
+)
+
+from unipose import UniPoseConfig, UniPoseForConditionalGeneration
+from unipose.modeling_unipose import block_index, query_index, shift_pose_labels
+
+
+def answer_block(config):
+    return [
+        config.pose_start_token_id,
+        *[config.pose_query_token_id] * config.num_pose_tokens,
+        config.pose_end_token_id,
+    ]
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_mask_equals_a_hand_built_one(implementation):
+    """Left and right padding, 0 to 3 output poses a row, two of them next to each other."""
+    model = tiny_model(attn_implementation=implementation)
+    config = model.config
+    rows = [
+        words(3, 1) + answer_block(config) + words(2, 2) + answer_block(config) * 2,
+        words(5, 3) + answer_block(config),
+        words(9, 4),
+    ]
+    left = pad_left(rows)
+    ids, mask = left["input_ids"], left["attention_mask"]
+    is_query = ids == config.pose_query_token_id
+    embeds = model.model.embed_ids(ids)
+    made = model.model.create_mask(embeds, mask, None, None, is_query)
+    made = made if made.dtype == torch.bool else made == 0
+    for row in range(len(rows)):
+        pad = int((mask[row] == 0).sum())
+        by_hand = mixed_mask(is_query[row].tolist())
+        by_hand[:, :pad] = False
+        assert torch.equal(made[row, 0, pad:], by_hand[pad:])
+    for row, logits in zip(rows, model(**left, position_ids=(mask.cumsum(1) - 1).clamp_min(0)).logits):
+        alone = plain_logits(model, row, torch.empty(0, 32))
+        torch.testing.assert_close(logits[-len(row) :], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_causal_ablation_has_a_causal_mask():
+    model = tiny_model(pose_attention="causal")
+    ids = torch.tensor([words(3, 1) + answer_block(model.config)])
+    made = model.model.create_mask(model.model.embed_ids(ids), torch.ones_like(ids), None, None, ids > 0)
+    assert made is None or torch.equal(made[0, 0], torch.ones(ids.shape[1], ids.shape[1]).tril().bool())
+
+
+def test_query_and_block_index():
+    is_query = torch.tensor([[0, 1, 1, 0, 1, 1, 1, 0], [1, 0, 0, 0, 0, 0, 1, 1]]).bool()
+    assert query_index(is_query)[is_query].tolist() == [0, 1, 0, 1, 2, 0, 0, 1]
+    assert block_index(is_query)[is_query].tolist() == [0, 0, 1, 1, 1, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("vision", "pose_vision"), [("clip", True), ("siglip", True), ("clip", False), (None, True), (None, False)]
+)
+def test_pictures_and_input_poses_stand_where_their_placeholders_are(vision, pose_vision):
+    model = tiny_model(vision=vision, pose_vision=pose_vision)
+    config = model.config
+    rows = [words(3, 1) + pose_block(config) + words(2, 2), words(4, 3) + pose_block(config) * 2]
+    pixels = {}
+    if config.num_image_tokens:
+        rows[1] += image_block(config) + words(1, 4)
+        pixels = random_pixels(config, 1)
+    poses = torch.randn(3, 22, 6)
+    batch = pad_left(rows)
+    positions = (batch["attention_mask"].cumsum(1) - 1).clamp_min(0)
+    logits = model(**batch, pose_values=poses, position_ids=positions, **pixels).logits
+    for index, (row, values) in enumerate(zip(rows, (poses[:1], poses[1:]))):
+        embeds = prompt_embeds(model, row, values, **(pixels if index else {}))
+        expected = plain_logits(model, row, embeds)
+        torch.testing.assert_close(logits[index, -len(row) :], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_second_pose_is_the_second_pose():
+    """The original release shows pose A twice; here each pose changes the answer."""
+    model = tiny_model()
+    ids = torch.tensor([pose_block(model.config) * 2 + words(2, 1)])
+    first, second = torch.randn(2, 22, 6)
+    same = model(ids, pose_values=torch.stack([first, first])).logits[0, -1]
+    other = model(ids, pose_values=torch.stack([first, second])).logits[0, -1]
+    swapped = model(ids, pose_values=torch.stack([second, first])).logits[0, -1]
+    assert not torch.allclose(same, other)
+    assert not torch.allclose(other, swapped)
+
+
+def test_text_only_prompts_cost_no_vision_and_no_pose_encoding():
+    model = tiny_model()
+    calls = []
+    for name in ("vision_tower", "pose_vision_tower", "multi_modal_projector"):
+        getattr(model.model, name).register_forward_hook(lambda *_, name=name: calls.append(name))
+    model.model.pose_tokenizer.encoder.register_forward_hook(lambda *_: calls.append("pose_tokenizer"))
+    model(torch.tensor([words(5, 1)]))
+    model.generate(torch.tensor([words(5, 1)]), max_new_tokens=3, pad_token_id=PAD)
+    assert calls == []
+    image = torch.tensor([image_block(model.config) + pose_block(model.config)])
+    pixels = random_pixels(model.config, 1)
+    model.generate(image, pose_values=torch.randn(1, 22, 6), max_new_tokens=9, pad_token_id=PAD, **pixels)
+    assert sorted(calls) == ["multi_modal_projector", "pose_tokenizer", "pose_vision_tower", "vision_tower"]
+
+
+def paper_loss(logits, input_ids, labels, config):
+    """The formula of the paper, one row and one position at a time."""
+    total, count = 0.0, 0
+    for row in range(len(input_ids)):
+        is_query = input_ids[row] == config.pose_query_token_id
+        for position, label in enumerate(labels[row].tolist()):
+            count += label != -100
+            if label == -100 or position == 0:
+                continue
+            if is_query[position]:
+                total -= logits[row, position].log_softmax(-1)[label]
+            elif not is_query[position - 1]:
+                # What follows a query is pose-end: it is counted and never asked for. What precedes a run of
+                # queries is pose-start: it predicts nothing but itself was predicted.
+                total -= logits[row, position - 1].log_softmax(-1)[label]
+    return total / count
+
+
+def training_batch(config):
+    rows = [words(4, 1) + answer_block(config) + words(3, 2), words(6, 3) + answer_block(config) * 2, words(5, 4)]
+    length = max(map(len, rows))
+    ids = torch.tensor([row + [PAD] * (length - len(row)) for row in rows])
+    mask = (torch.arange(length) < torch.tensor([[len(row)] for row in rows])).long()
+    codes = torch.randint(0, 32, ids.shape, generator=torch.Generator().manual_seed(0))
+    labels = torch.where(ids == config.pose_query_token_id, codes + config.pose_code_start_id, ids)
+    labels[:, :2] = -100
+    return ids, mask, labels.masked_fill(mask == 0, -100)
+
+
+def test_loss_is_the_papers():
+    model = tiny_model()
+    ids, mask, labels = training_batch(model.config)
+    output = model(input_ids=ids, attention_mask=mask, labels=labels)
+    torch.testing.assert_close(output.loss, paper_loss(output.logits, ids, labels, model.config))
+    doubled = model(input_ids=ids, attention_mask=mask, labels=labels, num_items_in_batch=7).loss
+    torch.testing.assert_close(doubled, output.loss * (labels != -100).sum() / 7)
+
+
+def test_trl_fused_loss_equals_the_papers():
+    """TRL patches forward and ignores its loss; with shift_labels the two agree."""
+    from trl.trainer.utils import add_fused_lm_head
+
+    model = tiny_model()
+    ids, mask, labels = training_batch(model.config)
+    labels[ids == model.config.pose_end_token_id] = -100
+    shifted = shift_pose_labels(ids == model.config.pose_query_token_id, labels)
+    expected = paper_loss(model(input_ids=ids, attention_mask=mask).logits, ids, labels, model.config)
+    add_fused_lm_head(model)
+    fused = model(input_ids=ids, attention_mask=mask, labels=labels, shift_labels=shifted, fused_lm_head=True).loss
+    torch.testing.assert_close(fused, expected, atol=1e-5, rtol=1e-5)
+    wrong = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True).loss
+    assert abs(wrong - expected) > 1e-2, "without shift_labels TRL's loss must differ, or this test shows nothing"
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({}, "6 pose placeholders, but pose_values hold 0 poses"),
+        ({"pose_values": torch.randn(2, 22, 6)}, r"hold 2 poses of 6 tokens \(12\)"),
+        ({"pose_values": torch.randn(1, 21, 6)}, r"must have the shape \(batch, 22, 6\), found \(1, 21, 6\)"),
+        ({"pixel_values": torch.randn(1, 3, 32, 32)}, "needs pose_pixel_values"),
+    ],
+)
+def test_mismatches_name_both_numbers(extra, message):
+    model = tiny_model()
+    ids = torch.tensor([words(2, 1) + pose_block(model.config)])
+    with pytest.raises(ValueError, match=message):
+        model(ids, **extra)
+
+
+def test_pictures_without_placeholders_say_so():
+    model = tiny_model()
+    with pytest.raises(ValueError, match=r"0 picture placeholders, but 1 pictures of 16 tokens \(16\)"):
+        model(torch.tensor([words(3, 1)]), **random_pixels(model.config, 1))
+
+
+def test_config_round_trip_and_errors(tmp_path):
+    config = tiny_config()
+    config.save_pretrained(tmp_path)
+    assert UniPoseConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+    with pytest.raises(ValueError, match="sliding_window"):
+        UniPoseConfig(text_config={"model_type": "mistral", "sliding_window": 64, "vocab_size": 40000})
+    with pytest.raises(ValueError, match=r"ids 32000\.\.34047, but text_config.vocab_size is 100"):
+        UniPoseConfig(text_config={"model_type": "llama", "vocab_size": 100})
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_save_and_load_give_the_same_logits(tmp_path, tied):
+    model = tiny_model()
+    if tied:
+        config = tiny_config(tie_word_embeddings=True)
+        model = UniPoseForConditionalGeneration(config).eval()
+        assert model.lm_head.weight is model.get_input_embeddings().weight
+    ids = torch.tensor([words(3, 1) + answer_block(model.config)])
+    model.save_pretrained(tmp_path)
+    loaded = UniPoseForConditionalGeneration.from_pretrained(tmp_path)
+    assert torch.equal(loaded(ids).logits, model(ids).logits)
+
+
+def test_pose_tokenizer_stays_in_fp32_under_bf16(tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    model = UniPoseForConditionalGeneration.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert {p.dtype for p in model.model.pose_tokenizer.parameters()} == {torch.float32}
+    assert model.lm_head.weight.dtype == torch.bfloat16
+    rows = [words(2, 1) + image_block(model.config) + pose_block(model.config)]
+    pixels, poses = random_pixels(model.config, 1), torch.randn(1, 22, 6)
+    output = model.generate(**pad_left(rows), pose_values=poses, **pixels, generation_mode="pose", pad_token_id=PAD)
+    codes = output[:, -POSE_TOKENS - 1 : -1] - model.config.pose_code_start_id
+    assert model.decode_pose_codes(codes).shape == (1, 22, 3, 3)

@@ -1,0 +1,107 @@
+"""Poses as files: every ending, read back by whoever reads it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import roma
+import torch
+import trimesh
+from PIL import Image
+
+from unipose.processing.body_model import BodyModel
+from unipose.processing.pose_features import load_pose, pose_to_rotmats, to_z_up
+from unipose.processing.pose_io import POSE_ENDINGS, save_pose, save_poses, write_atomically
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.builtin()
+
+
+def random_poses(count: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return roma.rotvec_to_rotmat(torch.randn(count, 22, 3, generator=generator) * 0.5)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".npy", ".json"])
+def test_numbers_round_trip(tmp_path: Path, ending: str) -> None:
+    pose = random_poses(1)[0]
+    path = save_pose(tmp_path / f"pose{ending}", pose)
+    torch.testing.assert_close(load_pose(path), pose, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".json"])
+def test_axis_angle_and_matrices_agree(tmp_path: Path, ending: str) -> None:
+    pose = random_poses(1)[0]
+    path = save_pose(tmp_path / f"pose{ending}", pose)
+    content = dict(np.load(path)) if ending == ".npz" else json.loads(path.read_text())
+    arrays = {key: np.asarray(value) for key, value in content.items()}
+    assert {key: array.shape for key, array in arrays.items()} == {
+        "rotmats": (22, 3, 3),
+        "global_orient": (3,),
+        "body_pose": (63,),
+        "poses": (66,),
+    }
+    torch.testing.assert_close(pose_to_rotmats(arrays["poses"]), pose, atol=1e-5, rtol=0)
+    split = {key: arrays[key] for key in ("global_orient", "body_pose")}
+    torch.testing.assert_close(pose_to_rotmats(split), pose, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("ending", [".glb", ".obj"])
+def test_meshes_load_through_trimesh(tmp_path: Path, body: BodyModel, ending: str) -> None:
+    rest = to_z_up(torch.eye(3).repeat(1, 22, 1, 1))[0]
+    mesh = trimesh.load_mesh(save_pose(tmp_path / f"body{ending}", rest, body), process=False)
+    assert mesh.vertices.shape == (1229, 3)
+    assert mesh.faces.shape == (2454, 3)
+    low, high = mesh.bounds
+    np.testing.assert_allclose(high[1] - low[1], 1.70, atol=1e-4)
+    np.testing.assert_allclose(mesh.vertices, body.v_template.numpy(), atol=1e-5)
+    assert isinstance(mesh.visual, trimesh.visual.ColorVisuals)
+    assert len(np.unique(mesh.visual.vertex_colors, axis=0)) >= 5
+
+
+def test_picture(tmp_path: Path, body: BodyModel) -> None:
+    with Image.open(save_pose(tmp_path / "pose.PNG", random_poses(1)[0], body)) as image:
+        assert image.size == (512, 512)
+        assert image.format == "PNG"
+
+
+def test_same_pose_same_bytes(tmp_path: Path, body: BodyModel) -> None:
+    pose = random_poses(1)[0]
+    for ending in POSE_ENDINGS:
+        first = save_pose(tmp_path / f"a{ending}", pose, body).read_bytes()
+        assert save_pose(tmp_path / f"b{ending}", pose.numpy(), body).read_bytes() == first
+
+
+def test_several_poses_are_numbered(tmp_path: Path) -> None:
+    poses = random_poses(3)
+    assert save_poses(tmp_path / "one.npy", poses[:1]) == [tmp_path / "one.npy"]
+    paths = save_poses(tmp_path / "many.npz", poses)
+    assert [path.name for path in paths] == ["many_1.npz", "many_2.npz", "many_3.npz"]
+    for path, pose in zip(paths, poses):
+        torch.testing.assert_close(load_pose(path), pose, atol=1e-5, rtol=0)
+    assert save_poses(tmp_path / "none.npz", []) == []
+
+
+def test_unknown_ending_and_wrong_shape_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'\.fbx'.*\.npz, \.npy, \.json, \.glb, \.obj, \.png"):
+        save_pose(tmp_path / "pose.fbx", random_poses(1)[0])
+    with pytest.raises(ValueError, match=r"shape \(2, 22, 3, 3\)"):
+        save_pose(tmp_path / "pose.npz", random_poses(2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "deep" / "pose.npy"
+    write_atomically(path, b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]

@@ -1,0 +1,146 @@
+"""Pose sources: whole-clip split, heading removal, plausibility, reproducibility."""
+
+import numpy as np
+import pytest
+import roma
+import torch
+
+from unipose.processing.body_model import BodyModel
+from unipose.processing.pose_features import NUM_JOINTS, to_y_up, to_z_up
+from unipose.training.archetypes import ARCHETYPES, archetype_poses, archetype_sentences
+from unipose.training.captions.measures import heading
+from unipose.training.captions.posecodes import swap_sides
+from unipose.training.poses import (
+    HELD_OUT_CLIPS,
+    add_noise,
+    held_out_poses,
+    jitter_orientation,
+    load_motion_clips,
+    mix_limbs,
+    plausible,
+    remove_heading,
+    sample_training_poses,
+    training_motion_poses,
+    turn,
+)
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.builtin()
+
+
+@pytest.fixture(scope="module")
+def sampled(body: BodyModel) -> tuple[torch.Tensor, list[str | None]]:
+    return sample_training_poses(600, 0, body)
+
+
+def test_clips_are_split_whole() -> None:
+    clips = {clip.name: clip for clip in load_motion_clips()}
+    assert set(HELD_OUT_CLIPS) < set(clips)
+    trained = sum(len(clip.subsample()) for name, clip in clips.items() if name not in HELD_OUT_CLIPS)
+    assert len(training_motion_poses()) == trained
+    assert len(held_out_poses()) == sum(len(clips[name].subsample()) for name in HELD_OUT_CLIPS)
+
+
+def test_held_out_poses_are_not_trained_on(sampled: tuple[torch.Tensor, list[str | None]]) -> None:
+    """No frame of a held-out clip is among the training frames or within a degree of a drawn pose."""
+    held = held_out_poses()
+    distinct = held[torch.cdist(held.flatten(1), training_motion_poses().flatten(1)).amin(dim=1) > 1e-3]
+    assert len(distinct) > 0.9 * len(held)
+    assert torch.cdist(distinct.flatten(1), sampled[0].flatten(1)).amin() > 0.02
+
+
+def test_subsampling_is_ten_a_second() -> None:
+    clip = max(load_motion_clips(), key=lambda clip: len(clip.rotvecs))
+    seconds = float(clip.seconds[-1])
+    assert len(clip.subsample()) == pytest.approx(10 * seconds, abs=2)
+    assert len(clip.subsample(5.0)) == pytest.approx(5 * seconds, abs=2)
+
+
+def test_remove_heading(body: BodyModel) -> None:
+    poses = torch.cat([held_out_poses(), archetype_poses(list(ARCHETYPES))]).double()
+    level = remove_heading(poses)
+    torch.testing.assert_close(remove_heading(level), level)
+    yaw = torch.linspace(-3.1, 3.1, len(poses), dtype=torch.float64)
+    torch.testing.assert_close(remove_heading(turn(poses, yaw)), level)
+    np.testing.assert_allclose(heading(to_y_up(level)[:, 0].numpy()), 0.0, atol=1e-6)
+    torch.testing.assert_close(level[:, 1:], poses[:, 1:])
+    heights = [body.forward_joints(each)[..., 1] for each in (poses, level)]
+    torch.testing.assert_close(heights[0], heights[1], atol=1e-6, rtol=0.0)
+
+
+@pytest.mark.parametrize("axis", [(1.0, 0.0, 0.0), (0.0, 0.0, 1.0)])
+@pytest.mark.parametrize("degrees", [-90.0, -60.0, 60.0, 90.0])
+def test_lying_or_bending_bodies_keep_their_heading(axis: tuple[float, float, float], degrees: float) -> None:
+    pose = torch.eye(3).repeat(1, NUM_JOINTS, 1, 1)
+    pose[:, 0] = roma.rotvec_to_rotmat(torch.tensor(axis) * np.radians(degrees))
+    torch.testing.assert_close(remove_heading(to_z_up(pose)), to_z_up(pose))
+
+
+def test_turning_left_turns_towards_the_left(body: BodyModel) -> None:
+    pose = archetype_poses(["arms_forward"])
+    wrists = body.forward_joints(turn(pose, torch.tensor([np.pi / 2])))[0, 20:22]
+    assert (wrists[:, 0] > 0.4).all()
+
+
+def test_jitter_orientation_turns_the_pelvis_only() -> None:
+    poses = held_out_poses()
+    jittered = jitter_orientation(poses, np.random.default_rng(0))
+    torch.testing.assert_close(jittered[:, 1:], poses[:, 1:])
+    turns = roma.rotmat_to_rotvec(jittered[:, 0] @ poses[:, 0].mT).norm(dim=-1).rad2deg()
+    assert 10.0 < turns.mean() < 35.0
+    assert turns.max() < 60.0
+
+
+def test_sampling_is_reproducible(body: BodyModel, sampled: tuple[torch.Tensor, list[str | None]]) -> None:
+    again, labels = sample_training_poses(600, 0, body)
+    torch.testing.assert_close(again, sampled[0], atol=0.0, rtol=0.0)
+    assert labels == sampled[1]
+    assert not torch.equal(sample_training_poses(600, 1, body)[0], again)
+
+
+def test_samples_are_plausible_rotations(body: BodyModel, sampled: tuple[torch.Tensor, list[str | None]]) -> None:
+    rotmats, labels = sampled
+    assert rotmats.shape == (600, NUM_JOINTS, 3, 3)
+    assert rotmats.dtype == torch.float32
+    identity = torch.eye(3).expand_as(rotmats)
+    torch.testing.assert_close(rotmats @ rotmats.mT, identity, atol=1e-4, rtol=0.0)
+    torch.testing.assert_close(torch.linalg.det(rotmats), torch.ones(rotmats.shape[:2]), atol=1e-4, rtol=0.0)
+    assert plausible(rotmats, body).float().mean() > 0.99
+    assert sum(label is not None for label in labels) == 150
+
+
+def test_labels_are_archetypes(sampled: tuple[torch.Tensor, list[str | None]]) -> None:
+    names = {label for label in sampled[1] if label is not None}
+    assert {swap_sides(name) if name not in ARCHETYPES else name for name in names} == set(ARCHETYPES)
+    assert any(name not in ARCHETYPES for name in names)
+    assert archetype_sentences("kneel_right")[0] == "A person kneels on the right knee."
+
+
+def test_mixed_limbs_keep_legs_and_pelvis() -> None:
+    frames = held_out_poses()
+    mixed = mix_limbs(frames, frames.flip(0), np.random.default_rng(0))
+    legs = [0, 1, 2, 4, 5, 7, 8, 10, 11]
+    torch.testing.assert_close(mixed[:, legs], frames[:, legs])
+    assert not torch.equal(mixed[:, 16], frames[:, 16])
+
+
+def test_noise_is_small_and_scales() -> None:
+    poses = archetype_poses(["stand"] * 200)
+    noisy = add_noise(poses, np.random.default_rng(0))
+    angles = roma.rotmat_to_rotvec(poses.mT @ noisy).norm(dim=-1).rad2deg()
+    assert 1.0 < angles.mean() < 10.0
+    torch.testing.assert_close(add_noise(poses, np.random.default_rng(0), 0.0), poses)
+
+
+def test_implausible_poses_are_found(body: BodyModel) -> None:
+    poses = archetype_poses(["stand", "stand", "stand"])
+    poses[1, 4] = roma.rotvec_to_rotmat(torch.tensor([-1.0, 0.0, 0.0]))
+    poses[2, 3] = roma.rotvec_to_rotmat(torch.tensor([2.0, 0.0, 0.0]))
+    assert plausible(poses, body).tolist() == [True, False, False]
+
+
+def test_archetypes_are_plausible(body: BodyModel) -> None:
+    fine = plausible(archetype_poses(list(ARCHETYPES)), body)
+    assert [name for name, good in zip(ARCHETYPES, fine.tolist()) if not good] == []

@@ -1,0 +1,177 @@
+"""Pictures of poses: what must be seen in them, and that they are always the same."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import roma
+import torch
+from PIL import Image
+
+from unipose.processing.body_model import BodyModel
+from unipose.processing.pose_features import mirror_pose, to_z_up
+from unipose.processing.rendering import Camera, Palette, contact_sheet, rasterise, render_mesh, render_pose
+
+
+BLACK = (0, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.builtin()
+
+
+def rest_pose() -> torch.Tensor:
+    return to_z_up(torch.eye(3).repeat(1, 22, 1, 1))[0]
+
+
+def random_pose() -> torch.Tensor:
+    rotvecs = torch.randn(22, 3, generator=torch.Generator().manual_seed(3)) * 0.4
+    rotvecs[0] = 0
+    return to_z_up(roma.rotvec_to_rotmat(rotvecs)[None])[0]
+
+
+def silhouette(image: Image.Image) -> np.ndarray:
+    return np.asarray(image).max(axis=2) > 0
+
+
+def overlap(first: np.ndarray, second: np.ndarray) -> float:
+    return (first & second).sum() / (first | second).sum()
+
+
+def draw(body: BodyModel, pose: torch.Tensor | np.ndarray, **options: Any) -> Image.Image:
+    defaults: dict[str, Any] = {"size": 96, "background": BLACK, "shadow": False}
+    return render_pose(pose, body, **(defaults | options))
+
+
+def test_body_fills_the_picture_and_touches_no_border(body: BodyModel) -> None:
+    for size in (96, (160, 80), (60, 140)):
+        covered = silhouette(draw(body, random_pose(), size=size))
+        assert not covered[[0, -1]].any()
+        assert not covered[:, [0, -1]].any()
+        rows, columns = covered.any(axis=1).mean(), covered.any(axis=0).mean()
+        assert max(rows, columns) > 0.8
+
+
+def test_same_input_same_picture(body: BodyModel) -> None:
+    first, second = (draw(body, random_pose(), shadow=True) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+    assert draw(body, random_pose().numpy(), shadow=True).tobytes() == first.tobytes()
+
+
+def test_mirrored_pose_gives_mirrored_picture(body: BodyModel) -> None:
+    covered = silhouette(draw(body, random_pose()))
+    mirrored = silhouette(draw(body, mirror_pose(random_pose())))
+    assert overlap(mirrored, covered[:, ::-1]) > 0.95
+    assert overlap(mirrored, covered) < 0.8
+
+
+def test_views_turn_around_the_body(body: BodyModel) -> None:
+    front, back = (silhouette(draw(body, rest_pose(), view=view, elevation=0.0)) for view in ("front", "back"))
+    side = silhouette(draw(body, rest_pose(), view="left", elevation=0.0))
+    assert overlap(front, back[:, ::-1]) > 0.8
+    assert front.any(axis=0).sum() > 2 * side.any(axis=0).sum()
+    assert draw(body, rest_pose(), view=90.0).tobytes() == draw(body, rest_pose(), view="left").tobytes()
+
+
+def test_left_hand_is_on_the_right_of_a_front_view(body: BodyModel) -> None:
+    pose = rest_pose()
+    pose[16] = roma.rotvec_to_rotmat(torch.tensor([0.0, 0.0, torch.pi / 2]))
+    raised = silhouette(draw(body, pose))
+    top = raised[:12]
+    assert np.flatnonzero(top.any(axis=0)).mean() > 96 / 2
+
+
+def test_palette_colours_show(body: BodyModel) -> None:
+    palette = Palette(shirt=(255, 0, 0), trousers=(0, 0, 255), skin=(0, 255, 0), hair=(0, 255, 0), shoes=(0, 255, 0))
+    red, green, blue = (np.asarray(draw(body, rest_pose(), palette=palette)) > 60).transpose(2, 0, 1)
+    heights = [np.flatnonzero(mask.any(axis=1)).mean() for mask in (red, blue)]
+    assert heights[0] < heights[1]
+    assert green.any()
+
+
+def test_random_palettes_follow_their_generator() -> None:
+    draws = [Palette.random(np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_shadow_only_darkens_the_background(body: BodyModel) -> None:
+    white = (255, 255, 255)
+    plain = np.asarray(draw(body, rest_pose(), background=white)).astype(int)
+    shaded = np.asarray(draw(body, rest_pose(), background=white, shadow=True)).astype(int)
+    assert (shaded <= plain).all()
+    changed = (shaded != plain).any(axis=2)
+    assert changed[60:].any()
+    assert not changed[:40].any()
+
+
+def test_supersampling_smooths_but_does_not_move(body: BodyModel) -> None:
+    coarse, fine = (np.asarray(draw(body, rest_pose(), supersample=n)).astype(float) for n in (1, 3))
+    assert np.abs(coarse - fine).mean() < 6
+    assert len(np.unique(fine.reshape(-1, 3), axis=0)) > len(np.unique(coarse.reshape(-1, 3), axis=0))
+
+
+def test_nearer_triangle_hides_the_farther_one() -> None:
+    triangle = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    vertices = np.concatenate([triangle, triangle + [0, 0, 0.5]])
+    colours = np.repeat(np.array([[255, 0, 0], [0, 255, 0]], dtype=np.uint8), 3, axis=0)
+    for faces in ([[0, 1, 2], [3, 4, 5]], [[3, 4, 5], [0, 1, 2]]):
+        image = render_mesh(vertices, np.array(faces), colours, Camera(elevation=0.0), size=64, shadow=False)
+        assert np.asarray(image)[40, 20, 1] > np.asarray(image)[40, 20, 0]
+
+
+def test_rasteriser_equals_a_loop_over_pixels() -> None:
+    rng = np.random.default_rng(0)
+    screen = rng.uniform(-4, 24, (30, 2)).astype(np.float32)
+    nearness = rng.uniform(0.1, 1, 30).astype(np.float32)
+    faces = rng.permuted(np.tile(np.arange(30), (40, 1)), axis=1)[:, :3]
+    pixels, hit, shares = rasterise(screen, nearness, faces, (20, 22))
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0, atol=1e-4)
+    found = np.full(20 * 22, -1)
+    found[pixels] = hit
+    expected = np.full(20 * 22, -1)
+    for pixel in range(20 * 22):
+        point = np.array([pixel % 22 + 0.5, pixel // 22 + 0.5])
+        best = 0.0
+        for number, face in enumerate(faces):
+            a, b, c = screen[face].astype(float)
+            area = (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])
+            weights = np.linalg.solve(np.stack([np.append(corner, 1) for corner in (a, b, c)], axis=1), [*point, 1])
+            near = float(weights @ nearness[face])
+            if area < 0 and (weights >= 0).all() and near > best:
+                expected[pixel], best = number, near
+    assert (found == expected).mean() > 0.995
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"view": "behind"}, "view is 'behind'"), ({"size": 0}, "at least 1"), ({"supersample": 0}, "at least 1")],
+)
+def test_bad_options_are_named(body: BodyModel, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw(body, rest_pose(), **options)
+
+
+def test_wrong_pose_shape_is_refused(body: BodyModel) -> None:
+    with pytest.raises(ValueError, match=r"shape \(1, 22, 3, 3\)"):
+        draw(body, rest_pose()[None])
+
+
+def test_contact_sheet_wraps_captions_in_a_grid() -> None:
+    images = [Image.new("RGB", (100, 80), (number * 40, 0, 0)) for number in range(5)]
+    captions = ["short", "a caption that is far too long to fit on one line of a hundred pixels", "", "x", "y"]
+    bare = contact_sheet(images, columns=2)
+    assert bare.size == (8 + 2 * 108, 8 + 3 * 88)
+    sheet = contact_sheet(images, captions, columns=2)
+    assert sheet.width == bare.width
+    assert sheet.height > bare.height + 3 * 14
+    assert sheet.getpixel((8 + 108 + 50, 8 + 40)) == (40, 0, 0)
+    assert contact_sheet(images[:1], columns=4).width == 116
+
+
+def test_contact_sheet_refuses_unequal_lists() -> None:
+    image = Image.new("RGB", (10, 10))
+    with pytest.raises(ValueError, match="1 images and 2 captions"):
+        contact_sheet([image], ["a", "b"])
+    with pytest.raises(ValueError, match="at least 1 image"):
+        contact_sheet([])

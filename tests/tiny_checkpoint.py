@@ -1,0 +1,85 @@
+"""A saved random model with a real vocabulary: text, poses and both vision towers, with its processor."""
+
+from pathlib import Path
+
+import torch
+from tiny_tokenizer import tiny_tokenizer
+from transformers import CLIPVisionConfig, LlamaConfig, VitPoseBackboneConfig
+
+from unipose import (
+    UniPoseConfig,
+    UniPoseForConditionalGeneration,
+    UniPoseImageProcessor,
+    UniPoseProcessor,
+    UniPoseVQVAEConfig,
+)
+
+
+CODES = 32
+POSE_TOKENS = 6
+
+
+def tiny_processor(towers: bool = True) -> UniPoseProcessor:
+    tokenizer = tiny_tokenizer(CODES)
+    pictures = UniPoseImageProcessor(size={"height": 32, "width": 32}, pose_size={"height": 32, "width": 16})
+    return UniPoseProcessor(
+        pictures if towers else None,
+        tokenizer,
+        num_pose_tokens=POSE_TOKENS,
+        num_image_tokens=16 if towers else 0,
+        codebook_size=CODES,
+    )
+
+
+def tiny_checkpoint_model(processor: UniPoseProcessor, towers: bool = True) -> UniPoseForConditionalGeneration:
+    """A model whose vocabulary is the processor's."""
+    tokenizer = processor.tokenizer
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = UniPoseConfig(
+        text_config=LlamaConfig(
+            **sizes,
+            num_key_value_heads=2,
+            vocab_size=len(tokenizer),
+            max_position_embeddings=512,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            initializer_range=0.5,
+        ),
+        vision_config=CLIPVisionConfig(**sizes, image_size=32, patch_size=8) if towers else None,
+        pose_vision_config=VitPoseBackboneConfig(
+            hidden_size=24,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=[32, 16],
+            patch_size=[8, 8],
+            out_indices=[2],
+            layer_norm_eps=1e-6,
+        )
+        if towers
+        else None,
+        pose_tokenizer_config=UniPoseVQVAEConfig(
+            hidden_size=16, codebook_size=CODES, codebook_dim=8, num_pose_tokens=POSE_TOKENS
+        ),
+        pose_code_start_id=processor.pose_code_start_id,
+        pose_token_id=processor.pose_token_id,
+        pose_start_token_id=processor.pose_start_token_id,
+        pose_end_token_id=processor.pose_end_token_id,
+        pose_query_token_id=processor.pose_query_token_id,
+        image_token_id=processor.image_token_id,
+        image_start_token_id=processor.image_start_token_id,
+        image_end_token_id=processor.image_end_token_id,
+        # Wide enough that a random model's arg-maxima are far apart.
+        initializer_range=0.5,
+    )
+    torch.manual_seed(0)
+    model = UniPoseForConditionalGeneration(config).eval()
+    torch.nn.init.normal_(model.model.pose_tokenizer.quantizer.codebook)
+    return model
+
+
+def save_tiny_checkpoint(path: str | Path, towers: bool = True) -> None:
+    """Writes model, processor and code to a folder, as a user saves them."""
+    processor = tiny_processor(towers)
+    tiny_checkpoint_model(processor, towers).save_pretrained(path)
+    processor.save_pretrained(path)

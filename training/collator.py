@@ -1,0 +1,91 @@
+"""Rows (messages, images, poses) -> training batches (paper, section 3.4).
+
+TRL's trainer does not use the loss of `model.forward`: it scores `shift_labels` where a batch has them, and otherwise
+shifts `labels` itself, which is wrong inside an output pose. So every batch carries `shift_labels`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import roma
+import torch
+from unipose import UniPoseVQVAE
+from unipose.modeling_unipose import shift_pose_labels
+from unipose.processing.pose_features import rotmat_to_rotation_6d
+from unipose.processing.processing_unipose import UniPoseProcessor
+
+
+Row = dict[str, Any]
+
+
+class UniPoseDataCollator:
+    """Makes one right-padded batch of rows, or of rows that `encode` has prepared before.
+
+    Args:
+        processor: of the model that is trained.
+        pose_attention: the model's. "mixed": output poses become queries that are asked for their own code; "causal":
+            they stay codes and each is asked for the next.
+    """
+
+    def __init__(self, processor: UniPoseProcessor, pose_attention: Literal["mixed", "causal"] = "mixed"):
+        self.processor = processor
+        self.pose_attention = pose_attention
+
+    def encode(self, row: Row) -> Row:
+        """Tokenises one row. Its poses are given as `pose_codes` (poses, num_pose_tokens); see `add_pose_codes`.
+
+        Returns:
+            input_ids, labels and shift_labels (length,); labels are -100 outside the assistant's turns and at pose-end.
+
+        Raises:
+            ValueError: The row's poses and the pose blocks of its messages differ in number.
+        """
+        processor, tokenizer = self.processor, self.processor.tokenizer
+        encoded = tokenizer.apply_chat_template(
+            row["messages"],
+            chat_template=processor.chat_template,
+            num_pose_tokens=processor.num_pose_tokens,
+            num_image_tokens=processor.num_image_tokens,
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+        )
+        ids = torch.tensor(encoded["input_ids"])
+        answered = torch.tensor(encoded["assistant_masks"]).bool()
+        codes = torch.as_tensor(row["pose_codes"], dtype=torch.long).flatten() + processor.pose_code_start_id
+        is_pose = ids == processor.pose_token_id
+        if int(is_pose.sum()) != len(codes):
+            raise ValueError(
+                f"the messages hold {int(is_pose.sum())} pose placeholders, but the row's poses have {len(codes)} codes"
+            )
+        ids[is_pose] = codes
+        labels = ids.masked_fill(~answered | (ids == processor.pose_end_token_id), -100)
+        is_query = is_pose & answered if self.pose_attention == "mixed" else torch.zeros_like(is_pose)
+        ids = ids.masked_fill(is_query, processor.pose_query_token_id)
+        shift_labels = shift_pose_labels(is_query[None], labels[None])[0]
+        return {"input_ids": ids.tolist(), "labels": labels.tolist(), "shift_labels": shift_labels.tolist()}
+
+    def __call__(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+        encoded = [row if "shift_labels" in row else row | self.encode(row) for row in rows]
+        length = max(len(row["input_ids"]) for row in encoded)
+        fill = {"input_ids": self.processor.tokenizer.pad_token_id, "labels": -100, "shift_labels": -100}
+        batch = {
+            name: torch.tensor([list(row[name]) + [value] * (length - len(row[name])) for row in encoded])
+            for name, value in fill.items()
+        }
+        lengths = torch.tensor([len(row["input_ids"]) for row in encoded])
+        batch["attention_mask"] = (torch.arange(length) < lengths[:, None]).long()
+        pictures = [picture for row in encoded for picture in row.get("images") or []]
+        if pictures:
+            batch |= self.processor.image_processor(pictures, return_tensors="pt")
+        return batch
+
+
+@torch.no_grad()
+def add_pose_codes(rows: dict[str, list], pose_tokenizer: UniPoseVQVAE) -> dict[str, list]:
+    """For `dataset.map(batched=True)`: the codes of each row's poses ((22, 3) rotation vectors), once and for all."""
+    poses = [pose for row in rows["poses"] for pose in row]
+    if not poses:
+        return {"pose_codes": [[] for _ in rows["poses"]]}
+    rotmats = roma.rotvec_to_rotmat(torch.tensor(poses, dtype=torch.float32).reshape(len(poses), -1, 3))
+    codes = iter(pose_tokenizer.encode(rotmat_to_rotation_6d(rotmats)).tolist())
+    return {"pose_codes": [[next(codes) for _ in row] for row in rows["poses"]]}

@@ -1,0 +1,111 @@
+"""Stage 1: trains the pose tokenizer (paper, section 3.1 and stage 1 of section 3.4).
+
+    python -m unipose.training.train_pose_tokenizer --config training/recipes/tiny_pose_tokenizer.yaml
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import Trainer, TrainingArguments
+from trl import TrlParser
+from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
+from unipose.processing.body_model import BodyModel
+from unipose.processing.pose_features import rotation_6d_to_rotmat, rotmat_to_rotation_6d
+
+from .losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
+from .metrics import mpjpe, pa_mpjpe
+from .poses import held_out_poses, jitter_orientation, sample_training_poses
+
+
+@dataclass
+class PoseTokenizerArguments:
+    """Sizes of the pose tokenizer and of its data; see `UniPoseVQVAEConfig`."""
+
+    num_poses: int = field(default=60000, metadata={"help": "Poses drawn from motion, mixed limbs and archetypes."})
+    hidden_size: int = 128
+    codebook_size: int = 512
+    codebook_dim: int = 64
+    num_pose_tokens: int = 20
+
+
+class PoseDataset(Dataset):
+    """Poses as the networks see them; a whole batch is fetched at once, its orientations jittered (paper, stage 1)."""
+
+    def __init__(self, rotmats: torch.Tensor, seed: int | None):
+        self.rotmats = rotmats
+        self.rng = None if seed is None else np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return len(self.rotmats)
+
+    def __getitems__(self, indices: list[int]) -> torch.Tensor:
+        rotmats = self.rotmats[indices]
+        if self.rng is not None:
+            rotmats = jitter_orientation(rotmats, self.rng)
+        return rotmat_to_rotation_6d(rotmats)
+
+
+def collate_poses(pose_values: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"pose_values": pose_values}
+
+
+class PoseTokenizerTrainer(Trainer):
+    """Adds the joint and vertex losses, which need a body, and logs every part."""
+
+    def __init__(self, body: BodyModel, **kwargs):
+        super().__init__(**kwargs)
+        self.body = body.to(self.args.device)
+        self.parts: dict[str, list[float]] = {}
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        outputs = model(**inputs)
+        parts = body_loss(self.body, outputs.reconstruction, rotation_6d_to_rotmat(inputs["pose_values"]))
+        loss = (
+            outputs.loss + JOINT_LOSS_WEIGHT * parts["joint_loss"] + VERTEX_LOSS_WEIGHT * parts["vertex_loss"]
+        )
+        if model.training:
+            parts |= {name: outputs[name] for name in ("rotation_loss", "commitment_loss", "perplexity")}
+            for name, value in parts.items():
+                self.parts.setdefault(name, []).append(value.item())
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], *args, **kwargs) -> None:
+        means = {name: sum(values) / len(values) for name, values in self.parts.items() if values}
+        self.parts.clear()
+        super().log(logs | means, *args, **kwargs)
+
+
+@torch.no_grad()
+def reconstruction_error(model: UniPoseVQVAE, rotmats: torch.Tensor, body: BodyModel) -> dict[str, float]:
+    """Mean MPJPE and PA-MPJPE in mm of (poses, 22, 3, 3) against what their codes decode to."""
+    model.eval()
+    decoded = model.decode(model.encode(rotmat_to_rotation_6d(rotmats)))
+    found, wanted = body.forward_joints(decoded), body.forward_joints(rotmats)
+    return {"mpjpe_mm": mpjpe(found, wanted).mean().item(), "pa_mpjpe_mm": pa_mpjpe(found, wanted).mean().item()}
+
+
+def main() -> None:
+    parser = TrlParser((PoseTokenizerArguments, TrainingArguments))
+    arguments, training_arguments = parser.parse_args_and_config()
+    body = BodyModel.builtin()
+    torch.manual_seed(training_arguments.seed)
+    rotmats, _ = sample_training_poses(arguments.num_poses, training_arguments.seed, body)
+    sizes = {name: value for name, value in vars(arguments).items() if name != "num_poses"}
+    trainer = PoseTokenizerTrainer(
+        body,
+        model=UniPoseVQVAE(UniPoseVQVAEConfig(**sizes)),
+        args=training_arguments,
+        train_dataset=PoseDataset(rotmats.float(), training_arguments.seed),
+        data_collator=collate_poses,
+    )
+    trainer.train(resume_from_checkpoint=training_arguments.resume_from_checkpoint)
+    trainer.save_model()
+    metrics = reconstruction_error(trainer.model.cpu(), held_out_poses().float(), body.cpu())
+    trainer.log_metrics("held_out", metrics)
+    trainer.save_metrics("held_out", metrics)
+
+
+if __name__ == "__main__":
+    main()
