@@ -3,8 +3,6 @@
 Importing this package registers its classes with the Auto classes and the pipelines of transformers.
 """
 
-from pathlib import Path
-
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -16,14 +14,13 @@ from transformers import (
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_unipose import UniPoseConfig, UniPoseVQVAEConfig
+from .embedded_checkpoint import EmbeddedDefault
 from .modeling_pose_vqvae import UniPoseVQVAE
 from .modeling_unipose import UniPoseForConditionalGeneration, UniPoseModel
 from .pipeline_unipose import UniPosePipeline
 from .processing.image_processing_unipose import UniPoseImageProcessor
 from .processing.processing_unipose import UniPoseProcessor
 
-
-EMBEDDED_CHECKPOINT = Path(__file__).parent / "embedded"
 
 AutoConfig.register("unipose", UniPoseConfig, exist_ok=True)
 AutoConfig.register("unipose_vqvae", UniPoseVQVAEConfig, exist_ok=True)
@@ -37,7 +34,7 @@ PIPELINE_REGISTRY.register_pipeline(
     "unipose",
     pipeline_class=UniPosePipeline,
     pt_model=AutoModelForImageTextToText,
-    default={"model": (str(EMBEDDED_CHECKPOINT), None)},
+    default=EmbeddedDefault(),
     type="multimodal",
 )
 

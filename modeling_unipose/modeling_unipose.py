@@ -74,7 +74,7 @@ class UniPosePreTrainedModel(PreTrainedModel):
         if isinstance(module, nn.Linear) and module.bias is not None:
             init.zeros_(module.bias)
 
-    def save_pretrained(self, save_directory: str | PathLike, **kwargs) -> None:
+    def save_pretrained(self, save_directory: str | PathLike, *args, **kwargs) -> None:
         """As the library's; the folder also holds the code, and loads with `trust_remote_code` anywhere."""
         # Saving copies what this file imports relatively: the pipeline's code goes along.
         from .pipeline_unipose import UniPosePipeline
@@ -82,7 +82,7 @@ class UniPosePreTrainedModel(PreTrainedModel):
         self.config.auto_map = dict(AUTO_MAP)
         impl = f"pipeline_unipose.{UniPosePipeline.__name__}"
         self.config.custom_pipelines = {"unipose": {"impl": impl, "pt": ["AutoModelForImageTextToText"]}}
-        super().save_pretrained(save_directory, **kwargs)
+        super().save_pretrained(save_directory, *args, **kwargs)
 
 
 class UniPoseModel(UniPosePreTrainedModel):

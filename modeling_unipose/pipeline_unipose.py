@@ -1,7 +1,7 @@
 """`pipeline("unipose")`: the seven tasks, free questions and chats, for one row or many."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal, NamedTuple
@@ -23,8 +23,8 @@ class PoseTask:
 
     Args:
         answer: "pose" or "text".
-        poses: Poses that a row needs; they stand before the text, in order.
-        images: Pictures that a row needs; likewise.
+        poses: Poses that a row needs.
+        images: Pictures that a row needs.
         instruction: Text where the user gives none; None: the user must give one.
     """
 
@@ -34,7 +34,8 @@ class PoseTask:
     instruction: str | None = None
 
 
-# The wording is the one that training uses.
+# Poses and pictures stand in front, each with a space behind it: "<pose> Describe the pose." The wording is among that
+# of training, and text-to-pose takes the bare description.
 TASKS = {
     "pose-to-text": PoseTask("text", poses=1, instruction="Describe the pose."),
     "image-to-text": PoseTask("text", images=1, instruction="Describe the pose."),
@@ -73,11 +74,12 @@ class UniPosePipeline(Pipeline):
     ```
     """
 
-    _load_processor = True
-    _load_tokenizer = False
-    _load_image_processor = False
-    _load_feature_extractor = False
-    _load_video_processor = False
+    model: Any
+    processor: Any
+
+    _load_processor = True  # type: ignore[assignment]
+    _load_tokenizer = _load_image_processor = False  # type: ignore[assignment]
+    _load_feature_extractor = _load_video_processor = False  # type: ignore[assignment]
     _pipeline_calls_generate = True
 
     def __call__(  # type: ignore[override]
@@ -89,16 +91,17 @@ class UniPosePipeline(Pipeline):
         generate_kwargs: dict[str, Any] | None = None,
         batch_size: int | None = None,
         **kwargs: Any,
-    ) -> dict[str, Any] | list[dict[str, Any]]:
+    ) -> Any:
         """Answers one row, or each row of a list.
 
         Args:
             text: The description, the instruction or the question; or a chat (a list of messages with "role" and
                 "content"); or a list of either. `<pose>` and `<image>` in a text stand for the poses and pictures, in
-                order; where a text names none, they stand in front of it.
+                order; where a text names none, they stand in front of it, each with a space behind it.
             images: Pictures of the row: one or a list; for many rows a list of lists.
             poses: Poses of the row, likewise, in any form that the processor takes.
-            task: One of `TASKS`; None: the model chooses what it answers. With a chat it only fixes the kind of answer.
+            task: One of `TASKS`; None: the model chooses what it answers. With a chat it only says whether the answer
+                is a text or a pose.
             generate_kwargs: Arguments of `generate`, which may also be given directly. Greedy, with 128 new tokens
                 and the room for a pose where one may follow, unless they say otherwise.
             batch_size: Rows that are run at once.
@@ -139,11 +142,11 @@ class UniPosePipeline(Pipeline):
         else:
             if task is not None:
                 check_counts(row, task)
-            content = self.split_content(check_text(row.text, task))
-            for kind in ("pose", "image"):
-                if not any(block["type"] == kind for block in content):
-                    content = [{"type": kind} for _ in pending[kind]] + content
-            messages = [{"role": "user", "content": content}]
+            text = check_text(row.text, task)
+            for kind, placeholder in (("pose", self.processor.pose_token), ("image", self.processor.image_token)):
+                if placeholder not in text:
+                    text = f"{placeholder} " * len(pending[kind]) + text
+            messages = [{"role": "user", "content": self.split_content(text)}]
         blocks = [block for message in messages for block in message["content"]]
         for kind, values in pending.items():
             fill_blocks(blocks, kind, values)
@@ -181,7 +184,7 @@ class UniPosePipeline(Pipeline):
         mode = {"generation_mode": generation_mode}
         return mode, {**generate_kwargs, **mode}, {}
 
-    def preprocess(self, inputs: Conversations, generation_mode: str | None = None) -> BatchFeature:  # type: ignore[override]
+    def preprocess(self, inputs: Conversations, generation_mode: str | None = None) -> BatchFeature:
         return self.processor.apply_chat_template(
             inputs.messages,
             add_generation_prompt=True,
@@ -192,7 +195,10 @@ class UniPosePipeline(Pipeline):
         )
 
     def _forward(  # type: ignore[override]
-        self, model_inputs: BatchFeature, generation_mode: Literal["pose", "text"] | None = None, **generate_kwargs: Any
+        self,
+        model_inputs: BatchFeature,
+        generation_mode: Literal["pose", "text"] | None = None,
+        **generate_kwargs: Any,
     ) -> dict[str, torch.Tensor]:
         overrides: dict[str, Any] = {"return_dict_in_generate": False}
         given = self._get_set_generation_params({**self._generate_kwargs, **generate_kwargs})
@@ -241,14 +247,23 @@ def arrange_rows(text: Any, images: Any, poses: Any, task: PoseTask | None) -> t
     return [Row(*values) for values in zip(*filled)], bool(lengths)
 
 
-def group(values: Any, is_one: Any, deal: bool) -> tuple[list[list[Any]], bool]:
-    """Pictures or poses -> those of each row, and whether they were given by row. `deal`: a flat list is one a row."""
+def group(values: Any, is_one: Callable[[Any], bool], deal: bool) -> tuple[list[list[Any]], bool]:
+    """Pictures or poses -> those of each row, and whether they were given by row.
+
+    Args:
+        values: One, a flat list, or a list of lists; None stands for none.
+        is_one: Tells one from several.
+        deal: A flat list holds one for each row; otherwise all are the same row's.
+    """
     if values is None or is_one(values):
         return [[] if values is None else [values]], False
     values = list(values)
-    if values and all(isinstance(value, list | tuple) and not is_one(value) for value in values):
-        return [list(value) for value in values], True
-    return ([[value] for value in values], True) if deal else ([values], False)
+    by_row = [value is None or (isinstance(value, list | tuple) and not is_one(value)) for value in values]
+    if values and all(by_row):
+        return [list(value or []) for value in values], True
+    if deal:
+        return [[] if value is None else [value] for value in values], True
+    return [values], False
 
 
 def is_chat(text: Any) -> bool:
@@ -304,9 +319,7 @@ def check_text(text: Any, task: str | None) -> str:
 def fill_blocks(blocks: list[dict[str, Any]], kind: str, values: list[Any]) -> None:
     """Gives each block of a kind that has no value the next one."""
     empty = [
-        block
-        for block in blocks
-        if block["type"] == kind and all(block.get(key) is None for key in VALUE_KEYS[kind])
+        block for block in blocks if block["type"] == kind and all(block.get(key) is None for key in VALUE_KEYS[kind])
     ]
     if len(empty) != len(values):
         raise ValueError(f"the text has places for {len(empty)} {KIND_NAMES[kind]}, but {len(values)} were given")

@@ -359,7 +359,7 @@ def rasterise(
     shares = np.stack([first[inside], second[inside], third[inside]], axis=1)
     face = face[inside]
     hit = front[face]
-    far_to_near = np.argsort((shares * nearness[faces[front]][face]).sum(axis=1))
+    far_to_near = np.argsort(np.einsum("pk,pk->p", shares, nearness[faces[front]][face]))
     winner = np.full(height * width, -1, dtype=np.int64)
     place = (row[inside] + top[face]) * width + column[inside] + left[face]
     winner[place[far_to_near]] = far_to_near
@@ -379,7 +379,8 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 def light(normals: np.ndarray, axes: np.ndarray) -> np.ndarray:
     """(P,) brightness of (P, 3) normals in camera space: a light at the camera, the sky, and some from all over."""
-    normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
+    lengths = np.sqrt(np.einsum("pc,pc->p", normals, normals))
+    normals = normals / np.maximum(lengths, 1e-6)[:, None]
     key = np.array(KEY_LIGHT, dtype=np.float32)
     towards_key = key / np.linalg.norm(key) * np.array([1.0, 1.0, -1.0], dtype=np.float32)
     sky = (axes[:, 1] * np.array([1.0, 1.0, -1.0])).astype(np.float32)

@@ -27,7 +27,7 @@ import unipose
 REPOSITORY = Path(__file__).parent.parent
 
 # Runs with `unipose` blocked: answers from a saved folder, saves it again twice, and answers from the copy.
-REMOTE_SCRIPT = '''
+REMOTE_SCRIPT = """
 import json, sys
 
 class Blocker:
@@ -73,7 +73,7 @@ result = {
     "vqvae": tokenizer_model.encode(torch.eye(3)[:2].flatten().expand(1, 22, 6)).tolist(),
 }
 print(json.dumps(result))
-'''
+"""
 
 CLASS_NAMES = [
     "UniPoseConfig",
@@ -159,6 +159,16 @@ def test_train_save_load_cycles(folder: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(model.lm_head.weight, saved)
     first, last = ((tmp_path / name / "config.json").read_text() for name in ("0", "1"))
     assert first == last
+
+
+def test_saved_folder_refers_to_its_own_code(folder: Path, tmp_path: Path) -> None:
+    """A config that came from the Hub names the repository its code came from; the copy has its own."""
+    model = unipose.UniPoseForConditionalGeneration.from_pretrained(folder)
+    model.config.auto_map = {"AutoModel": "someone/else--modeling_unipose.UniPoseModel"}
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "config.json").read_text() == (folder / "config.json").read_text()
+    model.model.save_pretrained(tmp_path / "base")
+    assert type(AutoModel.from_pretrained(tmp_path / "base")) is unipose.UniPoseModel
 
 
 def test_pose_tokenizer_alone(folder: Path, tmp_path: Path) -> None:

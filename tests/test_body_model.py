@@ -1,7 +1,10 @@
 """The posed body: forward kinematics, skinning, the built-in asset and the user's own SMPL files."""
 
 import pickle
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -313,3 +316,33 @@ def test_pickles_run_no_code(tmp_path: Path) -> None:
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(model_arrays(24) | {"extra": Malicious()}))
     with pytest.raises(ValueError, match=r"builtins\.eval"):
         load_body_model(tmp_path / "model.pkl")
+
+
+def test_pickles_of_chumpy_and_scipy_need_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("smplx", reason="extra `smpl`")
+    arrays = model_arrays(24)
+    regressor = arrays["J_regressor"] * (arrays["J_regressor"] > 0.01)
+    columns, rows = np.nonzero(regressor.T)
+    sparse_state = {
+        "_shape": regressor.shape,
+        "data": regressor.T[columns, rows],
+        "indices": rows,
+        "indptr": np.searchsorted(columns, np.arange(regressor.shape[1] + 1)),
+    }
+    foreign: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("shapedirs", "chumpy", "Ch", {"x": arrays["shapedirs"], "_depends_on_deps": {}}),
+        ("J_regressor", "scipy", "csc_matrix", sparse_state),
+    ]
+    objects = {}
+    with monkeypatch.context() as patch:
+        for key, module, name, state in foreign:
+            kind = type(name, (), {"__module__": module})
+            fake = ModuleType(module)
+            setattr(fake, name, kind)
+            patch.setitem(sys.modules, module, fake)
+            objects[key] = kind()
+            objects[key].__dict__.update(state)
+        (tmp_path / "model.pkl").write_bytes(pickle.dumps(arrays | objects, protocol=2))
+    body = load_body_model(tmp_path / "model.pkl")
+    np.testing.assert_allclose(body.shapedirs.numpy(), arrays["shapedirs"], atol=1e-7)
+    np.testing.assert_allclose(body.joint_regressor.numpy(), regressor, atol=1e-7)
