@@ -138,7 +138,7 @@ def test_folder_loads_without_the_package(folder: Path, tmp_path: Path) -> None:
     assert result["ids"] == expected
     assert result["copy_ids"] == expected
     pose = pipeline("unipose", model=str(folder))("A person kneels.", task="text-to-pose")["poses"][0]
-    np.testing.assert_allclose(result["pose"], pose, atol=1e-5)
+    np.testing.assert_allclose(result["pose"], pose, atol=1e-3)
     codes = model.model.pose_tokenizer.encode(torch.eye(3)[:2].flatten().expand(1, 22, 6))
     assert result["vqvae"] == codes.tolist()
 
@@ -166,7 +166,9 @@ def test_saved_folder_refers_to_its_own_code(folder: Path, tmp_path: Path) -> No
     model = unipose.UniPoseForConditionalGeneration.from_pretrained(folder)
     model.config.auto_map = {"AutoModel": "someone/else--modeling_unipose.UniPoseModel"}
     model.save_pretrained(tmp_path)
-    assert (tmp_path / "config.json").read_text() == (folder / "config.json").read_text()
+    saved, original = (json.loads((path / "config.json").read_text()) for path in (tmp_path, folder))
+    assert saved["auto_map"] == original["auto_map"]
+    assert saved["custom_pipelines"] == original["custom_pipelines"]
     model.model.save_pretrained(tmp_path / "base")
     assert type(AutoModel.from_pretrained(tmp_path / "base")) is unipose.UniPoseModel
 

@@ -42,7 +42,7 @@ def picture(seed: int) -> Image.Image:
 def task_inputs(name: str, seed: int = 0) -> dict:
     task = TASKS[name]
     return {
-        "text": "A person kneels." if task.instruction is None else None,
+        "text": f"A person kneels on {seed} feet." if task.instruction is None else None,
         "images": [picture(seed + number) for number in range(task.images)],
         "poses": [random_pose(seed + number) for number in range(task.poses)],
     }
@@ -52,11 +52,15 @@ def as_rows(rows: list[dict]) -> dict:
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
+def is_same(one: dict, other: dict) -> bool:
+    return one["text"] == other["text"] and np.allclose(one["poses"], other["poses"], atol=1e-2)
+
+
 def assert_same(one: dict, other: dict) -> None:
     assert one["text"] == other["text"]
     assert len(one["poses"]) == len(other["poses"])
     for pose, twin in zip(one["poses"], other["poses"]):
-        np.testing.assert_allclose(pose, twin, atol=1e-5)
+        np.testing.assert_allclose(pose, twin, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -66,6 +70,7 @@ def test_task_batched_as_single(pipe: UniPosePipeline, name: str) -> None:
     singles = [pipe(**as_rows([row]), task=name, generate_kwargs=generate_kwargs)[0] for row in rows]
     batched = pipe(**as_rows(rows), task=name, generate_kwargs=generate_kwargs, batch_size=2)
     assert len(batched) == len(rows)
+    assert not is_same(singles[0], singles[1])
     for single, answer in zip(singles, batched):
         assert_same(single, answer)
         assert set(answer) == {"text", "poses"}

@@ -11,6 +11,7 @@ from unipose import (
     UniPoseForConditionalGeneration,
     UniPoseImageProcessor,
     UniPoseProcessor,
+    UniPoseVQVAE,
     UniPoseVQVAEConfig,
 )
 
@@ -74,8 +75,18 @@ def tiny_checkpoint_model(processor: UniPoseProcessor, towers: bool = True) -> U
     )
     torch.manual_seed(0)
     model = UniPoseForConditionalGeneration(config).eval()
-    torch.nn.init.normal_(model.model.pose_tokenizer.quantizer.codebook)
+    spread_pose_codes(model.model.pose_tokenizer)
     return model
+
+
+@torch.no_grad()
+def spread_pose_codes(pose_tokenizer: UniPoseVQVAE) -> None:
+    """Lets different poses have different codes, and different codes different poses, as after training."""
+    for module in pose_tokenizer.modules():
+        if isinstance(module, torch.nn.Conv1d):
+            module.weight.mul_(3)
+    features = pose_tokenizer.encode_features(torch.randn(64, 22, 6))
+    pose_tokenizer.quantizer.initialize(features.flatten(0, 1))
 
 
 def save_tiny_checkpoint(path: str | Path, towers: bool = True) -> None:

@@ -97,7 +97,7 @@ def build_processor(config: UniPoseConfig, tokenizer: PreTrainedTokenizerBase) -
     height, width = config.pose_vision_config.image_size
     side = config.vision_config.image_size
     return UniPoseProcessor(
-        UniPoseImageProcessor(size={"shortest_edge": side}, pose_size={"height": height, "width": width}),
+        UniPoseImageProcessor(size={"height": side, "width": side}, pose_size={"height": height, "width": width}),
         tokenizer,
         num_pose_tokens=config.num_pose_tokens,
         num_image_tokens=config.num_image_tokens,

@@ -20,7 +20,7 @@ from unipose.training.captions.posecodes import swap_sides
 
 MOTION_FILE = Path(__file__).parent / "assets" / "motion.npz"
 HELD_OUT_CLIPS = ("dance_b", "getup_facedown", "spinkick")
-FRAMES_PER_SECOND = 10.0
+FRAMES_PER_SECOND = 30.0
 # Shares of the sources in `sample_training_poses`.
 SHARES = {"motion": 0.4, "mixed": 0.35, "archetype": 0.25}
 

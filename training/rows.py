@@ -75,7 +75,7 @@ MAX_WORDS = (15, 30, 45, 55)
 USE_SENTENCE = 0.7
 SENTENCE_ALONE = 0.3
 # The body in a picture is turned away from the camera by at most this much (degrees).
-LARGEST_TURN = 60.0
+LARGEST_TURN = 45.0
 # The camera looks down by at most this much (degrees); poses stay upright whatever it is.
 LARGEST_ELEVATION = 12.0
 PLAIN_BACKGROUND = 0.4
