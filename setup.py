@@ -1,5 +1,7 @@
 """Installs ONE package, ``unipose``, from the four top-level folders (see README, "The tree")."""
 
+from pathlib import Path
+
 from setuptools import setup
 
 
@@ -29,14 +31,14 @@ EXTRAS = {
     "training": ["trl>=1.16", "peft>=0.21", "datasets>=5.0", "accelerate>=1.15", "evaluate>=0.4.6", "sacrebleu>=2.6"],
     "smpl": ["smplx>=0.1.28"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],
-    "dev": ["pytest>=9", "ruff>=0.17", "mypy>=2.4"],
+    "dev": ["pytest>=9", "ruff>=0.17", "mypy>=2.4", "setuptools>=77"],
 }
 
 setup(
     name="unipose",
     version="0.1.0",
     description="One language model that describes, compares, generates and edits 3D human poses",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE", "NOTICE"],

@@ -85,7 +85,7 @@ class UniPoseConfig(PreTrainedConfig):
         ),
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_vision_model", optional=True),
         "pose_vision_config": SubConfigSpec(config_class=AutoConfig, model_type="vitpose_backbone", optional=True),
-        "pose_tokenizer_config": UniPoseVQVAEConfig,
+        "pose_tokenizer_config": SubConfigSpec(config_class=UniPoseVQVAEConfig),
     }
 
     # Architecture

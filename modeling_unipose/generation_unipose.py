@@ -21,7 +21,7 @@ PoseMode = Literal["pose", "text"]
 PROMPT_INPUTS = ("pose_values", "pixel_values", "pose_pixel_values")
 
 
-def codes_since_start(ids: torch.LongTensor, config: UniPoseConfig) -> torch.LongTensor:
+def codes_since_start(ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
     """(batch, length) -> tokens since pose-start in each row (0: it ends in pose-start); -1 outside a pose block."""
     window = ids[:, -(config.num_pose_tokens + 1) :]
     position = torch.arange(window.shape[1], device=ids.device)
@@ -41,7 +41,7 @@ class PoseGrammar(LogitsProcessor):
         self.max_length = max_length
         self.generation_mode = generation_mode
 
-    def permitted(self, ids: torch.LongTensor, vocab_size: int) -> torch.BoolTensor:
+    def permitted(self, ids: torch.Tensor, vocab_size: int) -> torch.Tensor:
         """(batch, length) -> (batch, vocab_size)."""
         config = self.config
         token = torch.arange(vocab_size, device=ids.device)
@@ -62,7 +62,7 @@ class PoseGrammar(LogitsProcessor):
         in_block = torch.where(since == config.num_pose_tokens, is_end, is_code)
         return torch.where(since < 0, in_text, in_block)
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         permitted = self.permitted(input_ids, scores.shape[1])
         return torch.where(permitted, scores.clamp_min(torch.finfo(scores.dtype).min), -torch.inf)
 
@@ -71,7 +71,7 @@ class PoseGrammar(LogitsProcessor):
 class PoseBlock:
     """Rows whose pose block started at the same step; `start` is the place of pose-start in the sequence."""
 
-    rows: torch.LongTensor
+    rows: torch.Tensor
     start: int
     logits: torch.Tensor
     keys: list[torch.Tensor] = field(default_factory=list)
@@ -91,7 +91,7 @@ class PoseBlocks:
         # Cache places that precede input_ids, where a cache is continued with the new ids only.
         self.cache_offset: int | None = None
 
-    def serve(self, ids: torch.LongTensor) -> torch.Tensor | None:
+    def serve(self, ids: torch.Tensor) -> torch.Tensor | None:
         """Logits (batch, 1, vocab_size) of the step that follows `ids`, if no row needs a forward."""
         self.ids = ids
         if self.never_skip or (codes_since_start(ids, self.config) < 1).any():
@@ -175,6 +175,8 @@ def resize_layer(layer: DynamicLayer | StaticLayer, change: int) -> None:
 class UniPoseGenerationMixin(GenerationMixin):
     """`generate` with parallel pose blocks. See the module's docstring."""
 
+    config: UniPoseConfig
+
     @torch.no_grad()
     def generate(self, inputs=None, generation_config=None, *, generation_mode: PoseMode | None = None, **kwargs):
         """As the library's `generate`, with poses.
@@ -235,7 +237,7 @@ class UniPoseGenerationMixin(GenerationMixin):
             blocks.finish(output.past_key_values, output.sequences.shape[1] - 1)
         return output
 
-    def check_room(self, input_ids: torch.LongTensor, max_length: int, generation_mode: PoseMode | None) -> None:
+    def check_room(self, input_ids: torch.Tensor, max_length: int, generation_mode: PoseMode | None) -> None:
         """A prompt must end outside a pose or in pose-start, with room for the whole pose."""
         tokens = self.config.num_pose_tokens
         since = codes_since_start(input_ids, self.config)
@@ -291,7 +293,7 @@ class UniPoseGenerationMixin(GenerationMixin):
                 self.append_queries(inputs)
         return inputs
 
-    def codes_to_queries(self, ids: torch.LongTensor, prompt_length: int) -> torch.LongTensor:
+    def codes_to_queries(self, ids: torch.Tensor, prompt_length: int) -> torch.Tensor:
         """Without a cache the answer's poses are seen as in the cached run: as queries, not as codes."""
         code = ids - self.config.pose_code_start_id
         is_code = (code >= 0) & (code < self.config.pose_tokenizer_config.codebook_size)

@@ -26,12 +26,12 @@ class UniPoseVQVAEOutput(ModelOutput):
         perplexity: Of the code usage in the batch; at most codebook_size.
     """
 
-    loss: torch.FloatTensor | None = None
-    rotation_loss: torch.FloatTensor | None = None
-    commitment_loss: torch.FloatTensor | None = None
-    reconstruction: torch.FloatTensor | None = None
-    pose_codes: torch.LongTensor | None = None
-    perplexity: torch.FloatTensor | None = None
+    loss: torch.Tensor | None = None
+    rotation_loss: torch.Tensor | None = None
+    commitment_loss: torch.Tensor | None = None
+    reconstruction: torch.Tensor | None = None
+    pose_codes: torch.Tensor | None = None
+    perplexity: torch.Tensor | None = None
 
 
 class ResidualBlock(nn.Module):
@@ -97,7 +97,7 @@ class UniPoseVQVAE(PreTrainedModel):
     config_class = UniPoseVQVAEConfig
     base_model_prefix = "pose_tokenizer"
     main_input_name = "pose_values"
-    input_modalities = ("pose",)
+    input_modalities = ["pose"]  # noqa: RUF012
 
     def __init__(self, config: UniPoseVQVAEConfig):
         super().__init__(config)
@@ -110,7 +110,7 @@ class UniPoseVQVAE(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Conv1d):
+        if isinstance(module, nn.Conv1d) and module.bias is not None:
             init.kaiming_uniform_(module.weight, a=5**0.5)
             fan_in = module.in_channels * module.kernel_size[0]
             init.uniform_(module.bias, -(fan_in**-0.5), fan_in**-0.5)
@@ -130,11 +130,11 @@ class UniPoseVQVAE(PreTrainedModel):
             )
         return self.encoder(pose_values.to(self.dtype).mT).mT
 
-    def encode(self, pose_values: torch.Tensor) -> torch.LongTensor:
+    def encode(self, pose_values: torch.Tensor) -> torch.Tensor:
         """(batch, 22, 6) -> pose_codes (batch, num_pose_tokens)."""
         return self.quantizer.nearest(self.encode_features(pose_values))
 
-    def decode(self, pose_codes: torch.LongTensor) -> torch.Tensor:
+    def decode(self, pose_codes: torch.Tensor) -> torch.Tensor:
         """(batch, num_pose_tokens) -> rotation matrices (batch, 22, 3, 3)."""
         tokens, size = self.config.num_pose_tokens, self.config.codebook_size
         if pose_codes.ndim != 2 or pose_codes.shape[1] != tokens:

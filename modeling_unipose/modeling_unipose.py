@@ -9,6 +9,7 @@ from os import PathLike
 
 import torch
 from torch import nn
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import AutoModel, Cache, PreTrainedModel
 from transformers import initialization as init
 from transformers.masking_utils import create_causal_mask
@@ -36,26 +37,26 @@ AUTO_MAP = {
 class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
     """As the library's, with image_hidden_states (pictures, num_image_tokens, hidden_size), projected."""
 
-    image_hidden_states: torch.FloatTensor | None = None
+    image_hidden_states: torch.Tensor | None = None
 
 
 @dataclass
 class UniPoseCausalLMOutputWithPast(ModelOutput):
     """loss (), logits (batch, kept positions, vocab_size) and what the base model returned."""
 
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
     past_key_values: Cache | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
-    image_hidden_states: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    image_hidden_states: torch.Tensor | None = None
 
 
 class UniPosePreTrainedModel(PreTrainedModel):
     config: UniPoseConfig
     config_class = UniPoseConfig
     base_model_prefix = "model"
-    input_modalities = ("image", "text", "pose")
+    input_modalities = ["image", "text", "pose"]  # noqa: RUF012
     supports_gradient_checkpointing = True
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
     # Codes are arg-minima: rounding the encoder to half precision changes them.
@@ -97,6 +98,12 @@ class UniPoseModel(UniPosePreTrainedModel):
         self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
 
+    def train(self, mode: bool = True) -> "UniPoseModel":
+        """The pose tokenizer is trained as a model of its own; inside this one it stays in evaluation mode."""
+        super().train(mode)
+        self.pose_tokenizer.eval()
+        return self
+
     def get_image_features(
         self, pixel_values: torch.Tensor | None = None, pose_pixel_values: torch.Tensor | None = None
     ) -> torch.Tensor:
@@ -113,7 +120,7 @@ class UniPoseModel(UniPosePreTrainedModel):
                 features.append(encode(tower, pixels, self.config))
         return self.multi_modal_projector(torch.cat(features, dim=-1))
 
-    def insert_pose_codes(self, input_ids: torch.LongTensor, pose_values: torch.Tensor | None) -> torch.LongTensor:
+    def insert_pose_codes(self, input_ids: torch.Tensor, pose_values: torch.Tensor | None) -> torch.Tensor:
         """Replaces the placeholders of input poses by the codes of `pose_values` (poses, 22, 6), in order."""
         placeholders = input_ids == self.config.pose_token_id
         count, tokens = int(placeholders.sum()), self.config.num_pose_tokens
@@ -130,7 +137,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         return input_ids.masked_scatter(placeholders, codes.to(input_ids.device) + self.config.pose_code_start_id)
 
     def insert_image_features(
-        self, inputs_embeds: torch.Tensor, input_ids: torch.LongTensor, features: torch.Tensor | None
+        self, inputs_embeds: torch.Tensor, input_ids: torch.Tensor, features: torch.Tensor | None
     ) -> torch.Tensor:
         """Replaces the placeholders of pictures by their features (pictures, num_image_tokens, hidden), in order."""
         placeholders = input_ids == self.config.image_token_id
@@ -145,7 +152,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             return inputs_embeds
         return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), features.to(inputs_embeds))
 
-    def embed_ids(self, input_ids: torch.LongTensor) -> torch.Tensor:
+    def embed_ids(self, input_ids: torch.Tensor) -> torch.Tensor:
         """(batch, length) -> (batch, length, hidden); query positions take their query's embedding."""
         is_query = input_ids == self.config.pose_query_token_id
         embeds = self.get_input_embeddings()(input_ids)
@@ -157,9 +164,9 @@ class UniPoseModel(UniPosePreTrainedModel):
         inputs_embeds: torch.Tensor,
         attention_mask: torch.Tensor | None,
         past_key_values: Cache | None,
-        position_ids: torch.LongTensor | None,
+        position_ids: torch.Tensor | None,
         is_query: torch.Tensor | None,
-    ) -> torch.Tensor | None:
+    ) -> torch.Tensor | BlockMask | None:
         """The causal mask, opened inside each run of queries (the paper's mixed attention, section 3.3).
 
         The ids of the blocks cover the past too: ids for the new positions alone would silently open wrong places.
@@ -183,9 +190,9 @@ class UniPoseModel(UniPosePreTrainedModel):
     @can_return_tuple
     def forward(
         self,
-        input_ids: torch.LongTensor | None = None,
+        input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
-        position_ids: torch.LongTensor | None = None,
+        position_ids: torch.Tensor | None = None,
         past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
@@ -250,23 +257,23 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         """See `UniPoseModel.get_image_features`."""
         return self.model.get_image_features(**pixels)
 
-    def decode_pose_codes(self, pose_codes: torch.LongTensor) -> torch.Tensor:
+    def decode_pose_codes(self, pose_codes: torch.Tensor) -> torch.Tensor:
         """(poses, num_pose_tokens) codes -> (poses, 22, 3, 3) rotation matrices, stored frame (z up)."""
         return self.model.pose_tokenizer.decode(pose_codes.to(self.model.pose_tokenizer.device))
 
     @can_return_tuple
     def forward(
         self,
-        input_ids: torch.LongTensor | None = None,
+        input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
-        position_ids: torch.LongTensor | None = None,
+        position_ids: torch.Tensor | None = None,
         past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
         pose_pixel_values: torch.Tensor | None = None,
         pose_values: torch.Tensor | None = None,
-        labels: torch.LongTensor | None = None,
-        shift_labels: torch.LongTensor | None = None,
+        labels: torch.Tensor | None = None,
+        shift_labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         served_logits: torch.Tensor | None = None,
@@ -314,27 +321,27 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             image_hidden_states=outputs.image_hidden_states,
         )
 
-    def shift_labels(self, input_ids: torch.LongTensor | None, labels: torch.LongTensor) -> torch.LongTensor:
+    def shift_labels(self, input_ids: torch.Tensor | None, labels: torch.Tensor) -> torch.Tensor:
         """(batch, length) labels -> what each position must predict (see the function below)."""
         if input_ids is None:
             return shift_pose_labels(torch.zeros_like(labels, dtype=torch.bool), labels)
         return shift_pose_labels(input_ids == self.config.pose_query_token_id, labels)
 
 
-def query_index(is_query: torch.Tensor) -> torch.LongTensor:
+def query_index(is_query: torch.Tensor) -> torch.Tensor:
     """(batch, length) bool -> how many queries came before each position in its run; -1 outside."""
     position = torch.arange(is_query.shape[1], device=is_query.device).expand(is_query.shape)
     last_other = torch.where(is_query, -1, position).cummax(dim=1).values
     return position - last_other - 1
 
 
-def block_index(is_query: torch.Tensor) -> torch.LongTensor:
+def block_index(is_query: torch.Tensor) -> torch.Tensor:
     """(batch, length) bool -> number of the run that a query belongs to, counted from 0 in each row."""
     starts = is_query & ~nn.functional.pad(is_query, (1, 0))[:, :-1]
     return starts.cumsum(dim=1) - 1
 
 
-def shift_pose_labels(is_query: torch.Tensor, labels: torch.LongTensor) -> torch.LongTensor:
+def shift_pose_labels(is_query: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """What each position must predict: its own label at a query, nothing just before a run, else the next label.
 
     Args:

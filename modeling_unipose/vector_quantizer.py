@@ -11,7 +11,7 @@ class QuantizerOutput:
     """quantized (batch, tokens, dim), pose_codes (batch, tokens), commitment_loss (), perplexity ()."""
 
     quantized: torch.Tensor
-    pose_codes: torch.LongTensor
+    pose_codes: torch.Tensor
     commitment_loss: torch.Tensor
     perplexity: torch.Tensor
 
@@ -23,6 +23,11 @@ class VectorQuantizer(nn.Module):
     `codebook`, `ema_sum`, `ema_count` and `initialized` are buffers and training goes on where it stopped.
     """
 
+    codebook: torch.Tensor
+    ema_sum: torch.Tensor
+    ema_count: torch.Tensor
+    initialized: torch.Tensor
+
     def __init__(self, codebook_size: int, codebook_dim: int, decay: float, dead_code_threshold: float):
         super().__init__()
         self.codebook_size = codebook_size
@@ -33,14 +38,14 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("ema_count", torch.ones(codebook_size))
         self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))
 
-    def nearest(self, features: torch.Tensor) -> torch.LongTensor:
+    def nearest(self, features: torch.Tensor) -> torch.Tensor:
         """(..., dim) -> (...) index of the nearest code, in fp32; the first of equals."""
         flat = features.reshape(-1, features.shape[-1]).float()
         codebook = self.codebook.float()
         distances = flat.square().sum(1, keepdim=True) - 2 * flat @ codebook.T + codebook.square().sum(1)
         return distances.argmin(dim=1).view(features.shape[:-1])
 
-    def codes_to_features(self, pose_codes: torch.LongTensor) -> torch.Tensor:
+    def codes_to_features(self, pose_codes: torch.Tensor) -> torch.Tensor:
         """(batch, tokens) -> (batch, tokens, dim)."""
         return nn.functional.embedding(pose_codes, self.codebook)
 
@@ -66,7 +71,7 @@ class VectorQuantizer(nn.Module):
         self.initialized.fill_(True)
 
     @torch.no_grad()
-    def update(self, rows: torch.Tensor, codes: torch.LongTensor) -> None:
+    def update(self, rows: torch.Tensor, codes: torch.Tensor) -> None:
         """Moves codes to the average of their rows (n, dim); dead codes become random rows of the batch."""
         one_hot = nn.functional.one_hot(codes, self.codebook_size).to(self.ema_sum.dtype)
         rows = rows.to(self.ema_sum.dtype)

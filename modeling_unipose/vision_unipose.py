@@ -2,7 +2,7 @@
 
 import torch
 from torch import nn
-from transformers import AutoBackbone, AutoModel
+from transformers import AutoBackbone, AutoModel, PreTrainedModel
 from transformers.activations import ACT2FN
 
 from .configuration_unipose import UniPoseConfig
@@ -23,20 +23,20 @@ class UniPoseMultiModalProjector(nn.Module):
         return self.linear_2(self.act(self.linear_1(features)))
 
 
-def build_towers(config: UniPoseConfig) -> tuple[nn.Module | None, nn.Module | None]:
+def build_towers(config: UniPoseConfig) -> tuple[PreTrainedModel | None, PreTrainedModel | None]:
     """The general tower and the pose tower, each None where the config has none."""
     vision = None if config.vision_config is None else AutoModel.from_config(config.vision_config)
     pose = None if config.pose_vision_config is None else AutoBackbone.from_config(config.pose_vision_config)
     return vision, pose
 
 
-def encode_general(tower: nn.Module, pixel_values: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
+def encode_general(tower: PreTrainedModel, pixel_values: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
     """(pictures, 3, height, width) -> (pictures, rows * columns, channels); a leading class token is dropped."""
     outputs = tower(pixel_values.to(tower.dtype), output_hidden_states=True)
     return outputs.hidden_states[config.vision_feature_layer][:, -config.num_image_tokens :]
 
 
-def encode_pose(tower: nn.Module, pose_pixel_values: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
+def encode_pose(tower: PreTrainedModel, pose_pixel_values: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
     """(pictures, 3, height, width) -> (pictures, rows * columns, channels) on the grid of the general tower.
 
     The pose tower sees a portrait crop: its map is padded with zero columns to a square before it is resized.

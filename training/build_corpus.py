@@ -1,6 +1,6 @@
 """Builds the corpus of a training run: poses, captions, pictures and instructions as rows, saved to disk.
 
-    python -m unipose.training.build_corpus --config training/recipes/tiny_corpus.yaml
+python -m unipose.training.build_corpus --config training/recipes/tiny_corpus.yaml
 """
 
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """Assembles an untrained small model around a trained pose tokenizer, with a text tokenizer learned from the corpus.
 
-    python -m unipose.training.build_model --config training/recipes/tiny_model.yaml
+python -m unipose.training.build_model --config training/recipes/tiny_model.yaml
 """
 
 from collections.abc import Iterator
@@ -8,9 +8,22 @@ from dataclasses import dataclass, field
 
 import torch
 from datasets import Dataset, load_from_disk
-from transformers import CLIPVisionConfig, GenerationConfig, LlamaConfig, PreTrainedTokenizerBase, VitPoseBackboneConfig
+from transformers import (
+    CLIPVisionConfig,
+    GenerationConfig,
+    LlamaConfig,
+    PreTrainedTokenizerBase,
+    VitPoseBackboneConfig,
+)
 from trl import TrlParser
-from unipose import UniPoseConfig, UniPoseForConditionalGeneration, UniPoseImageProcessor, UniPoseProcessor, UniPoseVQVAE
+
+from unipose import (
+    UniPoseConfig,
+    UniPoseForConditionalGeneration,
+    UniPoseImageProcessor,
+    UniPoseProcessor,
+    UniPoseVQVAE,
+)
 from unipose.processing.processing_unipose import SPECIAL_TOKENS, add_pose_tokens
 
 from .text_tokenizer import train_text_tokenizer

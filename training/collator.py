@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import roma
 import torch
+
 from unipose import UniPoseVQVAE
 from unipose.modeling_unipose import shift_pose_labels
 from unipose.processing.pose_features import rotmat_to_rotation_6d
@@ -32,10 +33,10 @@ class UniPoseDataCollator:
         self.pose_attention = pose_attention
 
     def encode(self, row: Row) -> Row:
-        """Tokenises one row. Its poses are given as `pose_codes` (poses, num_pose_tokens); see `add_pose_codes`.
+        """Tokenises one row with `pose_codes` (poses, num_pose_tokens), which `add_pose_codes` makes.
 
         Returns:
-            input_ids, labels and shift_labels (length,); labels are -100 outside the assistant's turns and at pose-end.
+            input_ids, labels and shift_labels (length,); labels are -100 outside the answers and at pose-end.
 
         Raises:
             ValueError: The row's poses and the pose blocks of its messages differ in number.
@@ -55,7 +56,8 @@ class UniPoseDataCollator:
         is_pose = ids == processor.pose_token_id
         if int(is_pose.sum()) != len(codes):
             raise ValueError(
-                f"the messages hold {int(is_pose.sum())} pose placeholders, but the row's poses have {len(codes)} codes"
+                f"the messages hold {int(is_pose.sum())} pose placeholders, but the row's poses have "
+                f"{len(codes)} codes"
             )
         ids[is_pose] = codes
         labels = ids.masked_fill(~answered | (ids == processor.pose_end_token_id), -100)

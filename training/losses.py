@@ -1,6 +1,7 @@
 """What the pose tokenizer learns from, beside its own two loss parts (paper, section 3.1)."""
 
 import torch
+
 from unipose.processing.body_model import BodyModel
 
 

@@ -1,6 +1,6 @@
 """Trains the language model on rows of all tasks with TRL's SFTTrainer (paper, section 3.4).
 
-    python -m unipose.training.train_instruct --config training/recipes/tiny_instruct.yaml
+python -m unipose.training.train_instruct --config training/recipes/tiny_instruct.yaml
 """
 
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datasets import Dataset, load_from_disk
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTConfig, SFTTrainer, TrlParser
+
 from unipose import UniPoseForConditionalGeneration
 
 from .collator import UniPoseDataCollator, add_pose_codes
@@ -39,7 +40,7 @@ def main() -> None:
     arguments, training_arguments = parser.parse_args_and_config()
     processor = AutoProcessor.from_pretrained(arguments.model)
     model = AutoModelForImageTextToText.from_pretrained(arguments.model)
-    model.model.pose_tokenizer.requires_grad_(False).eval()
+    model.model.pose_tokenizer.requires_grad_(False)
     collator = UniPoseDataCollator(processor, model.config.pose_attention)
     trainer = SFTTrainer(
         model=model,

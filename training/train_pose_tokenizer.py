@@ -1,6 +1,6 @@
 """Stage 1: trains the pose tokenizer (paper, section 3.1 and stage 1 of section 3.4).
 
-    python -m unipose.training.train_pose_tokenizer --config training/recipes/tiny_pose_tokenizer.yaml
+python -m unipose.training.train_pose_tokenizer --config training/recipes/tiny_pose_tokenizer.yaml
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 from trl import TrlParser
+
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotation_6d_to_rotmat, rotmat_to_rotation_6d
@@ -31,19 +32,22 @@ class PoseTokenizerArguments:
 
 
 class PoseDataset(Dataset):
-    """Poses as the networks see them; a whole batch is fetched at once, its orientations jittered (paper, stage 1)."""
+    """Poses as the networks see them; a whole batch is fetched at once, its orientations jittered (paper, stage 1).
+
+    The jitter follows from the seed and the batch's indices alone, so that a resumed training sees the same poses.
+    """
 
     def __init__(self, rotmats: torch.Tensor, seed: int | None):
         self.rotmats = rotmats
-        self.rng = None if seed is None else np.random.default_rng(seed)
+        self.seed = seed
 
     def __len__(self) -> int:
         return len(self.rotmats)
 
     def __getitems__(self, indices: list[int]) -> torch.Tensor:
         rotmats = self.rotmats[indices]
-        if self.rng is not None:
-            rotmats = jitter_orientation(rotmats, self.rng)
+        if self.seed is not None:
+            rotmats = jitter_orientation(rotmats, np.random.default_rng([self.seed, *indices]))
         return rotmat_to_rotation_6d(rotmats)
 
 
@@ -62,9 +66,7 @@ class PoseTokenizerTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)
         parts = body_loss(self.body, outputs.reconstruction, rotation_6d_to_rotmat(inputs["pose_values"]))
-        loss = (
-            outputs.loss + JOINT_LOSS_WEIGHT * parts["joint_loss"] + VERTEX_LOSS_WEIGHT * parts["vertex_loss"]
-        )
+        loss = outputs.loss + JOINT_LOSS_WEIGHT * parts["joint_loss"] + VERTEX_LOSS_WEIGHT * parts["vertex_loss"]
         if model.training:
             parts |= {name: outputs[name] for name in ("rotation_loss", "commitment_loss", "perplexity")}
             for name, value in parts.items():

@@ -1,0 +1,52 @@
+# make demo: describe, generate and estimate poses with the embedded model. make test: lint, types and all tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS ?= 1
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: demo test lint train benchmark clean
+
+demo: $(VENV)/.installed
+	$(BIN)/unipose demo --out demo_out
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.developing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/typed
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/typed .
+	MYPYPATH=build/typed $(BIN)/mypy -p unipose
+
+train: $(VENV)/.developing
+	$(BIN)/python -m unipose.training.train_pose_tokenizer --config training/recipes/tiny_pose_tokenizer.yaml
+	$(BIN)/python -m unipose.training.build_corpus --config training/recipes/tiny_corpus.yaml
+	$(BIN)/python -m unipose.training.build_model --config training/recipes/tiny_model.yaml
+	$(BIN)/python -m unipose.training.train_instruct --config training/recipes/tiny_instruct.yaml
+	$(BIN)/python -m unipose.training.export_embedded --model runs/instruct --output modeling_unipose/embedded
+
+benchmark: $(VENV)/.developing
+	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/parallel_vs_causal.py
+	$(BIN)/python benchmarks/rendering.py
+	$(BIN)/python benchmarks/wheel_size.py
+
+# torch alone and first: another package's wider range would bring a build for GPUs.
+$(VENV)/.torch: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $$(grep '^torch==' constraints.txt)
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.torch setup.py
+	$(BIN)/pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.developing: $(VENV)/.installed
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt --no-deps smplx
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo_out

@@ -1,0 +1,408 @@
+"""Training for real, on a few poses: the pose tokenizer, the text tokenizer and model, TRL's SFT, and the metrics."""
+
+from pathlib import Path
+
+import pytest
+import roma
+import torch
+from datasets import Dataset
+from transformers import PreTrainedTokenizerFast, TrainingArguments
+from trl import SFTConfig, SFTTrainer
+
+from unipose import UniPoseForConditionalGeneration, UniPoseProcessor, UniPoseVQVAE, UniPoseVQVAEConfig
+from unipose.modeling_unipose import shift_pose_labels
+from unipose.processing.body_model import BodyModel
+from unipose.processing.pose_features import rotmat_to_rotation_6d
+from unipose.processing.processing_unipose import SPECIAL_TOKENS, add_pose_tokens
+from unipose.training.archetypes import archetype_poses
+from unipose.training.build_model import ModelArguments, build_config, build_processor, corpus_texts
+from unipose.training.collator import UniPoseDataCollator
+from unipose.training.losses import body_loss
+from unipose.training.metrics import mpjpe, pa_mpjpe
+from unipose.training.poses import training_motion_poses
+from unipose.training.rows import TASKS, build_rows
+from unipose.training.text_tokenizer import train_text_tokenizer
+from unipose.training.train_instruct import prepare_rows
+from unipose.training.train_pose_tokenizer import (
+    PoseDataset,
+    PoseTokenizerTrainer,
+    collate_poses,
+    reconstruction_error,
+)
+
+
+NAMES: list[str | None] = ["t_pose", "squat", "kneel_left", "sit"]
+SIZES = {"hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.builtin()
+
+
+def snapshot(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def unmoved(module: torch.nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name, value in module.state_dict().items() if torch.equal(value, before[name])}
+
+
+# The pose tokenizer.
+
+
+def new_pose_tokenizer(seed: int = 0) -> UniPoseVQVAE:
+    torch.manual_seed(seed)
+    return UniPoseVQVAE(UniPoseVQVAEConfig(**SIZES))
+
+
+def pose_trainer(model: UniPoseVQVAE, body: BodyModel, folder: Path, steps: int, **arguments) -> PoseTokenizerTrainer:
+    """40 frames of the packaged clips, 5 steps an epoch."""
+    return PoseTokenizerTrainer(
+        body,
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(folder),
+            per_device_train_batch_size=8,
+            max_steps=steps,
+            learning_rate=3e-3,
+            logging_steps=1,
+            remove_unused_columns=False,
+            report_to="none",
+            use_cpu=True,
+            disable_tqdm=True,
+            **({"save_strategy": "no"} | arguments),
+        ),
+        train_dataset=PoseDataset(training_motion_poses()[::37][:40].float(), 0),
+        data_collator=collate_poses,
+    )
+
+
+def test_pose_tokenizer_learns_and_all_of_it_moves(body: BodyModel, tmp_path: Path) -> None:
+    model, poses = new_pose_tokenizer(), training_motion_poses()[::37][:40].float()
+    before, error_before = snapshot(model), reconstruction_error(model, poses, body)["mpjpe_mm"]
+    trainer = pose_trainer(model, body, tmp_path, steps=30)
+    trainer.train()
+    assert unmoved(model, before) == set()
+    logged = [entry for entry in trainer.state.log_history if "joint_loss" in entry]
+    losses = torch.tensor([entry["loss"] for entry in logged])
+    assert losses[-5:].mean() < 0.7 * losses[:5].mean()
+    assert reconstruction_error(model, poses, body)["mpjpe_mm"] < 0.7 * error_before
+    for entry in logged:
+        parts = 20 * entry["rotation_loss"] + entry["commitment_loss"]
+        parts += 100 * entry["joint_loss"] + 100 * entry["vertex_loss"]
+        assert entry["loss"] == pytest.approx(parts, rel=1e-3)
+        assert 1 <= entry["perplexity"] <= SIZES["codebook_size"]
+
+
+def test_resumed_training_equals_uninterrupted(body: BodyModel, tmp_path: Path) -> None:
+    """Stopped within an epoch and resumed with another start: the same weights, codebook and moving sums."""
+    straight = new_pose_tokenizer()
+    pose_trainer(straight, body, tmp_path, steps=14, save_strategy="steps", save_steps=7).train()
+    resumed = new_pose_tokenizer(seed=1)
+    trainer = pose_trainer(resumed, body, tmp_path / "resumed", steps=14)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-7"))
+    assert trainer.state.global_step == 14
+    assert unmoved(resumed, snapshot(straight)) == set(straight.state_dict())
+
+
+def test_jitter_changes_the_orientation_only_and_follows_from_the_batch() -> None:
+    poses = training_motion_poses()[:6].float()
+    plain, jittered = PoseDataset(poses, None), PoseDataset(poses, 0)
+    assert torch.equal(plain.__getitems__([4, 1]), rotmat_to_rotation_6d(poses[[4, 1]]))
+    one = jittered.__getitems__([4, 1])
+    assert torch.equal(one[:, 1:], plain.__getitems__([4, 1])[:, 1:])
+    assert not torch.isclose(one[:, 0], plain.__getitems__([4, 1])[:, 0]).all(dim=1).any()
+    assert torch.equal(one, jittered.__getitems__([4, 1]))
+    assert not torch.equal(one, jittered.__getitems__([1, 4]).flip(0)), "another epoch brings other batches"
+    assert not torch.equal(one, PoseDataset(poses, 1).__getitems__([4, 1]))
+
+
+def two_triangles() -> BodyModel:
+    """A small triangle (2 cm^2) on the pelvis and a large one (200 cm^2) on the left wrist."""
+    builtin = BodyModel.builtin()
+    corners = torch.tensor([[0.0, 0.0, 0.0], [0.02, 0.0, 0.0], [0.0, 0.02, 0.0]])
+    weights = torch.zeros(6, 24)
+    weights[:3, 0] = weights[3:, 20] = 1.0
+    vertices = torch.cat([corners, 10 * corners + builtin.joints[20]])
+    return BodyModel(vertices, torch.tensor([[0, 1, 2], [3, 4, 5]]), builtin.joints, weights)
+
+
+def test_body_loss_equals_its_parts_by_hand() -> None:
+    body, poses = two_triangles(), archetype_poses(["t_pose", "squat"]).float()
+    moved = poses.clone()
+    moved[:, 18] = roma.rotvec_to_rotmat(torch.tensor([0.0, -1.0, 0.0])) @ moved[:, 18]
+    parts = body_loss(body, moved, poses)
+    joints = body(moved).joints - body(poses).joints
+    squares = (body(moved).vertices - body(poses).vertices).square().mean(dim=-1)
+    assert (squares[:, :3] == 0).all()
+    assert (squares[:, 3:] > 0).all()
+    torch.testing.assert_close(parts["joint_loss"], joints.square().sum() / joints.numel())
+    # The large triangle has 100 of 101 parts of the surface; plain averages would give it a half.
+    torch.testing.assert_close(parts["vertex_loss"], squares[:, 3:].mean() * 100 / 101)
+    assert {name: float(value) for name, value in body_loss(body, poses, poses).items()} == {
+        "joint_loss": 0.0,
+        "vertex_loss": 0.0,
+    }
+
+
+# The text tokenizer and the untrained model.
+
+
+@pytest.fixture(scope="module")
+def rows(body: BodyModel) -> Dataset:
+    """Four named poses in all three tasks."""
+    return build_rows(archetype_poses(NAMES).float(), NAMES, TASKS, seed=0, picture_size=96, body=body)
+
+
+@pytest.fixture(scope="module")
+def corpus(body: BodyModel) -> list[str]:
+    poses = training_motion_poses()[::9][:150].float()
+    return list(corpus_texts(build_rows(poses, [None] * len(poses), TASKS[:2], seed=1, body=body)))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(corpus: list[str], rows: Dataset) -> PreTrainedTokenizerFast:
+    tokenizer = train_text_tokenizer([*corpus, *corpus_texts(rows)], vocab_size=900)
+    add_pose_tokens(tokenizer, SIZES["codebook_size"])
+    return tokenizer
+
+
+def test_corpus_texts_are_the_words_of_questions_and_answers(rows: Dataset) -> None:
+    texts = list(corpus_texts(rows))
+    blocks = [block for row in rows for message in row["messages"] for block in message["content"]]
+    assert texts == [block["text"] for block in blocks if block["type"] == "text"]
+    assert rows[0]["messages"][1]["content"][0]["text"] in texts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.5 m:a,b",
+        "Why?!",
+        " lead and  trail ",
+        "two  spaces\n\ttab",
+        "ünï ½ 姿勢 🤸\u200d♀️ \u200f\u0000",
+        "andy\u0301",
+        "...",
+    ],
+)
+def test_any_text_survives_the_tokenizer(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+    assert tokenizer.decode(tokenizer(text).input_ids) == text
+
+
+def test_corpus_survives_the_tokenizer_in_few_tokens(tokenizer: PreTrainedTokenizerFast, corpus: list[str]) -> None:
+    ids = tokenizer(corpus).input_ids
+    assert tokenizer.batch_decode(ids) == corpus
+    assert sum(map(len, ids)) < 0.4 * sum(len(text.split()) for text in corpus), "phrases, not words, are tokens"
+    prompts = tokenizer(["Describe the pose ", "Make this pose: "]).input_ids
+    assert [len(prompt) for prompt in prompts] == [1, 1]
+
+
+@pytest.fixture(scope="module")
+def pose_tokenizer() -> UniPoseVQVAE:
+    """Untrained, but with a codebook that tells poses apart."""
+    model = new_pose_tokenizer()
+    features = model.encode_features(rotmat_to_rotation_6d(archetype_poses(NAMES * 2).float()))
+    with torch.no_grad():
+        model.quantizer.initialize(features.flatten(0, 1))
+    return model.eval()
+
+
+def build(tokenizer: PreTrainedTokenizerFast, pose_tokenizer: UniPoseVQVAE) -> UniPoseForConditionalGeneration:
+    arguments = ModelArguments(
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        vision_hidden_size=16,
+        vision_layers=1,
+        pose_vision_hidden_size=24,
+        pose_vision_layers=1,
+        max_position_embeddings=256,
+    )
+    torch.manual_seed(0)
+    model = UniPoseForConditionalGeneration(build_config(arguments, tokenizer, pose_tokenizer))
+    model.model.pose_tokenizer.load_state_dict(pose_tokenizer.state_dict())
+    return model
+
+
+def test_config_and_processor_agree_with_the_tokenizer(
+    tokenizer: PreTrainedTokenizerFast, pose_tokenizer: UniPoseVQVAE
+) -> None:
+    config = build_config(ModelArguments(), tokenizer, pose_tokenizer)
+    processor = build_processor(config, tokenizer)
+    for name, token in SPECIAL_TOKENS.items():
+        assert tokenizer.convert_ids_to_tokens(getattr(config, f"{name}_id")) == token
+        assert getattr(processor, f"{name}_id") == getattr(config, f"{name}_id")
+    codes = range(config.pose_code_start_id, config.pose_code_start_id + SIZES["codebook_size"])
+    assert tokenizer.convert_ids_to_tokens(list(codes)) == [f"<pose_{code}>" for code in range(len(codes))]
+    text = config.text_config
+    assert text.vocab_size == len(tokenizer)
+    ends = (text.bos_token_id, text.eos_token_id, text.pad_token_id)
+    assert ends == (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    assert len(set(ends)) == 3
+    sizes = (processor.num_pose_tokens, processor.num_image_tokens, processor.codebook_size)
+    assert sizes == (SIZES["num_pose_tokens"], config.num_image_tokens, SIZES["codebook_size"])
+
+
+# Instruction tuning.
+
+# Parts that no loss can reach, each for its own reason.
+UNREACHED = {
+    # Only the class token passes through it, and the class token is dropped.
+    "model.vision_tower.post_layernorm.weight",
+    "model.vision_tower.post_layernorm.bias",
+}
+
+
+class Run:
+    """One small SFT run on rows that are shown again and again."""
+
+    def __init__(
+        self, rows: Dataset, model: UniPoseForConditionalGeneration, processor: UniPoseProcessor, folder: Path
+    ):
+        self.model, self.processor = model, processor
+        self.collator = UniPoseDataCollator(processor)
+        model.model.pose_tokenizer.requires_grad_(False).eval()
+        self.rows = prepare_rows(rows, model, self.collator)
+        self.before = snapshot(model)
+        with torch.no_grad():
+            self.first_loss = float(model.eval()(**self.collator(list(self.rows))).loss)
+        self.trainer = SFTTrainer(
+            model=model,
+            args=SFTConfig(
+                output_dir=str(folder),
+                per_device_train_batch_size=len(rows),
+                max_steps=120,
+                learning_rate=4e-3,
+                warmup_steps=10,
+                lr_scheduler_type="cosine",
+                logging_steps=1,
+                remove_unused_columns=False,
+                dataset_kwargs={"skip_prepare_dataset": True},
+                max_length=None,
+                gradient_checkpointing=False,
+                bf16=False,
+                report_to="none",
+                use_cpu=True,
+                save_strategy="no",
+                disable_tqdm=True,
+            ),
+            train_dataset=self.rows,
+            data_collator=self.collator,
+            processing_class=processor,
+        )
+        self.trainer.train()
+        self.losses = [entry["loss"] for entry in self.trainer.state.log_history if "loss" in entry]
+        model.eval()
+
+
+@pytest.fixture(scope="module")
+def run(
+    rows: Dataset,
+    tokenizer: PreTrainedTokenizerFast,
+    pose_tokenizer: UniPoseVQVAE,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Run:
+    model = build(tokenizer, pose_tokenizer)
+    return Run(rows, model, build_processor(model.config, tokenizer), tmp_path_factory.mktemp("sft"))
+
+
+def test_prepared_rows_keep_pictures_and_carry_their_length(run: Run, rows: Dataset) -> None:
+    assert set(run.rows.column_names) == {"images", "input_ids", "labels", "shift_labels", "length"}
+    assert run.rows["length"][:] == [len(ids) for ids in run.rows["input_ids"]]
+    assert [len(images) for images in run.rows["images"]] == [len(images) for images in rows["images"]]
+
+
+def test_sft_moves_every_weight_but_the_pose_tokenizer(run: Run) -> None:
+    frozen = {name for name in run.before if name.startswith("model.pose_tokenizer.")}
+    assert frozen
+    assert unmoved(run.model, run.before) == frozen | UNREACHED
+
+
+def test_trl_logs_the_papers_loss(run: Run) -> None:
+    """Before the first step all rows are one batch: the logged loss is that batch's, computed by hand."""
+    assert run.losses[0] == pytest.approx(run.first_loss, rel=1e-4)
+    batch = run.collator(list(run.rows))
+    queries = batch["input_ids"] == run.model.config.pose_query_token_id
+    assert torch.equal(shift_pose_labels(queries, batch["labels"]), batch["shift_labels"])
+    with torch.no_grad():
+        scores = run.model(**{name: batch[name] for name in batch if not name.endswith("labels")}).logits.log_softmax(
+            -1
+        )
+        total, count = torch.zeros(()), 0
+        for row, place in (batch["labels"] != -100).nonzero().tolist():
+            asked_at = place if queries[row, place] else place - 1
+            total, count = total - scores[row, asked_at, batch["labels"][row, place]], count + 1
+    assert run.trainer.evaluate(run.rows)["eval_loss"] == pytest.approx(float(total / count), rel=1e-3, abs=1e-5)
+
+
+def test_repeated_rows_are_learned_to_near_zero(run: Run) -> None:
+    assert run.losses[0] > 4
+    assert max(run.losses[-5:]) < 0.02
+
+
+def test_what_was_learned_is_generated(run: Run, rows: Dataset) -> None:
+    """Each row's question gets exactly its text, or exactly the codes of its pose."""
+    first_code = run.model.config.pose_code_start_id
+    for row, prepared in zip(rows, run.rows):
+        asks_for_text = row["task"] == "pose-to-text"
+        inputs = run.processor.apply_chat_template(
+            row["messages"][:1],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            processor_kwargs={
+                "images": row["images"] or None,
+                "poses": row["poses"] if asks_for_text else None,
+                "return_tensors": "pt",
+            },
+        )
+        ids = run.model.generate(**inputs, max_new_tokens=80)[:, inputs["input_ids"].shape[1] :]
+        (answer,) = run.processor.post_process_generation(ids)
+        if asks_for_text:
+            assert answer["text"] == row["messages"][1]["content"][0]["text"]
+            assert len(answer["pose_codes"]) == 0
+        else:
+            codes = [label - first_code for label in prepared["labels"] if label >= first_code]
+            assert answer["pose_codes"].tolist() == [codes[: SIZES["num_pose_tokens"]]]
+            assert answer["text"] == ""
+
+
+# Metrics.
+
+
+def random_joints(poses: int = 3, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(poses, 22, 3, generator=torch.Generator().manual_seed(0), dtype=dtype)
+
+
+def test_mpjpe_by_hand() -> None:
+    joints = torch.zeros(2, 2, 3)
+    moved = torch.tensor([[[0.3, 0.4, 0.0], [0.0, 0.0, 0.0]], [[0.0, 0.0, 0.001], [0.0, -0.003, 0.0]]])
+    torch.testing.assert_close(mpjpe(moved, joints), torch.tensor([250.0, 2.0]))
+
+
+def test_pa_mpjpe_by_hand() -> None:
+    """Four corners of a square; the found one is stretched along x by 2, which no similarity mends."""
+    target = torch.tensor([[[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]]])
+    stretched = target * torch.tensor([2.0, 1.0, 1.0])
+    # The best scale is (2 + 1) / (4 + 1): x is 1.2 and y is 0.6 of what it should be.
+    by_hand = 1000 * (0.2**2 + 0.4**2) ** 0.5
+    torch.testing.assert_close(pa_mpjpe(stretched, target), torch.tensor([by_hand]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pa_mpjpe_removes_similarities_but_not_reflections(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    target = random_joints(dtype=dtype)
+    moved = 0.7 * target @ roma.random_rotmat(3, dtype=dtype).mT + torch.tensor([0.5, -2.0, 1.0], dtype=dtype)
+    assert mpjpe(moved, target).min() > 1000
+    assert pa_mpjpe(moved, target).max() < 1e-2
+    assert pa_mpjpe(moved, target).dtype == dtype
+    mirrored = target * torch.tensor([-1.0, 1.0, 1.0], dtype=dtype)
+    assert pa_mpjpe(mirrored, target).min() > 100
+    found = target + 0.1 * random_joints(4, dtype)[1:]
+    turned = 2.0 * found @ roma.random_rotmat(3, dtype=dtype).mT - 1.0
+    torch.testing.assert_close(pa_mpjpe(turned, target), pa_mpjpe(found, target), atol=1e-2, rtol=1e-3)
+    assert (pa_mpjpe(found, target) <= mpjpe(found, target)).all()
