@@ -91,14 +91,18 @@ def load_pipeline(model: str | None) -> "UniPosePipeline":
     """The pipeline of a folder or Hub id; of the embedded checkpoint where `model` is None."""
     if model is not None and model.startswith(("/", ".")) and not Path(model).is_dir():
         raise FileNotFoundError(f"there is no model folder {model}")
-    from transformers import pipeline
+    from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
     from transformers.utils import logging
 
     from .embedded_checkpoint import find_embedded_checkpoint
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    return pipeline("unipose", model=model or str(find_embedded_checkpoint()))  # type: ignore[call-overload]
+    checkpoint = model or str(find_embedded_checkpoint())
+    # Loaded here, and not by `pipeline`, whose errors are tracebacks.
+    loaded = AutoModelForImageTextToText.from_pretrained(checkpoint)
+    processor = AutoProcessor.from_pretrained(checkpoint)
+    return pipeline("unipose", model=loaded, processor=processor)  # type: ignore[call-overload]
 
 
 def generate_arguments(arguments: argparse.Namespace) -> dict[str, Any]:

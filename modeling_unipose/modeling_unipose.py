@@ -6,8 +6,10 @@ Reading order: `UniPoseModel.forward` is the whole data flow (poses -> codes, qu
 
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.nn.attention.flex_attention import BlockMask
 from transformers import AutoModel, Cache, PreTrainedModel
@@ -84,6 +86,31 @@ class UniPosePreTrainedModel(PreTrainedModel):
         impl = f"pipeline_unipose.{UniPosePipeline.__name__}"
         self.config.custom_pipelines = {"unipose": {"impl": impl, "pt": ["AutoModelForImageTextToText"]}}
         super().save_pretrained(save_directory, *args, **kwargs)
+
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """As the library's; damaged weights raise an OSError that names the file."""
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except SafetensorError as error:
+            files = damaged_files(Path(pretrained_model_name_or_path))
+            raise OSError(
+                f"the weights of {pretrained_model_name_or_path} are damaged or cut off ({error}): fetch "
+                f"{', '.join(map(str, files)) or 'its .safetensors files'} again"
+            ) from error
+
+
+def damaged_files(folder: Path) -> list[Path]:
+    """The .safetensors files of a folder whose header does not fit them."""
+    damaged = []
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except SafetensorError:
+            damaged.append(path)
+    return damaged
 
 
 class UniPoseModel(UniPosePreTrainedModel):

@@ -12,6 +12,7 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotation_6d_to_rotmat
 from unipose.training.captions.describe import describe
 from unipose.training.captions.posecodes import Posecode
+from unipose.training.captions.read import read_caption
 from unipose.training.evaluate import (
     HeldOut,
     evaluate,
@@ -25,6 +26,7 @@ from unipose.training.evaluate import (
     to_markdown,
 )
 from unipose.training.poses import held_out_poses, sample_training_poses
+from unipose.training.show_results import CELL, SENTENCES, draw_results, regular_frames
 
 
 FRAMES, TRAINING = 12, 150
@@ -171,3 +173,18 @@ def test_others_are_never_oneself() -> None:
         others = others_at_random(count, np.random.default_rng(0))
         assert sorted(others) == list(range(count))
         assert (others != np.arange(count)).all()
+
+
+def test_the_picture_of_results(body: BodyModel, held_out: HeldOut) -> None:
+    pipe = PerfectPipeline(held_out, body)
+    pipe.answers["text-to-pose"] |= dict(zip(SENTENCES, held_out.poses))
+    few = HeldOut(held_out.poses[:2], held_out.captions[:2], held_out.turned[:2], held_out.pictures[:2])
+    picture = draw_results(pipe, few, body)
+    assert picture.width > len(SENTENCES) * CELL
+    assert picture.height > 3 * CELL
+    assert all(read_caption(sentence).unread == () for sentence in SENTENCES)
+
+
+def test_regular_frames() -> None:
+    poses = torch.arange(206.0)[:, None, None, None].expand(206, 22, 3, 3)
+    assert regular_frames(poses, 6)[:, 0, 0, 0].tolist() == [17, 51, 85, 120, 154, 188]

@@ -177,25 +177,18 @@ def test_corpus_texts_are_the_words_of_questions_and_answers(rows: Dataset) -> N
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "1.5 m:a,b",
-        "Why?!",
-        " lead and  trail ",
-        "two  spaces\n\ttab",
-        "ünï ½ 姿勢 🤸\u200d♀️ \u200f\u0000",
-        "andy\u0301",
-        "...",
-    ],
+    ["1.5 m:a,b", "Why?!", "two  spaces\n\ttab ", "ünï ½ 姿勢 🤸\u200d♀️ \u200f\u0000", "andy\u0301", "...", "\n  a"],
 )
 def test_any_text_survives_the_tokenizer(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     assert tokenizer.decode(tokenizer(text).input_ids) == text
+    assert tokenizer(" " + text).input_ids == tokenizer(text).input_ids, "one space in front makes no difference"
 
 
 def test_corpus_survives_the_tokenizer_in_few_tokens(tokenizer: PreTrainedTokenizerFast, corpus: list[str]) -> None:
     ids = tokenizer(corpus).input_ids
-    assert tokenizer.batch_decode(ids) == corpus
+    assert tokenizer.batch_decode(ids) == [text.removeprefix(" ") for text in corpus]
     assert sum(map(len, ids)) < 0.4 * sum(len(text.split()) for text in corpus), "phrases, not words, are tokens"
-    prompts = tokenizer(["Describe the pose ", "Make this pose: "]).input_ids
+    prompts = tokenizer(["Describe the pose ", "What is the pose "]).input_ids
     assert [len(prompt) for prompt in prompts] == [1, 1]
 
 
@@ -274,7 +267,8 @@ class Run:
             args=SFTConfig(
                 output_dir=str(folder),
                 per_device_train_batch_size=len(rows),
-                max_steps=120,
+                per_device_eval_batch_size=len(rows),
+                max_steps=100,
                 learning_rate=4e-3,
                 warmup_steps=10,
                 lr_scheduler_type="cosine",
@@ -321,6 +315,17 @@ def test_sft_moves_every_weight_but_the_pose_tokenizer(run: Run) -> None:
     assert unmoved(run.model, run.before) == frozen | UNREACHED
 
 
+def test_training_mode_does_not_move_the_frozen_codebook(run: Run) -> None:
+    """The trainer's `train()` reaches the pose tokenizer too: reading poses must not start its moving averages."""
+    codebook = snapshot(run.model.model.pose_tokenizer)
+    values = rotmat_to_rotation_6d(archetype_poses(["bow"]).float())
+    ids = torch.full((1, SIZES["num_pose_tokens"]), run.model.config.pose_token_id)
+    run.model.train()
+    run.model(ids, pose_values=values).logits.sum().backward()
+    run.model.eval()
+    assert unmoved(run.model.model.pose_tokenizer, codebook) == set(codebook)
+
+
 def test_trl_logs_the_papers_loss(run: Run) -> None:
     """Before the first step all rows are one batch: the logged loss is that batch's, computed by hand."""
     assert run.losses[0] == pytest.approx(run.first_loss, rel=1e-4)
@@ -340,12 +345,13 @@ def test_trl_logs_the_papers_loss(run: Run) -> None:
 
 def test_repeated_rows_are_learned_to_near_zero(run: Run) -> None:
     assert run.losses[0] > 4
-    assert max(run.losses[-5:]) < 0.02
+    assert max(run.losses[-5:]) < 0.05
 
 
 def test_what_was_learned_is_generated(run: Run, rows: Dataset) -> None:
     """Each row's question gets exactly its text, or exactly the codes of its pose."""
     first_code = run.model.config.pose_code_start_id
+    code_ids = range(first_code, first_code + SIZES["codebook_size"])
     for row, prepared in zip(rows, run.rows):
         asks_for_text = row["task"] == "pose-to-text"
         inputs = run.processor.apply_chat_template(
@@ -365,8 +371,8 @@ def test_what_was_learned_is_generated(run: Run, rows: Dataset) -> None:
             assert answer["text"] == row["messages"][1]["content"][0]["text"]
             assert len(answer["pose_codes"]) == 0
         else:
-            codes = [label - first_code for label in prepared["labels"] if label >= first_code]
-            assert answer["pose_codes"].tolist() == [codes[: SIZES["num_pose_tokens"]]]
+            codes = [label - first_code for label in prepared["labels"] if label in code_ids]
+            assert answer["pose_codes"].tolist() == [codes]
             assert answer["text"] == ""
 
 

@@ -259,7 +259,7 @@ def main() -> None:
     body = BodyModel.builtin()
     held_out = hold_out(held_out_poses()[:: arguments.every].float(), body, arguments.picture_size, arguments.seed)
     training, _ = sample_training_poses(arguments.training_poses, arguments.seed, body)
-    pipe = pipeline("unipose", model=arguments.model)
+    pipe = pipeline("unipose", model=arguments.model)  # type: ignore[call-overload]
     metrics = evaluate(pipe, held_out, training.float(), body, arguments.batch_size, arguments.seed)
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)

@@ -70,8 +70,10 @@ IMAGE_TO_POSE_PROMPTS = (
 
 # Share of text-to-pose prompts that are the bare description.
 BARE_DESCRIPTION = 1 / 3
-# Lengths of descriptions, and how often a named pose is described by its plain sentence, or by that sentence alone.
+# Lengths of descriptions that are asked about, and of those that are asked for.
 MAX_WORDS = (15, 30, 45, 55)
+ANSWER_MAX_WORDS = (30, 45)
+# How often a named pose is described by its plain sentence, or, in what is asked about, by that sentence alone.
 USE_SENTENCE = 0.7
 SENTENCE_ALONE = 0.3
 # The body in a picture is turned away from the camera by at most this much (degrees).
@@ -120,7 +122,12 @@ def image_to_pose_row(rotvecs: list[list[float]], image: Any, rng: np.random.Gen
 
 
 def caption_poses(
-    rotmats: torch.Tensor, labels: Sequence[str | None], rng: np.random.Generator, body: BodyModel
+    rotmats: torch.Tensor,
+    labels: Sequence[str | None],
+    rng: np.random.Generator,
+    body: BodyModel,
+    lengths: Sequence[int] = MAX_WORDS,
+    sentence_alone: float = SENTENCE_ALONE,
 ) -> list[Caption]:
     """Describes poses, at various lengths; a pose with a name may be described by that name's plain sentences.
 
@@ -129,17 +136,23 @@ def caption_poses(
         labels: for each pose the name of its archetype, or None.
         rng: decides wording and length.
         body: whose joints are measured.
+        lengths: the most words of a description; one is drawn for each.
+        sentence_alone: how often a plain sentence is all that is said.
     """
     codes = extract_posecodes(body.forward_joints(rotmats).numpy())
-    return [_caption(pose_codes, label, rng) for pose_codes, label in zip(codes, labels)]
+    return [
+        _caption(pose_codes, label, rng, int(rng.choice(lengths)), sentence_alone)
+        for pose_codes, label in zip(codes, labels)
+    ]
 
 
-def _caption(codes: Sequence[Posecode], label: str | None, rng: np.random.Generator) -> Caption:
-    max_words = MAX_WORDS[rng.integers(len(MAX_WORDS))]
+def _caption(
+    codes: Sequence[Posecode], label: str | None, rng: np.random.Generator, max_words: int, sentence_alone: float
+) -> Caption:
     if label is None or rng.random() >= USE_SENTENCE:
         return describe(codes, rng, max_words=max_words)
     lead = _pick(archetype_sentences(label), rng)
-    if rng.random() < SENTENCE_ALONE:
+    if rng.random() < sentence_alone:
         return Caption(lead, ())
     return describe(codes, rng, lead=lead, max_words=max_words)
 
@@ -214,8 +227,10 @@ def _rotvec_lists(rotmats: torch.Tensor) -> list[list[list[float]]]:
 def _caption_rows(
     task: str, rotmats: torch.Tensor, labels: Sequence[str | None], rng: np.random.Generator, body: BodyModel
 ) -> list[Row]:
-    make = pose_to_text_row if task == "pose-to-text" else text_to_pose_row
-    captions = caption_poses(rotmats, labels, rng, body)
+    if task == "pose-to-text":
+        make, captions = pose_to_text_row, caption_poses(rotmats, labels, rng, body, ANSWER_MAX_WORDS, 0.0)
+    else:
+        make, captions = text_to_pose_row, caption_poses(rotmats, labels, rng, body)
     return [make(pose, caption.text, rng) for pose, caption in zip(_rotvec_lists(rotmats), captions)]
 
 

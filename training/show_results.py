@@ -108,7 +108,8 @@ def main() -> None:
     body = BodyModel.builtin()
     frames = regular_frames(held_out_poses().float(), NUM_FRAMES)
     held_out = hold_out(frames, body, arguments.picture_size, arguments.seed)
-    picture = draw_results(pipeline("unipose", model=arguments.model), held_out, body)
+    pipe = pipeline("unipose", model=arguments.model)  # type: ignore[call-overload]
+    picture = draw_results(pipe, held_out, body)
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     picture.save(output)

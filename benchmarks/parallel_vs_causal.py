@@ -1,0 +1,76 @@
+"""Text-to-pose with parallel pose blocks against one code a step (`pose_attention="causal"`), in the same run.
+
+    python benchmarks/parallel_vs_causal.py [--model DIR] [--repeats 7]
+
+Weights are random: only sizes count. The embedded model's size, and the paper's 80 tokens a pose at a middle size.
+"""
+
+import copy
+from functools import partial
+from pathlib import Path
+
+import torch
+from measure import medians, parse, print_machine, print_table
+from transformers import AutoConfig, LlamaConfig
+
+from unipose import UniPoseConfig, UniPoseForConditionalGeneration, UniPoseVQVAEConfig
+from unipose.embedded_checkpoint import find_embedded_checkpoint
+
+
+PROMPT_TOKENS = 24
+BATCH_SIZES = (1, 8)
+
+
+def middle_config() -> UniPoseConfig:
+    """8 layers of width 512, without towers; the pose tokenizer and the vocabulary are the paper's."""
+    text = LlamaConfig(
+        vocab_size=34055,
+        hidden_size=512,
+        intermediate_size=1408,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        max_position_embeddings=1024,
+    )
+    return UniPoseConfig(
+        text_config=text, vision_config=None, pose_vision_config=None, pose_tokenizer_config=UniPoseVQVAEConfig()
+    )
+
+
+def random_model(config: UniPoseConfig, pose_attention: str) -> UniPoseForConditionalGeneration:
+    config = copy.deepcopy(config)
+    config.pose_attention = pose_attention
+    torch.manual_seed(0)
+    return UniPoseForConditionalGeneration(config).eval()
+
+
+def measure(name: str, config: UniPoseConfig, repeats: int) -> list[tuple[str, ...]]:
+    parallel, causal = random_model(config, "mixed"), random_model(config, "causal")
+    prompt = torch.randint(3, 200, (max(BATCH_SIZES), PROMPT_TOKENS))
+    prompt[:, -1] = config.pose_start_token_id
+    rows = []
+    for batch_size in BATCH_SIZES:
+        inputs = {
+            "input_ids": prompt[:batch_size],
+            "attention_mask": torch.ones_like(prompt[:batch_size]),
+            "generation_mode": "pose",
+            "pad_token_id": 0,
+        }
+        models = {"parallel": parallel, "causal": causal}
+        seconds = medians({kind: partial(model.generate, **inputs) for kind, model in models.items()}, repeats)
+        ratio = seconds["causal"] / seconds["parallel"]
+        times = [f"{1000 * seconds[kind]:.1f}" for kind in ("parallel", "causal")]
+        rows.append((name, str(config.num_pose_tokens), str(batch_size), *times, f"{ratio:.1f}"))
+    return rows
+
+
+def main() -> None:
+    arguments = parse(__doc__, model=True)
+    folder = Path(arguments.model) if arguments.model else find_embedded_checkpoint()
+    print_machine()
+    rows = measure("embedded", AutoConfig.from_pretrained(folder), arguments.repeats)
+    rows += measure("512 x 8 layers", middle_config(), arguments.repeats)
+    print_table(["size", "tokens a pose", "batch", "parallel, ms", "causal, ms", "causal / parallel"], rows)
+
+
+if __name__ == "__main__":
+    main()
