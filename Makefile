@@ -20,12 +20,27 @@ lint: $(VENV)/.developing
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/typed .
 	MYPYPATH=build/typed $(BIN)/mypy -p unipose
 
-train: $(VENV)/.developing
-	$(BIN)/python -m unipose.training.train_pose_tokenizer --config training/recipes/tiny_pose_tokenizer.yaml
-	$(BIN)/python -m unipose.training.build_corpus --config training/recipes/tiny_corpus.yaml
-	$(BIN)/python -m unipose.training.build_model --config training/recipes/tiny_model.yaml
-	$(BIN)/python -m unipose.training.train_instruct --config training/recipes/tiny_instruct.yaml
+# What ships as modeling_unipose/embedded, from nothing; `make -j2 train` runs the first two stages side by side.
+train: runs/instruct/model.safetensors
 	$(BIN)/python -m unipose.training.export_embedded --model runs/instruct --output modeling_unipose/embedded
+	$(BIN)/python -m unipose.training.evaluate --model modeling_unipose/embedded --output runs/evaluation
+	$(BIN)/python -m unipose.training.write_card --model modeling_unipose/embedded
+	$(BIN)/python -m unipose.training.show_results --model modeling_unipose/embedded --output docs/results.png
+
+runs/pose_tokenizer/model.safetensors: | $(VENV)/.developing
+	$(BIN)/python -m unipose.training.train_pose_tokenizer --config training/recipes/tiny_pose_tokenizer.yaml
+
+runs/corpus/state.json: | $(VENV)/.developing
+	$(BIN)/python -m unipose.training.build_corpus --config training/recipes/tiny_corpus.yaml
+
+runs/initial/model.safetensors: runs/pose_tokenizer/model.safetensors runs/corpus/state.json
+	$(BIN)/python -m unipose.training.build_model --config training/recipes/tiny_model.yaml
+
+runs/towers/model.safetensors: runs/initial/model.safetensors
+	OMP_NUM_THREADS=2 $(BIN)/python -m unipose.training.train_towers --config training/recipes/tiny_towers.yaml
+
+runs/instruct/model.safetensors: runs/towers/model.safetensors
+	OMP_NUM_THREADS=2 $(BIN)/python -m unipose.training.train_instruct --config training/recipes/tiny_instruct.yaml
 
 benchmark: $(VENV)/.developing
 	$(BIN)/python benchmarks/latency.py

@@ -87,7 +87,6 @@ class UniPosePreTrainedModel(PreTrainedModel):
         self.config.custom_pipelines = {"unipose": {"impl": impl, "pt": ["AutoModelForImageTextToText"]}}
         super().save_pretrained(save_directory, *args, **kwargs)
 
-
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
         """As the library's; damaged weights raise an OSError that names the file."""

@@ -160,7 +160,7 @@ def group_poses(poses: Any) -> tuple[list[list[Pose]], bool]:
         The poses by row, and whether there is a row for each text (otherwise all are in one row).
     """
     shape = _shape(poses)
-    if _is_pose(poses) or (shape and not any(_form(shape[skip:]) for skip in (1, 2))):
+    if _is_pose(poses) or (shape and not _holds_arrays(poses) and not any(_form(shape[skip:]) for skip in (1, 2))):
         return [[poses]], False
     items = list(poses)
     if items and all(_is_row(item) for item in items):
@@ -189,7 +189,16 @@ def _is_row(item: Any) -> bool:
     """Whether an item is the list of one text's poses, not a pose that is written as lists of numbers."""
     if not isinstance(item, list | tuple) or _is_pose(item):
         return False
-    return not item or _is_pose(item[0]) or _shape(item[0]) is None
+    return not item or _is_pose(item[0]) or _shape(item[0]) is None or _is_array(item[0])
+
+
+def _is_array(item: Any) -> bool:
+    return isinstance(item, np.ndarray | torch.Tensor)
+
+
+def _holds_arrays(item: Any) -> bool:
+    """Whether lists lead to an array, which is then one pose, whatever its shape."""
+    return isinstance(item, list | tuple) and bool(item) and (_is_array(item[0]) or _holds_arrays(item[0]))
 
 
 def _form(shape: tuple[int, ...]) -> str | None:

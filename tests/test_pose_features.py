@@ -209,3 +209,10 @@ def test_grouping(poses, lengths, nested):
     rows, found_nested = group_poses(poses)
     assert [len(row) for row in rows] == lengths
     assert found_nested == nested
+
+
+@pytest.mark.parametrize("wrap", [lambda pose: pose, lambda pose: [pose], lambda pose: [[pose]]])
+def test_a_wrong_shape_is_named_as_it_was_given(wrap):
+    rows, _ = group_poses(wrap(np.zeros((21, 3))))
+    with pytest.raises(ValueError, match=r"no pose has the shape \(21, 3\)"):
+        poses_to_pose_values([pose for row in rows for pose in row])

@@ -17,7 +17,7 @@ from unipose.processing.rendering import render_pose
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-FOLDERS = ("modeling_unipose", "processing", "training", "model_cards", "tests", "benchmarks")
+FOLDERS = ("modeling_unipose", "processing", "training", "model_cards", "benchmarks")
 
 
 def blocks(language: str) -> list[str]:

@@ -1,0 +1,29 @@
+"""The model card holds the measured numbers and loads as one."""
+
+from huggingface_hub import ModelCard
+from tiny_checkpoint import save_tiny_checkpoint
+
+from unipose.training.write_card import write_card
+
+
+REPORT = {
+    "frames": 7,
+    "metrics": {
+        "text-to-pose": {
+            "model": {"mpjpe_mm": 123.4, "statements_true": 0.5},
+            "mean training pose": {"mpjpe_mm": 222.2},
+        }
+    },
+}
+
+
+def test_card_holds_what_was_measured(tmp_path):
+    save_tiny_checkpoint(tmp_path)
+    write_card(tmp_path, REPORT, "somebody/unipose-tiny")
+    card = ModelCard.load(tmp_path / "README.md")
+    assert "123.4" in card.text
+    assert "mean training pose 222.2" in card.text
+    assert "7 frames" in card.text
+    results = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    assert results == {"mpjpe_mm": 123.4, "statements_true": 0.5}
+    assert card.data.license == "apache-2.0"
