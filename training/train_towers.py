@@ -15,6 +15,7 @@ from datasets import Dataset, load_from_disk
 from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments
 from trl import TrlParser
+
 from unipose import UniPoseForConditionalGeneration, UniPoseProcessor
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import NUM_JOINTS, rotation_6d_to_rotmat
