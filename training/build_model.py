@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 from datasets import Dataset, load_from_disk
+from torch import nn
 from transformers import (
     CLIPVisionConfig,
     GenerationConfig,
@@ -46,6 +47,9 @@ class ModelArguments:
     pose_vision_hidden_size: int = 192
     pose_vision_layers: int = 5
     max_position_embeddings: int = 1024
+    initializer_range: float = field(
+        default=0.06, metadata={"help": "Of the language model; the usual 0.02 is too small for so small a width."}
+    )
     seed: int = 0
 
 
@@ -89,6 +93,7 @@ def build_config(
         num_hidden_layers=arguments.num_hidden_layers,
         num_attention_heads=arguments.num_attention_heads,
         max_position_embeddings=arguments.max_position_embeddings,
+        initializer_range=arguments.initializer_range,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -99,11 +104,23 @@ def build_config(
         vision_config=vision,
         pose_vision_config=pose_vision,
         pose_tokenizer_config=pose_tokenizer.config,
+        initializer_range=arguments.initializer_range,
         # The towers are trained with the model: their last layer is no worse than the one before.
         vision_feature_layer=-1,
         pose_code_start_id=tokenizer.convert_tokens_to_ids("<pose_0>"),
         **{f"{name}_id": tokenizer.convert_tokens_to_ids(token) for name, token in SPECIAL_TOKENS.items()},
     )
+
+
+@torch.no_grad()
+def spread_pose_codes(model: UniPoseForConditionalGeneration) -> None:
+    """Starts the embeddings of pose codes as their codebook vectors, turned: like codes are alike from the start."""
+    codebook = model.model.pose_tokenizer.quantizer.codebook
+    table = model.get_input_embeddings().weight
+    turn = nn.init.orthogonal_(torch.empty(table.shape[1], codebook.shape[1]))
+    turned = (codebook - codebook.mean(dim=0)) @ turn.T
+    first = model.config.pose_code_start_id
+    table[first : first + len(codebook)] = turned * (model.config.initializer_range / turned.std())
 
 
 def build_processor(config: UniPoseConfig, tokenizer: PreTrainedTokenizerBase) -> UniPoseProcessor:
@@ -127,6 +144,7 @@ def main() -> None:
     config = build_config(arguments, tokenizer, pose_tokenizer)
     model = UniPoseForConditionalGeneration(config)
     model.model.pose_tokenizer.load_state_dict(pose_tokenizer.state_dict())
+    spread_pose_codes(model)
     model.generation_config = GenerationConfig(
         max_new_tokens=160,
         bos_token_id=tokenizer.bos_token_id,
