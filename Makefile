@@ -36,10 +36,7 @@ runs/corpus/state.json: | $(VENV)/.developing
 runs/initial/model.safetensors: runs/pose_tokenizer/model.safetensors runs/corpus/state.json
 	$(BIN)/python -m unipose.training.build_model --config training/recipes/tiny_model.yaml
 
-runs/towers/model.safetensors: runs/initial/model.safetensors
-	OMP_NUM_THREADS=2 $(BIN)/python -m unipose.training.train_towers --config training/recipes/tiny_towers.yaml
-
-runs/instruct/model.safetensors: runs/towers/model.safetensors
+runs/instruct/model.safetensors: runs/initial/model.safetensors
 	OMP_NUM_THREADS=2 $(BIN)/python -m unipose.training.train_instruct --config training/recipes/tiny_instruct.yaml
 
 benchmark: $(VENV)/.developing

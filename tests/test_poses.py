@@ -32,7 +32,7 @@ def body() -> BodyModel:
 
 @pytest.fixture(scope="module")
 def sampled(body: BodyModel) -> tuple[torch.Tensor, list[str | None]]:
-    return sample_training_poses(600, 0, body)
+    return sample_training_poses(900, 0, body)
 
 
 def test_clips_are_split_whole() -> None:
@@ -94,15 +94,15 @@ def test_jitter_orientation_turns_the_pelvis_only() -> None:
 
 
 def test_sampling_is_reproducible(body: BodyModel, sampled: tuple[torch.Tensor, list[str | None]]) -> None:
-    again, labels = sample_training_poses(600, 0, body)
+    again, labels = sample_training_poses(900, 0, body)
     torch.testing.assert_close(again, sampled[0], atol=0.0, rtol=0.0)
     assert labels == sampled[1]
-    assert not torch.equal(sample_training_poses(600, 1, body)[0], again)
+    assert not torch.equal(sample_training_poses(900, 1, body)[0], again)
 
 
 def test_samples_are_plausible_rotations(body: BodyModel, sampled: tuple[torch.Tensor, list[str | None]]) -> None:
     rotmats, labels = sampled
-    assert rotmats.shape == (600, NUM_JOINTS, 3, 3)
+    assert rotmats.shape == (900, NUM_JOINTS, 3, 3)
     assert rotmats.dtype == torch.float32
     identity = torch.eye(3).expand_as(rotmats)
     torch.testing.assert_close(rotmats @ rotmats.mT, identity, atol=1e-4, rtol=0.0)

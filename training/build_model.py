@@ -116,7 +116,7 @@ def build_config(
 def spread_pose_codes(model: UniPoseForConditionalGeneration) -> None:
     """Starts the embeddings of pose codes as their codebook vectors, turned: like codes are alike from the start."""
     codebook = model.model.pose_tokenizer.quantizer.codebook
-    table = model.get_input_embeddings().weight
+    table: torch.Tensor = model.get_input_embeddings().weight
     turn = nn.init.orthogonal_(torch.empty(table.shape[1], codebook.shape[1]))
     turned = (codebook - codebook.mean(dim=0)) @ turn.T
     first = model.config.pose_code_start_id
