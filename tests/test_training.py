@@ -15,7 +15,13 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotmat_to_rotation_6d
 from unipose.processing.processing_unipose import SPECIAL_TOKENS, add_pose_tokens
 from unipose.training.archetypes import archetype_poses
-from unipose.training.build_model import ModelArguments, build_config, build_processor, corpus_texts
+from unipose.training.build_model import (
+    ModelArguments,
+    build_config,
+    build_processor,
+    corpus_texts,
+    spread_pose_codes,
+)
 from unipose.training.collator import UniPoseDataCollator
 from unipose.training.losses import body_loss
 from unipose.training.metrics import mpjpe, pa_mpjpe
@@ -218,6 +224,23 @@ def build(tokenizer: PreTrainedTokenizerFast, pose_tokenizer: UniPoseVQVAE) -> U
     model = UniPoseForConditionalGeneration(build_config(arguments, tokenizer, pose_tokenizer))
     model.model.pose_tokenizer.load_state_dict(pose_tokenizer.state_dict())
     return model
+
+
+def test_code_embeddings_start_as_far_apart_as_their_codes(
+    tokenizer: PreTrainedTokenizerFast, pose_tokenizer: UniPoseVQVAE
+) -> None:
+    model = UniPoseForConditionalGeneration(build_config(ModelArguments(), tokenizer, pose_tokenizer))
+    model.model.pose_tokenizer.load_state_dict(pose_tokenizer.state_dict())
+    before = model.get_input_embeddings().weight.detach().clone()
+    spread_pose_codes(model)
+    codebook, first = pose_tokenizer.quantizer.codebook, model.config.pose_code_start_id
+    table = model.get_input_embeddings().weight.detach()
+    rows = table[first : first + len(codebook)]
+    ratio = torch.pdist(rows) / torch.pdist(codebook)
+    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio), rtol=1e-3, atol=0)
+    assert rows.std() == pytest.approx(model.config.initializer_range, rel=0.05)
+    assert torch.equal(table[:first], before[:first])
+    assert torch.equal(table[first + len(codebook) :], before[first + len(codebook) :])
 
 
 def test_config_and_processor_agree_with_the_tokenizer(
