@@ -5,6 +5,7 @@ python -m unipose.training.build_model --config training/recipes/tiny_model.yaml
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from datasets import Dataset, load_from_disk
@@ -116,7 +117,7 @@ def build_config(
 def spread_pose_codes(model: UniPoseForConditionalGeneration) -> None:
     """Starts the embeddings of pose codes as their codebook vectors, turned: like codes are alike from the start."""
     codebook = model.model.pose_tokenizer.quantizer.codebook
-    table: torch.Tensor = model.get_input_embeddings().weight
+    table = cast(nn.Embedding, model.get_input_embeddings()).weight
     turn = nn.init.orthogonal_(torch.empty(table.shape[1], codebook.shape[1]))
     turned = (codebook - codebook.mean(dim=0)) @ turn.T
     first = model.config.pose_code_start_id
