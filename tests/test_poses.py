@@ -108,7 +108,7 @@ def test_samples_are_plausible_rotations(body: BodyModel, sampled: tuple[torch.T
     torch.testing.assert_close(rotmats @ rotmats.mT, identity, atol=1e-4, rtol=0.0)
     torch.testing.assert_close(torch.linalg.det(rotmats), torch.ones(rotmats.shape[:2]), atol=1e-4, rtol=0.0)
     assert plausible(rotmats, body).float().mean() > 0.99
-    assert sum(label is not None for label in labels) == 150
+    assert sum(label is not None for label in labels) == 225
 
 
 def test_labels_are_archetypes(sampled: tuple[torch.Tensor, list[str | None]]) -> None:
