@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_features import JOINT_NAMES
-from unipose.training.archetypes import ARCHETYPES, MIRRORED_JOINTS, archetype_poses
+from unipose.processing.pose_features import JOINT_NAMES, MIRRORED_JOINTS, mirror_pose
+from unipose.training.archetypes import ARCHETYPES, archetype_poses
 from unipose.training.captions.measures import HAND_REACH, heading, measure
 from unipose.training.captions.posecodes import (
     BENDS,
@@ -18,7 +18,7 @@ from unipose.training.captions.posecodes import (
     holds,
     swap_sides,
 )
-from unipose.training.poses import held_out_poses, mirror_poses, turn
+from unipose.training.poses import held_out_poses, turn
 
 
 @pytest.fixture(scope="module")
@@ -149,9 +149,9 @@ def test_a_mirrored_pose_has_mirrored_codes(joints: np.ndarray) -> None:
 
 def test_mirroring_rotations_mirrors_joints(body: BodyModel, poses: torch.Tensor, joints: np.ndarray) -> None:
     """Up to the built-in body's own asymmetry, which is below a millimetre."""
-    mirrored = body.forward_joints(mirror_poses(poses)).numpy()
+    mirrored = body.forward_joints(mirror_pose(poses)).numpy()
     np.testing.assert_allclose(mirrored, joints[:, MIRRORED_JOINTS] * (-1.0, 1.0, 1.0), atol=1e-3)
-    torch.testing.assert_close(mirror_poses(mirror_poses(poses)), poses)
+    torch.testing.assert_close(mirror_pose(mirror_pose(poses)), poses)
 
 
 def test_measurements_ignore_the_heading(body: BodyModel, poses: torch.Tensor, joints: np.ndarray) -> None:

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import roma
 import torch
 
-from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS, to_z_up
+from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS, mirror_pose, to_z_up
 from unipose.training.captions.posecodes import swap_sides
 
 
 Angles = dict[str, tuple[float, float, float]]
 
 EULER_ORDERS = {"hip": "YXZ", "shoulder": "ZYX"}
-MIRRORED_JOINTS = tuple(JOINT_NAMES.index(swap_sides(name)) for name in JOINT_NAMES)
 
 
 @dataclass(frozen=True)
@@ -244,12 +243,6 @@ ARCHETYPES: dict[str, Archetype] = {
 }
 
 
-def mirror_poses(rotmats: torch.Tensor) -> torch.Tensor:
-    """The poses seen in a mirror, of (..., 22, 3, 3) rotations: left and right exchanged, whichever axis is up."""
-    signs = rotmats.new_tensor((-1.0, 1.0, 1.0))
-    return rotmats[..., MIRRORED_JOINTS, :, :] * signs[:, None] * signs
-
-
 def archetype_poses(names: list[str]) -> torch.Tensor:
     """The named poses, exactly as in the table (a "_right" name is the mirrored "_left" one).
 
@@ -260,7 +253,7 @@ def archetype_poses(names: list[str]) -> torch.Tensor:
         (n, 22, 3, 3) rotations in the stored z-up frame, facing the default way.
     """
     known = {name: to_z_up(_pose(ARCHETYPES[name].angles)) for name in {_table_name(name) for name in names}}
-    poses = [known[name] if name in known else mirror_poses(known[_table_name(name)]) for name in names]
+    poses = [known[name] if name in known else mirror_pose(known[_table_name(name)]) for name in names]
     return torch.stack(poses)
 
 

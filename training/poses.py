@@ -12,8 +12,8 @@ import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_features import JOINT_NAMES, to_y_up
-from unipose.training.archetypes import ARCHETYPES, archetype_poses, mirror_poses
+from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up
+from unipose.training.archetypes import ARCHETYPES, archetype_poses
 from unipose.training.captions.measures import heading
 from unipose.training.captions.posecodes import swap_sides
 
@@ -163,7 +163,7 @@ def sample_training_poses(n: int, seed: int, body: BodyModel) -> tuple[torch.Ten
     """
     rng = np.random.default_rng(seed)
     frames = training_motion_poses()
-    frames = torch.cat([frames, mirror_poses(frames)])
+    frames = torch.cat([frames, mirror_pose(frames)])
     counts = {name: round(n * share) for name, share in SHARES.items()}
     counts["motion"] += n - sum(counts.values())
     rotmats, labels = zip(*(_draw_plausible(name, count, frames, rng, body) for name, count in counts.items()))

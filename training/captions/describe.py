@@ -156,18 +156,18 @@ def _opening(
     posture = next((code for code in codes if code.kind == "posture"), None)
     arms = next((code for code in codes if code.kind == "arms"), None)
     rest = [code for code in codes if code.kind not in ("posture", "arms")]
-    who, state = _sided(ARM_POSES, arms.value) if arms else ("", "")
+    who, state = words_for(ARM_POSES, arms.value) if arms else ("", "")
     if lead or posture is None:
         alone = f"{who[0].upper()}{who[1:]} {'are' if who.startswith('both') else 'is'} {state}." if arms else ""
         return f"{lead} {alone}".strip(), (arms,) if arms else (), rest
-    finite, gerund = _sided(POSTURES, posture.value)
+    finite, gerund = words_for(POSTURES, posture.value)
     text = f"A person {finite}" if rng.random() < 0.5 else f"Someone is {gerund}"
     if arms is None:
         return f"{text}.", (posture,), rest
     return f"{text} {'and has' if ' with ' in text else 'with'} {who} {state}.", (posture, arms), rest
 
 
-def _sided(table: dict[str, tuple[str, str]], value: str) -> tuple[str, str]:
+def words_for(table: dict[str, tuple[str, str]], value: str) -> tuple[str, str]:
     """The table's words for a value; those for a right side are those for the left side, mirrored."""
     if value in table:
         return table[value]
@@ -193,7 +193,7 @@ def _merge_sides(codes: list[Posecode], rng: np.random.Generator) -> list[Clause
 def _clause(code: Posecode, both: bool, rng: np.random.Generator) -> Clause:
     part = code.subject.removeprefix("left_").removeprefix("right_")
     sided = part != code.subject
-    phrases = _phrases(code, part, both)
+    phrases = predicates_of(code, part, both)
     predicate = phrases[rng.integers(len(phrases))]
     if both and sided:
         noun = PLURALS.get(part, f"{part}s").replace("_", " ")
@@ -201,7 +201,7 @@ def _clause(code: Posecode, both: bool, rng: np.random.Generator) -> Clause:
     return Clause(f"the {code.subject.replace('_', ' ')}", part in PLURALS.values(), (predicate,), (code,))
 
 
-def _phrases(code: Posecode, part: str, both: bool) -> tuple[str, ...]:
+def predicates_of(code: Posecode, part: str, both: bool) -> tuple[str, ...]:
     if code.kind == "near":
         return (_near(code, both),)
     if (code.kind, part, code.value) in PART_PREDICATES:

@@ -12,7 +12,7 @@ from functools import cache
 
 from unipose.training.archetypes import ARCHETYPES, archetype_sentences
 
-from .describe import ARM_POSES, PLURALS, POSTURES, _phrases, _sided
+from .describe import ARM_POSES, PLURALS, POSTURES, predicates_of, words_for
 from .posecodes import CODES, Posecode, swap_sides
 
 
@@ -78,11 +78,11 @@ def _archetype_codes(name: str, mirrored: bool) -> Codes:
 
 
 def _openings() -> Iterator[tuple[str, Codes]]:
-    arms = [(code, *_sided(ARM_POSES, code.value)) for code in CODES if code.kind == "arms"]
+    arms = [(code, *words_for(ARM_POSES, code.value)) for code in CODES if code.kind == "arms"]
     for code, who, state in arms:
         yield f"{who[0].upper()}{who[1:]} {'are' if who.startswith('both') else 'is'} {state}.", (code,)
     for posture in (code for code in CODES if code.kind == "posture"):
-        finite, gerund = _sided(POSTURES, posture.value)
+        finite, gerund = words_for(POSTURES, posture.value)
         for start in (f"A person {finite}", f"Someone is {gerund}"):
             yield f"{start}.", (posture,)
             link = "and has" if " with " in start else "with"
@@ -98,10 +98,10 @@ def facts_of_parts() -> dict[tuple[str, str], Codes]:
         if code.kind in ("posture", "arms"):
             continue
         part = code.subject.removeprefix("left_").removeprefix("right_")
-        for phrase in _phrases(code, part, both=False):
+        for phrase in predicates_of(code, part, both=False):
             facts[f"The {code.subject.replace('_', ' ')}", phrase] = (code,)
         if part != code.subject:
             noun = PLURALS.get(part, f"{part}s").replace("_", " ")
-            for phrase in _phrases(code, part, both=True):
+            for phrase in predicates_of(code, part, both=True):
                 facts[f"Both {noun}", phrase] = (code, code.mirrored())
     return facts
