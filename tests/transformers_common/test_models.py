@@ -1,0 +1,96 @@
+"""transformers' ModelTesterMixin on the whole model."""
+
+import unittest
+
+import torch
+from transformers import CLIPVisionConfig, LlamaConfig, VitPoseBackboneConfig
+from transformers_common import upstream  # noqa: F401 - fetches what follows, or skips this file
+from transformers_common.generation_mixin import GenerationTesterMixin
+from transformers_tests.test_configuration_common import ConfigTester
+from transformers_tests.test_modeling_common import ModelTesterMixin
+
+from unipose import UniPoseConfig, UniPoseForConditionalGeneration, UniPoseModel, UniPoseVQVAEConfig
+
+
+WORDS, CODES, POSE_TOKENS, IMAGE_TOKENS = 40, 16, 4, 4
+
+
+class UniPoseModelTester:
+    """Rows of one picture, one input pose and words."""
+
+    batch_size = 3
+    num_hidden_layers = 2
+    num_attention_heads = 4
+    hidden_size = 32
+    is_training = True
+    seq_length = IMAGE_TOKENS + POSE_TOKENS + 4 + 5
+
+    def __init__(self, parent):
+        self.parent = parent
+
+    def get_config(self) -> UniPoseConfig:
+        sizes = {
+            "hidden_size": self.hidden_size,
+            "intermediate_size": 48,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_attention_heads": self.num_attention_heads,
+        }
+        first = WORDS + CODES
+        return UniPoseConfig(
+            text_config=LlamaConfig(
+                **sizes,
+                num_key_value_heads=2,
+                vocab_size=first + 7,
+                max_position_embeddings=128,
+                pad_token_id=0,
+                eos_token_id=1,
+                bos_token_id=None,
+            ),
+            vision_config=CLIPVisionConfig(**sizes, image_size=16, patch_size=8),
+            pose_vision_config=VitPoseBackboneConfig(
+                hidden_size=24,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                image_size=[32, 16],
+                patch_size=[8, 8],
+                out_indices=[2],
+                layer_norm_eps=1e-6,
+            ),
+            pose_tokenizer_config=UniPoseVQVAEConfig(
+                hidden_size=16, codebook_size=CODES, codebook_dim=8, num_pose_tokens=POSE_TOKENS
+            ),
+            pose_code_start_id=WORDS,
+            pose_token_id=first,
+            pose_start_token_id=first + 1,
+            pose_end_token_id=first + 2,
+            pose_query_token_id=first + 3,
+            image_token_id=first + 4,
+            image_start_token_id=first + 5,
+            image_end_token_id=first + 6,
+        )
+
+    def prepare_config_and_inputs_for_common(self) -> tuple[UniPoseConfig, dict[str, torch.Tensor]]:
+        config = self.get_config()
+        head = [config.image_start_token_id, *[config.image_token_id] * IMAGE_TOKENS, config.image_end_token_id]
+        head += [config.pose_start_token_id, *[config.pose_token_id] * POSE_TOKENS, config.pose_end_token_id]
+        words = torch.randint(2, WORDS, (self.batch_size, self.seq_length - len(head)))
+        ids = torch.cat([torch.tensor(head).expand(self.batch_size, -1), words], dim=1)
+        return config, {
+            "input_ids": ids,
+            "attention_mask": torch.ones_like(ids),
+            "pixel_values": torch.randn(self.batch_size, 3, 16, 16),
+            "pose_pixel_values": torch.randn(self.batch_size, 3, 32, 16),
+            "pose_values": torch.randn(self.batch_size, 22, 6),
+        }
+
+
+class UniPoseModelTest(ModelTesterMixin, GenerationTesterMixin, unittest.TestCase):
+    all_model_classes = (UniPoseModel, UniPoseForConditionalGeneration)
+    _is_composite = True
+
+    def setUp(self):
+        self.model_tester = UniPoseModelTester(self)
+        self.config_tester = ConfigTester(self, config_class=UniPoseConfig, has_text_modality=False)
+
+    def test_config(self):
+        self.config_tester.run_common_tests()
