@@ -115,8 +115,9 @@ class UniPoseVQVAE(PreTrainedModel):
             fan_in = module.in_channels * module.kernel_size[0]
             init.uniform_(module.bias, -(fan_in**-0.5), fan_in**-0.5)
         elif isinstance(module, VectorQuantizer):
-            init.normal_(module.codebook, std=self.config.initializer_range)
-            init.copy_(module.ema_sum, module.codebook)
+            # The first training batch fills it.
+            init.zeros_(module.codebook)
+            init.zeros_(module.ema_sum)
             init.ones_(module.ema_count)
             init.zeros_(module.initialized)
 

@@ -15,15 +15,17 @@ from torch.nn.attention.flex_attention import BlockMask
 from transformers import AutoModel, Cache, PreTrainedModel
 from transformers import initialization as init
 from transformers.masking_utils import create_causal_mask
-from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling
 from transformers.modeling_utils import slice_logits_to_keep
+from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput
-from transformers.utils.generic import can_return_tuple
+from transformers.utils.generic import TransformersKwargs, can_return_tuple
+from transformers.utils.output_capturing import select_hidden_states
 
 from .configuration_unipose import UniPoseConfig
 from .generation_unipose import UniPoseGenerationMixin
 from .modeling_pose_vqvae import UniPoseVQVAE
-from .vision_unipose import UniPoseMultiModalProjector, build_towers, encode_general, encode_pose
+from .vision_unipose import UniPoseMultiModalProjector, build_towers, general_tower_features, pose_tower_features
 
 
 # What each Auto class takes from a folder that was saved, by file and class.
@@ -119,7 +121,8 @@ class UniPoseModel(UniPosePreTrainedModel):
         super().__init__(config)
         self.vision_tower, self.pose_vision_tower = build_towers(config)
         self.multi_modal_projector = UniPoseMultiModalProjector(config) if config.num_image_tokens else None
-        self.pose_tokenizer = UniPoseVQVAE(config.pose_tokenizer_config)
+        # Trained as a model of its own: its codes are arg-minima, through which no gradient comes.
+        self.pose_tokenizer = UniPoseVQVAE(config.pose_tokenizer_config).requires_grad_(False)
         self.pose_query_embeddings = nn.Embedding(config.num_pose_tokens, config.text_config.hidden_size)
         self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
@@ -130,25 +133,51 @@ class UniPoseModel(UniPosePreTrainedModel):
         self.pose_tokenizer.eval()
         return self
 
+    @can_return_tuple
+    @select_hidden_states(lambda model: model.config.vision_feature_layer)
     def get_image_features(
-        self, pixel_values: torch.Tensor | None = None, pose_pixel_values: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Pictures, one tensor a tower, (pictures, 3, height, width) each -> (pictures, num_image_tokens, hidden)."""
-        features = []
-        for tower, pixels, name, encode in (
-            (self.vision_tower, pixel_values, "pixel_values", encode_general),
-            (self.pose_vision_tower, pose_pixel_values, "pose_pixel_values", encode_pose),
+        self,
+        pixel_values: torch.Tensor | None = None,
+        pose_pixel_values: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutputWithPooling:
+        """Pictures, one tensor a tower, (pictures, 3, height, width) each, in placeholder order.
+
+        Returns:
+            pooler_output (pictures, num_image_tokens, hidden_size), what the language model sees; the rest is the
+            general tower's, or the pose tower's where it is alone.
+        """
+        outputs, features = [], []
+        for tower, pixels, name, read_features in (
+            (self.vision_tower, pixel_values, "pixel_values", general_tower_features),
+            (self.pose_vision_tower, pose_pixel_values, "pose_pixel_values", pose_tower_features),
         ):
             if (tower is None) != (pixels is None):
                 state = "has no tower for" if tower is None else "needs"
                 raise ValueError(f"this model {state} {name}: give each of its towers its own pixels, and no others")
             if tower is not None:
-                features.append(encode(tower, pixels, self.config))
-        return self.multi_modal_projector(torch.cat(features, dim=-1))
+                outputs.append(tower(pixels.to(tower.dtype), return_dict=True, **kwargs))
+                features.append(read_features(outputs[-1], self.config))
+        return BaseModelOutputWithPooling(
+            last_hidden_state=features[0] if self.vision_tower is None else outputs[0].last_hidden_state,
+            pooler_output=self.multi_modal_projector(torch.cat(features, dim=-1)),
+            hidden_states=outputs[0].hidden_states,
+            attentions=outputs[0].attentions,
+        )
 
-    def insert_pose_codes(self, input_ids: torch.Tensor, pose_values: torch.Tensor | None) -> torch.Tensor:
-        """Replaces the placeholders of input poses by the codes of `pose_values` (poses, 22, 6), in order."""
-        placeholders = input_ids == self.config.pose_token_id
+    def positions_of(
+        self, token_id: int, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor
+    ) -> torch.Tensor:
+        """(batch, length) bool: where a token stands; without ids, where its embedding stands."""
+        if input_ids is not None:
+            return input_ids == token_id
+        token = torch.tensor(token_id, device=inputs_embeds.device)
+        return (inputs_embeds == self.get_input_embeddings()(token).to(inputs_embeds)).all(dim=-1)
+
+    def insert_pose_codes(
+        self, inputs_embeds: torch.Tensor, placeholders: torch.Tensor, pose_values: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Replaces the placeholders of input poses by the codes' embeddings of `pose_values` (poses, 22, 6), in order."""
         count, tokens = int(placeholders.sum()), self.config.num_pose_tokens
         found = 0 if pose_values is None else len(pose_values)
         if count != found * tokens:
@@ -157,16 +186,16 @@ class UniPoseModel(UniPosePreTrainedModel):
                 f"({found * tokens})"
             )
         if pose_values is None:
-            return input_ids
+            return inputs_embeds
         with torch.no_grad():
-            codes = self.pose_tokenizer.encode(pose_values)
-        return input_ids.masked_scatter(placeholders, codes.to(input_ids.device) + self.config.pose_code_start_id)
+            codes = self.pose_tokenizer.encode(pose_values).to(inputs_embeds.device)
+        embeds = self.get_input_embeddings()(codes + self.config.pose_code_start_id)
+        return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), embeds.to(inputs_embeds))
 
     def insert_image_features(
-        self, inputs_embeds: torch.Tensor, input_ids: torch.Tensor, features: torch.Tensor | None
+        self, inputs_embeds: torch.Tensor, placeholders: torch.Tensor, features: torch.Tensor | None
     ) -> torch.Tensor:
         """Replaces the placeholders of pictures by their features (pictures, num_image_tokens, hidden), in order."""
-        placeholders = input_ids == self.config.image_token_id
         count, tokens = int(placeholders.sum()), self.config.num_image_tokens
         found = 0 if features is None else len(features)
         if count != found * tokens:
@@ -178,12 +207,11 @@ class UniPoseModel(UniPosePreTrainedModel):
             return inputs_embeds
         return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), features.to(inputs_embeds))
 
-    def embed_ids(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """(batch, length) -> (batch, length, hidden); query positions take their query's embedding."""
-        is_query = input_ids == self.config.pose_query_token_id
-        embeds = self.get_input_embeddings()(input_ids)
+    def insert_queries(self, inputs_embeds: torch.Tensor, is_query: torch.Tensor) -> torch.Tensor:
+        """Replaces the placeholders of output poses' queries by the learned queries, counted from each run's start."""
         index = (query_index(is_query) % self.config.num_pose_tokens).clamp_min(0)
-        return torch.where(is_query.unsqueeze(-1), self.pose_query_embeddings(index).to(embeds), embeds)
+        queries = self.pose_query_embeddings(index).to(inputs_embeds)
+        return torch.where(is_query.unsqueeze(-1), queries, inputs_embeds)
 
     def create_mask(
         self,
@@ -191,14 +219,14 @@ class UniPoseModel(UniPosePreTrainedModel):
         attention_mask: torch.Tensor | None,
         past_key_values: Cache | None,
         position_ids: torch.Tensor | None,
-        is_query: torch.Tensor | None,
+        is_query: torch.Tensor,
     ) -> torch.Tensor | BlockMask | None:
         """The causal mask, opened inside each run of queries (the paper's mixed attention, section 3.3).
 
         The ids of the blocks cover the past too: ids for the new positions alone would silently open wrong places.
         """
         blocks = None
-        if self.config.pose_attention == "mixed" and is_query is not None and is_query.any():
+        if self.config.pose_attention == "mixed" and is_query.any():
             blocks = torch.where(is_query, block_index(is_query), -1)
             past_length = 0 if past_key_values is None else int(past_key_values.get_seq_length())
             blocks = nn.functional.pad(blocks, (past_length, 0), value=-1)
@@ -224,14 +252,14 @@ class UniPoseModel(UniPosePreTrainedModel):
         pixel_values: torch.Tensor | None = None,
         pose_pixel_values: torch.Tensor | None = None,
         pose_values: torch.Tensor | None = None,
-        **kwargs,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> UniPoseModelOutputWithPast:
         """Text, pictures and poses in one sequence.
 
         Args:
             input_ids: (batch, length) with placeholders for pictures, input poses and the queries of output poses.
             attention_mask: (batch, past + length), or a ready 4-D mask.
-            inputs_embeds: (batch, length, hidden) in place of input_ids; plain causal text.
+            inputs_embeds: (batch, length, hidden) in place of input_ids; placeholders are known by their embeddings.
             pixel_values, pose_pixel_values: (pictures, 3, height, width), in placeholder order.
             pose_values: (poses, 22, 6), in placeholder order.
 
@@ -240,13 +268,18 @@ class UniPoseModel(UniPosePreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
-        image_features, is_query = None, None
-        if input_ids is not None:
-            if pixel_values is not None or pose_pixel_values is not None:
-                image_features = self.get_image_features(pixel_values, pose_pixel_values)
-            input_ids = self.insert_pose_codes(input_ids, pose_values)
-            inputs_embeds = self.insert_image_features(self.embed_ids(input_ids), input_ids, image_features)
-            is_query = input_ids == self.config.pose_query_token_id
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+        image_features = None
+        if pixel_values is not None or pose_pixel_values is not None:
+            image_features = self.get_image_features(pixel_values, pose_pixel_values, return_dict=True).pooler_output
+        is_pose, is_image, is_query = (
+            self.positions_of(token_id, input_ids, inputs_embeds)
+            for token_id in (self.config.pose_token_id, self.config.image_token_id, self.config.pose_query_token_id)
+        )
+        inputs_embeds = self.insert_pose_codes(inputs_embeds, is_pose, pose_values)
+        inputs_embeds = self.insert_image_features(inputs_embeds, is_image, image_features)
+        inputs_embeds = self.insert_queries(inputs_embeds, is_query)
         mask = self.create_mask(inputs_embeds, attention_mask, past_key_values, position_ids, is_query)
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
@@ -279,9 +312,14 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
     def get_output_embeddings(self) -> nn.Module:
         return self.lm_head
 
-    def get_image_features(self, **pixels: torch.Tensor) -> torch.Tensor:
+    def get_image_features(
+        self,
+        pixel_values: torch.Tensor | None = None,
+        pose_pixel_values: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutputWithPooling:
         """See `UniPoseModel.get_image_features`."""
-        return self.model.get_image_features(**pixels)
+        return self.model.get_image_features(pixel_values, pose_pixel_values, **kwargs)
 
     def decode_pose_codes(self, pose_codes: torch.Tensor) -> torch.Tensor:
         """(poses, num_pose_tokens) codes -> (poses, 22, 3, 3) rotation matrices, stored frame (z up)."""
@@ -303,7 +341,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         num_items_in_batch: torch.Tensor | int | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         served_logits: torch.Tensor | None = None,
-        **kwargs,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> UniPoseCausalLMOutputWithPast:
         """As `UniPoseModel.forward`, with logits and the loss.
 
@@ -332,7 +370,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         loss = None
         if labels is not None or shift_labels is not None:
             if shift_labels is None:
-                shift_labels = self.shift_labels(input_ids, labels)
+                shift_labels = self.shift_labels(input_ids, labels, inputs_embeds)
             counted = shift_labels if labels is None else labels
             divisor = (counted != -100).sum() if num_items_in_batch is None else num_items_in_batch
             loss = nn.functional.cross_entropy(
@@ -347,11 +385,12 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             image_hidden_states=outputs.image_hidden_states,
         )
 
-    def shift_labels(self, input_ids: torch.Tensor | None, labels: torch.Tensor) -> torch.Tensor:
+    def shift_labels(
+        self, input_ids: torch.Tensor | None, labels: torch.Tensor, inputs_embeds: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """(batch, length) labels -> what each position must predict (see the function below)."""
-        if input_ids is None:
-            return shift_pose_labels(torch.zeros_like(labels, dtype=torch.bool), labels)
-        return shift_pose_labels(input_ids == self.config.pose_query_token_id, labels)
+        is_query = self.model.positions_of(self.config.pose_query_token_id, input_ids, inputs_embeds)
+        return shift_pose_labels(is_query, labels)
 
 
 def query_index(is_query: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from transformers import AutoBackbone, AutoModel, PreTrainedModel
 from transformers.activations import ACT2FN
+from transformers.modeling_outputs import BackboneOutput, BaseModelOutput
 
 from .configuration_unipose import UniPoseConfig
 
@@ -30,20 +31,18 @@ def build_towers(config: UniPoseConfig) -> tuple[PreTrainedModel | None, PreTrai
     return vision, pose
 
 
-def encode_general(tower: PreTrainedModel, pixel_values: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
-    """(pictures, 3, height, width) -> (pictures, rows * columns, channels); a leading class token is dropped."""
-    outputs = tower(pixel_values.to(tower.dtype), output_hidden_states=True)
+def general_tower_features(outputs: BaseModelOutput, config: UniPoseConfig) -> torch.Tensor:
+    """The general tower's outputs -> (pictures, rows * columns, channels); a leading class token is dropped."""
     return outputs.hidden_states[config.vision_feature_layer][:, -config.num_image_tokens :]
 
 
-def encode_pose(tower: PreTrainedModel, pose_pixel_values: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
-    """(pictures, 3, height, width) -> (pictures, rows * columns, channels) on the grid of the general tower.
+def pose_tower_features(outputs: BackboneOutput, config: UniPoseConfig) -> torch.Tensor:
+    """The pose tower's outputs -> (pictures, rows * columns, channels) on the grid of the general tower.
 
     The pose tower sees a portrait crop: its map is padded with zero columns to a square before it is resized.
     """
     rows, columns = config.pose_feature_grid
-    tokens = tower(pose_pixel_values.to(tower.dtype)).feature_maps[-1]
-    feature_map = tokens.mT.unflatten(-1, (rows, columns))
+    feature_map = outputs.feature_maps[-1].mT.unflatten(-1, (rows, columns))
     feature_map = nn.functional.pad(feature_map, ((rows - columns) // 2, (rows - columns + 1) // 2))
     if config.feature_grid != (rows, rows):
         feature_map = nn.functional.interpolate(

@@ -43,7 +43,7 @@ def prompt_embeds(model: UniPoseForConditionalGeneration, ids: list[int], poses=
     config, base = model.config, model.model
     table = base.get_input_embeddings().weight
     codes = iter([] if poses is None else base.pose_tokenizer.encode(poses).flatten().tolist())
-    features = iter(base.get_image_features(**pixels).flatten(0, 1) if pixels else [])
+    features = iter(base.get_image_features(**pixels).pooler_output.flatten(0, 1) if pixels else [])
     rows = []
     for token in ids:
         if token == config.pose_token_id:

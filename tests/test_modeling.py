@@ -40,7 +40,7 @@ def test_mask_equals_a_hand_built_one(implementation):
     left = pad_left(rows)
     ids, mask = left["input_ids"], left["attention_mask"]
     is_query = ids == config.pose_query_token_id
-    embeds = model.model.embed_ids(ids)
+    embeds = model.get_input_embeddings()(ids)
     made = model.model.create_mask(embeds, mask, None, None, is_query)
     made = made if made.dtype == torch.bool else made == 0
     for row in range(len(rows)):
@@ -56,7 +56,7 @@ def test_mask_equals_a_hand_built_one(implementation):
 def test_causal_ablation_has_a_causal_mask():
     model = tiny_model(pose_attention="causal")
     ids = torch.tensor([words(3, 1) + answer_block(model.config)])
-    made = model.model.create_mask(model.model.embed_ids(ids), torch.ones_like(ids), None, None, ids > 0)
+    made = model.model.create_mask(model.get_input_embeddings()(ids), torch.ones_like(ids), None, None, ids > 0)
     assert made is None or torch.equal(made[0, 0], torch.ones(ids.shape[1], ids.shape[1]).tril().bool())
 
 

@@ -1,9 +1,11 @@
 """transformers' ModelTesterMixin on the whole model."""
 
 import unittest
+from unittest import mock
 
 import torch
 from transformers import CLIPVisionConfig, LlamaConfig, VitPoseBackboneConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, MODEL_MAPPING_NAMES
 from transformers_common import upstream  # noqa: F401 - fetches what follows, or skips this file
 from transformers_common.generation_mixin import GenerationTesterMixin
 from transformers_tests.test_configuration_common import ConfigTester
@@ -12,18 +14,27 @@ from transformers_tests.test_modeling_common import ModelTesterMixin
 from unipose import UniPoseConfig, UniPoseForConditionalGeneration, UniPoseModel, UniPoseVQVAEConfig
 
 
-WORDS, CODES, POSE_TOKENS, IMAGE_TOKENS = 40, 16, 4, 4
+# Words come last: resizing tests clamp the ids, and placeholders must survive.
+CODES, POSE_TOKENS, IMAGE_TOKENS = 16, 4, 4
+SPECIAL = (
+    ("pose_token_id", "pose_start_token_id", "pose_end_token_id", "pose_query_token_id")
+    + ("image_token_id", "image_start_token_id", "image_end_token_id")
+)
+FIRST_CODE = 2 + len(SPECIAL)
+FIRST_WORD = FIRST_CODE + CODES
+VOCABULARY = FIRST_WORD + 40
 
 
 class UniPoseModelTester:
-    """Rows of one picture, one input pose and words."""
+    """Rows of one picture, one input pose, one output pose and words."""
 
-    batch_size = 3
+    # Tests that need another number make up rows, whose pictures and poses do not fit.
+    batch_size = 7
     num_hidden_layers = 2
     num_attention_heads = 4
     hidden_size = 32
     is_training = True
-    seq_length = IMAGE_TOKENS + POSE_TOKENS + 4 + 5
+    seq_length = IMAGE_TOKENS + 2 * POSE_TOKENS + 6 + 4
 
     def __init__(self, parent):
         self.parent = parent
@@ -35,12 +46,11 @@ class UniPoseModelTester:
             "num_hidden_layers": self.num_hidden_layers,
             "num_attention_heads": self.num_attention_heads,
         }
-        first = WORDS + CODES
         return UniPoseConfig(
             text_config=LlamaConfig(
                 **sizes,
                 num_key_value_heads=2,
-                vocab_size=first + 7,
+                vocab_size=VOCABULARY,
                 max_position_embeddings=128,
                 pad_token_id=0,
                 eos_token_id=1,
@@ -59,21 +69,16 @@ class UniPoseModelTester:
             pose_tokenizer_config=UniPoseVQVAEConfig(
                 hidden_size=16, codebook_size=CODES, codebook_dim=8, num_pose_tokens=POSE_TOKENS
             ),
-            pose_code_start_id=WORDS,
-            pose_token_id=first,
-            pose_start_token_id=first + 1,
-            pose_end_token_id=first + 2,
-            pose_query_token_id=first + 3,
-            image_token_id=first + 4,
-            image_start_token_id=first + 5,
-            image_end_token_id=first + 6,
+            pose_code_start_id=FIRST_CODE,
+            **{name: number for number, name in enumerate(SPECIAL, start=2)},
         )
 
     def prepare_config_and_inputs_for_common(self) -> tuple[UniPoseConfig, dict[str, torch.Tensor]]:
         config = self.get_config()
         head = [config.image_start_token_id, *[config.image_token_id] * IMAGE_TOKENS, config.image_end_token_id]
-        head += [config.pose_start_token_id, *[config.pose_token_id] * POSE_TOKENS, config.pose_end_token_id]
-        words = torch.randint(2, WORDS, (self.batch_size, self.seq_length - len(head)))
+        for token_id in (config.pose_token_id, config.pose_query_token_id):
+            head += [config.pose_start_token_id, *[token_id] * POSE_TOKENS, config.pose_end_token_id]
+        words = torch.randint(FIRST_WORD, VOCABULARY, (self.batch_size, self.seq_length - len(head)))
         ids = torch.cat([torch.tensor(head).expand(self.batch_size, -1), words], dim=1)
         return config, {
             "input_ids": ids,
@@ -86,11 +91,22 @@ class UniPoseModelTester:
 
 class UniPoseModelTest(ModelTesterMixin, GenerationTesterMixin, unittest.TestCase):
     all_model_classes = (UniPoseModel, UniPoseForConditionalGeneration)
+    additional_model_inputs = ("pixel_values", "pose_pixel_values", "pose_values")
     _is_composite = True
+    # The general tower's features are taken before its last layer.
+    test_all_params_have_gradient = False
 
     def setUp(self):
         self.model_tester = UniPoseModelTester(self)
         self.config_tester = ConfigTester(self, config_class=UniPoseConfig, has_text_modality=False)
+        # The library's tests know what a class is for by its name in these tables.
+        for names, model_class in (
+            (MODEL_MAPPING_NAMES, UniPoseModel),
+            (MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, UniPoseForConditionalGeneration),
+        ):
+            known = mock.patch.dict(names, {"unipose": model_class.__name__})
+            known.start()
+            self.addCleanup(known.stop)
 
     def test_config(self):
         self.config_tester.run_common_tests()
