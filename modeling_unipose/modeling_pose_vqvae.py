@@ -98,6 +98,8 @@ class UniPoseVQVAE(PreTrainedModel):
     base_model_prefix = "pose_tokenizer"
     main_input_name = "pose_values"
     input_modalities = ["pose"]  # noqa: RUF012
+    # It has no attention: whichever is chosen for the whole model will do.
+    _supports_sdpa = True
 
     def __init__(self, config: UniPoseVQVAEConfig):
         super().__init__(config)

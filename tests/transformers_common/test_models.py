@@ -7,9 +7,10 @@ import torch
 from transformers import CLIPVisionConfig, LlamaConfig, VitPoseBackboneConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, MODEL_MAPPING_NAMES
 from transformers_common import upstream  # noqa: F401 - fetches what follows, or skips this file
+from transformers_common.excluded import skip_excluded
 from transformers_common.generation_mixin import GenerationTesterMixin
+from transformers_tests import test_modeling_common
 from transformers_tests.test_configuration_common import ConfigTester
-from transformers_tests.test_modeling_common import ModelTesterMixin
 
 from unipose import UniPoseConfig, UniPoseForConditionalGeneration, UniPoseModel, UniPoseVQVAEConfig
 
@@ -23,6 +24,10 @@ SPECIAL = (
 FIRST_CODE = 2 + len(SPECIAL)
 FIRST_WORD = FIRST_CODE + CODES
 VOCABULARY = FIRST_WORD + 40
+
+
+def random_words(shape: list[int], vocab_size: int) -> torch.Tensor:
+    return torch.randint(FIRST_WORD, vocab_size, shape)
 
 
 class UniPoseModelTester:
@@ -78,7 +83,7 @@ class UniPoseModelTester:
         head = [config.image_start_token_id, *[config.image_token_id] * IMAGE_TOKENS, config.image_end_token_id]
         for token_id in (config.pose_token_id, config.pose_query_token_id):
             head += [config.pose_start_token_id, *[token_id] * POSE_TOKENS, config.pose_end_token_id]
-        words = torch.randint(FIRST_WORD, VOCABULARY, (self.batch_size, self.seq_length - len(head)))
+        words = random_words([self.batch_size, self.seq_length - len(head)], VOCABULARY)
         ids = torch.cat([torch.tensor(head).expand(self.batch_size, -1), words], dim=1)
         return config, {
             "input_ids": ids,
@@ -89,24 +94,29 @@ class UniPoseModelTester:
         }
 
 
-class UniPoseModelTest(ModelTesterMixin, GenerationTesterMixin, unittest.TestCase):
+@skip_excluded
+class UniPoseModelTest(test_modeling_common.ModelTesterMixin, GenerationTesterMixin, unittest.TestCase):
     all_model_classes = (UniPoseModel, UniPoseForConditionalGeneration)
     additional_model_inputs = ("pixel_values", "pose_pixel_values", "pose_values")
     _is_composite = True
     # The general tower's features are taken before its last layer.
     test_all_params_have_gradient = False
+    test_can_init_all_missing_weights_before_2023 = True
 
     def setUp(self):
         self.model_tester = UniPoseModelTester(self)
         self.config_tester = ConfigTester(self, config_class=UniPoseConfig, has_text_modality=False)
-        # The library's tests know what a class is for by its name in these tables.
-        for names, model_class in (
-            (MODEL_MAPPING_NAMES, UniPoseModel),
-            (MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, UniPoseForConditionalGeneration),
+        for changed in (
+            # The library's tests know what a class is for by its name in these tables.
+            mock.patch.dict(MODEL_MAPPING_NAMES, {"unipose": "UniPoseModel"}),
+            mock.patch.dict(
+                MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, {"unipose": "UniPoseForConditionalGeneration"}
+            ),
+            # Random ids without placeholders, for which there would be no pictures and poses.
+            mock.patch.object(test_modeling_common, "ids_tensor", random_words),
         ):
-            known = mock.patch.dict(names, {"unipose": model_class.__name__})
-            known.start()
-            self.addCleanup(known.stop)
+            changed.start()
+            self.addCleanup(changed.stop)
 
     def test_config(self):
         self.config_tester.run_common_tests()
