@@ -8,6 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
+from transformers.utils.generic import can_return_tuple
 
 from .configuration_unipose import UniPoseVQVAEConfig
 from .vector_quantizer import VectorQuantizer
@@ -151,6 +152,7 @@ class UniPoseVQVAE(PreTrainedModel):
         rotation_6d = self.decoder(features.to(self.dtype).mT).mT
         return roma.special_gramschmidt(rotation_6d.unflatten(-1, (2, 3)).mT).mT
 
+    @can_return_tuple
     def forward(self, pose_values: torch.Tensor, **kwargs) -> UniPoseVQVAEOutput:
         """(batch, 22, 6) -> reconstruction, codes and the loss parts; in training mode the codebook moves."""
         quantized = self.quantizer(self.encode_features(pose_values))

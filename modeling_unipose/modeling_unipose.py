@@ -79,6 +79,15 @@ class UniPosePreTrainedModel(PreTrainedModel):
         if isinstance(module, nn.Linear) and module.bias is not None:
             init.zeros_(module.bias)
 
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """False, as `_init_weights` leaves alone what is loaded already.
+
+        In other people's code the library skips every module without parameters of its own to be safe; CLIP draws the
+        weights of its attention and its MLP there.
+        """
+        return False
+
     def save_pretrained(self, save_directory: str | PathLike, *args, **kwargs) -> None:
         """As the library's; the folder also holds the code, and loads with `trust_remote_code` anywhere."""
         # Saving copies what this file imports relatively: the pipeline's code goes along.

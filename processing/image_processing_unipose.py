@@ -41,7 +41,7 @@ class PoseTowerSize(TypedDict):
     width: int
 
 
-class UniPoseImagesKwargs(ImagesKwargs, total=False):
+class UniPoseImageProcessorKwargs(ImagesKwargs, total=False):
     """What `UniPoseImageProcessor` takes beside the library's own arguments."""
 
     pose_size: PoseTowerSize | None
@@ -61,8 +61,10 @@ class UniPoseImageProcessor(PilBackend):
         max_pixels: larger pictures are refused.
     """
 
-    valid_kwargs = UniPoseImagesKwargs
+    valid_kwargs = UniPoseImageProcessorKwargs
     model_input_names = ["pixel_values", "pose_pixel_values"]  # noqa: RUF012 (the library's own form)
+    do_rescale = True
+    do_normalize = True
     resample = PILImageResampling.BICUBIC
     size = {"height": 336, "width": 336}  # noqa: RUF012
     image_mean = OPENAI_CLIP_MEAN
@@ -72,7 +74,7 @@ class UniPoseImageProcessor(PilBackend):
     pose_image_std = IMAGENET_DEFAULT_STD
     max_pixels = 178_956_970
 
-    def __init__(self, **kwargs: Unpack[UniPoseImagesKwargs]):
+    def __init__(self, **kwargs: Unpack[UniPoseImageProcessorKwargs]):
         super().__init__(**kwargs)  # type: ignore[misc]
         # The base class takes None for "not given": here it switches a tower off.
         for name in ("size", "pose_size"):
@@ -119,22 +121,36 @@ class UniPoseImageProcessor(PilBackend):
         data: dict[str, list[np.ndarray]] = {}
         if (size := kwargs["size"]) is not None:
             crops = [self._resize_and_crop(image, size, kwargs["resample"]) for image in images]
-            data["pixel_values"] = [self._normalize(crop, kwargs["image_mean"], kwargs["image_std"]) for crop in crops]
+            mean, std = kwargs["image_mean"], kwargs["image_std"]
+            data["pixel_values"] = [self._to_pixel_values(crop, mean, std, **kwargs) for crop in crops]
         if (pose_size := kwargs["pose_size"]) is not None:
             square = SizeDict(height=pose_size["height"], width=pose_size["height"])
             left = (pose_size["height"] - pose_size["width"]) // 2
             columns = slice(left, left + pose_size["width"])
             crops = [self._resize_and_crop(image, square, kwargs["resample"])[:, :, columns] for image in images]
             mean, std = kwargs["pose_image_mean"], kwargs["pose_image_std"]
-            data["pose_pixel_values"] = [self._normalize(crop, mean, std) for crop in crops]
+            data["pose_pixel_values"] = [self._to_pixel_values(crop, mean, std, **kwargs) for crop in crops]
         return BatchFeature(data=data, tensor_type=kwargs["return_tensors"])
 
     def _resize_and_crop(self, image: np.ndarray, size: SizeDict, resample: Any) -> np.ndarray:
         shorter = SizeDict(shortest_edge=max(size["height"], size["width"]))
         return self.center_crop(self.resize(image, shorter, resample=resample), size)
 
-    def _normalize(self, image: np.ndarray, mean: Any, std: Any) -> np.ndarray:
-        return self.normalize(self.rescale(image, self.rescale_factor), mean, std).astype(np.float32)
+    def _to_pixel_values(
+        self,
+        image: np.ndarray,
+        mean: Any,
+        std: Any,
+        do_rescale: bool,
+        rescale_factor: float,
+        do_normalize: bool,
+        **kwargs: Any,
+    ) -> np.ndarray:
+        if do_rescale:
+            image = self.rescale(image, rescale_factor)
+        if do_normalize:
+            image = self.normalize(image, mean, std)
+        return image.astype(np.float32)
 
 
 def group_pictures(images: Any) -> tuple[list[list[Any]], bool]:

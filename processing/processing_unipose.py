@@ -6,6 +6,7 @@ In a text one `<pose>` stands for one pose and one `<image>` for one picture. Ea
 
 import re
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,6 +147,13 @@ class UniPoseProcessor(ProcessorMixin):
         if codes[0] is None or codes != list(range(codes[0], codes[0] + self.codebook_size)):
             spelling = f"<{self.pose_code_prefix}0> .. <{self.pose_code_prefix}{self.codebook_size - 1}>"
             raise ValueError(f"the tokenizer must hold {self.codebook_size} consecutive pose codes {spelling}")
+
+    def save_pretrained(self, save_directory: str | PathLike, *args: Any, **kwargs: Any) -> list[str]:
+        """As the library's; the folder also holds the code, and the processor stays as it was."""
+        files = super().save_pretrained(save_directory, *args, **kwargs)
+        # Where the code is comes from saving, and is not loaded again.
+        vars(self).pop("auto_map", None)
+        return files
 
     @property
     def pose_code_start_id(self) -> int:

@@ -1,16 +1,15 @@
-"""transformers' ProcessorTesterMixin on the processor."""
+"""transformers' ProcessorTesterMixin on the processor, ImageProcessingTestMixin on the image processor."""
 
 import unittest
 
+import torch
 from tiny_tokenizer import tiny_tokenizer
 from transformers_common import upstream  # noqa: F401 - fetches what follows, or skips this file
 from transformers_common.excluded import skip_excluded
+from transformers_tests.test_image_processing_common import ImageProcessingTester, ImageProcessingTestMixin
 from transformers_tests.test_processing_common import ProcessorTesterMixin
 
 from unipose import UniPoseImageProcessor, UniPoseProcessor
-
-
-CODES, POSE_TOKENS, IMAGE_TOKENS = 16, 4, 4
 
 
 @skip_excluded
@@ -19,7 +18,8 @@ class UniPoseProcessorTest(ProcessorTesterMixin, unittest.TestCase):
 
     @classmethod
     def _setup_tokenizer(cls):
-        return tiny_tokenizer(CODES)
+        # The default number of codes: a test makes a processor of its parts alone.
+        return tiny_tokenizer(2048)
 
     @classmethod
     def _setup_image_processor(cls):
@@ -27,4 +27,27 @@ class UniPoseProcessorTest(ProcessorTesterMixin, unittest.TestCase):
 
     @staticmethod
     def prepare_processor_dict():
-        return {"num_pose_tokens": POSE_TOKENS, "num_image_tokens": IMAGE_TOKENS, "codebook_size": CODES}
+        return {"num_pose_tokens": 4, "num_image_tokens": 4}
+
+    def test_model_input_names(self):
+        """As the mixin's, which knows of no poses, with a pose."""
+        processor = self.get_processor()
+        text = self.prepare_text_inputs(modalities="image") + processor.pose_token
+        pose = torch.eye(3).expand(22, 3, 3)
+        inputs = processor(text=text, images=self.prepare_images_inputs(), poses=pose, return_tensors="pt")
+        self.assertEqual(set(inputs), set(processor.model_input_names))
+
+
+class UniPoseImageProcessorTester(ImageProcessingTester):
+    def __init__(self, parent, **kwargs):
+        super().__init__(parent, **kwargs)
+        self.size = {"height": 16, "width": 16}
+        self.pose_size = {"height": 32, "width": 16}
+
+    def _get_image_processing_classes(self):
+        return {"pil": UniPoseImageProcessor}
+
+
+@skip_excluded
+class UniPoseImageProcessorTest(ImageProcessingTestMixin, unittest.TestCase):
+    image_processor_tester_class = UniPoseImageProcessorTester
