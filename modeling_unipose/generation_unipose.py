@@ -24,6 +24,9 @@ PROMPT_INPUTS = ("pose_values", "pixel_values", "pose_pixel_values")
 def codes_since_start(ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
     """(batch, length) -> tokens since pose-start in each row (0: it ends in pose-start); -1 outside a pose block."""
     window = ids[:, -(config.num_pose_tokens + 1) :]
+    # A prompt of embeddings has no ids.
+    if window.shape[1] == 0:
+        return ids.new_full((len(ids),), -1)
     position = torch.arange(window.shape[1], device=ids.device)
     last_start = torch.where(window == config.pose_start_token_id, position, -1).max(dim=1).values
     return torch.where(last_start < 0, -1, window.shape[1] - 1 - last_start)
@@ -102,7 +105,7 @@ class PoseBlocks:
     def receive(self, logits: torch.Tensor, cache: Cache | None) -> torch.Tensor:
         """Logits (batch, kept positions, vocab_size) of a forward -> those of this step (batch, 1, vocab_size)."""
         tokens = self.config.num_pose_tokens
-        begins = self.ids[:, -1] == self.config.pose_start_token_id
+        begins = codes_since_start(self.ids, self.config) == 0
         added = tokens if begins.any() else 0
         if self.cache_offset is None and cache is not None:
             self.cache_offset = int(cache.get_seq_length()) - self.ids.shape[1] - added
@@ -184,6 +187,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         Args:
             generation_mode: "pose": the answer is one pose and ends with it; "text": the answer holds no pose; None:
                 the model chooses, and text and poses may alternate.
+            kwargs: The library's; `inputs_embeds` must end before pose-start, which only ids can tell.
 
         Raises:
             ValueError: For beam search without generation_mode="text", for assisted or prompt-lookup decoding and for
@@ -241,7 +245,8 @@ class UniPoseGenerationMixin(GenerationMixin):
         """A prompt must end outside a pose or in pose-start, with room for the whole pose."""
         tokens = self.config.num_pose_tokens
         since = codes_since_start(input_ids, self.config)
-        inside = ((since > 0) & (input_ids[:, -1] != self.config.pose_end_token_id)).nonzero().flatten().tolist()
+        closed = (input_ids[:, -1:] == self.config.pose_end_token_id).any(dim=1)
+        inside = ((since > 0) & ~closed).nonzero().flatten().tolist()
         if inside:
             raise ValueError(
                 f"row {inside[0]} of the prompt ends inside a pose ({int(since[inside[0]])} of {tokens} codes): end "
@@ -265,6 +270,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         input_ids,
         next_sequence_length=None,
         past_key_values=None,
+        inputs_embeds=None,
         is_first_iteration=False,
         pose_blocks: PoseBlocks | None = None,
         generation_mode: PoseMode | None = None,
@@ -280,6 +286,7 @@ class UniPoseGenerationMixin(GenerationMixin):
             input_ids,
             next_sequence_length,
             past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
             is_first_iteration=is_first_iteration,
             **kwargs,
         )
@@ -289,7 +296,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         if pose_blocks is not None:
             if past_key_values is None:
                 inputs["input_ids"] = self.codes_to_queries(inputs["input_ids"], pose_blocks.prompt_length)
-            if (input_ids[:, -1] == self.config.pose_start_token_id).any():
+            if (codes_since_start(input_ids, self.config) == 0).any():
                 self.append_queries(inputs)
         return inputs
 
@@ -326,10 +333,14 @@ class UniPoseGenerationMixin(GenerationMixin):
             "pixel_values": (config.image_token_id, config.num_image_tokens),
             "pose_pixel_values": (config.image_token_id, config.num_image_tokens),
         }
-        inputs = {name: kwargs.pop(name) for name in PROMPT_INPUTS if kwargs.get(name) is not None}
+        # A prompt of embeddings has no ids.
+        ids, embeds = (None if input_ids.shape[1] == 0 else input_ids), kwargs.get("inputs_embeds")
+        repeated = {}
+        for name in PROMPT_INPUTS:
+            if (values := kwargs.pop(name, None)) is not None:
+                token, length = tokens[name]
+                counts = self.model.positions_of(token, ids, embeds).sum(dim=1) // length
+                rows = values.split(counts.tolist())
+                repeated[name] = torch.cat([row for row in rows for _ in range(expand_size)])
         expanded, kwargs = super()._expand_inputs_for_generation(expand_size, input_ids=input_ids, **kwargs)
-        for name, values in inputs.items():
-            token, length = tokens[name]
-            counts = (input_ids == token).sum(dim=1) // length
-            kwargs[name] = torch.cat([row for row in values.split(counts.tolist()) for _ in range(expand_size)])
-        return expanded, kwargs
+        return expanded, {**kwargs, **repeated}

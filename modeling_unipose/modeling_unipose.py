@@ -174,9 +174,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             attentions=outputs[0].attentions,
         )
 
-    def positions_of(
-        self, token_id: int, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor
-    ) -> torch.Tensor:
+    def positions_of(self, token_id: int, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor) -> torch.Tensor:
         """(batch, length) bool: where a token stands; without ids, where its embedding stands."""
         if input_ids is not None:
             return input_ids == token_id
@@ -186,7 +184,7 @@ class UniPoseModel(UniPosePreTrainedModel):
     def insert_pose_codes(
         self, inputs_embeds: torch.Tensor, placeholders: torch.Tensor, pose_values: torch.Tensor | None
     ) -> torch.Tensor:
-        """Replaces the placeholders of input poses by the codes' embeddings of `pose_values` (poses, 22, 6), in order."""
+        """Replaces the placeholders of input poses by the embedded codes of `pose_values` (poses, 22, 6), in order."""
         count, tokens = int(placeholders.sum()), self.config.num_pose_tokens
         found = 0 if pose_values is None else len(pose_values)
         if count != found * tokens:

@@ -6,20 +6,18 @@ from unittest import mock
 import torch
 from transformers import CLIPVisionConfig, LlamaConfig, VitPoseBackboneConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, MODEL_MAPPING_NAMES
-from transformers_common import upstream  # noqa: F401 - fetches what follows, or skips this file
+
+from transformers_common import upstream
 from transformers_common.excluded import skip_excluded
 from transformers_common.generation_mixin import GenerationTesterMixin
-from transformers_tests import test_modeling_common
-from transformers_tests.test_configuration_common import ConfigTester
-
 from unipose import UniPoseConfig, UniPoseForConditionalGeneration, UniPoseModel, UniPoseVQVAEConfig
 
 
 # Words come last: resizing tests clamp the ids, and placeholders must survive.
 CODES, POSE_TOKENS, IMAGE_TOKENS = 16, 4, 4
 SPECIAL = (
-    ("pose_token_id", "pose_start_token_id", "pose_end_token_id", "pose_query_token_id")
-    + ("image_token_id", "image_start_token_id", "image_end_token_id")
+    *("pose_token_id", "pose_start_token_id", "pose_end_token_id", "pose_query_token_id"),
+    *("image_token_id", "image_start_token_id", "image_end_token_id"),
 )
 FIRST_CODE = 2 + len(SPECIAL)
 FIRST_WORD = FIRST_CODE + CODES
@@ -95,7 +93,7 @@ class UniPoseModelTester:
 
 
 @skip_excluded
-class UniPoseModelTest(test_modeling_common.ModelTesterMixin, GenerationTesterMixin, unittest.TestCase):
+class UniPoseModelTest(upstream.modeling.ModelTesterMixin, GenerationTesterMixin, unittest.TestCase):
     all_model_classes = (UniPoseModel, UniPoseForConditionalGeneration)
     additional_model_inputs = ("pixel_values", "pose_pixel_values", "pose_values")
     _is_composite = True
@@ -105,7 +103,9 @@ class UniPoseModelTest(test_modeling_common.ModelTesterMixin, GenerationTesterMi
 
     def setUp(self):
         self.model_tester = UniPoseModelTester(self)
-        self.config_tester = ConfigTester(self, config_class=UniPoseConfig, has_text_modality=False)
+        self.config_tester = upstream.configuration.ConfigTester(
+            self, config_class=UniPoseConfig, has_text_modality=False
+        )
         for changed in (
             # The library's tests know what a class is for by its name in these tables.
             mock.patch.dict(MODEL_MAPPING_NAMES, {"unipose": "UniPoseModel"}),
@@ -113,10 +113,21 @@ class UniPoseModelTest(test_modeling_common.ModelTesterMixin, GenerationTesterMi
                 MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, {"unipose": "UniPoseForConditionalGeneration"}
             ),
             # Random ids without placeholders, for which there would be no pictures and poses.
-            mock.patch.object(test_modeling_common, "ids_tensor", random_words),
+            mock.patch.object(upstream.modeling, "ids_tensor", random_words),
         ):
             changed.start()
             self.addCleanup(changed.stop)
 
     def test_config(self):
         self.config_tester.run_common_tests()
+
+    def test_a_pose_is_the_same_from_inputs_embeds(self):
+        for model, inputs in self.generative_models():
+            embeds = {**inputs, "inputs_embeds": model.get_input_embeddings()(inputs["input_ids"])}
+            del embeds["input_ids"]
+            for kwargs in ({}, {"cache_implementation": "static"}):
+                kwargs |= {"generation_mode": "pose", "max_new_tokens": POSE_TOKENS + 2}
+                expected = self.generate(model, inputs, **kwargs)
+                assert (expected.sequences[:, -1] == model.config.pose_end_token_id).all()
+                output = self.generate(model, embeds, **kwargs)
+                self.assert_same(output, expected, prompt=inputs["input_ids"].shape[1])

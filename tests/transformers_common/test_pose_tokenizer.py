@@ -1,15 +1,11 @@
 """transformers' ModelTesterMixin and ConfigTester on the pose tokenizer."""
 
 import unittest
-from unittest import mock
 
 import torch
-from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
-from transformers_common import upstream  # noqa: F401 - fetches what follows, or skips this file
-from transformers_common.excluded import skip_excluded
-from transformers_tests.test_configuration_common import ConfigTester
-from transformers_tests.test_modeling_common import ModelTesterMixin
 
+from transformers_common import upstream
+from transformers_common.excluded import skip_excluded
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 
 
@@ -25,7 +21,7 @@ class UniPoseVQVAETester:
 
 
 @skip_excluded
-class UniPoseVQVAETest(ModelTesterMixin, unittest.TestCase):
+class UniPoseVQVAETest(upstream.modeling.ModelTesterMixin, unittest.TestCase):
     all_model_classes = (UniPoseVQVAE,)
     has_attentions = False
     test_resize_embeddings = False
@@ -33,7 +29,7 @@ class UniPoseVQVAETest(ModelTesterMixin, unittest.TestCase):
 
     def setUp(self):
         self.model_tester = UniPoseVQVAETester()
-        self.config_tester = ConfigTester(
+        self.config_tester = upstream.configuration.ConfigTester(
             self, config_class=UniPoseVQVAEConfig, has_text_modality=False, common_properties=["hidden_size"]
         )
 

@@ -4,16 +4,14 @@ import unittest
 
 import torch
 from tiny_tokenizer import tiny_tokenizer
-from transformers_common import upstream  # noqa: F401 - fetches what follows, or skips this file
-from transformers_common.excluded import skip_excluded
-from transformers_tests.test_image_processing_common import ImageProcessingTester, ImageProcessingTestMixin
-from transformers_tests.test_processing_common import ProcessorTesterMixin
 
+from transformers_common import upstream
+from transformers_common.excluded import skip_excluded
 from unipose import UniPoseImageProcessor, UniPoseProcessor
 
 
 @skip_excluded
-class UniPoseProcessorTest(ProcessorTesterMixin, unittest.TestCase):
+class UniPoseProcessorTest(upstream.processing.ProcessorTesterMixin, unittest.TestCase):
     processor_class = UniPoseProcessor
 
     @classmethod
@@ -35,10 +33,10 @@ class UniPoseProcessorTest(ProcessorTesterMixin, unittest.TestCase):
         text = self.prepare_text_inputs(modalities="image") + processor.pose_token
         pose = torch.eye(3).expand(22, 3, 3)
         inputs = processor(text=text, images=self.prepare_images_inputs(), poses=pose, return_tensors="pt")
-        self.assertEqual(set(inputs), set(processor.model_input_names))
+        assert set(inputs) == set(processor.model_input_names)
 
 
-class UniPoseImageProcessorTester(ImageProcessingTester):
+class UniPoseImageProcessorTester(upstream.image_processing.ImageProcessingTester):
     def __init__(self, parent, **kwargs):
         super().__init__(parent, **kwargs)
         self.size = {"height": 16, "width": 16}
@@ -49,5 +47,5 @@ class UniPoseImageProcessorTester(ImageProcessingTester):
 
 
 @skip_excluded
-class UniPoseImageProcessorTest(ImageProcessingTestMixin, unittest.TestCase):
+class UniPoseImageProcessorTest(upstream.image_processing.ImageProcessingTestMixin, unittest.TestCase):
     image_processor_tester_class = UniPoseImageProcessorTester

@@ -1,26 +1,21 @@
-"""Brings the common tests of the installed transformers within reach: they are in its source archive, in no wheel.
+"""The common tests of transformers, as our tests import them; without the archive, whoever imports this is skipped.
 
-The archive comes from the package index, as pip is set up to reach it, into a folder that git ignores; nothing of it is
-copied into this repository. Of the archive's `tests/` only the files on its first level are packed, so what these
-import from deeper folders has a stand-in here. Import this module first, then `transformers_tests.test_...`.
+The archive packs only the first level of `tests/`: what that imports from deeper folders has a stand-in here.
 """
 
-import subprocess
 import sys
-import tarfile
-import tempfile
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-import transformers
 from PIL import Image
 
+from transformers_common.archive import CACHE, fetch_tests
 from transformers_common.generation_mixin import GenerationTesterMixin
 
 
 PACKAGE = "transformers_tests"
-CACHE = Path(__file__).parents[2] / "build" / "transformers-tests" / transformers.__version__
 PICTURE = CACHE / "picture.png"
 
 
@@ -28,39 +23,9 @@ class NoExportTests:
     """Stands in for `ExportTesterMixin`, which is not packed."""
 
 
-def fetch_tests() -> Path:
-    """The folder with the first level of the archive's `tests/`; fetched once.
-
-    Raises:
-        pytest.skip.Exception: The package index is out of reach.
-    """
-    folder = CACHE / PACKAGE
-    if not folder.is_dir():
-        with tempfile.TemporaryDirectory() as download:
-            requirement = f"transformers=={transformers.__version__}"
-            command = f"-m pip download --no-deps --no-binary :all: --no-build-isolation --retries 1 -d {download}"
-            done = subprocess.run([sys.executable, *command.split(), requirement], capture_output=True, text=True)
-            if done.returncode:
-                pytest.skip(f"the source archive of {requirement} is out of reach: {done.stderr.strip()[-300:]}")
-            extract_tests(next(Path(download).glob("transformers-*.tar.gz")), folder)
-    return folder
-
-
-def extract_tests(archive: Path, folder: Path) -> None:
-    """Writes <top>/tests/*.py of the archive to the folder, which is complete as soon as it is there."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as scratch, tarfile.open(archive) as tar:
-        members = [m for m in tar if m.isfile() and Path(m.name).match("*/tests/*.py") and m.name.count("/") == 2]
-        tar.extractall(scratch, members=members, filter="data")
-        # Part of it looks for the sources of transformers in its own folder.
-        tests = Path(scratch, members[0].name).parent
-        (tests / "__init__.py").touch()
-        tests.rename(folder)
-
-
 def url_to_local_path(url: str) -> str:
-    """Stands in for the archive's fetching of example pictures: another picture will do. Others stay out of reach."""
-    return str(PICTURE) if url.endswith((".png", ".jpg", ".jpeg")) else url
+    """Stands in for the fetching of example pictures: another picture will do. Sounds and videos stay out of reach."""
+    return str(PICTURE) if url.endswith((".png", ".jpg")) else url
 
 
 STAND_INS = {
@@ -98,4 +63,10 @@ def install(folder: Path) -> None:
         Image.linear_gradient("L").resize((64, 48)).convert("RGB").save(PICTURE)
 
 
-install(fetch_tests())
+if reason := fetch_tests(CACHE / PACKAGE):
+    pytest.skip(reason, allow_module_level=True)
+install(CACHE / PACKAGE)
+configuration, modeling, processing, image_processing = (
+    import_module(f"{PACKAGE}.test_{name}_common")
+    for name in ("configuration", "modeling", "processing", "image_processing")
+)
