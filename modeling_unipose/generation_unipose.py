@@ -7,7 +7,7 @@ queries' keys and values when its block is complete. The codes themselves are ne
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from transformers import Cache, GenerationMixin, LogitsProcessor, LogitsProcessorList
@@ -179,6 +179,7 @@ class UniPoseGenerationMixin(GenerationMixin):
     """`generate` with parallel pose blocks. See the module's docstring."""
 
     config: UniPoseConfig
+    model: Any
 
     @torch.no_grad()
     def generate(self, inputs=None, generation_config=None, *, generation_mode: PoseMode | None = None, **kwargs):

@@ -330,7 +330,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
 
     def decode_pose_codes(self, pose_codes: torch.Tensor) -> torch.Tensor:
         """(poses, num_pose_tokens) codes -> (poses, 22, 3, 3) rotation matrices, stored frame (z up)."""
-        return self.model.pose_tokenizer.decode(pose_codes.to(self.model.pose_tokenizer.device))
+        return self.model.pose_tokenizer.decode(pose_codes)
 
     @can_return_tuple
     def forward(

@@ -40,21 +40,21 @@ class VectorQuantizer(nn.Module):
 
     def nearest(self, features: torch.Tensor) -> torch.Tensor:
         """(..., dim) -> (...) index of the nearest code, in fp32; the first of equals."""
-        flat = features.reshape(-1, features.shape[-1]).float()
+        flat = features.reshape(-1, features.shape[-1]).to(self.codebook.device, torch.float32)
         codebook = self.codebook.float()
         distances = flat.square().sum(1, keepdim=True) - 2 * flat @ codebook.T + codebook.square().sum(1)
         return distances.argmin(dim=1).view(features.shape[:-1])
 
     def codes_to_features(self, pose_codes: torch.Tensor) -> torch.Tensor:
         """(batch, tokens) -> (batch, tokens, dim)."""
-        return nn.functional.embedding(pose_codes, self.codebook)
+        return nn.functional.embedding(pose_codes.to(self.codebook.device), self.codebook)
 
     def forward(self, features: torch.Tensor) -> QuantizerOutput:
         """(batch, tokens, dim). In training mode the codebook moves."""
         if self.training and not self.initialized:
             self.initialize(features.detach().flatten(0, 1))
         pose_codes = self.nearest(features)
-        quantized = self.codes_to_features(pose_codes).to(features.dtype)
+        quantized = self.codes_to_features(pose_codes).to(features)
         commitment_loss = (features - quantized).square().mean()
         usage = torch.bincount(pose_codes.flatten(), minlength=self.codebook_size) / pose_codes.numel()
         perplexity = torch.exp(-torch.sum(usage * torch.log(usage + 1e-7)))

@@ -1,5 +1,6 @@
 """transformers' ModelTesterMixin on the whole model."""
 
+import tempfile
 import unittest
 from unittest import mock
 
@@ -131,3 +132,21 @@ class UniPoseModelTest(upstream.modeling.ModelTesterMixin, GenerationTesterMixin
                 assert (expected.sequences[:, -1] == model.config.pose_end_token_id).all()
                 output = self.generate(model, embeds, **kwargs)
                 self.assert_same(output, expected, prompt=inputs["input_ids"].shape[1])
+
+    def test_parts_on_disk_compute_the_same(self):
+        """The mixin's tests of offloading ask for an accelerator; this one does without."""
+        config, inputs = self.model_tester.prepare_config_and_inputs_for_common()
+        codes = torch.arange(CODES).view(-1, POSE_TOKENS)
+        device_map = {f"model.{name}": "disk" for name in ("vision_tower", "pose_vision_tower", "pose_tokenizer")}
+        device_map |= {f"model.{name}": "cpu" for name in ("language_model", "multi_modal_projector")}
+        device_map |= {"model.pose_query_embeddings": "cpu", "lm_head": "cpu"}
+        model = UniPoseForConditionalGeneration(config).eval()
+        model.model.pose_tokenizer.quantizer.initialize(torch.randn(100, 8))
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as offload, torch.no_grad():
+            model.save_pretrained(folder)
+            parts = UniPoseForConditionalGeneration.from_pretrained(
+                folder, device_map=device_map, offload_folder=offload
+            )
+            assert parts.model.pose_tokenizer.device.type == "meta"
+            torch.testing.assert_close(parts(**inputs).logits, model(**inputs).logits)
+            torch.testing.assert_close(parts.decode_pose_codes(codes), model.decode_pose_codes(codes))
