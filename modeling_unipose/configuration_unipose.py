@@ -33,7 +33,6 @@ class UniPoseVQVAEConfig(PreTrainedConfig):
     codebook_dim: int = 256
     num_pose_tokens: int = 80
     num_residual_blocks: int = 2
-    initializer_range: float = 0.02
     # Training
     rotation_loss_weight: float = 20.0
     commitment_loss_weight: float = 1.0

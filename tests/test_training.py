@@ -85,7 +85,7 @@ def pose_trainer(model: UniPoseVQVAE, body: BodyModel, folder: Path, steps: int,
 
 
 def test_pose_tokenizer_learns_and_all_of_it_moves(body: BodyModel, tmp_path: Path) -> None:
-    model, poses = new_pose_tokenizer(), training_motion_poses()[::37][:40].float()
+    model, poses = new_pose_tokenizer(seed=2), training_motion_poses()[::37][:40].float()
     before, error_before = snapshot(model), reconstruction_error(model, poses, body)["mpjpe_mm"]
     trainer = pose_trainer(model, body, tmp_path, steps=30)
     trainer.train()
