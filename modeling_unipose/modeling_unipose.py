@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.attention.flex_attention import BlockMask
 from transformers import AutoModel, Cache, PreTrainedModel
 from transformers import initialization as init
+from transformers.dynamic_module_utils import custom_object_save
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.modeling_utils import slice_logits_to_keep
@@ -79,13 +80,24 @@ class UniPosePreTrainedModel(PreTrainedModel):
 
     def save_pretrained(self, save_directory: str | PathLike, *args, **kwargs) -> None:
         """As the library's; the folder also holds the code, and loads with `trust_remote_code` anywhere."""
+        self.name_code()
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    def save_code(self, folder: str | PathLike) -> None:
+        """What `save_pretrained` writes, without the weights: for weights that are written one by one."""
+        self.name_code()
+        custom_object_save(self, folder, config=self.config)
+        self.config.architectures = [type(self).__name__]
+        self.config.save_pretrained(folder)
+
+    def name_code(self) -> None:
+        """Says in the config which classes of which files the Auto classes and the pipeline take."""
         # Saving copies what this file imports relatively: the pipeline's code goes along.
         from .pipeline_unipose import UniPosePipeline
 
         self.config.auto_map = dict(AUTO_MAP)
         impl = f"pipeline_unipose.{UniPosePipeline.__name__}"
         self.config.custom_pipelines = {"unipose": {"impl": impl, "pt": ["AutoModelForImageTextToText"]}}
-        super().save_pretrained(save_directory, *args, **kwargs)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
