@@ -24,6 +24,7 @@ from transformers import (
     CLIPVisionConfig,
     GenerationConfig,
     MistralConfig,
+    PreTrainedConfig,
     PreTrainedTokenizerFast,
     VitPoseBackboneConfig,
 )
@@ -114,19 +115,25 @@ def build_config(
 ) -> UniPoseConfig:
     """Sizes come from the configs where there are any, else from the shapes of the weights."""
     original = read_json(release.unipose / "config.json")
-    fields = {*MistralConfig.__dataclass_fields__, "rope_theta"} - {"architectures", "model_type", "dtype"}
     clip = read_json(release.clip / "config.json")
+    # CLIP's own config holds the picture tower's; that of a tower alone is it.
+    tower = clip.get("vision_config", clip)
     return UniPoseConfig(
-        text_config=MistralConfig(**{name: value for name, value in original.items() if name in fields}),
-        # CLIP's own config holds the picture tower's, that of a tower alone is it.
-        vision_config=CLIPVisionConfig(**{k: v for k, v in clip.get("vision_config", clip).items() if k != "torch_dtype"}),
+        text_config=MistralConfig(**known_fields(MistralConfig, original), rope_theta=original["rope_theta"]),
+        vision_config=CLIPVisionConfig(**known_fields(CLIPVisionConfig, tower)),
         vision_feature_layer=original["mm_vision_select_layer"],
         pose_vision_config=pose_vision_config(sources["pose_vision"], release.pose_heads),
         pose_tokenizer_config=pose_tokenizer_config(sources["pose_vqvae"], tokenizer),
         pose_code_start_id=tokenizer.convert_tokens_to_ids(f"<{POSE_CODE_PREFIX}0>"),
-        pose_opening_ids=[tokenizer.convert_tokens_to_ids(WORD_START)],
+        pose_opening_ids=[tokenizer.get_vocab()[WORD_START]],
         **{f"{name}_id": tokenizer.convert_tokens_to_ids(getattr(tokenizer, name)) for name in TOKENS},
     )
+
+
+def known_fields(config_class: type[PreTrainedConfig], values: dict[str, Any]) -> dict[str, Any]:
+    """What a config takes of the values of an older one that are about its sizes."""
+    own = config_class.__dataclass_fields__.keys() - {"architectures", "model_type", "transformers_version"}
+    return {name: value for name, value in values.items() if name in own}
 
 
 def shape_of(source: WeightSource, key: str) -> tuple[int, ...]:

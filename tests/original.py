@@ -25,6 +25,11 @@ CASES = (
     *("batch2_text2pose", "batch2_mixed_text2pose_pose2text", "batch2_pose2text_imagetext", "batch3_pose2text"),
     *("variant_space_then_pose", "variant_two_poses"),
 )
+# Those that answer with a pose.
+POSE_CASES = (
+    *("text2pose", "text2pose_short", "image2pose", "pose_edit", "free_text2pose", "cli_zero_text2pose"),
+    *("batch2_text2pose", "batch2_mixed_text2pose_pose2text", "variant_space_then_pose", "variant_two_poses"),
+)
 
 
 def release() -> OriginalRelease:

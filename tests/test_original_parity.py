@@ -11,7 +11,17 @@ import pytest
 import roma
 import torch
 from golden import load, load_json
-from original import CASES, Call, case_inputs, chat, load_converted, processor, recorded_calls, recorded_pixels
+from original import (
+    CASES,
+    POSE_CASES,
+    Call,
+    case_inputs,
+    chat,
+    load_converted,
+    processor,
+    recorded_calls,
+    recorded_pixels,
+)
 
 from unipose import UniPoseForConditionalGeneration
 from unipose.generation_unipose import PoseGrammar, codes_since_start
@@ -19,10 +29,6 @@ from unipose.vision_unipose import encode_general, encode_pose
 
 
 CLOSE = {"atol": 1e-4, "rtol": 0}
-POSE_CASES = (
-    *("text2pose", "text2pose_short", "image2pose", "pose_edit", "free_text2pose", "cli_zero_text2pose"),
-    *("batch2_text2pose", "batch2_mixed_text2pose_pose2text", "variant_space_then_pose", "variant_two_poses"),
-)
 MARGIN = 1e-3
 
 
