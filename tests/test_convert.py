@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForImageTextToText, pipeline
 
 from unipose.cli import main as unipose
-from unipose.convert_unipose_weights_to_hf import TASK_PROMPTS, OriginalRelease, convert, main
+from unipose.convert_unipose_weights_to_hf import TASK_PROMPTS, OriginalRelease, build_parser, convert, main
 from unipose.original_weights import ASSUMED_CODE_COUNT
 from unipose.pipeline_unipose import TASKS
 
@@ -191,6 +192,13 @@ assert answer["poses"][0].shape == (22, 3, 3), answer
 """
     home = {"HF_HOME": str(tmp_path), "HF_MODULES_CACHE": str(tmp_path / "modules")}
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **home})
+
+
+def test_the_readme_shows_this_command():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    command = next(line for line in readme.splitlines() if line.startswith("python -m unipose.convert_unipose"))
+    parsed = build_parser().parse_args(shlex.split(command)[3:])
+    assert parsed.output == Path("unipose-7b")
 
 
 # What is refused.
