@@ -152,7 +152,7 @@ def test_pose_mode_begins_the_pose_by_itself():
 
 
 def test_pose_mode_writes_the_opening_of_a_converted_model():
-    """Two ids stand before pose-start; each row goes on from what its prompt ends with, out of step with the others."""
+    """Two ids stand before pose-start; each row goes on from what its prompt ends with, out of step with others."""
     model = tiny_model(pose_opening_ids=[5, 6])
     start, end = model.config.pose_start_token_id, model.config.pose_end_token_id
     rows = [[*words(4, 1), 9], [*words(3, 2), 9, 5], [9, 5, 6], [*words(5, 3), 5, 6, start], [9, 6], [5, 5]]
