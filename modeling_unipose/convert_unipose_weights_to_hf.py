@@ -41,6 +41,9 @@ VQVAE_FILE = "best_MPJPE.ckpt"
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 POSE_PATCH = 16
 POSE_PICTURE = (256, 192)
+# No weight tells how many attention heads there are: ViTPose's, by its widths. Other widths get heads of 16 channels.
+POSE_HEADS = {384: 12, 768: 12, 1024: 16, 1280: 16}
+OTHER_HEAD_WIDTH = 16
 # The seven tasks as sentences with the picture or pose inside, as in its training; the wording is ours.
 TASK_PROMPTS = {
     "pose-to-text": "Describe the pose <pose>.",
@@ -69,7 +72,7 @@ class OriginalRelease:
         clip: folder of CLIP, of which only the config and the picture processor's are read.
         pose_vqvae: the pose tokenizer's checkpoint, or its folder.
         tokenhmr: TokenHMR's checkpoint, whose backbone is the pose tower.
-        pose_heads: attention heads of the pose tower, which no weight tells; ViT-H has 16.
+        pose_heads: attention heads of the pose tower, where they do not follow from its width (`POSE_HEADS`).
     """
 
     llava: Path
@@ -77,7 +80,7 @@ class OriginalRelease:
     clip: Path
     pose_vqvae: Path
     tokenhmr: Path
-    pose_heads: int = 16
+    pose_heads: int | None = None
 
     def sources(self) -> dict[str, WeightSource]:
         """Opens all weights.
@@ -152,9 +155,13 @@ def count_layers(source: WeightSource, pattern: str) -> int:
     return len({match[1] for match in matches if match})
 
 
-def pose_vision_config(source: WeightSource, heads: int) -> VitPoseBackboneConfig:
+def pose_vision_config(source: WeightSource, heads: int | None) -> VitPoseBackboneConfig:
     """ViTPose's backbone: patches of 16 of a picture of 256 x 192 (paper, section 3.2)."""
     hidden = shape_of(source, "backbone.patch_embed.proj.weight")[0]
+    if heads is None:
+        heads = POSE_HEADS.get(hidden, hidden // OTHER_HEAD_WIDTH)
+        if hidden not in POSE_HEADS:
+            print(f"no ViTPose is {hidden} wide: {heads} attention heads are assumed (--pose-heads)", file=sys.stderr)
     layers = count_layers(source, r"backbone\.blocks\.(\d+)\.")
     if hidden % heads:
         raise ValueError(f"--pose-heads is {heads}, which does not divide the pose tower's width {hidden}")
@@ -286,7 +293,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--dtype", choices=list(DTYPES), default="bfloat16", help="default: %(default)s, the release's"
     )
     parser.add_argument("--max-shard-size", default="2GB", metavar="SIZE", help="also what is in memory at a time")
-    parser.add_argument("--pose-heads", type=int, default=16, metavar="N", help="of the pose tower; ViT-H has 16")
+    parser.add_argument(
+        "--pose-heads", type=int, metavar="N", help="of the pose tower; default: ViTPose's for its width"
+    )
     parser.add_argument("--push-to-hub", metavar="OWNER/NAME", help="upload the result to this repository")
     parser.add_argument("--private", action="store_true", help="make that repository private")
     return parser

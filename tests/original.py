@@ -40,7 +40,6 @@ def release() -> OriginalRelease:
         clip=cache_folder / "clip-vit-large-patch14-336",
         pose_vqvae=cache_folder / "pose_vqvae",
         tokenhmr=cache_folder / "tokenhmr_model.ckpt",
-        pose_heads=2,
     )
 
 

@@ -35,7 +35,6 @@ def arguments(parts: OriginalRelease, output: Path, *more: str) -> list[str]:
         "--clip": parts.clip,
         "--pose-vqvae": parts.pose_vqvae,
         "--tokenhmr": parts.tokenhmr,
-        "--pose-heads": parts.pose_heads,
         "--output": output,
     }
     return [text for name, value in named.items() for text in (name, str(value))] + list(more)
@@ -304,6 +303,19 @@ def test_other_kinds_of_lora_are_refused(copied: OriginalRelease, tmp_path: Path
     path.write_text(json.dumps(json.loads(path.read_text()) | {"use_dora": True}))
     with pytest.raises(ValueError, match="use_dora is True; accepted: False"):
         convert(copied, tmp_path / "out")
+
+
+def test_heads_follow_from_the_width_or_are_said_to_be_assumed(
+    copied: OriginalRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert load_converted().config.pose_vision_config.num_attention_heads == 2
+    convert(copied, tmp_path / "assumed")
+    assert "no ViTPose is 32 wide: 2 attention heads are assumed (--pose-heads)" in capsys.readouterr().err
+    convert(replace(copied, pose_heads=4), tmp_path / "told")
+    assert "assumed" not in capsys.readouterr().err
+    assert (
+        json.loads((tmp_path / "told" / "config.json").read_text())["pose_vision_config"]["num_attention_heads"] == 4
+    )
 
 
 def test_heads_that_do_not_divide_the_width(copied: OriginalRelease, tmp_path: Path):
