@@ -29,6 +29,7 @@ REQUIREMENTS = [
 
 EXTRAS = {
     "training": ["trl>=1.16", "peft>=0.21", "datasets>=5.0", "accelerate>=1.15", "evaluate>=0.4.6", "sacrebleu>=2.6"],
+    "convert": ["sentencepiece>=0.2.1", "protobuf>=6"],
     "smpl": ["smplx>=0.1.28"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],
     "dev": ["pytest>=9", "parameterized>=0.9", "ruff>=0.17", "mypy>=2.4", "setuptools>=77"],

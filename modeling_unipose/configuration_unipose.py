@@ -75,6 +75,8 @@ class UniPoseConfig(PreTrainedConfig):
         pose_start_token_id, pose_end_token_id: Around every pose.
         image_token_id: Placeholder of one picture token.
         image_start_token_id, image_end_token_id: Around every picture.
+        pose_opening_ids: What an answer holds before pose-start. A model converted from the original release opens
+            every answer with a word-start mark.
     """
 
     model_type = "unipose"
@@ -106,6 +108,7 @@ class UniPoseConfig(PreTrainedConfig):
     image_token_id: int = 34052
     image_start_token_id: int = 34053
     image_end_token_id: int = 34054
+    pose_opening_ids: list[int] | None = None
 
     def __post_init__(self, **kwargs):
         # Where the installed package has registered its pipeline, `pipeline("unipose", model=...)` must take that one,
@@ -113,6 +116,7 @@ class UniPoseConfig(PreTrainedConfig):
         if "unipose" in PIPELINE_REGISTRY.supported_tasks:
             kwargs.pop("custom_pipelines", None)
         super().__post_init__(**kwargs)
+        self.pose_opening_ids = self.pose_opening_ids or []
         self.tie_word_embeddings = self.tie_word_embeddings or self.text_config.tie_word_embeddings
         text = self.text_config.to_dict()
         layer_types = set(text.get("layer_types") or [])
@@ -133,6 +137,11 @@ class UniPoseConfig(PreTrainedConfig):
     def num_pose_tokens(self) -> int:
         """Tokens a pose."""
         return self.pose_tokenizer_config.num_pose_tokens
+
+    @property
+    def pose_answer_length(self) -> int:
+        """Tokens of an answer that is one pose: its opening, pose-start, the codes and pose-end."""
+        return len(self.pose_opening_ids) + self.num_pose_tokens + 2
 
     @property
     def feature_grid(self) -> tuple[int, int]:

@@ -56,7 +56,7 @@ class PoseGrammar(LogitsProcessor):
             + [config.image_start_token_id, config.image_end_token_id]
         )
         if self.generation_mode == "pose":
-            in_text = is_start
+            in_text = token == self.next_before_pose(ids).unsqueeze(1)
         else:
             in_text = ~(is_code | is_end | torch.isin(token, placeholders))
             if self.generation_mode == "text" or ids.shape[1] + config.num_pose_tokens + 2 > self.max_length:
@@ -64,6 +64,16 @@ class PoseGrammar(LogitsProcessor):
         since = codes_since_start(ids, config).unsqueeze(1)
         in_block = torch.where(since == config.num_pose_tokens, is_end, is_code)
         return torch.where(since < 0, in_text, in_block)
+
+    def next_before_pose(self, ids: torch.Tensor) -> torch.Tensor:
+        """(batch, length) -> (batch,) the token that leads to a pose: the next of the opening, then pose-start."""
+        opening = ids.new_tensor(self.config.pose_opening_ids)
+        leading = [*self.config.pose_opening_ids, self.config.pose_start_token_id]
+        following = ids.new_full((len(ids),), leading[0])
+        for said in range(1, min(len(opening), ids.shape[1]) + 1):
+            matches = (ids[:, -said:] == opening[:said]).all(dim=1)
+            following = following.masked_fill(matches, leading[said])
+        return following
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         permitted = self.permitted(input_ids, scores.shape[1])
@@ -202,7 +212,7 @@ class UniPoseGenerationMixin(GenerationMixin):
             ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
             kwargs["eos_token_id"] = [*ends, self.config.pose_end_token_id]
             if "max_length" not in kwargs and config.max_length is None and config.max_new_tokens is None:
-                kwargs.setdefault("max_new_tokens", self.config.num_pose_tokens + 2)
+                kwargs.setdefault("max_new_tokens", self.config.pose_answer_length)
         return super().generate(inputs, generation_config, generation_mode=generation_mode, **kwargs)
 
     def _validate_generation_mode(self, generation_mode, generation_config, generation_mode_kwargs):
@@ -254,7 +264,7 @@ class UniPoseGenerationMixin(GenerationMixin):
                 "it with pose-start or with the whole pose"
             )
         starts = generation_mode == "pose" and not (since == 0).all()
-        needed = tokens + 2 if starts else tokens + 1
+        needed = self.config.pose_answer_length if starts else tokens + 1
         if (starts or (since == 0).any()) and input_ids.shape[1] + needed > max_length:
             raise ValueError(
                 f"a pose takes {needed} more tokens, but the limit leaves {max_length - input_ids.shape[1]}: raise "

@@ -1,5 +1,6 @@
 """The pose tokenizer: 22 joint rotations <-> a few codes (paper, section 3.1), a model of its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import roma
@@ -47,27 +48,40 @@ class ResidualBlock(nn.Module):
         return hidden + self.pointwise(torch.relu(self.dilated(torch.relu(hidden))))
 
 
-def residual_stack(config: UniPoseVQVAEConfig) -> nn.Sequential:
-    dilations = [3**depth for depth in reversed(range(config.num_residual_blocks))]
-    return nn.Sequential(*(ResidualBlock(config.hidden_size, dilation) for dilation in dilations))
+def residual_stack(channels: int, num_blocks: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(channels, 3**depth) for depth in reversed(range(num_blocks))))
 
 
-def resize_and_convolve(config: UniPoseVQVAEConfig, length: int) -> nn.Sequential:
-    width = config.hidden_size
-    return nn.Sequential(nn.Upsample(size=length), nn.Conv1d(width, width, 3, padding=1), nn.ReLU())
+def resize_and_convolve(channels: int, length: int) -> nn.Sequential:
+    return nn.Sequential(nn.Upsample(size=length), nn.Conv1d(channels, channels, 3, padding=1), nn.ReLU())
+
+
+@torch.no_grad()
+def initialize_convolution(module: nn.Conv1d) -> None:
+    """As torch does, but without touching weights that a checkpoint has filled."""
+    init.kaiming_uniform_(module.weight, a=5**0.5)
+    if module.bias is not None:
+        bound = (module.in_channels * module.kernel_size[0]) ** -0.5
+        init.uniform_(module.bias, -bound, bound)
 
 
 class PoseEncoder(nn.Module):
-    """(batch, 6, 22) rotations -> (batch, codebook_dim, num_pose_tokens) features."""
+    """(batch, 6, 22) rotations -> (batch, output_size, lengths[-1] / 2) features.
 
-    def __init__(self, config: UniPoseVQVAEConfig):
+    Args:
+        hidden_size: channels of the convolutions over the joint axis.
+        lengths: what that axis is stretched to, step by step; the last step is halved again.
+        num_residual_blocks: see `UniPoseVQVAEConfig`.
+        output_size: channels of the features.
+    """
+
+    def __init__(self, hidden_size: int, lengths: Sequence[int], num_residual_blocks: int, output_size: int):
         super().__init__()
-        width = config.hidden_size
-        self.input_projection = nn.Conv1d(6, width, 3, padding=1)
-        self.resize = nn.Sequential(*(resize_and_convolve(config, length) for length in config.encoder_lengths))
-        self.downsample = nn.Conv1d(width, width, 4, stride=2, padding=1)
-        self.residual = residual_stack(config)
-        self.output_projection = nn.Conv1d(width, config.codebook_dim, 3, padding=1)
+        self.input_projection = nn.Conv1d(6, hidden_size, 3, padding=1)
+        self.resize = nn.Sequential(*(resize_and_convolve(hidden_size, length) for length in lengths))
+        self.downsample = nn.Conv1d(hidden_size, hidden_size, 4, stride=2, padding=1)
+        self.residual = residual_stack(hidden_size, num_residual_blocks)
+        self.output_projection = nn.Conv1d(hidden_size, output_size, 3, padding=1)
 
     def forward(self, rotations: torch.Tensor) -> torch.Tensor:
         hidden = self.resize(torch.relu(self.input_projection(rotations)))
@@ -81,8 +95,8 @@ class PoseDecoder(nn.Module):
         super().__init__()
         width = config.hidden_size
         self.input_projection = nn.Conv1d(config.codebook_dim, width, 3, padding=1)
-        self.resize = nn.Sequential(*(resize_and_convolve(config, length) for length in config.decoder_lengths))
-        self.residual = residual_stack(config)
+        self.resize = nn.Sequential(*(resize_and_convolve(width, length) for length in config.decoder_lengths))
+        self.residual = residual_stack(width, config.num_residual_blocks)
         self.hidden_projection = nn.Conv1d(width, width, 3, padding=1)
         self.output_projection = nn.Conv1d(width, 6, 3, padding=1)
 
@@ -104,7 +118,9 @@ class UniPoseVQVAE(PreTrainedModel):
 
     def __init__(self, config: UniPoseVQVAEConfig):
         super().__init__(config)
-        self.encoder = PoseEncoder(config)
+        self.encoder = PoseEncoder(
+            config.hidden_size, config.encoder_lengths, config.num_residual_blocks, config.codebook_dim
+        )
         self.quantizer = VectorQuantizer(
             config.codebook_size, config.codebook_dim, config.decay, config.dead_code_threshold
         )
@@ -113,10 +129,8 @@ class UniPoseVQVAE(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Conv1d) and module.bias is not None:
-            init.kaiming_uniform_(module.weight, a=5**0.5)
-            fan_in = module.in_channels * module.kernel_size[0]
-            init.uniform_(module.bias, -(fan_in**-0.5), fan_in**-0.5)
+        if isinstance(module, nn.Conv1d):
+            initialize_convolution(module)
         elif isinstance(module, VectorQuantizer):
             # The first training batch fills it.
             init.zeros_(module.codebook)

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.attention.flex_attention import BlockMask
 from transformers import AutoModel, Cache, PreTrainedModel
 from transformers import initialization as init
+from transformers.dynamic_module_utils import custom_object_save
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling
 from transformers.modeling_utils import slice_logits_to_keep
@@ -90,13 +91,24 @@ class UniPosePreTrainedModel(PreTrainedModel):
 
     def save_pretrained(self, save_directory: str | PathLike, *args, **kwargs) -> None:
         """As the library's; the folder also holds the code, and loads with `trust_remote_code` anywhere."""
+        self.name_code()
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    def save_code(self, folder: str | PathLike) -> None:
+        """What `save_pretrained` writes, without the weights: for weights that are written one by one."""
+        self.name_code()
+        custom_object_save(self, folder, config=self.config)
+        self.config.architectures = [type(self).__name__]
+        self.config.save_pretrained(folder)
+
+    def name_code(self) -> None:
+        """Says in the config which classes of which files the Auto classes and the pipeline take."""
         # Saving copies what this file imports relatively: the pipeline's code goes along.
         from .pipeline_unipose import UniPosePipeline
 
         self.config.auto_map = dict(AUTO_MAP)
         impl = f"pipeline_unipose.{UniPosePipeline.__name__}"
         self.config.custom_pipelines = {"unipose": {"impl": impl, "pt": ["AutoModelForImageTextToText"]}}
-        super().save_pretrained(save_directory, *args, **kwargs)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
@@ -130,16 +142,19 @@ class UniPoseModel(UniPosePreTrainedModel):
         super().__init__(config)
         self.vision_tower, self.pose_vision_tower = build_towers(config)
         self.multi_modal_projector = UniPoseMultiModalProjector(config) if config.num_image_tokens else None
-        # Trained as a model of its own: its codes are arg-minima, through which no gradient comes.
+        # Its codes are arg-minima, through which no gradient comes.
         self.pose_tokenizer = UniPoseVQVAE(config.pose_tokenizer_config).requires_grad_(False)
         self.pose_query_embeddings = nn.Embedding(config.num_pose_tokens, config.text_config.hidden_size)
         self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
 
     def train(self, mode: bool = True) -> "UniPoseModel":
-        """The pose tokenizer is trained as a model of its own; inside this one it stays in evaluation mode."""
+        """The pose tokenizer is trained as a model of its own; inside this one it stays in evaluation mode, frozen.
+
+        Loading makes every weight trainable and calls this one at its end.
+        """
         super().train(mode)
-        self.pose_tokenizer.eval()
+        self.pose_tokenizer.eval().requires_grad_(False)
         return self
 
     @can_return_tuple

@@ -25,24 +25,25 @@ class PoseTask:
         answer: "pose" or "text".
         poses: Poses that a row needs.
         images: Pictures that a row needs.
-        instruction: Text where the user gives none; None: the user must give one.
+        prompt: How the model is asked, unless its processor says otherwise (`task_prompts`): an instruction that the
+            user may replace, or, with `{text}`, what is put around the user's text.
     """
 
     answer: Literal["pose", "text"]
     poses: int = 0
     images: int = 0
-    instruction: str | None = None
+    prompt: str = "{text}"
 
 
 # Poses and pictures stand in front, each with a space behind it: "<pose> Describe the pose." The wording is among that
 # of training, and text-to-pose takes the bare description.
 TASKS = {
-    "pose-to-text": PoseTask("text", poses=1, instruction="Describe the pose."),
-    "image-to-text": PoseTask("text", images=1, instruction="Describe the pose."),
-    "pose-diff": PoseTask("text", poses=2, instruction="How does the second pose differ from the first?"),
-    "image-diff": PoseTask("text", images=2, instruction="How does the second pose differ from the first?"),
+    "pose-to-text": PoseTask("text", poses=1, prompt="Describe the pose."),
+    "image-to-text": PoseTask("text", images=1, prompt="Describe the pose."),
+    "pose-diff": PoseTask("text", poses=2, prompt="How does the second pose differ from the first?"),
+    "image-diff": PoseTask("text", images=2, prompt="How does the second pose differ from the first?"),
     "text-to-pose": PoseTask("pose"),
-    "image-to-pose": PoseTask("pose", images=1, instruction="Estimate the pose."),
+    "image-to-pose": PoseTask("pose", images=1, prompt="Estimate the pose."),
     "pose-edit": PoseTask("pose", poses=1),
 }
 
@@ -142,7 +143,7 @@ class UniPosePipeline(Pipeline):
         else:
             if task is not None:
                 check_counts(row, task)
-            text = check_text(row.text, task)
+            text = self.put_into_words(row.text, task)
             for kind, placeholder in (("pose", self.processor.pose_token), ("image", self.processor.image_token)):
                 if placeholder not in text:
                     text = f"{placeholder} " * len(pending[kind]) + text
@@ -153,6 +154,18 @@ class UniPosePipeline(Pipeline):
         if self.model.config.num_image_tokens == 0 and any(block["type"] == "image" for block in blocks):
             raise ValueError("this model has no vision tower and takes no pictures")
         return messages
+
+    def put_into_words(self, text: Any, task: str | None) -> str:
+        """The user's text, the task's instruction where there is none, or the task's wording around the text.
+
+        A text that places its poses and pictures itself is the whole prompt.
+        """
+        prompt = "{text}" if task is None else self.processor.task_prompts.get(task, TASKS[task].prompt)
+        if text is None and "{text}" not in prompt:
+            return prompt
+        text = check_text(text, task)
+        places = any(token in text for token in (self.processor.pose_token, self.processor.image_token))
+        return prompt.replace("{text}", text) if "{text}" in prompt and not places else text
 
     def split_content(self, content: str | Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
         """The content of a message -> new blocks; placeholders in its texts become blocks without a value."""
@@ -203,7 +216,7 @@ class UniPosePipeline(Pipeline):
         overrides: dict[str, Any] = {"return_dict_in_generate": False}
         given = self._get_set_generation_params({**self._generate_kwargs, **generate_kwargs})
         if not given.keys() & {"max_new_tokens", "max_length"}:
-            pose_room = self.model.config.num_pose_tokens + 2
+            pose_room = self.model.config.pose_answer_length
             room = {"pose": pose_room, "text": DEFAULT_NEW_TOKENS, None: DEFAULT_NEW_TOKENS + pose_room}
             overrides["max_new_tokens"] = room[generation_mode]
         arguments = self._prepare_generate_kwargs(generate_kwargs, **overrides)
@@ -303,9 +316,6 @@ def check_counts(row: Row, task: str) -> None:
 
 
 def check_text(text: Any, task: str | None) -> str:
-    """The text of a row, or the task's instruction where there is none."""
-    if text is None and task is not None:
-        text = TASKS[task].instruction
     if text is None:
         reason = "without a task" if task is None else f"task {task!r}"
         raise ValueError(f"{reason}: a text is needed; tasks: {', '.join(TASKS)}")

@@ -104,6 +104,10 @@ class UniPoseProcessor(ProcessorMixin):
         num_image_tokens: vectors a picture.
         codebook_size: number of pose codes.
         pose_code_prefix: pose code i is spelled `<{prefix}i>`.
+        pose_opening: text between the prompt and the pose-start of an answer; a space in converted models, whose
+            training put one before every answer.
+        task_prompts: how this model wants tasks put, by the name of the task, for the pipeline; `{text}` stands for
+            the user's text. Tasks that it does not name are put as the pipeline does.
 
     Raises:
         ValueError: the tokenizer lacks UniPose's tokens, or its pose codes do not follow each other.
@@ -120,6 +124,8 @@ class UniPoseProcessor(ProcessorMixin):
         num_image_tokens: int = 576,
         codebook_size: int = 2048,
         pose_code_prefix: str = "pose_",
+        pose_opening: str = "",
+        task_prompts: dict[str, str] | None = None,
         **kwargs: Any,
     ):
         if tokenizer is None:
@@ -132,6 +138,8 @@ class UniPoseProcessor(ProcessorMixin):
         self.num_image_tokens = num_image_tokens
         self.codebook_size = codebook_size
         self.pose_code_prefix = pose_code_prefix
+        self.pose_opening = pose_opening
+        self.task_prompts = task_prompts or {}
         super().__init__(image_processor, tokenizer, chat_template=chat_template, **kwargs)
         self._check_tokenizer()
         tokenizer.padding_side = "left"
@@ -268,7 +276,7 @@ class UniPoseProcessor(ProcessorMixin):
     def _ending(self, generation_mode: str | None) -> str:
         if generation_mode not in (None, "text", "pose"):
             raise ValueError(f"generation_mode is {generation_mode!r}; accepted: 'pose', 'text' and None")
-        return self.tokenizer.pose_start_token if generation_mode == "pose" else ""
+        return self.pose_opening + self.tokenizer.pose_start_token if generation_mode == "pose" else ""
 
     def _expand(self, texts: list[str], ending: str) -> tuple[list[str], list[list[dict[str, Any]]]]:
         """Writes every placeholder out in full; the offsets say where, in the form the library's mask code reads."""

@@ -20,11 +20,11 @@ from unipose.training.evaluate import (
     mean_pose,
     nearest_by_statements,
     others_at_random,
-    pose_errors,
     pose_statements,
     statement_share,
     to_markdown,
 )
+from unipose.training.metrics import pose_errors
 from unipose.training.poses import held_out_poses, sample_training_poses
 from unipose.training.show_results import CELL, SENTENCES, draw_results, regular_frames
 

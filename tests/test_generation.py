@@ -151,6 +151,23 @@ def test_pose_mode_begins_the_pose_by_itself():
     assert output == with_start[0, 7:].tolist()
 
 
+def test_pose_mode_writes_the_opening_of_a_converted_model():
+    """Two ids stand before pose-start; each row goes on from what its prompt ends with, out of step with others."""
+    model = tiny_model(pose_opening_ids=[5, 6])
+    start, end = model.config.pose_start_token_id, model.config.pose_end_token_id
+    rows = [[*words(4, 1), 9], [*words(3, 2), 9, 5], [9, 5, 6], [*words(5, 3), 5, 6, start], [9, 6], [5, 5]]
+    leads = [[5, 6, start], [6, start], [start], [], [5, 6, start], [6, start]]
+    batch = pad_left(rows)
+    ids = model.generate(**batch, generation_mode="pose", pad_token_id=PAD)[:, batch["input_ids"].shape[1] :]
+    for row, lead, answer in zip(rows, leads, ids.tolist()):
+        assert answer[: len(lead)] == lead
+        assert answer[len(lead) + POSE_TOKENS] == end
+        alone = model.generate(torch.tensor([row]), generation_mode="pose", pad_token_id=PAD)[0, len(row) :].tolist()
+        assert answer[: len(alone)] == alone
+    with pytest.raises(ValueError, match="takes 10 more tokens, but the limit leaves 9"):
+        model.generate(torch.tensor([rows[0]]), generation_mode="pose", max_new_tokens=9, pad_token_id=PAD)
+
+
 def test_text_mode_never_begins_a_pose_and_allows_beams():
     model = tiny_model()
     keen = LogitsProcessorList([AskForPoses(model.config, 7, [range(99)])])

@@ -42,7 +42,7 @@ def picture(seed: int) -> Image.Image:
 def task_inputs(name: str, seed: int = 0) -> dict:
     task = TASKS[name]
     return {
-        "text": f"A person kneels on {seed} feet." if task.instruction is None else None,
+        "text": f"A person kneels on {seed} feet." if "{text}" in task.prompt else None,
         "images": [picture(seed + number) for number in range(task.images)],
         "poses": [random_pose(seed + number) for number in range(task.poses)],
     }

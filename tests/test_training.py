@@ -1,4 +1,4 @@
-"""Training for real, on a few poses: the pose tokenizer, the text tokenizer and model, TRL's SFT, and the metrics."""
+"""Training for real, on a few poses: the pose tokenizer, the text tokenizer and model, and TRL's SFT."""
 
 from pathlib import Path
 
@@ -24,7 +24,6 @@ from unipose.training.build_model import (
 )
 from unipose.training.collator import UniPoseDataCollator
 from unipose.training.losses import body_loss
-from unipose.training.metrics import mpjpe, pa_mpjpe
 from unipose.training.poses import training_motion_poses
 from unipose.training.rows import TASKS, build_rows
 from unipose.training.text_tokenizer import train_text_tokenizer
@@ -398,41 +397,3 @@ def test_what_was_learned_is_generated(run: Run, rows: Dataset) -> None:
             codes = [label - first_code for label in prepared["labels"] if label in code_ids]
             assert answer["pose_codes"].tolist() == [codes]
             assert answer["text"] == ""
-
-
-# Metrics.
-
-
-def random_joints(poses: int = 3, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    return torch.randn(poses, 22, 3, generator=torch.Generator().manual_seed(0), dtype=dtype)
-
-
-def test_mpjpe_by_hand() -> None:
-    joints = torch.zeros(2, 2, 3)
-    moved = torch.tensor([[[0.3, 0.4, 0.0], [0.0, 0.0, 0.0]], [[0.0, 0.0, 0.001], [0.0, -0.003, 0.0]]])
-    torch.testing.assert_close(mpjpe(moved, joints), torch.tensor([250.0, 2.0]))
-
-
-def test_pa_mpjpe_by_hand() -> None:
-    """Four corners of a square; the found one is stretched along x by 2, which no similarity mends."""
-    target = torch.tensor([[[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]]])
-    stretched = target * torch.tensor([2.0, 1.0, 1.0])
-    # The best scale is (2 + 1) / (4 + 1): x is 1.2 and y is 0.6 of what it should be.
-    by_hand = 1000 * (0.2**2 + 0.4**2) ** 0.5
-    torch.testing.assert_close(pa_mpjpe(stretched, target), torch.tensor([by_hand]))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_pa_mpjpe_removes_similarities_but_not_reflections(dtype: torch.dtype) -> None:
-    torch.manual_seed(0)
-    target = random_joints(dtype=dtype)
-    moved = 0.7 * target @ roma.random_rotmat(3, dtype=dtype).mT + torch.tensor([0.5, -2.0, 1.0], dtype=dtype)
-    assert mpjpe(moved, target).min() > 1000
-    assert pa_mpjpe(moved, target).max() < 1e-2
-    assert pa_mpjpe(moved, target).dtype == dtype
-    mirrored = target * torch.tensor([-1.0, 1.0, 1.0], dtype=dtype)
-    assert pa_mpjpe(mirrored, target).min() > 100
-    found = target + 0.1 * random_joints(4, dtype)[1:]
-    turned = 2.0 * found @ roma.random_rotmat(3, dtype=dtype).mT - 1.0
-    torch.testing.assert_close(pa_mpjpe(turned, target), pa_mpjpe(found, target), atol=1e-2, rtol=1e-3)
-    assert (pa_mpjpe(found, target) <= mpjpe(found, target)).all()

@@ -25,7 +25,7 @@ from unipose.processing.body_model import BodyModel
 from .captions.describe import Caption, describe
 from .captions.posecodes import CODES, Posecode, extract_posecodes, holding
 from .captions.read import read_caption
-from .metrics import mpjpe, pa_mpjpe
+from .metrics import pose_errors
 from .poses import held_out_poses, sample_training_poses, turn
 from .rows import LARGEST_TURN, random_picture
 from .train_pose_tokenizer import reconstruction_error
@@ -124,12 +124,6 @@ def statement_share(statements: Sequence[Sequence[Posecode]], poses: torch.Tenso
     joints = body.forward_joints(poses).numpy()
     held = [holding(codes, pose[None]).sum() for codes, pose in zip(statements, joints) if codes]
     return float(sum(held)) / max(sum(map(len, statements)), 1)
-
-
-def pose_errors(found: torch.Tensor, wanted: torch.Tensor, body: BodyModel) -> dict[str, float]:
-    """Mean MPJPE (pelvis at the origin) and PA-MPJPE in mm between poses, both (n, 22, 3, 3)."""
-    joints, target = body.forward_joints(found), body.forward_joints(wanted)
-    return {"mpjpe_mm": mpjpe(joints, target).mean().item(), "pa_mpjpe_mm": pa_mpjpe(joints, target).mean().item()}
 
 
 def ask(pipe: Any, task: str, batch_size: int, **column: Sequence[Any]) -> list[dict[str, Any]]:

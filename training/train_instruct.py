@@ -40,7 +40,6 @@ def main() -> None:
     arguments, training_arguments = parser.parse_args_and_config()
     processor = AutoProcessor.from_pretrained(arguments.model)
     model = AutoModelForImageTextToText.from_pretrained(arguments.model)
-    model.model.pose_tokenizer.requires_grad_(False)
     collator = UniPoseDataCollator(processor, model.config.pose_attention)
     trainer = SFTTrainer(
         model=model,

@@ -16,7 +16,7 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotation_6d_to_rotmat, rotmat_to_rotation_6d
 
 from .losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
-from .metrics import mpjpe, pa_mpjpe
+from .metrics import pose_errors
 from .poses import held_out_poses, jitter_orientation, sample_training_poses
 
 
@@ -84,8 +84,7 @@ def reconstruction_error(model: UniPoseVQVAE, rotmats: torch.Tensor, body: BodyM
     """Mean MPJPE and PA-MPJPE in mm of (poses, 22, 3, 3) against what their codes decode to."""
     model.eval()
     decoded = model.decode(model.encode(rotmat_to_rotation_6d(rotmats)))
-    found, wanted = body.forward_joints(decoded), body.forward_joints(rotmats)
-    return {"mpjpe_mm": mpjpe(found, wanted).mean().item(), "pa_mpjpe_mm": pa_mpjpe(found, wanted).mean().item()}
+    return pose_errors(decoded, rotmats, body)
 
 
 def main() -> None:

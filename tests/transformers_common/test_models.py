@@ -122,6 +122,16 @@ class UniPoseModelTest(upstream.modeling.ModelTesterMixin, GenerationTesterMixin
     def test_config(self):
         self.config_tester.run_common_tests()
 
+    def test_the_pose_tokenizer_is_frozen(self):
+        for model_class in self.all_model_classes:
+            model = model_class(self.model_tester.get_config())
+            with tempfile.TemporaryDirectory() as folder:
+                model.save_pretrained(folder)
+                loaded = model_class.from_pretrained(folder).train()
+            for frozen in (model, loaded):
+                trained = {name for name, weight in frozen.named_parameters() if weight.requires_grad}
+                assert trained == {name for name, _ in model.named_parameters() if "pose_tokenizer." not in name}
+
     def test_a_pose_is_the_same_from_inputs_embeds(self):
         for model, inputs in self.generative_models():
             embeds = {**inputs, "inputs_embeds": model.get_input_embeddings()(inputs["input_ids"])}

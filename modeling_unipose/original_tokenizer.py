@@ -1,0 +1,105 @@
+"""The original release's slow, "legacy" Llama tokenizer as a fast one that gives the same ids.
+
+Legacy means that every piece of text after an added token opens with a word-start mark of its own: "<pose_id_3>." is
+`<pose_id_3>`, `▁.`. The vocabulary is kept id for id. Three of the queries' 80 names (which no text holds, because the
+queries' vectors are a module of their own here) become the placeholders that our processor writes.
+"""
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
+from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import SentencePieceExtractor, generate_merges
+from transformers.utils import is_protobuf_available, is_sentencepiece_available
+
+from .processing.processing_unipose import add_pose_tokens
+
+
+POSE_CODE_PREFIX = "pose_id_"
+IMAGE_TOKENS = {"image_start_token": "<im_start>", "image_end_token": "<im_end>"}
+PLACEHOLDERS = {"<pose_query_0>": "<pose_query>", "<pose_query_1>": "<pose>", "<pose_query_2>": "<image>"}
+WORD_START = "▁"
+# SentencePiece's type of a piece that text is made of; the others are <unk>, control tokens and bytes.
+NORMAL_PIECE = 1
+
+
+def convert_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer in the release's `unipose` folder, with the tokens that `UniPoseProcessor` asks for.
+
+    Raises:
+        ImportError: sentencepiece or protobuf is missing.
+        FileNotFoundError, ValueError: files that are absent or not those of a legacy Llama tokenizer with pose tokens.
+    """
+    if not (is_sentencepiece_available() and is_protobuf_available()):
+        raise ImportError("reading tokenizer.model needs two packages: pip install sentencepiece protobuf")
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    if not config.get("legacy", True):
+        raise ValueError(f"{folder / 'tokenizer_config.json'} is not that of a legacy tokenizer (legacy is false)")
+    backend = build_backend(folder / "tokenizer.model", config["bos_token"])
+    added = [config["added_tokens_decoder"][number] for number in sorted(config["added_tokens_decoder"], key=int)]
+    contents = [token["content"] for token in added]
+    codebook_size = len([content for content in contents if re.fullmatch(rf"<{POSE_CODE_PREFIX}\d+>", content)]) - 2
+    missing = [name for name in (*IMAGE_TOKENS.values(), *PLACEHOLDERS) if name not in contents]
+    if codebook_size < 1 or missing:
+        raise ValueError(f"{folder / 'tokenizer_config.json'} lacks the tokens {missing or 'of the pose codes'}")
+    backend.add_tokens([added_token(token["content"], token["special"]) for token in added])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        **{name: config[name] for name in ("bos_token", "eos_token", "unk_token", "pad_token")},
+        model_max_length=config["model_max_length"],
+        clean_up_tokenization_spaces=False,
+    )
+    special = {
+        "pose_start_token": f"<{POSE_CODE_PREFIX}{codebook_size}>",
+        "pose_end_token": f"<{POSE_CODE_PREFIX}{codebook_size + 1}>",
+        **IMAGE_TOKENS,
+    }
+    if new := add_pose_tokens(tokenizer, codebook_size, POSE_CODE_PREFIX, special, role_tokens=()):
+        raise ValueError(f"{folder / 'tokenizer_config.json'} lacks {new} of the tokens of poses and pictures")
+    wrong = [
+        number
+        for number, content in zip(sorted(map(int, config["added_tokens_decoder"])), contents)
+        if tokenizer.convert_tokens_to_ids(PLACEHOLDERS.get(content, content)) != number
+    ]
+    if wrong:
+        raise ValueError(f"the ids {wrong[:5]} of {folder / 'tokenizer_config.json'} do not follow tokenizer.model")
+    return tokenizer
+
+
+def added_token(content: str, special: bool) -> AddedToken:
+    """Never normalised: the flag in the slow tokenizer's files is one that only fast tokenizers read."""
+    if content in PLACEHOLDERS:
+        return AddedToken(PLACEHOLDERS[content], special=True, normalized=False)
+    return AddedToken(content, special=special, normalized=False)
+
+
+def build_backend(model_file: Path, bos_token: str) -> Tokenizer:
+    """SentencePiece's byte-pair model -> a `tokenizers` one, with a word-start mark before every piece of text."""
+    if not model_file.is_file():
+        raise FileNotFoundError(f"there is no {model_file}")
+    pieces = SentencePieceExtractor(str(model_file)).proto.pieces
+    vocabulary = {piece.piece: number for number, piece in enumerate(pieces)}
+    merges = generate_merges(
+        vocabulary,
+        {piece.piece: piece.score for piece in pieces},
+        skip_tokens=[piece.piece for piece in pieces if piece.type != NORMAL_PIECE],
+    )
+    backend = Tokenizer(models.BPE(vocabulary, merges, unk_token=pieces[0].piece, fuse_unk=True, byte_fallback=True))
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend(WORD_START), normalizers.Replace(" ", WORD_START)])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace(WORD_START, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{bos_token} $A",
+        pair=f"{bos_token} $A {bos_token} $B",
+        special_tokens=[(bos_token, vocabulary[bos_token])],
+    )
+    return backend
+
+
+def original_chat_template() -> str:
+    """The prompt of the original, as a chat template."""
+    return resources.files("unipose.processing").joinpath("chat_template_original.jinja").read_text(encoding="utf-8")

@@ -1,0 +1,312 @@
+"""The weights of the original release: its pickles and safetensors, read one tensor at a time, under our names.
+
+A release has five sets of weights (`WeightSource`). Every key of each is mapped to a weight of ours, or is on the list
+of those that are knowingly not used; whatever remains, is missing or has another shape is an error that names it.
+"""
+
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from huggingface_hub import split_torch_state_dict_into_shards
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+
+LORA_KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
+# The codebook's moving counts are not part of the release. Uniform use of 2,048 codes by 256 poses of 80 tokens is 10
+# a batch: further training then keeps the codes, where the original draws a new codebook in its first step.
+ASSUMED_CODE_COUNT = 10.0
+
+EMBEDDING = "model.language_model.embed_tokens.weight"
+QUERIES = "model.pose_query_embeddings.weight"
+CODEBOOK = "model.pose_tokenizer.quantizer.codebook"
+CODE_SUMS = "model.pose_tokenizer.quantizer.ema_sum"
+CODE_COUNTS = "model.pose_tokenizer.quantizer.ema_count"
+CODEBOOK_INITIALIZED = "model.pose_tokenizer.quantizer.initialized"
+# The weights of ours that no key of the release is named for.
+DERIVED = (QUERIES, CODE_SUMS, CODE_COUNTS, CODEBOOK_INITIALIZED)
+
+# For each source: pattern of its keys -> our names. "|" parts a tensor's rows: into as many names, evenly.
+RENAMES: dict[str, tuple[tuple[str, str], ...]] = {
+    "llava": (
+        (r"model\.(layers\..+|norm\.weight)", r"model.language_model.\1"),
+        (r"model\.vision_tower\.vision_tower\.vision_model\.(.+)", r"model.vision_tower.\1"),
+    ),
+    "trained": (
+        (r"base_model\.model\.lm_head\.weight", r"lm_head.weight"),
+        (r"base_model\.model\.model\.embed_tokens\.weight", EMBEDDING),
+        (r"base_model\.model\.model\.mm_projector\.0\.(weight|bias)", r"model.multi_modal_projector.linear_1.\1"),
+        (r"base_model\.model\.model\.mm_projector\.2\.(weight|bias)", r"model.multi_modal_projector.linear_2.\1"),
+    ),
+    "pose_vqvae": (
+        (r"(en|de)coder\.\w+\.0\.(weight|bias)", r"model.pose_tokenizer.\1coder.input_projection.\2"),
+        *(
+            (rf"(en|de)coder\.\w+\.{3 * step + 3}\.(weight|bias)", rf"model.pose_tokenizer.\1coder.resize.{step}.1.\2")
+            for step in range(4)
+        ),
+        (r"encoder\.encoder\.11\.(weight|bias)", r"model.pose_tokenizer.encoder.downsample.\1"),
+        (
+            r"(en|de)coder\.\w+\.(?:12|14)\.model\.(\d+)\.conv1\.(.+)",
+            r"model.pose_tokenizer.\1coder.residual.\2.dilated.\3",
+        ),
+        (
+            r"(en|de)coder\.\w+\.(?:12|14)\.model\.(\d+)\.conv2\.(.+)",
+            r"model.pose_tokenizer.\1coder.residual.\2.pointwise.\3",
+        ),
+        (r"encoder\.encoder\.13\.(weight|bias)", r"model.pose_tokenizer.encoder.output_projection.\1"),
+        (r"decoder\.decoder\.15\.(weight|bias)", r"model.pose_tokenizer.decoder.hidden_projection.\1"),
+        (r"decoder\.decoder\.16\.(weight|bias)", r"model.pose_tokenizer.decoder.output_projection.\1"),
+        (r"quantizer\.codebook", CODEBOOK),
+    ),
+    "pose_vision": (
+        (r"backbone\.pos_embed", r"model.pose_vision_tower.embeddings.position_embeddings"),
+        (
+            r"backbone\.patch_embed\.proj\.(weight|bias)",
+            r"model.pose_vision_tower.embeddings.patch_embeddings.projection.\1",
+        ),
+        (
+            r"backbone\.blocks\.(\d+)\.attn\.qkv\.(weight|bias)",
+            "|".join(
+                rf"model.pose_vision_tower.encoder.layer.\1.attention.attention.{part}.\2"
+                for part in ("query", "key", "value")
+            ),
+        ),
+        (
+            r"backbone\.blocks\.(\d+)\.attn\.proj\.(weight|bias)",
+            r"model.pose_vision_tower.encoder.layer.\1.attention.output.dense.\2",
+        ),
+        (r"backbone\.blocks\.(\d+)\.norm1\.(.+)", r"model.pose_vision_tower.encoder.layer.\1.layernorm_before.\2"),
+        (r"backbone\.blocks\.(\d+)\.norm2\.(.+)", r"model.pose_vision_tower.encoder.layer.\1.layernorm_after.\2"),
+        (r"backbone\.blocks\.(\d+)\.(mlp\..+)", r"model.pose_vision_tower.encoder.layer.\1.\2"),
+        (r"backbone\.last_norm\.(weight|bias)", r"model.pose_vision_tower.layernorm.\1"),
+    ),
+    "adapter": (),
+}
+
+# For each source: pattern of keys that are knowingly not used -> why.
+UNUSED: dict[str, tuple[tuple[str, str], ...]] = {
+    "llava": (
+        (r"lm_head\.weight|model\.embed_tokens\.weight", "replaced by UniPose's, which know its tokens"),
+        (r"model\.mm_projector\..+", "replaced by UniPose's, which takes both towers"),
+        (r"model\.image_newline", "UniPose has square pictures in one piece"),
+        (r".+\.(position_ids|rotary_emb\.inv_freq)", "computed, not learned"),
+    ),
+    "trained": (),
+    "pose_vqvae": ((r".*loss.*", "sums of a finished training"),),
+    "pose_vision": ((r"(?!.*backbone).+", "TokenHMR's head and body model; UniPose takes its backbone alone"),),
+    "adapter": ((LORA_KEY.pattern, "merged into the language model's weights"),),
+}
+
+
+class WeightSource:
+    """One set of weights, read lazily: a file or a folder of files, safetensors or pickles of tensors alone.
+
+    Args:
+        name: "llava", "trained", "adapter", "pose_vqvae" or "pose_vision": the key of the tables above.
+        files: all of its files.
+
+    Raises:
+        ValueError: a pickle holds more than tensors and plain containers: it is not unpickled.
+    """
+
+    def __init__(self, name: str, files: list[Path]):
+        self.name = name
+        self.file_of: dict[str, Path] = {}
+        self.pickled: dict[str, torch.Tensor] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        for path in files:
+            if path.suffix == ".safetensors":
+                with safe_open(path, framework="pt") as opened:
+                    shapes = {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
+            else:
+                tensors = unpickle_tensors(path)
+                self.pickled |= tensors
+                shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+            self.shapes |= shapes
+            self.file_of |= dict.fromkeys(shapes, path)
+
+    def load(self, key: str) -> torch.Tensor:
+        """One tensor. A safetensors file is closed again: its pages do not stay in memory."""
+        if key in self.pickled:
+            return self.pickled[key]
+        with safe_open(self.file_of[key], framework="pt") as opened:
+            return opened.get_tensor(key).clone()
+
+
+def unpickle_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint file, or of the "state_dict" in it; mapped, not read, where its format allows."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # torch raises anything between EOFError and UnpicklingError on a damaged file.
+        raise ValueError(
+            f"{path} cannot be read as a file of tensors: {next(iter(str(error).splitlines()), '')}"
+        ) from error
+    tensors = content.get("state_dict", content) if isinstance(content, dict) else {}
+    if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        raise ValueError(f"{path} holds no state dict: a dict of tensors, or one under the key 'state_dict'")
+    return dict(tensors)
+
+
+@dataclass(frozen=True)
+class LoraAdapter:
+    """What is added to a weight W: scaling * B @ A. `modules` are the weights it changes, without ".weight"."""
+
+    source: WeightSource
+    scaling: float
+    modules: frozenset[str]
+
+    @classmethod
+    def from_config(cls, source: WeightSource, config_file: Path) -> "LoraAdapter":
+        """Reads PEFT's adapter_config.json.
+
+        Raises:
+            ValueError: a variant of LoRA that the release does not use.
+        """
+        config = json.loads(config_file.read_text(encoding="utf-8"))
+        plain = {"bias": "none", "fan_in_fan_out": False, "use_dora": False, "rank_pattern": {}, "alpha_pattern": {}}
+        for name, value in plain.items():
+            if config.get(name, value) != value:
+                raise ValueError(f"{config_file}: {name} is {config[name]!r}; accepted: {value!r} (plain LoRA)")
+        rank = config["r"] ** 0.5 if config.get("use_rslora") else config["r"]
+        matches = [LORA_KEY.fullmatch(key) for key in source.shapes]
+        return cls(source, config["lora_alpha"] / rank, frozenset(match["module"] for match in matches if match))
+
+    def key(self, module: str, side: str) -> str:
+        return f"base_model.model.{module}.lora_{side}.weight"
+
+    def merge(self, weight: torch.Tensor, module: str) -> torch.Tensor:
+        """In fp32, rounded once."""
+        up, down = (self.source.load(self.key(module, side)).float() for side in "BA")
+        return weight.float() + self.scaling * (up @ down)
+
+    def faults(self, base: WeightSource) -> list[str]:
+        """What does not fit the weights that it is to be merged into."""
+        found, shapes = [], self.source.shapes
+        for module in sorted(self.modules):
+            up, down, weight = self.key(module, "B"), self.key(module, "A"), f"{module}.weight"
+            missing = [key for key in (up, down) if key not in shapes] + [weight] * (weight not in base.shapes)
+            if missing:
+                found.append(f"the adapter changes {weight!r}, but there is no {missing[0]!r}")
+            elif shapes[up][1:] != shapes[down][:1] or (shapes[up][0], shapes[down][1]) != base.shapes[weight]:
+                factors = f"{shapes[up]} @ {shapes[down]}"
+                found.append(f"the adapter adds {factors} to {weight!r}, which has the shape {base.shapes[weight]}")
+        return found
+
+
+@dataclass(frozen=True)
+class OriginalWeight:
+    """Where a weight of ours comes from: a tensor, or the `index`-th of `parts` equal parts of its rows."""
+
+    source: WeightSource
+    key: str
+    index: int = 0
+    parts: int = 1
+    adapter: LoraAdapter | None = None
+
+    def expected_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Of the tensor in the release, for a weight of this shape."""
+        return (self.parts * shape[0], *shape[1:]) if self.parts > 1 else shape
+
+    def load(self) -> torch.Tensor:
+        tensor = self.source.load(self.key)
+        if self.adapter is not None:
+            tensor = self.adapter.merge(tensor, self.key.removesuffix(".weight"))
+        return tensor.chunk(self.parts)[self.index] if self.parts > 1 else tensor
+
+
+class OriginalWeights:
+    """The whole release under our names.
+
+    Args:
+        sources: by name; all five.
+        adapter: the LoRA of `sources["adapter"]`.
+        wanted: the state dict to fill: its names, shapes and types; meta tensors will do.
+
+    Raises:
+        ValueError: names every key that is missing, misshapen or unknown.
+    """
+
+    def __init__(self, sources: Mapping[str, WeightSource], adapter: LoraAdapter, wanted: Mapping[str, torch.Tensor]):
+        self.wanted = wanted
+        self.weights: dict[str, OriginalWeight] = {}
+        # (source, key, why)
+        self.unused: list[tuple[str, str, str]] = []
+        unknown = [
+            f"unknown key {key!r} in {source.file_of[key]}"
+            for source in sources.values()
+            for key in source.shapes
+            if not self.assign(source, key, adapter)
+        ]
+        faults = [*unknown, *adapter.faults(sources["llava"]), *self.misfits()]
+        if faults:
+            raise ValueError("this is not a complete UniPose release:\n" + "\n".join(f"- {it}" for it in faults))
+
+    def assign(self, source: WeightSource, key: str, adapter: LoraAdapter) -> bool:
+        """Files a key of the release under our names, or as not used; False: it is unknown."""
+        for pattern, names in RENAMES[source.name]:
+            if match := re.fullmatch(pattern, key):
+                merged = source.name == "llava" and key.removesuffix(".weight") in adapter.modules
+                parts = match.expand(names).split("|")
+                for index, name in enumerate(parts):
+                    self.weights[name] = OriginalWeight(source, key, index, len(parts), adapter if merged else None)
+                return True
+        for pattern, reason in UNUSED[source.name]:
+            if re.fullmatch(pattern, key):
+                self.unused.append((source.name, key, reason))
+                return True
+        return False
+
+    def misfits(self) -> list[str]:
+        """Weights that nothing gives, tensors of another shape, and tensors that the config has no place for."""
+        found = []
+        for name, tensor in self.wanted.items():
+            weight = self.weights.get(name)
+            if weight is None:
+                if name not in DERIVED:
+                    found.append(f"nothing gives {name!r}")
+                continue
+            expected, shape = weight.expected_shape(tuple(tensor.shape)), weight.source.shapes[weight.key]
+            if weight.index == 0 and expected != shape:
+                place = f"{weight.key!r} of {weight.source.file_of[weight.key]}"
+                found.append(f"{place} has the shape {shape}, where the config needs {expected}")
+        for name in sorted(set(self.weights) - set(self.wanted)):
+            weight = self.weights[name]
+            found.append(f"the config has no place for {weight.key!r} of {weight.source.file_of[weight.key]}")
+        return found
+
+    def read(self, name: str) -> torch.Tensor:
+        """One weight, in the type that is wanted.
+
+        The queries are the last rows of the original's embedding; the moving sums follow from the codes.
+        """
+        if name == QUERIES:
+            tensor = self.weights[EMBEDDING].load()[-len(self.wanted[name]) :]
+        elif name == CODE_SUMS:
+            tensor = self.weights[CODEBOOK].load() * ASSUMED_CODE_COUNT
+        elif name == CODE_COUNTS:
+            tensor = torch.full(self.wanted[name].shape, ASSUMED_CODE_COUNT)
+        elif name == CODEBOOK_INITIALIZED:
+            tensor = torch.tensor(True)
+        else:
+            tensor = self.weights[name].load()
+        return tensor.to(self.wanted[name].dtype).contiguous().clone()
+
+    def save(self, folder: Path, max_shard_size: str) -> None:
+        """Writes safetensors; one shard is in memory at a time."""
+        plan = split_torch_state_dict_into_shards(dict(self.wanted), max_shard_size=max_shard_size)
+        with tqdm(total=len(self.wanted), desc="weights", unit="tensor", disable=None) as progress:
+            for filename, names in plan.filename_to_tensors.items():
+                tensors = {}
+                for name in names:
+                    tensors[name] = self.read(name)
+                    progress.update()
+                save_file(tensors, folder / filename, metadata={"format": "pt"})
+        if plan.is_sharded:
+            index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
+            (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")

@@ -1,0 +1,118 @@
+"""Every metric against what the original release's code gave for the same inputs; it measures without a unit."""
+
+import pytest
+import torch
+from golden import load, load_json
+
+from unipose.training.metrics import best_similarity, joint_errors, mpjpe, original_valid, pa_mpjpe
+from unipose.training.retrieval_metrics import (
+    fid,
+    gaussian_fit,
+    matching_score,
+    r_precision,
+    recall_at,
+    retrieval_metrics,
+)
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, torch.Tensor]:
+    return load("metrics")
+
+
+def assert_same_mm(found: torch.Tensor, recorded: torch.Tensor) -> None:
+    torch.testing.assert_close(found, 1000 * recorded, rtol=1e-5, atol=0.0)
+
+
+# Distances.
+
+
+def test_joint_errors(recorded: dict[str, torch.Tensor]) -> None:
+    assert_same_mm(joint_errors(recorded["mp.preds"], recorded["mp.target"]), recorded["mp.mpjpe_jointwise"])
+
+
+@pytest.mark.parametrize(("name", "root_joints"), [("noalign", ()), ("align0", (0,)), ("align12", (1, 2))])
+def test_mpjpe(recorded: dict[str, torch.Tensor], name: str, root_joints: tuple[int, ...]) -> None:
+    found = mpjpe(recorded["mp.preds"], recorded["mp.target"], root_joints)
+    assert_same_mm(found, recorded[f"mp.mpjpe_{name}"])
+
+
+def test_mpjpe_with_missing_joints(recorded: dict[str, torch.Tensor]) -> None:
+    target = recorded["mp.target_invalid"]
+    valid = original_valid(target)
+    assert (~valid).sum(dim=1).tolist() == [0, 1, 0, 0, 5, 0, 0, 0, 0]
+    assert_same_mm(mpjpe(recorded["mp.preds"], target, valid=valid), recorded["mp.mpjpe_invalid"])
+
+
+@pytest.mark.parametrize(("target", "name"), [("target", "pampjpe"), ("target_mirror", "pampjpe_mirror")])
+def test_pa_mpjpe(recorded: dict[str, torch.Tensor], target: str, name: str) -> None:
+    assert_same_mm(pa_mpjpe(recorded["mp.preds"], recorded[f"mp.{target}"]), recorded[f"mp.{name}"])
+
+
+def test_best_similarity(recorded: dict[str, torch.Tensor]) -> None:
+    rotation, translation, scale = best_similarity(recorded["mp.preds"], recorded["mp.target"])
+    torch.testing.assert_close(rotation.float(), recorded["mp.pa_R"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(translation.float()[..., None], recorded["mp.pa_t"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(scale.float(), recorded["mp.pa_scale"], rtol=1e-5, atol=1e-6)
+
+
+# Retrieval.
+
+
+def test_r_precision_of_groups_in_order(recorded: dict[str, torch.Tensor]) -> None:
+    text, pose = recorded["emb.text"], recorded["emb.pose"]
+    precision = r_precision(text, pose, torch.arange(101))
+    counts = [96 * value for value in precision.values()]
+    assert counts == pytest.approx(recorded["R.topk_counts"].tolist(), rel=1e-6)
+
+
+def test_matching_score_of_groups_in_order(recorded: dict[str, torch.Tensor]) -> None:
+    score = matching_score(recorded["emb.text"], recorded["emb.pose"], torch.arange(101))
+    assert 96 * score == pytest.approx(recorded["R.matching_score_sum"].item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["t2p", "t2p_noscores", "p2t"])
+def test_recall(recorded: dict[str, torch.Tensor], name: str) -> None:
+    """The original gives the same numbers with and without the scores that it can return beside them."""
+    text, pose = recorded["emb.text"], recorded["emb.pose"]
+    queries, candidates = (pose, text) if name == "p2t" else (text, pose)
+    recalls = recall_at(queries, candidates, range(1, 21))
+    assert list(recalls.values()) == pytest.approx(recorded[f"recall.{name}"].tolist(), abs=1e-6)
+
+
+def test_row_of_a_table(recorded: dict[str, torch.Tensor]) -> None:
+    """The original is called with the recalls at 1, 5 and 10."""
+    expected = load_json("metrics")["retrieval_metric_compute"]
+    found = retrieval_metrics(
+        recorded["emb.text"], recorded["emb.pose"], recorded["RM.shuffle_idx"], recall_top_k=(1, 5, 10)
+    )
+    names = {"Matching_Score": "matching_score", "mRecall": "mean_recall"}
+    for k in (1, 2, 3):
+        names[f"R_Precision_Top{k}"] = f"r_precision_top{k}"
+    for k in (1, 5, 10):
+        names |= {f"Text2Pose_Top{k}": f"text_to_pose_top{k}", f"Pose2Text_Top{k}": f"pose_to_text_top{k}"}
+    assert names.keys() == expected.keys()
+    assert set(names.values()) == found.keys()
+    assert {name: found[own] for name, own in names.items()} == pytest.approx(expected, abs=1e-6)
+
+
+# FID.
+
+
+def test_gaussian_fit(recorded: dict[str, torch.Tensor]) -> None:
+    mean, covariance = gaussian_fit(recorded["emb.pose"])
+    torch.testing.assert_close(mean.float(), recorded["fid.mu"], rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(covariance, recorded["fid.cov"], rtol=1e-7, atol=1e-9)
+
+
+def test_fid(recorded: dict[str, torch.Tensor]) -> None:
+    found = fid(recorded["emb.text"], recorded["emb.pose"])
+    assert found == pytest.approx(recorded["fid.value"].item(), abs=1e-7)
+    assert found == pytest.approx(load_json("metrics")["fid"], abs=1e-7)
+
+
+def test_fid_with_a_singular_covariance(recorded: dict[str, torch.Tensor]) -> None:
+    """15 samples of 24 dimensions."""
+    found = fid(recorded["emb.text"], recorded["emb.pose"][:15])
+    assert found == pytest.approx(recorded["fid.value_singular_n15"].item(), abs=1e-7)
+    assert found == pytest.approx(load_json("metrics")["fid_singular"], abs=1e-7)

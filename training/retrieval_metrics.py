@@ -1,0 +1,219 @@
+"""How well texts and poses find each other in the space of a retrieval model (paper, section 4).
+
+Everywhere row i of `text_embeds` and row i of `pose_embeds` belong together, and similarity is the cosine.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+
+GROUP_SIZE = 32
+
+
+def retrieval_ranks(queries: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+    """At which place each query finds its partner among all candidates.
+
+    A candidate that is exactly as similar as the partner comes before it, so that a model which embeds everything
+    alike finds nothing.
+
+    Args:
+        queries, candidates: (..., samples, dim).
+
+    Returns:
+        (..., samples) from 1, the best, to `samples`.
+    """
+    similarity = _unit(queries) @ _unit(candidates).mT
+    partner = similarity.diagonal(dim1=-2, dim2=-1)
+    return (similarity >= partner[..., None]).sum(dim=-1)
+
+
+def r_precision(
+    text_embeds: torch.Tensor,
+    pose_embeds: torch.Tensor,
+    permutation: torch.Tensor,
+    top_k: Sequence[int] = (1, 2, 3),
+    group_size: int = GROUP_SIZE,
+) -> dict[int, float]:
+    """How often a text finds its pose within the first k of a small group.
+
+    Args:
+        text_embeds, pose_embeds: (samples, dim).
+        permutation: (samples,) the order in which samples are dealt into groups, such as
+            `torch.randperm(samples, generator=generator)`; those left over after the last full group are not counted.
+        top_k: the k.
+        group_size: texts, and poses, in a group.
+
+    Returns:
+        {k: share of the counted texts}.
+
+    Raises:
+        ValueError: embeddings or permutation of a wrong shape, embeddings that are not finite, too few samples for one
+            group, a k outside 1..group_size.
+    """
+    texts, poses = _groups(text_embeds, pose_embeds, permutation, group_size)
+    _check_k("top_k", top_k, group_size)
+    ranks = retrieval_ranks(texts, poses)
+    return {k: (ranks <= k).double().mean().item() for k in top_k}
+
+
+def matching_score(
+    text_embeds: torch.Tensor, pose_embeds: torch.Tensor, permutation: torch.Tensor, group_size: int = GROUP_SIZE
+) -> float:
+    """Mean cosine of the pairs that `r_precision` counts; arguments and errors as there."""
+    texts, poses = _groups(text_embeds, pose_embeds, permutation, group_size)
+    return (_unit(texts) * _unit(poses)).sum(dim=-1).double().mean().item()
+
+
+def recall_at(queries: torch.Tensor, candidates: torch.Tensor, top_k: Sequence[int] = (5, 10, 20)) -> dict[int, float]:
+    """How often a query finds its partner within the first k of all candidates.
+
+    R(T2P) of the paper is `recall_at(text_embeds, pose_embeds)`, R(P2T) the reverse.
+
+    Args:
+        queries, candidates: (samples, dim).
+        top_k: the k.
+
+    Returns:
+        {k: share of the queries}.
+
+    Raises:
+        ValueError: embeddings of a wrong shape or not finite, a k outside 1..samples.
+    """
+    _check_pairs("queries", queries, "candidates", candidates)
+    _check_k("top_k", top_k, len(queries))
+    ranks = retrieval_ranks(queries, candidates)
+    return {k: (ranks <= k).double().mean().item() for k in top_k}
+
+
+def retrieval_metrics(
+    text_embeds: torch.Tensor,
+    pose_embeds: torch.Tensor,
+    permutation: torch.Tensor,
+    precision_top_k: Sequence[int] = (1, 2, 3),
+    recall_top_k: Sequence[int] = (5, 10, 20),
+    group_size: int = GROUP_SIZE,
+) -> dict[str, float]:
+    """The row of a table: all measures above, and the mean of the recalls in both directions (mRecall).
+
+    Args:
+        text_embeds, pose_embeds: (samples, dim).
+        permutation: see `r_precision`.
+        precision_top_k: the k of R-precision.
+        recall_top_k: the k of the recalls; the paper's tables give 5, 10 and 20.
+        group_size: see `r_precision`.
+
+    Returns:
+        matching_score, r_precision_top{k}, text_to_pose_top{k}, pose_to_text_top{k} and mean_recall; all but the first
+        are shares of 1.
+
+    Raises:
+        ValueError: see `r_precision` and `recall_at`.
+    """
+    precision = r_precision(text_embeds, pose_embeds, permutation, precision_top_k, group_size)
+    to_pose, to_text = (
+        recall_at(text_embeds, pose_embeds, recall_top_k),
+        recall_at(pose_embeds, text_embeds, recall_top_k),
+    )
+    recalls = [*to_pose.values(), *to_text.values()]
+    return (
+        {"matching_score": matching_score(text_embeds, pose_embeds, permutation, group_size)}
+        | {f"r_precision_top{k}": value for k, value in precision.items()}
+        | {f"text_to_pose_top{k}": value for k, value in to_pose.items()}
+        | {f"pose_to_text_top{k}": value for k, value in to_text.items()}
+        | {"mean_recall": sum(recalls) / len(recalls)}
+    )
+
+
+def gaussian_fit(embeds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(samples, dim) -> mean (dim,) and unbiased covariance (dim, dim), in double precision.
+
+    Raises:
+        ValueError: not (samples, dim) with two samples or more, or not finite.
+    """
+    _check_embeds("embeds", embeds)
+    if len(embeds) < 2:
+        raise ValueError(f"embeds must hold at least 2 samples for a covariance, found {len(embeds)}")
+    embeds = embeds.double()
+    return embeds.mean(dim=0), torch.atleast_2d(embeds.mT.cov())
+
+
+def frechet_distance(
+    mean: torch.Tensor, covariance: torch.Tensor, other_mean: torch.Tensor, other_covariance: torch.Tensor
+) -> float:
+    """Squared Frechet distance of two Gaussians: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)).
+
+    The eigenvalues of C1 C2 are those of R C2 R with R = C1^(1/2), which is symmetric: they come out real, and where a
+    covariance is singular (fewer samples than dimensions) rounding alone can push them below zero.
+
+    Args:
+        mean, other_mean: (dim,).
+        covariance, other_covariance: (dim, dim).
+    """
+    variances, axes = torch.linalg.eigh(covariance)
+    root = (axes * variances.clamp(min=0).sqrt()) @ axes.mT
+    squares = torch.linalg.eigvalsh(root @ other_covariance @ root).clamp(min=0)
+    shared = squares.sqrt().sum()
+    distance = (mean - other_mean).square().sum() + covariance.trace() + other_covariance.trace() - 2 * shared
+    return distance.clamp(min=0).item()
+
+
+def fid(embeds: torch.Tensor, other_embeds: torch.Tensor) -> float:
+    """Frechet distance of Gaussian fits of two sets of pose embeddings, such as generated and true poses.
+
+    Args:
+        embeds, other_embeds: (samples, dim), the number of samples may differ. With fewer samples than dimensions the
+            value is defined, but far above that of larger sets: compare only sets of the same sizes.
+
+    Raises:
+        ValueError: see `gaussian_fit`; or the widths differ.
+    """
+    (mean, covariance), (other_mean, other_covariance) = gaussian_fit(embeds), gaussian_fit(other_embeds)
+    if mean.shape != other_mean.shape:
+        raise ValueError(f"embeds and other_embeds must be of one width, found {len(mean)} and {len(other_mean)}")
+    return frechet_distance(mean, covariance, other_mean, other_covariance)
+
+
+def _unit(embeds: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.normalize(embeds.float(), dim=-1)
+
+
+def _groups(
+    text_embeds: torch.Tensor, pose_embeds: torch.Tensor, permutation: torch.Tensor, group_size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(samples, dim) twice -> (groups, group_size, dim) twice."""
+    _check_pairs("text_embeds", text_embeds, "pose_embeds", pose_embeds)
+    samples = len(text_embeds)
+    if permutation.shape != (samples,) or not torch.equal(
+        permutation.sort().values, torch.arange(samples, device=permutation.device)
+    ):
+        raise ValueError(
+            f"permutation must hold each of 0..{samples - 1} once, found {permutation.dtype} of the shape "
+            f"{tuple(permutation.shape)}"
+        )
+    if group_size < 1 or samples < group_size:
+        raise ValueError(f"group_size must lie in 1..{samples}, the number of samples, found {group_size}")
+    groups = permutation[: samples // group_size * group_size].view(-1, group_size)
+    return text_embeds[groups], pose_embeds[groups]
+
+
+def _check_embeds(name: str, embeds: torch.Tensor) -> None:
+    if embeds.ndim != 2:
+        raise ValueError(f"{name} must have the shape (samples, dim), found {tuple(embeds.shape)}")
+    if not embeds.isfinite().all():
+        rows = (~embeds.isfinite().all(dim=-1)).nonzero().flatten().tolist()
+        raise ValueError(f"{name} must be finite, found NaN or infinity in {len(rows)} rows, the first is {rows[0]}")
+
+
+def _check_pairs(name: str, embeds: torch.Tensor, other_name: str, other: torch.Tensor) -> None:
+    _check_embeds(name, embeds)
+    _check_embeds(other_name, other)
+    if embeds.shape != other.shape:
+        raise ValueError(
+            f"{other_name} must have the shape of {name}, {tuple(embeds.shape)}, found {tuple(other.shape)}"
+        )
+
+
+def _check_k(name: str, top_k: Sequence[int], largest: int) -> None:
+    if not top_k or not all(1 <= k <= largest for k in top_k):
+        raise ValueError(f"{name} must hold numbers in 1..{largest}, found {list(top_k)}")
