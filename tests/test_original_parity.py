@@ -25,7 +25,7 @@ from original import (
 
 from unipose import UniPoseForConditionalGeneration
 from unipose.generation_unipose import PoseGrammar, codes_since_start
-from unipose.vision_unipose import encode_general, encode_pose
+from unipose.vision_unipose import general_tower_features, pose_tower_features
 
 
 CLOSE = {"atol": 1e-4, "rtol": 0}
@@ -62,17 +62,31 @@ def test_pose_tower(model: UniPoseForConditionalGeneration):
     torch.testing.assert_close(tokens.mT.unflatten(-1, (16, 12)), recorded["feature"], **CLOSE)
     patches = model.model.pose_vision_tower.embeddings.patch_embeddings(pixels)
     torch.testing.assert_close(patches, recorded["patch_embed"], **CLOSE)
-    assert encode_pose(model.model.pose_vision_tower, pixels, config).shape == (2, 576, 32)
+    outputs = model.model.pose_vision_tower(pixels)
+    assert pose_tower_features(outputs, config).shape == (2, 576, 32)
+
+
+def insert_codes(
+    model: UniPoseForConditionalGeneration, ids: torch.Tensor, pose_values: torch.Tensor | None
+) -> torch.Tensor:
+    """Input poses as the ids of their codes, as the original writes them: read back from what the model embeds."""
+    config, table = model.config, model.get_input_embeddings()
+    is_code, first = ids == config.pose_token_id, config.pose_code_start_id
+    embeds = model.model.insert_pose_codes(table(ids), is_code, pose_values)[is_code]
+    codes = table.weight[first : first + config.pose_tokenizer_config.codebook_size]
+    found = (embeds.unsqueeze(1) == codes).all(dim=2)
+    assert (found.sum(dim=1) == 1).all()
+    return ids.masked_scatter(is_code, found.int().argmax(dim=1) + first)
 
 
 @torch.no_grad()
 def test_picture_features(model: UniPoseForConditionalGeneration):
     recorded, pixels, config = load("vision_features"), recorded_pixels(2), model.config
-    general = encode_general(model.model.vision_tower, pixels["pixel_values"], config)
-    torch.testing.assert_close(general, recorded["clip_features"], **CLOSE)
-    pose = encode_pose(model.model.pose_vision_tower, pixels["pose_pixel_values"], config)
+    outputs = model.model.vision_tower(pixels["pixel_values"], output_hidden_states=True)
+    torch.testing.assert_close(general_tower_features(outputs, config), recorded["clip_features"], **CLOSE)
+    pose = pose_tower_features(model.model.pose_vision_tower(pixels["pose_pixel_values"]), config)
     torch.testing.assert_close(pose.mT.unflatten(-1, (24, 24)), recorded["hmr_interp"], **CLOSE)
-    projected = model.get_image_features(**pixels)
+    projected = model.get_image_features(**pixels).pooler_output
     torch.testing.assert_close(projected, recorded["projected"], **CLOSE)
 
 
@@ -80,7 +94,7 @@ def test_picture_features(model: UniPoseForConditionalGeneration):
 def test_prompt_has_the_recorded_ids(name: str, model: UniPoseForConditionalGeneration):
     """The original tokenises the text around a picture piece by piece; -200 stands for the picture."""
     recorded, inputs = load(f"case_{name}"), case_inputs(name)
-    with_codes = model.model.insert_pose_codes(inputs["input_ids"], inputs.get("pose_values"))
+    with_codes = insert_codes(model, inputs["input_ids"], inputs.get("pose_values"))
     config = model.config
     for ids, mask, wanted, wanted_mask in zip(
         with_codes, inputs["attention_mask"], recorded["input_ids"], recorded["input_attention_mask"]
@@ -179,7 +193,7 @@ def test_the_second_pose_is_the_second_pose(model: UniPoseForConditionalGenerati
     poses = load("model_poses")
     given = [poses["poseA_rotmat"][0], poses["poseB_rotmat"][0]]
     batch = processor()(text="How does <pose> differ from <pose>?", poses=given, return_tensors="pt")
-    ids = model.model.insert_pose_codes(batch["input_ids"], batch["pose_values"])
+    ids = insert_codes(model, batch["input_ids"], batch["pose_values"])
     is_code = batch["input_ids"][0] == model.config.pose_token_id
     first, second = ids[0][is_code].unflatten(0, (2, 80)) - model.config.pose_code_start_id
     for codes, pose in ((first, "poseA_rotmat"), (second, "poseB_rotmat")):
