@@ -2,7 +2,7 @@
 
 `test_excluded.py` runs what is excluded: a test that has come to pass must leave the table. What the library's tests
 skip by themselves (no accelerator, no Flash Attention, ...) is not repeated: `pytest -rs tests/transformers_common`
-lists it.
+lists it. The mixins' own switches (`has_attentions`, `test_resize_embeddings`, ...) stand with our classes.
 """
 
 import unittest
