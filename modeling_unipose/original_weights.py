@@ -145,7 +145,9 @@ def unpickle_tensors(path: Path) -> dict[str, torch.Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # torch raises anything between EOFError and UnpicklingError on a damaged file.
         raise ValueError(
-            f"{path} cannot be read as a file of tensors: {next(iter(str(error).splitlines()), '')}"
+            f"{path} cannot be read as a file of tensors: {next(iter(str(error).splitlines()), '')} A checkpoint that "
+            "holds objects beside its tensors is not unpickled, because that can run code: if you trust where it is "
+            "from, save its 'state_dict' as a file of its own first"
         ) from error
     tensors = content.get("state_dict", content) if isinstance(content, dict) else {}
     if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
