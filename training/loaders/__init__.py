@@ -1,7 +1,8 @@
 """Loaders of the datasets that users bring: each reads a dataset's own files and yields records (see `records`).
 
-All are lazy and can be iterated again: nothing is opened before the first record is asked for (only a pickle is refused
-at once), `len` is there where it is known without reading everything, and `files()` where a progress bar needs a total.
+All are lazy and can be iterated again: nothing is opened before the first record is asked for (only pickles are
+refused at once), `len` is there where it is known without reading everything, and `files()` where a progress bar needs
+a total.
 """
 
 from .amass import AMASS_SPLITS, MOYO, AmassFrames, AmassPoses

@@ -9,7 +9,7 @@ Its folder (`posefix_release`) holds
 
 Headings: the two poses of an **in-sequence** pair are frames of one motion, so its text may speak of a turn. A loses
 its heading, Rz(-c) R_A as in `remove_heading_euler`, and B is turned by that same Rz(-c), A's, not its own: B keeps
-its turn relative to A. The poses of an **out-of-sequence** pair have nothing to do with each other: each loses its own.
+its turn relative to A. The poses of an **out-of-sequence** pair are not of one motion: each loses its own heading.
 """
 
 from collections.abc import Iterator, Sequence
