@@ -43,9 +43,10 @@ def read_arrays(path: Path, source: Source, names: Sequence[str]) -> dict[str, n
     """
     require_file(path, source)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise ValueError("it is a single array, not an .npz")
+        stored = np.load(path, allow_pickle=False)
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise ValueError("it is a single array, not an .npz")
+        with stored:
             return {name: stored[name] for name in names if name in stored.files}
     except BROKEN_NPZ as error:
         raise damaged(path, error, source) from error

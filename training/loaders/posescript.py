@@ -95,9 +95,9 @@ def read_ids(path: Path, source: Source) -> list[str]:
         DatasetError: the file is missing or damaged, or an id is neither a number nor a text.
     """
     ids = read_json(path, source, list)
-    wrong = next((item for item in ids if not isinstance(item, str | int)), None)
-    if wrong is not None:
-        raise DatasetError(f"{path}: an id is {wrong!r}; accepted: numbers or texts. {source}.")
+    wrong = [item for item in ids if not isinstance(item, str | int)]
+    if wrong:
+        raise DatasetError(f"{path}: an id is {wrong[0]!r}; accepted: numbers or texts. {source}.")
     return [str(item) for item in ids]
 
 
