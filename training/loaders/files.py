@@ -142,7 +142,7 @@ def check_finite(values: np.ndarray, where: str, unit: str, numbers: Sequence[in
 
     `numbers` (n,) are what the entries are called, where that is not their place.
     """
-    bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
     if len(bad):
         first = int(bad[0] if numbers is None else numbers[bad[0]])
         raise DatasetError(f"{where}: the pose of {unit} {first} holds NaN or infinite values ({len(bad)} {unit}s do)")

@@ -132,11 +132,12 @@ def read_rows(path: Path, dataset: str) -> HmrRows:
     rows = np.flatnonzero(numbers["has_body_pose"].reshape(count) > 0)
     poses = numbers["body_pose"][rows]
     check_finite(poses, str(path), "row", rows)
+    sides = numbers["scale"].max(axis=tuple(range(1, numbers["scale"].ndim)))
     return HmrRows(
         rows=rows,
         pictures=[_text(name) for name in names[rows]],
         centers=numbers["center"][rows],
-        sides=numbers["scale"].reshape(count, -1)[rows].max(axis=1, initial=0.0),
+        sides=sides[rows],
         rotvecs=camera_to_stored(body_rotvecs(poses, str(path))),
     )
 

@@ -162,7 +162,7 @@ def _read_person(
 
 def _check_turns(turns: np.ndarray, where: str) -> None:
     deviation = np.abs(turns @ turns.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2), initial=0.0)
-    wrong = np.flatnonzero(~((deviation <= MAX_DEVIATION) & (np.linalg.det(turns) > 0)))
+    wrong = np.flatnonzero(~((deviation <= MAX_DEVIATION) & (np.linalg.det(np.nan_to_num(turns)) > 0)))
     if len(wrong):
         raise DatasetError(f"{where}: the camera pose of frame {wrong[0]} is valid by campose_valid, but no rotation")
 
