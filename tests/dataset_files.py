@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import roma
+import torch
 from PIL import Image
 
 
@@ -18,6 +20,20 @@ def random_poses(count: int, seed: int) -> np.ndarray:
     poses = rng.normal(scale=0.3, size=(count, 22, 3))
     poses[:, 0] = rng.uniform(-1.7, 1.7, size=(count, 3))
     return poses
+
+
+# Upright and facing the camera: the body's left is the picture's right, its up is -y.
+FACING = np.diag([1.0, -1.0, -1.0])
+
+
+def to_rotmats(rotvecs: Any) -> torch.Tensor:
+    """(..., 3) rotation vectors -> (..., 3, 3), float64."""
+    return roma.rotvec_to_rotmat(torch.as_tensor(np.asarray(rotvecs), dtype=torch.float64))
+
+
+def decode(image: bytes) -> np.ndarray:
+    """(height, width, 3) integers of an encoded picture."""
+    return np.asarray(Image.open(io.BytesIO(image))).astype(int)
 
 
 def write_smplh(path: Path, poses: np.ndarray, /, rate: float = 120.0, **changes: Any) -> Path:

@@ -23,7 +23,8 @@ class Crop:
     """How a person is cut out.
 
     Args:
-        expand: the box's side, times this; HMR2's boxes have a margin already.
+        expand: the box's side, times this; HMR2's boxes have a margin already. HMR2 itself takes 4/3 of a square box,
+            so that a wide person fits into the 3/4 of the width that a 256 x 192 pose tower sees.
         max_size: larger squares are shrunk to this many pixels.
         quality: of the JPEG.
 

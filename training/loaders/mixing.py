@@ -1,4 +1,14 @@
-"""Several sources of records as one, each with its share."""
+"""Several sources of records as one, each with its share.
+
+The pictures of stages 3 and 4, where each dataset's tars lie in a folder of its own:
+
+    pictures = {name: HmrTarPictures(root / name, True, dataset=name, seed=0) for name in POSE_ESTIMATION_WEIGHTS}
+    mix = WeightedMix(pictures, POSE_ESTIMATION_WEIGHTS, length=100_000, seed=0)
+
+The poses of stage 1, with weights of your own (the paper's are not published):
+
+    mix = WeightedMix({name: AmassPoses(root, [name], seed=0) for name in weights}, weights, length=1_000_000, seed=0)
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
