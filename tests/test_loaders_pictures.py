@@ -229,6 +229,13 @@ def test_damaged_npz_is_named(hmr, changes, words):
     assert str(hmr[0]) in str(caught.value)
 
 
+def test_damaged_rows_may_be_passed_over(hmr, caplog):
+    rewrite(hmr, scale=np.array([40.0, 0.2, 40.0]))
+    (hmr[1] / "S1" / "b.png").write_bytes(b"broken")
+    assert [record.name for record in HmrPictures(*hmr, skip_damaged=True)] == ["S1/a.png#0"]
+    assert [words in caplog.text for words in ("row 1: a box of 0.2", "S1/b.png cannot be read")] == [True, True]
+
+
 def test_damaged_pictures_are_named(hmr):
     path, folder = hmr
     picture = folder / "S1" / "a.png"
@@ -296,7 +303,7 @@ def test_folders_and_lists_of_tars(tmp_path, members):
     assert loader.files() == loader.files()
     assert len({tuple(HmrTarPictures(tmp_path, True, seed=seed).files()) for seed in range(8)}) > 1
     for missing in (tmp_path / "none.tar", [tmp_path / "none.tar"]):
-        with pytest.raises(DatasetError, match=r"no .*none.tar. the training data of HMR2 is got from"):
+        with pytest.raises(DatasetError, match=r"no .*none.tar. HMR2's training data is got from"):
             tar_records(missing)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=r"no .*empty/\*.tar"):
@@ -339,6 +346,17 @@ def test_damaged_members_are_named(tmp_path, members, name, content, words):
     path = write_tar(tmp_path / "0.tar", members | {name: content})
     with pytest.raises(DatasetError, match=words):
         tar_records(path)
+
+
+def test_damaged_members_may_be_passed_over(tmp_path, members, caplog):
+    members["./coco/0001.jpg"] = b"broken"
+    members["./coco/0002.data.pyd"] = persons_bytes(hmr_person(POSES[2], scale=0.001), hmr_person(POSES[3]))
+    path = write_tar(tmp_path / "0.tar", members)
+    assert [record.name for record in tar_records(path, skip_damaged=True)] == ["./coco/0002#1"]
+    assert [words in caplog.text for words in ("0001.jpg cannot be read", "person 0: a box of 0.2")] == [True, True]
+    path.write_bytes(path.read_bytes()[:2048])
+    with pytest.raises(DatasetError, match="unexpected end of data"):
+        tar_records(path, skip_damaged=True)
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,16 @@ def test_each_motion_is_opened_once_and_late(posescript, amass, monkeypatch):
     assert opened == ["0001_walk_poses.npz", "02_01_poses.npz"]
 
 
+def test_motions_are_not_opened_again(posefix, amass, monkeypatch):
+    opened = []
+    load = np.load
+    monkeypatch.setattr(np, "load", lambda path, **options: opened.append(path.name) or load(path, **options))
+    loader = PoseFixPairs(posefix, amass)
+    first, second = list(loader), list(loader)
+    assert sorted(opened) == ["0001_walk_poses.npz", "02_01_poses.npz"]
+    np.testing.assert_array_equal([record.second for record in first], [record.second for record in second])
+
+
 def test_renamed_sub_datasets_are_found(posescript, amass):
     before = [record.rotvecs for record in PoseScriptPoses(posescript, amass)]
     (amass / "BioMotionLab_NTroje").rename(amass / "BMLrub")
@@ -227,6 +237,10 @@ POSEFIX_DAMAGE = {
     "no pairs": (lambda root: (root / "pair_id_2_pose_ids.json").unlink(), "pair_id_2_pose_ids.json"),
     "few pairs": (overwrite("pair_id_2_pose_ids.json", [[0, 2]]), "holds 1 pairs, but pair '2' is asked for"),
     "half a pair": (overwrite("pair_id_2_pose_ids.json", [[0], [1, 4], [3, 5]]), r"pair 0 is \[0\]"),
+    "another table": (
+        overwrite("pair_id_2_pose_ids.json", [[0, 1], [1, 4], [3, 5]]),
+        "pair 0 is said to be in sequence, but by .* it is of BioMotionLab_NTroje/.* and CMU/",
+    ),
     "unknown pose": (overwrite("pair_id_2_pose_ids.json", [[0, 99], [1, 4], [3, 5]]), "the first is '99'"),
 }
 

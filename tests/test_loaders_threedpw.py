@@ -101,6 +101,13 @@ def test_what_is_not_valid_may_be_anything(threedpw):
         np.testing.assert_array_equal(first.rotvecs, second.rotvecs)
 
 
+def lost(cameras: np.ndarray) -> np.ndarray:
+    """Cameras of which the last has no place."""
+    cameras = cameras.copy()
+    cameras[2, 0, 3] = np.nan
+    return cameras
+
+
 SPOILT = {
     "pickle": (lambda content: None, "cannot be read"),
     "list": (lambda content: [1], "holds a list; accepted: a dict"),
@@ -119,6 +126,10 @@ SPOILT = {
     "no rotation": (lambda content: content | {"cam_poses": np.ones((3, 4, 4))}, "camera pose of frame 0 is valid"),
     "NaN camera": (lambda content: content | {"cam_poses": np.full((3, 4, 4), np.nan)}, "camera pose of frame 0"),
     "NaN pose": (lambda content: content | {"poses": [np.full((3, 72), np.nan)] * 2}, "person 0: the pose of frame 0"),
+    "NaN place": (
+        lambda content: content | {"cam_poses": lost(content["cam_poses"])},
+        "person 0: the pose of frame 2",
+    ),
     "NaN joints": (lambda content: content | {"jointPositions": [np.full((3, 72), np.nan)] * 2}, "person 0: .* NaN"),
 }
 

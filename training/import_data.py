@@ -87,6 +87,7 @@ class ImportArguments:
     expand: float = field(default=1.0, metadata={"help": "Pictures: the box's side, times this."})
     max_size: int = field(default=336, metadata={"help": "Pictures: largest side in pixels."})
     seed: int = field(default=0, metadata={"help": "Order of files (amass, hmr_tars, 3dpw) or of rows (hmr_npz)."})
+    skip_damaged: bool = field(default=False, metadata={"help": "hmr_npz, hmr_tars: log unusable rows, go on."})
     limit: int | None = field(default=None, metadata={"help": "At most so many records."})
 
 
@@ -121,8 +122,8 @@ OPEN: dict[str, Callable[[ImportArguments], Iterable[Record]]] = {
     "amass": open_amass,
     "posescript": lambda a: PoseScriptPoses(a.root, a.amass, a.split, a.captions),
     "posefix": lambda a: PoseFixPairs(a.root, a.amass, a.split, a.texts, pose_table=a.pose_table),
-    "hmr_npz": lambda a: HmrPictures(a.annotations, a.root, a.dataset, crop(a), a.seed),
-    "hmr_tars": lambda a: HmrTarPictures(a.root, a.pickles_may_run_code, a.dataset, crop(a), a.seed),
+    "hmr_npz": lambda a: HmrPictures(a.annotations, a.root, a.dataset, crop(a), a.seed, a.skip_damaged),
+    "hmr_tars": lambda a: HmrTarPictures(a.root, a.pickles_may_run_code, a.dataset, crop(a), a.seed, a.skip_damaged),
     "3dpw": lambda a: ThreeDPWPictures(a.root, a.pickles_may_run_code, a.split, a.stride, crop(a), a.seed),
 }
 

@@ -1,5 +1,6 @@
 """What is said when a dataset's file is missing or damaged: which file, what was found, and where it is got."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +36,7 @@ SOURCES = {
     "moyo": Source("MOYO", "https://moyo.is.tue.mpg.de", RESEARCH, registration=True),
     "posescript": Source("PoseScript", "https://github.com/naver/posescript", "CC BY-NC-SA 4.0"),
     "posefix": Source("PoseFix", "https://github.com/naver/posescript", "CC BY-NC-SA 4.0"),
-    "hmr2": Source(
-        "the training data of HMR2", "https://github.com/shubham-goel/4D-Humans", "those of the datasets in it"
-    ),
+    "hmr2": Source("HMR2's training data", "https://github.com/shubham-goel/4D-Humans", "those of the datasets in it"),
     "tokenhmr": Source("TokenHMR", "https://tokenhmr.is.tue.mpg.de", RESEARCH, registration=True),
     "human36m": Source("Human3.6M", "http://vision.imar.ro/human3.6m", "academic use", registration=True),
     "mpi_inf_3dhp": Source("MPI-INF-3DHP", "https://vcai.mpi-inf.mpg.de/3dhp-dataset", RESEARCH),
@@ -67,6 +66,13 @@ def find_source(name: str) -> Source:
     return SOURCES[name]
 
 
+def pass_over(error: DatasetError, allowed: bool) -> None:
+    """Logs an error that may be passed over; raises any other."""
+    if not allowed:
+        raise error
+    logging.getLogger(__name__).warning("passed over: %s", error)
+
+
 def missing(path: Path, source: Source, hint: str = "") -> DatasetError:
     """The error for a file or folder that is not there; an unopened archive beside it is pointed out."""
     archives = [path.with_name(path.name + ending) for ending in ARCHIVE_ENDINGS]
@@ -81,8 +87,11 @@ def damaged(path: Path, reason: object, source: Source) -> DatasetError:
 
 def impostor(path: Path) -> str:
     """What a file is, where it is empty or an answer to a failed download; otherwise nothing."""
-    with path.open("rb") as stream:
-        start = stream.read(64).lstrip().lower()
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(64).lstrip().lower()
+    except OSError:  # no permission, a failing disk: the reader has said so
+        return ""
     if not start:
         return "it is empty: download it again"
     return next((meaning for mark, meaning in IMPOSTORS if start.startswith(mark)), "")

@@ -18,7 +18,7 @@ from .errors import DatasetError, Source, damaged, missing
 
 BROKEN_NPZ = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 # SMPL, SMPL-H and SMPL-X: the first 66 numbers are the pelvis and the 21 body joints in all of them.
-POSE_WIDTHS = {66: "these alone", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
+POSE_WIDTHS = {66: "22 joints", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
 
 
 def require_file(path: Path, source: Source, hint: str = "") -> Path:

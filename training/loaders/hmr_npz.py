@@ -24,7 +24,7 @@ import numpy as np
 from unipose.training.records import PictureRecord, Rotvecs
 
 from .crops import Crop, open_picture
-from .errors import DatasetError, find_source
+from .errors import DatasetError, find_source, pass_over
 from .files import body_rotvecs, check_finite, list_arrays, read_arrays, require_folder, to_numbers
 from .orientation import camera_to_stored
 
@@ -68,6 +68,7 @@ class HmrPictures:
         dataset: a name of `errors.SOURCES`, which says where it is got.
         crop: how the person is cut out.
         seed: shuffles the rows; in the order of the file where left out.
+        skip_damaged: passes over rows whose picture is missing or damaged or whose box is none, and logs each.
 
     Raises:
         ValueError: an unknown `dataset`.
@@ -79,6 +80,7 @@ class HmrPictures:
     dataset: str = "hmr2"
     crop: Crop = field(default_factory=Crop)
     seed: int | None = None
+    skip_damaged: bool = False
 
     def __post_init__(self) -> None:
         find_source(self.dataset)
@@ -98,8 +100,12 @@ class HmrPictures:
         for index in order:
             name, row = rows.pictures[index], int(rows.rows[index])
             where = f"{self.annotations}, row {row}"
-            picture = open_picture(folder / name, source, f"{where} refers to it")
-            image = self.crop.cut(picture, rows.centers[index], rows.sides[index], where)
+            try:
+                picture = open_picture(folder / name, source, f"{where} refers to it")
+                image = self.crop.cut(picture, rows.centers[index], rows.sides[index], where)
+            except DatasetError as error:
+                pass_over(error, self.skip_damaged)
+                continue
             yield PictureRecord(f"{name}#{row}", image, rows.rotvecs[index])
 
 

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from unipose.training.records import PictureRecord
 
 from .crops import Crop, decode_picture
-from .errors import DatasetError, Source, damaged, find_source, missing
+from .errors import DatasetError, Source, damaged, find_source, missing, pass_over
 from .files import body_rotvecs, check_pickles_allowed, require_file, to_numbers, unpickle
 from .hmr_npz import SMPL_WIDTH
 from .orientation import camera_to_stored
@@ -47,6 +48,8 @@ class HmrTarPictures:
         dataset: a name of `errors.SOURCES`, which says where it is got.
         crop: how the person is cut out.
         seed: shuffles the tars; in the given order where left out.
+        skip_damaged: passes over damaged members, poses with NaN and boxes that are none, and logs each; a damaged tar
+            is an error all the same.
 
     Raises:
         ValueError: an unknown `dataset`.
@@ -59,6 +62,7 @@ class HmrTarPictures:
     dataset: str = "hmr2"
     crop: Crop = field(default_factory=Crop)
     seed: int | None = None
+    skip_damaged: bool = False
 
     def __post_init__(self) -> None:
         find_source(self.dataset)
@@ -84,25 +88,41 @@ class HmrTarPictures:
 
     def read(self, path: Path) -> Iterator[PictureRecord]:
         """The records of one of `files`."""
+        for key, members in read_samples(path, find_source(self.dataset)):
+            try:
+                persons = self._persons(members, f"{path}, {key}")
+            except DatasetError as error:
+                pass_over(error, self.skip_damaged)
+                continue
+            for number, person, picture in persons:
+                try:
+                    record = self._record(f"{key}#{number}", person, picture, f"{path}, {key}, person {number}")
+                except DatasetError as error:
+                    pass_over(error, self.skip_damaged)
+                    continue
+                yield record
+
+    def _persons(self, members: Mapping[str, bytes], where: str) -> list[tuple[int, Mapping[str, Any], Image.Image]]:
+        """Those of a sample's persons who have a pose: number, annotations, and the picture they are in."""
         source = find_source(self.dataset)
-        for key, members in read_samples(path, source):
-            where = f"{path}, {key}"
-            ending = next((ending for ending in PICTURE_ENDINGS if ending in members), None)
-            if ending is None or PERSONS_ENDING not in members:
-                lacking = PERSONS_ENDING if ending else " or ".join(PICTURE_ENDINGS)
-                raise DatasetError(f"{where} has no member .{lacking}, only .{', .'.join(members)}. {source}.")
-            persons = unpickle(members[PERSONS_ENDING], f"{where}.{PERSONS_ENDING}", source)
-            persons = _check_persons(persons, f"{where}.{PERSONS_ENDING}", source)
-            posed = [number for number, person in enumerate(persons) if np.any(person["has_body_pose"])]
-            if posed:
-                picture = decode_picture(members[ending], f"{where}.{ending}", source)
-            for number in posed:
-                person, place = persons[number], f"{where}.{PERSONS_ENDING}, person {number}"
-                pose = to_numbers(person["body_pose"], f"{place}: body_pose", (SMPL_WIDTH,))
-                side = PIXELS_PER_SCALE * to_numbers(person["scale"], f"{place}: scale", (), (1,), (2,)).max()
-                center = to_numbers(person["center"], f"{place}: center", (2,))
-                image = self.crop.cut(picture, center, side, place)
-                yield PictureRecord(f"{key}#{number}", image, camera_to_stored(body_rotvecs(pose[None], place))[0])
+        ending = next((ending for ending in PICTURE_ENDINGS if ending in members), None)
+        if ending is None or PERSONS_ENDING not in members:
+            lacking = PERSONS_ENDING if ending else " or ".join(PICTURE_ENDINGS)
+            raise DatasetError(f"{where} has no member .{lacking}, only .{', .'.join(members)}. {source}.")
+        content = unpickle(members[PERSONS_ENDING], f"{where}.{PERSONS_ENDING}", source)
+        persons = check_persons(content, f"{where}.{PERSONS_ENDING}", source)
+        posed = [(number, person) for number, person in enumerate(persons) if np.any(person["has_body_pose"])]
+        if not posed:
+            return []
+        picture = decode_picture(members[ending], f"{where}.{ending}", source)
+        return [(number, person, picture) for number, person in posed]
+
+    def _record(self, name: str, person: Mapping[str, Any], picture: Image.Image, where: str) -> PictureRecord:
+        pose = to_numbers(person["body_pose"], f"{where}: body_pose", (SMPL_WIDTH,))
+        side = PIXELS_PER_SCALE * to_numbers(person["scale"], f"{where}: scale", (), (1,), (2,)).max()
+        center = to_numbers(person["center"], f"{where}: center", (2,))
+        rotvecs = camera_to_stored(body_rotvecs(pose[None], where))[0]
+        return PictureRecord(name, self.crop.cut(picture, center, side, where), rotvecs)
 
 
 def read_samples(path: Path, source: Source) -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -152,7 +172,8 @@ def is_closed(archive: tarfile.TarFile) -> bool:
     return archive.fileobj.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
 
 
-def _check_persons(persons: Any, where: str, source: Source) -> list[Mapping[str, Any]]:
+def check_persons(persons: Any, where: str, source: Source) -> list[Mapping[str, Any]]:
+    """The persons of a sample, or a DatasetError that says what it holds instead."""
     if isinstance(persons, Mapping):
         persons = [persons]
     if not isinstance(persons, list | tuple) or not all(isinstance(person, Mapping) for person in persons):

@@ -22,6 +22,7 @@ import numpy as np
 
 from unipose.training.records import PosePairRecord, Rotvecs
 
+from .amass import AmassFrames
 from .errors import SOURCES, DatasetError
 from .files import read_json, require_folder
 from .orientation import heading_euler, remove_heading_euler, to_matrices, turn_about_vertical, turn_pelvis
@@ -83,15 +84,29 @@ class PoseFixPairs:
         return len(self.pairs)
 
     def __iter__(self) -> Iterator[PosePairRecord]:
-        poses = self._pose_ids()
-        table = Path(self.root) / POSE_TABLE if self.pose_table is None else Path(self.pose_table)
-        keys = {key for pair in poses.values() for key in pair}
-        frames = read_pose_table(table, self.amass, keys, SOURCES["posefix"])
         for key, (texts, in_sequence) in self.pairs.items():
-            first, second = without_heading(frames[poses[key][0]], frames[poses[key][1]], in_sequence)
-            yield PosePairRecord(key, first, second, texts, same_sequence=in_sequence)
+            first, second = self.poses[key]
+            poses = without_heading(self.frames[first], self.frames[second], in_sequence)
+            yield PosePairRecord(key, *poses, texts, same_sequence=in_sequence)
 
-    def _pose_ids(self) -> dict[str, tuple[str, str]]:
+    @cached_property
+    def frames(self) -> AmassFrames:
+        """The poses, headings as recorded; each motion is opened once, when its first pose is asked for."""
+        path = Path(self.root) / POSE_TABLE if self.pose_table is None else Path(self.pose_table)
+        keys = {key for pair in self.poses.values() for key in pair}
+        frames = read_pose_table(path, self.amass, keys, SOURCES["posefix"])
+        for key, (first, second) in self.poses.items():
+            files = frames.table[first][0], frames.table[second][0]
+            if self.pairs[key][1] and files[0] != files[1]:
+                raise DatasetError(
+                    f"pair {key} is said to be in sequence, but by {path} it is of {files[0]} and {files[1]}: this "
+                    f"table of poses does not belong to these pairs. {SOURCES['posefix']}."
+                )
+        return frames
+
+    @cached_property
+    def poses(self) -> dict[str, tuple[str, str]]:
+        """For each pair the ids of its poses."""
         path = Path(self.root) / PAIR_TABLE
         table: list[Any] = read_json(path, SOURCES["posefix"], list)
         poses = {}

@@ -59,13 +59,17 @@ class PoseScriptPoses:
         ids = read_ids(root / f"{self.split}_ids_100k.json", source)
         return texts_of(ids, [find_one(root, CAPTION_FILES[self.captions], source)], source)
 
+    @cached_property
+    def frames(self) -> AmassFrames:
+        """The poses, headings as recorded; each motion is opened once, when its first pose is asked for."""
+        return read_pose_table(Path(self.root) / POSE_TABLE, self.amass, set(self.texts), SOURCES["posescript"])
+
     def __len__(self) -> int:
         return len(self.texts)
 
     def __iter__(self) -> Iterator[PoseRecord]:
-        frames = read_pose_table(Path(self.root) / POSE_TABLE, self.amass, set(self.texts), SOURCES["posescript"])
         for key, texts in self.texts.items():
-            yield PoseRecord(key, remove_heading_euler(frames[key][None])[0], texts)
+            yield PoseRecord(key, remove_heading_euler(self.frames[key][None])[0], texts)
 
 
 def check_choice(option: str, value: str, accepted: Any) -> None:

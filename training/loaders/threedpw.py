@@ -7,8 +7,8 @@ to `imageFiles/<sequence>/image_<t, five digits>.jpg` (`img_frame_ids` points in
 not read). `trans`, `betas`, `genders`, `poses2d` are not read: a record has no place for them.
 
 The camera-frame orientation is cam_R R(pose[:3]), turned into the stored frame by `camera_to_stored`. Rows whose
-camera pose is not valid are left out, and so are persons who reach behind the camera or whose middle is outside of the
-picture. The box is a square around the projected joints.
+camera pose is not valid are left out, and so are persons who reach to the camera or behind it, or whose middle is
+outside of the picture. The box is a square around the projected joints.
 
 The files are pickles: whoever made them can run code on the machine that reads them.
 """
@@ -37,8 +37,8 @@ SHARED = ("cam_poses", "cam_intrinsics")
 BY_PERSON = ("poses", "campose_valid", "jointPositions")
 # Joints are inside the body: skin, hair and shoes reach further, by about this much of the box.
 JOINT_MARGIN = 1.25
-# Nothing nearer to the camera than this can be projected (metres).
-NEAREST = 0.1
+# Who has a joint nearer to the camera's plane than this, or behind it, has no box (metres).
+NEAREST = 0.3
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,8 @@ def _read_person(
     turns = np.where(valid[:, None, None], cameras[:, :3, :3], np.eye(3))
     _check_turns(turns, where)
     joints = np.where(valid[:, None], arrays["jointPositions"], 0.0).reshape(count, 24, 3)
-    check_finite(joints, where, "frame")
-    seen = joints @ turns.transpose(0, 2, 1) + cameras[:, None, :3, 3]
+    seen = joints @ turns.transpose(0, 2, 1) + np.where(valid[:, None], cameras[:, :3, 3], 0.0)[:, None]
+    check_finite(seen, where, "frame")
     valid &= (seen[..., 2] > NEAREST).all(axis=1)
     centers, sides = _boxes(np.where(valid[:, None, None], seen, (0.0, 0.0, 1.0)), intrinsics)
     return Person(camera_to_stored(turn_pelvis(poses, turns)), valid, centers, sides)
