@@ -10,6 +10,7 @@ PACKAGES = {
     "unipose.processing": "processing",
     "unipose.training": "training",
     "unipose.training.captions": "training/captions",
+    "unipose.training.loaders": "training/loaders",
     "unipose.model_cards": "model_cards",
 }
 
