@@ -38,7 +38,7 @@ FORBIDDEN = {
     "the scene": r"background|room|wall|street|grass|field|beach|sky|indoors|outdoors|chair|bench|table|bed|gym|court"
     r"|stage|light\w*|shadow\w*",
     "who it is": r"m[ae]n|wom[ae]n|boys?|girls?|lady|guy|male|female|he|she|his|her|him|hers|young|old|elderly|child"
-    r"|athlete|dancer|player|model|figure|mannequin|character|hair|beard|skin|face",
+    r"|athlete|dancer|player|model|figure|mannequin|character|hair|beard|skin|face(?! down| up)",
     "how it feels": r"happy|sad|calm|angry|confident\w*|graceful\w*|elegant\w*|playful\w*|smil\w*|emotion\w*",
     "what is not so": r"not|no|never|without|neither|nor|none|\w+n't",
 }
@@ -128,6 +128,8 @@ def _judge(
     lost = [statement for statement in required if not statement.agrees(said)]
     swapped = [statement for statement in lost if statement.mirrored().agrees(new)]
     reasons = list(_complaints_about_form(text, rewrite, limits))
+    if not required:
+        reasons.append("Nothing of the automatic text can be read, so that no rewrite of it can be checked.")
     reasons += [f"Left and right are exchanged: the text says {item.words!r}." for item in swapped]
     reasons += [f"The text does not say {item.words!r}." for item in new]
     if swapped or len(required) - len(lost) < limits.kept * len(required):

@@ -27,11 +27,6 @@ OF_THE_BODY = {"posture": ("body",)}
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?;])\s+")
 _BEFORE_A_NOUN = re.compile(r"\s*(?:in|of|at)?\s*")
 _BETWEEN_PARTS = re.compile(r"\s*(?:,|and|,\s*and)\s*")
-# "raises the left hand overhead" is read as "the left hand raises overhead".
-_VERB_OBJECT = re.compile(
-    r"\b((?:twist|turn|rotat|lean|tilt|tip|bend|bow|rais|lift|lower|stretch|extend|straighten|hold|keep|flex|cross|spread"
-    r"|plac|rest|bring|mov)(?:e?s|ing|e)?) ((?:the|their|your|both)(?: (?:left|right|other|upper|lower))* [a-z]+)\b"
-)
 _DETERMINER = r"(?:(?:the|their|your|a|each) )?"
 
 _BEND = r"(?:bent|flexed|folded|curled)"
@@ -40,6 +35,22 @@ _MOVED = r"(?:(?:rais|lift|held|hold|reach|stretch|extend)\w*(?: straight| high|
 _GROUND = r"the (?:ground|floor)"
 _THE = r"(?:the|their)"
 _FRONT = rf"in front(?: of (?:{_THE} (?:body|torso|chest|hips)|them))?"
+# Turns of speech that are unfolded before reading: "raises the left hand overhead" is "the left hand raises overhead",
+# "leans forward and to the left" is "leans forward and leans to the left".
+_UNFOLDED = (
+    (
+        re.compile(
+            r"\b((?:twist|turn|rotat|lean|tilt|tip|bend|bow|rais|lift|lower|stretch|extend|straighten|hold|keep|flex"
+            r"|cross|spread|plac|rest|bring|mov)(?:e?s|ing|e)?)"
+            r" ((?:the|their|your|both)(?: (?:left|right|other|upper|lower))* [a-z]+)\b"
+        ),
+        r"\2 \1",
+    ),
+    (
+        re.compile(rf"\b({_LEAN}) (forwards?)(?:,? and|,) (?:slightly )?(to {_THE} (?:left|right))\b"),
+        r"\1 \2 and \1 \3",
+    ),
+)
 
 
 def _level(landmark: str) -> str:
@@ -102,7 +113,7 @@ POSE_PHRASES: Entries = (
     (_level("head"), "height=head"),
     (_level("shoulder"), "height=shoulders"),
     (_level("chest"), "height=chest"),
-    (_level("(?:hip|waist)"), "height=hips"),
+    (_level("(?:hip|waist)"), "height=hips ground=off"),
     (rf"(?:below|beneath|under|lower than) {_THE} (?:hips|waist)|below hip (?:height|level)", "height=below_hips"),
     (
         r"(?:rais|lift)(?:e|s|ed|es)(?: up| high)?|held up|in the air",
@@ -124,6 +135,7 @@ POSE_PHRASES: Entries = (
         rf"{_MOVED}(?:out )?(?:to (?:{_THE} sides?|(?:one|either|each) side)|sideways|outwards?)",
         "side=outward arms=t_pose",
     ),
+    (rf"cross\w* (?:in front of )?{_THE} (?:body|chest|torso)", "side=across depth=front"),
     (rf"across(?: {_THE} (?:body|chest|torso|front|midline))?", "side=across"),
     (rf"(?:crossed|folded)(?: (?:over|across|in front of) {_THE} (?:chest|body))?", "arms=crossed"),
     (
@@ -138,13 +150,10 @@ POSE_PHRASES: Entries = (
     (r"apart|spread(?: apart)?|separated", "distance=apart"),
     (r"(?:wide|far|widely) apart|spread (?:out )?wide|widely spread|set wide", "distance=wide"),
     (r"upright|erect", "torso=upright"),
+    (r"(?:far )?backwards?|(?:step|reach|stretch|extend)\w* back", "torso=back depth=behind"),
     (rf"{_LEAN} (?:slightly )?forwards?", "torso=forward,far_forward posture=bends_forward"),
     (rf"(?:{_LEAN} (?:far|deeply|well) forwards?|deeply (?:bent|tilted|folded) forward)", "torso=far_forward"),
     (r"(?:lean|bend|bent|tilt|tip|arch)\w*(?: slightly)? back(?:wards?)?", "torso=back head=up"),
-    (
-        rf"{_LEAN} (?:slightly )?forwards?(?:,? and|,) (?:slightly )?to {_THE} left(?: side)?",
-        "torso=forward,far_forward lean=left",
-    ),
     (rf"{_LEAN} (?:slightly )?(?:over )?(?:to|towards?) {_THE} left(?: side)?", "lean=left"),
     (r"(?:turn|twist|rotat)\w*(?: slightly)? (?:(?:to|towards?) (?:the|their) )?left(?: side)?", "twist=left"),
     (r"bowed|bent down|lowered|dropped|look\w* down(?:wards?)?|tilted down(?:wards?)?|tucked", "head=down"),
@@ -285,7 +294,9 @@ class Lexicon:
         statements: list[Statement] = []
         known: list[_Mention] = []
         for sentence in _BETWEEN_SENTENCES.split(text.lower().replace("\u2019", "'")):
-            statements += self._read_sentence(_VERB_OBJECT.sub(r"\2 \1", sentence), known)
+            for turn_of_speech, plain in _UNFOLDED:
+                sentence = turn_of_speech.sub(plain, sentence)
+            statements += self._read_sentence(sentence, known)
         return list(dict.fromkeys(statements))
 
     def _read_sentence(self, sentence: str, known: list[_Mention]) -> Iterator[Statement]:
