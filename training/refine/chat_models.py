@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import httpx2
@@ -17,6 +17,8 @@ from transformers import pipeline
 
 from .prompts import Message
 
+
+PipelineTask = Literal["image-text-to-text", "text-generation"]
 
 # How much of an endpoint's complaint is quoted.
 QUOTED = 300
@@ -176,7 +178,7 @@ class PipelineChatModel:
     """
 
     def __init__(
-        self, model: str, task: str = "image-text-to-text", max_tokens: int = 400, **pipeline_kwargs: Any
+        self, model: str, task: PipelineTask = "image-text-to-text", max_tokens: int = 400, **pipeline_kwargs: Any
     ) -> None:
         self.name = model
         self._pipeline = pipeline(task, model=model, **pipeline_kwargs)

@@ -21,7 +21,7 @@ from typing import cast, get_args
 from tqdm.auto import tqdm
 from trl import TrlParser
 
-from .chat_models import ChatError, ChatModel, OpenAIChatModel, PipelineChatModel, Retry
+from .chat_models import ChatError, ChatModel, OpenAIChatModel, PipelineChatModel, PipelineTask, Retry
 from .checks import Verdict, check_caption, check_difference
 from .prompts import Task, ask_again, refine_messages
 from .store import Refined, Request, Results, read_requests
@@ -179,7 +179,7 @@ def _take(future: Future[Refined], results: Results, summary: Summary, in_a_row:
 
 def build_chat_model(arguments: RefineArguments) -> ChatModel:
     if not arguments.base_url:
-        return PipelineChatModel(arguments.model, arguments.pipeline_task)
+        return PipelineChatModel(arguments.model, cast(PipelineTask, arguments.pipeline_task))
     retry = Retry(attempts=arguments.attempts)
     return OpenAIChatModel(
         arguments.base_url,
@@ -193,8 +193,12 @@ def build_chat_model(arguments: RefineArguments) -> ChatModel:
 
 def main(command: Sequence[str] | None = None) -> None:
     (arguments,) = TrlParser((RefineArguments,)).parse_args_and_config(command)
-    if arguments.task not in get_args(Task):
-        raise ValueError(f"task is {arguments.task!r}; accepted are {', '.join(get_args(Task))}.")
+    for name, value, accepted in (
+        ("task", arguments.task, get_args(Task)),
+        ("pipeline_task", arguments.pipeline_task, get_args(PipelineTask)),
+    ):
+        if value not in accepted:
+            raise ValueError(f"{name} is {value!r}; accepted are {', '.join(accepted)}.")
     results = Results(Path(arguments.output))
     try:
         summary = refine(
