@@ -9,11 +9,11 @@ from refine_examples import DIFFERENCES, REWRITES
 from unipose.processing.body_model import BodyModel
 from unipose.training.archetypes import archetype_poses
 from unipose.training.captions.describe import describe
-from unipose.training.captions.posecodes import Posecode, extract_posecodes, swap_sides
+from unipose.training.captions.posecodes import CODES, Posecode, extract_posecodes, swap_sides
 from unipose.training.captions.read import Reading, read_caption
 from unipose.training.poses import sample_training_poses
 from unipose.training.refine.checks import Limits, check_caption, check_difference
-from unipose.training.refine.lexicon import change_lexicon, pose_lexicon
+from unipose.training.refine.lexicon import POSE_PHRASES, change_lexicon, pose_lexicon
 
 
 INVENTIONS = (
@@ -156,6 +156,21 @@ def test_differences_through_a_reader_of_their_inventory() -> None:
 
     raised = "Raise the left hand. Bend the right knee more."
     assert check_difference(raised, "Bend the right knee more and raise the left hand.", reads_nothing).accepted
+
+
+def test_the_synonyms_know_the_whole_inventory() -> None:
+    """Every code is read back from its sentence, and no synonym stands for a value that no code has."""
+    for code in CODES:
+        sentence = describe((code,), np.random.default_rng(0), drop=0.0).text
+        assert any(code in said.codes for said in pose_lexicon().read(sentence)), sentence
+    known = {(code.kind, code.value) for code in CODES}
+    listed = {
+        (kind, value.replace("{side}", "left"))
+        for _, meaning in POSE_PHRASES
+        for kind, _, values in (entry.partition("=") for entry in meaning.split())
+        for value in values.split(",")
+    }
+    assert listed - known == {("near", "{target}")}
 
 
 def test_who_is_meant() -> None:

@@ -181,19 +181,17 @@ class PipelineChatModel:
         self, model: str, task: PipelineTask = "image-text-to-text", max_tokens: int = 400, **pipeline_kwargs: Any
     ) -> None:
         self.name = model
-        self._pipeline = pipeline(task, model=model, **pipeline_kwargs)
+        self._pipeline: Callable[..., Any] = pipeline(task, model=model, **pipeline_kwargs)
         self._sees = task == "image-text-to-text"
-        self._limits = {"max_new_tokens": max_tokens, "do_sample": False}
+        self._limits: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": False}
         # A pipeline works on one call at a time.
         self._lock = threading.Lock()
 
     def answer(self, messages: Sequence[Message]) -> str:
+        chat = list(messages) if self._sees else _as_text(messages)
+        limits = {"generate_kwargs": self._limits} if self._sees else self._limits
         with self._lock:
-            if self._sees:
-                outputs = self._pipeline(list(messages), return_full_text=False, generate_kwargs=self._limits)
-            else:
-                outputs = self._pipeline(_as_text(messages), return_full_text=False, **self._limits)
-        answer = outputs[0]["generated_text"].strip()
+            answer = self._pipeline(chat, return_full_text=False, **limits)[0]["generated_text"].strip()
         if not answer:
             raise ChatError(f"{self.name} gave an empty answer.")
         return answer

@@ -29,15 +29,18 @@ _BEFORE_A_NOUN = re.compile(r"\s*(?:in|of|at)?\s*")
 _BETWEEN_PARTS = re.compile(r"\s*(?:,|and|,\s*and)\s*")
 _DETERMINER = r"(?:(?:the|their|your|a|each) )?"
 
-_BEND = r"(?:bent|flexed|folded|curled)"
+_BEND = r"(?:bent|bends?|bending|flexed|flexes|folded|curled)"
 _LEAN = r"(?:lean|bend|bent|tilt|tip|hing|inclin|fold)\w*(?: over)?(?: \w+ly)?"
 _MOVED = r"(?:(?:rais|lift|held|hold|reach|stretch|extend)\w*(?: straight| high| up| out)* )?"
+_LIES = r"(?:lies|lying|lie)(?: flat| down)?"
 _GROUND = r"the (?:ground|floor)"
 _THE = r"(?:the|their)"
 _FRONT = rf"in front(?: of (?:{_THE} (?:body|torso|chest|hips)|them))?"
 # Turns of speech that are unfolded before reading: "raises the left hand overhead" is "the left hand raises overhead",
-# "leans forward and to the left" is "leans forward and leans to the left".
+# "leans forward and to the left" is "leans forward and leans to the left", "a foot lifted in front" is "lifted and in
+# front".
 _UNFOLDED = (
+    (re.compile(r"\b(foot|feet|legs?)( is| are)? (?:raised|lifted)(?= (?!off|up))"), r"\1\2 lifted and"),
     (
         re.compile(
             r"\b((?:twist|turn|rotat|lean|tilt|tip|bend|bow|rais|lift|lower|stretch|extend|straighten|hold|keep|flex"
@@ -81,16 +84,13 @@ POSE_PHRASES: Entries = (
     (rf"kneel\w*(?: down)? on (?:both|{_THE}) knees", "posture=kneels_both"),
     (rf"(?:kneel\w*(?: down)?|down|rest\w*) on {_THE} left knee", "posture=kneels_left"),
     (rf"on all fours|on (?:{_THE} )?hands and knees", "posture=all_fours"),
-    (r"(?:lies|lying|lie)", "posture=lies_back,lies_front,lies_left,lies_right"),
-    (rf"(?:lies|lying|lie)(?: flat| down)?(?: on {_THE} back|(?:,)? face up)+", "posture=lies_back"),
-    (
-        rf"(?:lies|lying|lie)(?: flat| down)?(?: on {_THE} (?:stomach|front|belly)|(?:,)? face down)+",
-        "posture=lies_front",
-    ),
-    (rf"(?:lies|lying|lie)(?: down)? on {_THE} left side", "posture=lies_left"),
+    (_LIES, "posture=lies_back,lies_front,lies_left,lies_right"),
+    (rf"{_LIES}(?: on {_THE} back|,? face up)+|(?:{_LIES} )?supine", "posture=lies_back"),
+    (rf"{_LIES}(?: on {_THE} (?:stomach|belly)|,? face down)+|(?:{_LIES} )?prone", "posture=lies_front"),
+    (rf"{_LIES} on {_THE} left side", "posture=lies_left"),
     (rf"(?:fully|completely|tightly|sharply|strongly|deeply) {_BEND}", "bend=fully_bent,sharply_bent"),
     (
-        rf"(?:{_BEND} )?(?:at|to|in|into|forms|forming|making)(?: about| roughly| nearly)?(?: an?)?"
+        rf"(?:{_BEND} )?(?:at|to|in|into|forms?|forming|makes?|making)(?: about| roughly| nearly)?(?: an?)?"
         r" (?:right angles?|90[ -]degrees?(?: angles?)?)",
         "bend=bent_90",
     ),
@@ -113,7 +113,7 @@ POSE_PHRASES: Entries = (
     (_level("head"), "height=head"),
     (_level("shoulder"), "height=shoulders"),
     (_level("chest"), "height=chest"),
-    (_level("(?:hip|waist)"), "height=hips ground=off"),
+    (_level("(?:hip|waist)"), "height=hips"),
     (rf"(?:below|beneath|under|lower than) {_THE} (?:hips|waist)|below hip (?:height|level)", "height=below_hips"),
     (
         r"(?:rais|lift)(?:e|s|ed|es)(?: up| high)?|held up|in the air",
@@ -144,7 +144,7 @@ POSE_PHRASES: Entries = (
         "arms=down segment=down",
     ),
     (rf"{_MOVED}(?:to )?vertical(?:ly)?|point\w*(?: straight)? down(?:wards?)?", "segment=down torso=upright"),
-    (rf"{_MOVED}(?:to )?horizontal(?:ly)?|parallel (?:to|with) {_GROUND}", "segment=level torso=level"),
+    (rf"{_MOVED}(?:to )?horizontal(?:ly)?|(?:parallel|level) (?:to|with) {_GROUND}", "segment=level torso=level"),
     (rf"point\w*(?: straight)? up(?:wards?)?|pulled up|(?:raised )?above {_THE} hips", "segment=up"),
     (r"close together|together|side by side|close to (?:each other|one another)|near each other", "distance=close"),
     (r"apart|spread(?: apart)?|separated", "distance=apart"),
@@ -158,7 +158,7 @@ POSE_PHRASES: Entries = (
     (r"(?:turn|twist|rotat)\w*(?: slightly)? (?:(?:to|towards?) (?:the|their) )?left(?: side)?", "twist=left"),
     (r"bowed|bent down|lowered|dropped|look\w* down(?:wards?)?|tilted down(?:wards?)?|tucked", "head=down"),
     (r"look\w* up(?:wards?)?|tilted up(?:wards?)?", "head=up"),
-    (rf"on {_THE} hips", "arms=on_hips"),
+    (rf"on (?:{_THE} )?hips", "arms=on_hips"),
     (
         rf"(?:near|beside|by|next to|close to|touch\w*|rest\w* on|at|on|almost at) (?:{_THE} )?"
         r"(?:(?P<which>left|right|own|opposite|other) )?(?P<target>head|hip|shoulder|elbow|knee|ankle)s?",
