@@ -116,6 +116,7 @@ def test_captions_say_what_other_wordings_of_them_say(joints: np.ndarray) -> Non
         ("In the picture, the person squats, the left knee bent at a right angle.", "the picture ('picture')"),
         ("The person isn't standing but squats, the left knee bent at a right angle.", "what is not so"),
         ("**Squat**: the person squats, the left knee bent at a right angle.", "plain, complete sentences"),
+        ("The person squats.\n\nThe left knee is bent at a right angle.", "plain, complete sentences"),
         ("The person squats, the left knee bent at a right angle and", "plain, complete sentences"),
         ("The person squats, the left knee bent at a right angle. " * 5, "words; 5 to 32 are wanted"),
         ("Squats.", "words; 5 to 32 are wanted"),

@@ -208,9 +208,23 @@ def test_a_damaged_picture_is_named(records: Path) -> None:
         run(records, endpoint)
 
 
-def test_an_unknown_task(records: Path) -> None:
-    with pytest.raises(ValueError, match="task is 'poem'; accepted are caption, difference"):
-        run(records, Endpoint("http://127.0.0.1:9/v1"), "--task", "poem")
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--task", "poem", "task is 'poem'; accepted are caption, difference"),
+        ("--pipeline_task", "chat", "pipeline_task is 'chat'; accepted are image-text-to-text, text-generation"),
+        ("--options", "max_tokens=3", "options are 'max_tokens=3'; accepted is a JSON object"),
+    ],
+)
+def test_bad_arguments(records: Path, option: str, value: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(records, Endpoint("http://127.0.0.1:9/v1"), option, value)
+
+
+def test_options_go_into_each_request(records: Path) -> None:
+    with serve(faithful) as endpoint:
+        run(records, endpoint, "--options", '{"max_completion_tokens": 90}')
+    assert all(body.keys() == {"model", "messages", "max_completion_tokens"} for body in endpoint.asked)
 
 
 def test_records_with_poses(tmp_path: Path) -> None:

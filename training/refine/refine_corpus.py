@@ -84,7 +84,7 @@ def refine_one(request: Request, model: ChatModel, task: Task, check: Check, rou
     messages = refine_messages(task, request.text, request.pictures)
     reasons: tuple[str, ...] = ()
     for asked in range(1, rounds + 1):
-        rewrite = " ".join(model.answer(messages).strip('"\u201c\u201d').split())
+        rewrite = model.answer(messages).strip('"\u201c\u201d \n')
         verdict = check(request, rewrite)
         if verdict.accepted:
             return Refined(request.name, prompt, rewrite, True, request.text, model.name, asked)
@@ -180,14 +180,13 @@ def _take(future: Future[Refined], results: Results, summary: Summary, in_a_row:
 def build_chat_model(arguments: RefineArguments) -> ChatModel:
     if not arguments.base_url:
         return PipelineChatModel(arguments.model, cast(PipelineTask, arguments.pipeline_task))
+    try:
+        options = dict(json.loads(arguments.options))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"options are {arguments.options!r}; accepted is a JSON object ({error}).") from error
     retry = Retry(attempts=arguments.attempts)
     return OpenAIChatModel(
-        arguments.base_url,
-        arguments.model,
-        arguments.key_variable,
-        arguments.timeout,
-        json.loads(arguments.options),
-        retry,
+        arguments.base_url, arguments.model, arguments.key_variable, arguments.timeout, options, retry
     )
 
 
