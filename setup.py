@@ -11,6 +11,7 @@ PACKAGES = {
     "unipose.training": "training",
     "unipose.training.captions": "training/captions",
     "unipose.training.loaders": "training/loaders",
+    "unipose.training.refine": "training/refine",
     "unipose.model_cards": "model_cards",
 }
 
@@ -29,7 +30,15 @@ REQUIREMENTS = [
 ]
 
 EXTRAS = {
-    "training": ["trl>=1.16", "peft>=0.21", "datasets>=5.0", "accelerate>=1.15", "evaluate>=0.4.6", "sacrebleu>=2.6"],
+    "training": [
+        "trl>=1.16",
+        "peft>=0.21",
+        "datasets>=5.0",
+        "accelerate>=1.15",
+        "evaluate>=0.4.6",
+        "sacrebleu>=2.6",
+        "httpx2>=2.0",
+    ],
     "convert": ["sentencepiece>=0.2.1", "protobuf>=6"],
     "smpl": ["smplx>=0.1.28"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],

@@ -1,0 +1,218 @@
+"""Has automatic captions rewritten by a chat model, and keeps the rewrites that are faithful (ImageScript, ImageDiff).
+
+python -m unipose.training.refine.refine_corpus --config training/recipes/refine_captions.yaml
+
+Records are lines of JSON: {"name": str, "text": str, "images": [path, ...], "rotvecs": (22, 3)}, the last two
+optional; paths are relative to the file, "rotvecs" are rotation vectors of the stored pose in radians, with which
+statements can be checked against the pose itself. A folder that `build_corpus` has written will do as well. Results
+are lines of JSON too, see `Refined`; stopped at any time and run again, the command asks for the rest only.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import cast, get_args
+
+from tqdm.auto import tqdm
+from trl import TrlParser
+
+from .chat_models import ChatError, ChatModel, OpenAIChatModel, PipelineChatModel, PipelineTask, Retry
+from .checks import Verdict, check_caption, check_difference
+from .prompts import Task, ask_again, refine_messages
+from .store import Refined, Request, Results, read_requests
+
+
+Check = Callable[[Request, str], Verdict]
+
+
+@dataclass
+class RefineArguments:
+    """What is rewritten, and by which model."""
+
+    records: str = field(metadata={"help": "JSONL file, or folder that build_corpus has written."})
+    model: str = field(metadata={"help": "The endpoint's name of the model; a folder or Hub id for a local one."})
+    output: str = field(default="runs/refined.jsonl", metadata={"help": "JSONL file that results are appended to."})
+    task: str = field(default="caption", metadata={"help": "caption or difference."})
+    base_url: str = field(default="", metadata={"help": "Endpoint such as http://localhost:8000/v1; empty: local."})
+    key_variable: str = field(default="OPENAI_API_KEY", metadata={"help": "Environment variable that holds the key."})
+    pipeline_task: str = field(default="image-text-to-text", metadata={"help": "Of a local model."})
+    pictures: bool = field(default=True, metadata={"help": "Whether the model sees the pictures."})
+    rounds: int = field(default=3, metadata={"help": "How often a text is asked for at most."})
+    options: str = field(
+        default='{"max_tokens": 400, "temperature": 0.3}', metadata={"help": "JSON that goes into each request."}
+    )
+    workers: int = field(default=8, metadata={"help": "Requests at a time."})
+    attempts: int = field(default=6, metadata={"help": "How often a request is sent before it counts as failed."})
+    timeout: float = field(default=120.0, metadata={"help": "Seconds without a sign of life from the endpoint."})
+    stop_after: int = field(default=20, metadata={"help": "Failures in a row after which the run stops."})
+
+
+@dataclass
+class Summary:
+    """How many texts have a faithful rewrite, kept their automatic text, got no answer, or were there before."""
+
+    accepted: int = 0
+    rejected: int = 0
+    failed: int = 0
+    known: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.accepted} accepted, {self.rejected} rejected (automatic text kept), {self.failed} failed "
+            f"(run again to ask once more), {self.known} were there before"
+        )
+
+
+def check_request(task: Task, request: Request, rewrite: str) -> Verdict:
+    """The usual check of a task."""
+    if task == "caption":
+        return check_caption(request.text, rewrite, request.joints)
+    return check_difference(request.text, rewrite)
+
+
+def refine_one(request: Request, model: ChatModel, task: Task, check: Check, rounds: int, prompt: str) -> Refined:
+    """Asks until a rewrite is faithful, telling the model what was wrong; keeps the automatic text after `rounds`.
+
+    Raises:
+        ChatError: the model gave no answer.
+    """
+    messages = refine_messages(task, request.text, request.pictures)
+    reasons: tuple[str, ...] = ()
+    for asked in range(1, rounds + 1):
+        rewrite = model.answer(messages).strip('"\u201c\u201d \n')
+        verdict = check(request, rewrite)
+        if verdict.accepted:
+            return Refined(request.name, prompt, rewrite, True, request.text, model.name, asked)
+        reasons = verdict.reasons
+        messages = ask_again(messages, rewrite, reasons)
+    return Refined(request.name, prompt, request.text, False, request.text, model.name, rounds, reasons)
+
+
+def hash_prompt(task: Task, request: Request) -> str:
+    """Names what is asked for: the messages with their pictures."""
+    messages = refine_messages(task, request.text, request.pictures)
+    return hashlib.sha256(json.dumps(messages).encode()).hexdigest()[:16]
+
+
+def refine(
+    requests: Iterable[Request],
+    model: ChatModel,
+    results: Results,
+    task: Task = "caption",
+    check: Check | None = None,
+    rounds: int = 3,
+    workers: int = 8,
+    stop_after: int = 20,
+) -> Summary:
+    """Has texts rewritten, several at a time, and adds each to the results as it is done.
+
+    Args:
+        requests: read only as fast as they are worked on.
+        model: whom to ask.
+        results: where they go; what is there already is not asked for again.
+        task: what the texts are.
+        check: `check_request` where left out.
+        rounds: how often a text is asked for at most.
+        workers: requests at a time.
+        stop_after: failures in a row after which the run stops: the endpoint or the key is at fault then.
+
+    Raises:
+        ChatError: `stop_after` requests in a row got no answer.
+        ValueError: pictures do not fit the task.
+    """
+    check = partial(check_request, task) if check is None else check
+    summary, in_a_row = Summary(), 0
+    todo = _not_yet_known(requests, task, results.keys, summary)
+    with ThreadPoolExecutor(workers) as pool, tqdm(desc="rewrites", unit="text") as progress:
+        running: dict[Future[Refined], None] = {}
+        try:
+            while True:
+                for request, prompt in islice(todo, 2 * workers - len(running)):
+                    running[pool.submit(refine_one, request, model, task, check, rounds, prompt)] = None
+                if not running:
+                    return summary
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    del running[future]
+                    in_a_row = _take(future, results, summary, in_a_row, stop_after)
+                    progress.update()
+                    progress.set_postfix(asdict(summary))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _not_yet_known(
+    requests: Iterable[Request], task: Task, known: set[tuple[str, str]], summary: Summary
+) -> Iterator[tuple[Request, str]]:
+    seen = set(known)
+    for request in requests:
+        try:
+            key = (request.name, hash_prompt(task, request))
+        except ValueError as error:
+            raise ValueError(f"{request.name}: {error}") from error
+        if key in seen:
+            summary.known += 1
+            continue
+        seen.add(key)
+        yield request, key[1]
+
+
+def _take(future: Future[Refined], results: Results, summary: Summary, in_a_row: int, stop_after: int) -> int:
+    """Stores a result; returns how many requests in a row have failed."""
+    try:
+        refined = future.result()
+    except ChatError as error:
+        summary.failed += 1
+        tqdm.write(f"failed: {error}")
+        if in_a_row + 1 >= stop_after:
+            raise ChatError(f"{in_a_row + 1} requests in a row failed; the last: {error}") from None
+        return in_a_row + 1
+    results.add(refined)
+    summary.accepted += refined.refined
+    summary.rejected += not refined.refined
+    return 0
+
+
+def build_chat_model(arguments: RefineArguments) -> ChatModel:
+    if not arguments.base_url:
+        return PipelineChatModel(arguments.model, cast(PipelineTask, arguments.pipeline_task))
+    try:
+        options = dict(json.loads(arguments.options))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"options are {arguments.options!r}; accepted is a JSON object ({error}).") from error
+    retry = Retry(attempts=arguments.attempts)
+    return OpenAIChatModel(
+        arguments.base_url, arguments.model, arguments.key_variable, arguments.timeout, options, retry
+    )
+
+
+def main(command: Sequence[str] | None = None) -> None:
+    (arguments,) = TrlParser((RefineArguments,)).parse_args_and_config(command)
+    for name, value, accepted in (
+        ("task", arguments.task, get_args(Task)),
+        ("pipeline_task", arguments.pipeline_task, get_args(PipelineTask)),
+    ):
+        if value not in accepted:
+            raise ValueError(f"{name} is {value!r}; accepted are {', '.join(accepted)}.")
+    results = Results(Path(arguments.output))
+    try:
+        summary = refine(
+            read_requests(Path(arguments.records), arguments.pictures),
+            build_chat_model(arguments),
+            results,
+            cast(Task, arguments.task),
+            rounds=arguments.rounds,
+            workers=arguments.workers,
+            stop_after=arguments.stop_after,
+        )
+    finally:
+        results.close()
+    print(f"{arguments.output}: {summary}.")
+
+
+if __name__ == "__main__":
+    main()

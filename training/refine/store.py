@@ -1,0 +1,149 @@
+"""What goes into a refinement and what comes out: texts to rewrite, and a file of results that survives a kill."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import roma
+import torch
+from datasets import Image, load_from_disk
+
+from unipose.processing.body_model import BodyModel
+
+
+ACCEPTED = '{"name": str, "text": str, "images": [path, ...], "rotvecs": (22, 3)}, the last two optional'
+
+
+@dataclass(frozen=True)
+class Request:
+    """A text to rewrite.
+
+    Args:
+        name: where it comes from.
+        text: the automatic caption or difference.
+        pictures: encoded; none, or those that the task wants.
+        joints: (22, 3), metres, y up, or None.
+    """
+
+    name: str
+    text: str
+    pictures: tuple[bytes, ...] = ()
+    joints: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Refined:
+    """One line of the results.
+
+    Args:
+        name: that of the request.
+        prompt: hash of what was asked; the same name and hash are not asked for twice.
+        text: what to train on: the rewrite, or the automatic text where none was faithful.
+        refined: whether it is a rewrite.
+        automatic: the automatic text.
+        model: who was asked.
+        rounds: how often.
+        reasons: what spoke against the last rewrite.
+    """
+
+    name: str
+    prompt: str
+    text: str
+    refined: bool
+    automatic: str
+    model: str
+    rounds: int
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.name, self.prompt
+
+
+class Results:
+    """The file of results: each line is on the disk before the next is asked for, a torn last line is taken off.
+
+    Raises:
+        ValueError: a line that is not the last is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.keys = {refined.key for refined in read_results(path)} if path.exists() else set()
+        self._file = path.open("ab")
+        if path.exists():
+            self._file.truncate(path.read_bytes().rfind(b"\n") + 1)
+
+    def add(self, refined: Refined) -> None:
+        self._file.write(json.dumps(asdict(refined), ensure_ascii=False).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.keys.add(refined.key)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_results(path: Path) -> Iterator[Refined]:
+    """The results in a file, in the order of the answers; a last line without an end is passed over.
+
+    Raises:
+        ValueError: a line is damaged.
+    """
+    lines = path.read_bytes().split(b"\n")[:-1]
+    for number, line in enumerate(lines, 1):
+        try:
+            values = json.loads(line)
+            yield Refined(**values | {"reasons": tuple(values["reasons"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path}, line {number}, is no result of this command ({error}).") from error
+
+
+def read_requests(path: Path, pictures: bool = True) -> Iterator[Request]:
+    """The texts of a JSONL file, or of the described rows of a saved corpus.
+
+    Raises:
+        ValueError: a line is damaged; it says which.
+        OSError: a picture cannot be read.
+    """
+    body = BodyModel.builtin()
+    yield from (_corpus_requests if path.is_dir() else _file_requests)(path, pictures, body)
+
+
+def _file_requests(path: Path, pictures: bool, body: BodyModel) -> Iterator[Request]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                values = json.loads(line)
+                name, text = str(values["name"]), str(values["text"])
+                joints = _joints(values["rotvecs"], body) if "rotvecs" in values else None
+                files = [path.parent / file for file in values.get("images", ())]
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise ValueError(
+                    f"{path}, line {number}: found {line.strip()[:80]!r} ({type(error).__name__}: {error}); "
+                    f"accepted is {ACCEPTED}."
+                ) from error
+            yield Request(name, text, tuple(file.read_bytes() for file in files if pictures), joints)
+
+
+def _corpus_requests(path: Path, pictures: bool, body: BodyModel) -> Iterator[Request]:
+    corpus = load_from_disk(str(path)).cast_column("images", [Image(decode=False)])
+    for index, row in enumerate(corpus):
+        answer = row["messages"][-1]["content"]
+        if [block["type"] for block in answer] != ["text"]:
+            continue
+        joints = _joints(row["poses"][0], body) if len(row["poses"]) == 1 else None
+        data = tuple(image["bytes"] for image in row["images"] if pictures)
+        yield Request(f"{row['task']}:{index}", answer[0]["text"], data, joints)
+
+
+def _joints(rotvecs: Any, body: BodyModel) -> npt.NDArray[np.float32]:
+    vectors = torch.tensor(rotvecs, dtype=torch.float32)
+    if vectors.shape != (22, 3) or not vectors.isfinite().all():
+        raise ValueError(f"rotvecs have the shape {tuple(vectors.shape)}; accepted are (22, 3) finite numbers")
+    return body.forward_joints(roma.rotvec_to_rotmat(vectors)[None])[0].numpy()
