@@ -52,7 +52,7 @@ OWN_MOVEMENT = 0.12
 LARGEST_TILT, LARGEST_SWING = 60.0, 50.0
 
 # How telling a change at its smallest is, by kind: rare kinds weigh more.
-WEIGHTS = {"turn": 3.0, "torso": 2.5, "twist": 2.0, "lean": 2.0, "bend": 1.5, "move": 1.2, "reach": 1.0}
+WEIGHTS = {"turn": 3.0, "torso": 2.5, "twist": 2.0, "lean": 2.0, "bend": 1.5, "move": 1.2, "distance": 0.8, "reach": 0.6}
 NEEDS_ROTATIONS = frozenset({"head_turn", "head_tilt"})
 UNCHANGED = ("bend", "move", "distance", "torso", "twist", "lean", "head", "head_turn", "head_tilt")
 
@@ -278,6 +278,8 @@ def _replaced_keys(code: Paircode) -> Iterator[Key]:
         yield from _replaced_by_posture(code.value)
     elif code.kind == "move" and part in limb:
         yield from (("move", f"{side}_{member}", code.value) for member in limb[part])
+    elif code.kind == "bend" and code.amount == "full":
+        yield ("goal", code.subject, "bend.straight")
     elif code.subject == "hips":
         yield from (("move", f"{which}_knee", "") for which in SIDES)
     elif code.kind == "distance" and code.subject in ("hands", "feet"):
@@ -327,6 +329,7 @@ def extract_paircodes(
     true = np.stack([absolute[code] if code in absolute else relative.get(code, unchanged) for code in CODES])
     kept = _drop_replaced(true)
     _keep_nearest(kept, changes)
+    _drop_mutual(kept)
     kept[-1] &= ~kept[[row for row, code in enumerate(CODES[:-1]) if code.kind != "goal"]].any(axis=0)
     salience = np.stack([_salience(code, changes, kept.shape[1]) for code in CODES])
     return [_most_telling_first(column, salience[:, pair]) for pair, column in enumerate(kept.T)]
@@ -393,6 +396,17 @@ def _keep_nearest(kept: npt.NDArray[np.bool_], changes: Changes) -> None:
             ]
             by = np.where(kept[rows], np.stack([changes[CODES[row].key] for row in rows]), -INF)
             kept[rows] &= by == by.max(axis=0)
+
+
+def _drop_mutual(kept: npt.NDArray[np.bool_]) -> None:
+    """Hands or feet that both move out, or in, need no telling that their distance changes; changes `kept`."""
+    rows: dict[Key, list[int]] = {}
+    for row, code in enumerate(CODES):
+        rows.setdefault(code.key, []).append(row)
+    for pair, part in (("hands", "hand"), ("feet", "foot")):
+        for way, (left, right) in (("apart", SIDES), ("closer", SIDES[::-1])):
+            moves = [rows["move", f"{side}_{part}", value] for side, value in zip(SIDES, (left, right))]
+            kept[rows["distance", pair, way]] &= ~(kept[moves[0]].any(axis=0) & kept[moves[1]].any(axis=0))
 
 
 def _salience(code: Paircode, changes: Changes, count: int) -> Array:
