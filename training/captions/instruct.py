@@ -1,8 +1,8 @@
 """Paircodes -> an instruction that turns pose A into pose B, or a text on how B differs from A.
 
 Both moods are worded by `pair_words`, in which `read_instruction` looks every clause up. Changes of both sides are
-merged, what belongs to one limb is told together, a part that was just named becomes "it", and now and then a goal says
-where to stop. The same codes give several texts, the same seed gives one.
+merged, what belongs to one limb is told together, a part that was just named becomes "it", and now and then a goal
+says where to stop. The same codes give several texts, the same seed gives one.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from unipose.training.captions.pair_words import GERUNDS, Codes, Topic, merged, topics
-from unipose.training.captions.paircodes import Paircode
+from unipose.training.captions.paircodes import NONE, Paircode
 
 
 Mood = Literal["instruction", "difference"]
@@ -23,7 +23,7 @@ MOODS = ("instruction", "difference")
 RARE = frozenset({"posture", "turn", "torso", "none"})
 MERGE, SAY_GOAL, MAX_GOALS = 0.95, 0.35, 2
 # How often a part that was just named is not named again, and a template just used is not used again.
-SAY_IT, ELLIPSIS = 0.8, 0.6
+SAY_IT, ELLIPSIS = 0.9, 0.6
 CLAUSES = (1, 2, 3)
 
 OPENINGS: dict[Mood, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -97,7 +97,9 @@ def instruct(
     if mood not in MOODS:
         raise ValueError(f"mood is {mood!r}; it is one of {', '.join(map(repr, MOODS))}.")
     if not codes:
-        raise ValueError("instruct was given no codes; where nothing changes, extract_paircodes gives its code for that.")
+        raise ValueError(
+            "instruct was given no codes; where nothing changes, extract_paircodes gives its code for that."
+        )
     chosen = _fit_words(_merge(_select(codes, rng, drop), rng), max_words)
     told = _tell(chosen, mood, rng)
     while len(told.text.split()) > max_words and len(chosen) > 1:
@@ -108,7 +110,9 @@ def instruct(
 
 def _tell(chosen: list[Topic], mood: Mood, rng: np.random.Generator) -> Instruction:
     sentences = _sentences(_order(chosen, rng), rng)
-    texts = _open([_say(sentence, mood, rng) for sentence in sentences], mood, rng)
+    texts = [_say(sentence, mood, rng) for sentence in sentences]
+    if chosen[0].codes != (NONE,):
+        texts = _open(texts, mood, rng)
     text = " ".join(f"{text[0].upper()}{text[1:]}." for text in texts)
     if mood == "instruction":
         text = _address(text, rng)
@@ -164,7 +168,7 @@ def _order(given: list[Topic], rng: np.random.Generator) -> list[list[Topic]]:
 
 
 def _sentences(groups: list[list[Topic]], rng: np.random.Generator) -> list[list[Topic]]:
-    """Cuts the topics into sentences of up to three clauses; a goal ends its sentence, and follows its own limb only."""
+    """Cuts the topics into sentences of up to three clauses; a goal ends its sentence and follows its own limb."""
     sentences: list[list[Topic]] = []
     room = 0
     for group in groups:
@@ -202,7 +206,9 @@ def _say(sentence: list[Topic], mood: Mood, rng: np.random.Generator) -> str:
     patterns = JOINS[mood][count - 1]
     joins = ("", *patterns[int(rng.integers(len(patterns)))])
     for index, topic in enumerate(sentence):
-        clause = say(topic, context, joins[min(index, count - 1)], rng) if index < count else _goal(topic, context, rng)
+        clause = (
+            say(topic, context, joins[min(index, count - 1)], rng) if index < count else _goal(topic, context, rng)
+        )
         text += clause
     return text
 
@@ -258,7 +264,7 @@ def _compare(topic: Topic, context: _Context, join: str, rng: np.random.Generato
     brief = "," if join == ", " else " and"
     if join and not same and context.said in topic.states and not topic.is_goal and rng.random() < ELLIPSIS:
         context.noun = _one_of(topic.nouns, rng)
-        return f"{brief} so {be} {_article(context.noun)}"
+        return f"{', as' if join == ', ' else ' and so'} {be} {_article(context.noun)}"
     context.said = f"{'now ' if topic.is_goal else ''}{_one_of(topic.states, rng)}"
     if same and rng.random() < SAY_IT:
         return f"{brief} {context.said}"

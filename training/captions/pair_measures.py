@@ -1,17 +1,17 @@
 """How far pose B is from pose A, as numbers that each have a direction.
 
-Every change is measured towards a direction: positive where going from A to B goes that way, negative where it goes the
-other way, so that exchanging A and B changes every sign. A change is named by its `Key`, (kind, subject, value):
+Every change is measured towards a direction: positive where going from A to B goes that way, negative where it goes
+the other way, so that exchanging A and B changes every sign. A change is named by its `Key`, (kind, subject, value):
 ("move", "left_hand", "up") is how many metres the left hand rises.
 
-Each pose is measured in the frame of its OWN body: left, right, forward and back follow the heading of its hips, up and
-down follow gravity, and positions are taken from the pelvis. Only the height of knees, feet and hips is taken from the
-lowest point of the body, because a body that squats does not lift its feet.
+Each pose is measured in the frame of its OWN body: left, right, forward and back follow the heading of its hips, up
+and down follow gravity, and positions are taken from the pelvis. Only the height of knees, feet and hips is taken from
+the lowest point of the body, because a body that squats does not lift its feet.
 
 Besides the changes there are measurements that only decide whether a change is worth telling: ("own", part, "") is how
-far a hand or elbow moves seen from its shoulder and torso, ("nearest", hand, "to_...") the smaller of its distances in A
-and B, ("after", joint, "bend") the degrees that a joint is bent in B (0 is straight), ("tilt", "torso", "") the tilt of
-the less upright torso, ("swing", "torso", "") the angle between both torsos, each seen from its own heading.
+far a hand or elbow moves seen from its shoulder and torso, ("nearest", hand, "to_...") the smaller of its distances in
+A and B, ("after", joint, "bend") the degrees that a joint is bent in B (0 is straight), ("tilt", "torso", "") the tilt
+of the less upright torso, ("swing", "torso", "") the angle between both torsos, each seen from its own heading.
 """
 
 from collections.abc import Iterator
@@ -100,7 +100,9 @@ def _wrap(degrees: Array) -> Array:
 
 def _changes_of_angles(before: Points, after: Points) -> Changes:
     names: dict[Key, str] = {
-        ("bend", f"{side}_{part}", "straighten"): f"{side}_{part}.angle" for side in SIDES for part in ("knee", "elbow")
+        ("bend", f"{side}_{part}", "straighten"): f"{side}_{part}.angle"
+        for side in SIDES
+        for part in ("knee", "elbow")
     }
     names[("torso", "torso", "forward")] = "torso.pitch"
     names[("lean", "torso", "left")] = "torso.lean_left"
@@ -151,9 +153,7 @@ def _level_axes(frame: Array) -> Array:
     return np.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], axis=-1).reshape(-1, 3, 3)
 
 
-def _displacements(
-    before: Points, after: Points, points: tuple[Points, ...], frames: tuple[Array, ...]
-) -> Changes:
+def _displacements(before: Points, after: Points, points: tuple[Points, ...], frames: tuple[Array, ...]) -> Changes:
     axes = tuple(_level_axes(frame) for frame in frames)
     changes: Changes = {
         ("move", "hips", "up"): after["pelvis.ground"] - before["pelvis.ground"],

@@ -1,8 +1,8 @@
 """How changes are worded: the one table that `instruct` speaks from and `read_instruction` reads by.
 
-A `Topic` is what a clause can state: one code, or the same change of both sides. It holds every wording of it, so that
-reading is looking up. In the templates {p} stands for the part ("the left hand"), {m} for how much after a verb ("a
-little") and {c} for how much before a comparison ("much"). Words that join clauses ("and", "while", ...) occur in none.
+A `Topic` is what a clause can state: one code, or the same change of both sides. It holds every wording of it, so
+that reading is looking up. In the templates {p} stands for the part ("the left hand"), {m} for how much after a verb
+("a little") and {c} for how much before a comparison ("much"). Words that join clauses ("and", "while") occur in none.
 """
 
 from collections.abc import Iterator
@@ -310,12 +310,14 @@ def _topic(codes: Codes, value: str) -> Topic:
         words = _mirrored(POSTURES, value)
         return Topic(codes, ("person",), False, words.imperatives, words.states)
     given, target = _words(code, value)
-    expanded = (_expand(templates, code.amount, target) for templates in (given.imperatives, given.states, given.shorts))
+    expanded = (
+        _expand(templates, code.amount, target) for templates in (given.imperatives, given.states, given.shorts)
+    )
     return Topic(codes, nouns, plural, *expanded)
 
 
 def _nouns(codes: Codes) -> tuple[tuple[str, ...], bool]:
-    side, _, part = codes[0].subject.partition("_")
+    part = codes[0].subject.partition("_")[2]
     if len(codes) == 2:
         return (f"both {PLURALS.get(part, f'{part}s').replace('_', ' ')}",), True
     subject = codes[0].subject

@@ -1,10 +1,10 @@
 """What changes from pose A to pose B, as elementary statements.
 
 Changes are measured (`pair_measures`), compared with ranges (`RULES`), and every range that fits is a `Paircode`:
-"bend, left knee, straighten, much". Beside these relative codes there are transitions of the posture and absolute goals
-("until the elbow is at a right angle"), both taken from B's posecodes, and one code that says that nothing changes. The
-words are in `pair_words`. The idea of paircodes is that of PoseFix (Delmas et al., ICCV 2023); measures, words and most
-ranges are our own.
+"bend, left knee, straighten, much". Beside these relative codes there are transitions of the posture and absolute
+goals ("until the elbow is at a right angle"), both taken from B's posecodes, and one code that says that nothing
+changes. The words are in `pair_words`. The idea of paircodes is that of PoseFix (Delmas et al., ICCV 2023); measures,
+words and most ranges are our own.
 """
 
 from collections.abc import Iterable, Iterator
@@ -52,7 +52,16 @@ OWN_MOVEMENT = 0.12
 LARGEST_TILT, LARGEST_SWING = 60.0, 50.0
 
 # How telling a change at its smallest is, by kind: rare kinds weigh more.
-WEIGHTS = {"turn": 3.0, "torso": 2.5, "twist": 2.0, "lean": 2.0, "bend": 1.5, "move": 1.2, "distance": 0.8, "reach": 0.6}
+WEIGHTS = {
+    "turn": 3.0,
+    "torso": 2.5,
+    "twist": 2.0,
+    "lean": 2.0,
+    "bend": 1.5,
+    "move": 1.2,
+    "distance": 0.8,
+    "reach": 0.6,
+}
 NEEDS_ROTATIONS = frozenset({"head_turn", "head_tilt"})
 UNCHANGED = ("bend", "move", "distance", "torso", "twist", "lean", "head", "head_turn", "head_tilt")
 
@@ -140,6 +149,8 @@ class PairRule:
 _LYING = ("lies_back", "lies_front", "lies_left")
 _STANDING = ("bends_forward", "steps_left", "crouches", "stands")
 _ONE_LEGGED = ("kicks_left", "one_leg_right")
+# Those that tell how both knees are bent.
+_BOTH_KNEES = ("stands", "squats", "sits", "kneels_both", "kneels_left")
 POSTURES = (*_LYING, "all_fours", "sits_ground", "kneels_both", "kneels_left", "sits", "squats", "lunges_left")
 POSTURES = (*POSTURES, *_ONE_LEGGED, *_STANDING)
 
@@ -176,7 +187,8 @@ def _elementary() -> Iterator[PairRule]:
             for value in ("up", "down", "forward", "back", "left", "right"):
                 yield from _moves(f"{side}_{part}", value, f"{side}_{part}")
         for target in reached(side):
-            near = (Span(("nearest", f"{side}_hand", f"to_{target}"), high=IN_REACH),)
+            moved = Span(("own", f"{side}_hand", ""), OWN_MOVEMENT)
+            near = (Span(("nearest", f"{side}_hand", f"to_{target}"), high=IN_REACH), moved)
             for way in ("to", "from"):
                 yield from _banded(("reach", f"{side}_hand", f"{way}_{target}"), near)
     for value in ("up", "down"):
@@ -291,7 +303,8 @@ def _replaced_by_posture(posture: str) -> Iterator[Key]:
     if posture in _both_sides(_ONE_LEGGED):
         return
     yield from (("move", f"{side}_{part}", "") for side in SIDES for part in ("leg", "foot", "knee"))
-    yield from (("bend", f"{side}_knee", "") for side in SIDES)
+    if posture in _both_sides(_BOTH_KNEES):
+        yield from (("bend", f"{side}_knee", "") for side in SIDES)
     yield from (("distance", "feet", ""), ("distance", "knees", ""), ("torso", "torso", ""))
 
 
@@ -307,11 +320,11 @@ def extract_paircodes(
 
     Args:
         joints_a, joints_b: (n, 22, 3), metres, y up.
-        same_sequence: whether the poses of a pair, or of each of (n,) pairs, are frames of one motion, so that a turn of
-            the whole body means something.
+        same_sequence: whether the poses of a pair, or of each of (n,) pairs, are frames of one motion, so that a turn
+            of the whole body means something.
         rotmats: (n, 22, 3, 3) rotations of A and of B, for turns and tilts of the head.
-        jitter: when given, every change is first moved by uniform noise of up to its tolerance, so that borders between
-            amounts are not razor-sharp in a corpus.
+        jitter: when given, every change is first moved by uniform noise of up to its tolerance, so that borders
+            between amounts are not razor-sharp in a corpus.
 
     Returns:
         For each pair its codes, the most telling first and goals last; none that another one implies. `NONE` alone
@@ -349,7 +362,7 @@ def _fitting(changes: Changes, same_sequence: npt.NDArray[np.bool_]) -> dict[Pai
     nothing = np.zeros_like(same_sequence, dtype=bool)
     says, worth = {}, {}
     for code, rule in RULES.items():
-        measured = code.key in changes
+        measured = rule.says[0].name in changes
         says[code] = _fit(rule.says, changes, 0.0) if measured else nothing
         if code.kind == "turn":
             says[code] = says[code] & same_sequence
@@ -411,10 +424,9 @@ def _drop_mutual(kept: npt.NDArray[np.bool_]) -> None:
 
 def _salience(code: Paircode, changes: Changes, count: int) -> Array:
     """How telling a code is of each of `count` pairs: its change in units of the smallest that is told, weighted."""
-    if code.kind in ("posture", "goal", "none") or code.key not in changes:
+    if code not in RULES or RULES[code].says[0].name not in changes:
         return np.full(count, {"posture": 100.0, "goal": -1.0}.get(code.kind, 0.0))
-    name = RULES[code].says[0].name
-    return WEIGHTS.get(code.kind, 1.0) * changes[name] / AMOUNTS[code.kind][0][1]
+    return WEIGHTS.get(code.kind, 1.0) * changes[RULES[code].says[0].name] / AMOUNTS[code.kind][0][1]
 
 
 def _most_telling_first(column: npt.NDArray[np.bool_], salience: Array) -> tuple[Paircode, ...]:

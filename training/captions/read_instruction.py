@@ -170,7 +170,7 @@ def _comparison(clause: str, context: _Context) -> Topic | None:
     match = _FINITE.fullmatch(clause)
     if match is None:
         return None
-    if match[1] == "so":
+    if match[1] in ("so", "as"):
         return _part_alone(match[2], context)
     noun = context.noun if match[1] in ("it", "they") else match[1].removeprefix("the ")
     return _known(noun, match[2], context) or _tables().goals.get((noun, match[2]))
@@ -254,4 +254,6 @@ def _tables() -> _Tables:
             (goals if topic.is_goal else states).update({(noun, said): topic for said in topic.states})
             shorts |= {(noun, said): topic for said in topic.shorts}
     nouns = sorted({noun for noun, _ in commands if noun}, key=len, reverse=True)
-    return _Tables(commands, states, goals, shorts, sentences, re.compile(rf"\b(?:(?:the )?(?:{'|'.join(nouns)})|it|them)\b"))
+    return _Tables(
+        commands, states, goals, shorts, sentences, re.compile(rf"\b(?:(?:the )?(?:{'|'.join(nouns)})|it|them)\b")
+    )
