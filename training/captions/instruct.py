@@ -105,13 +105,13 @@ def instruct(
     while len(told.text.split()) > max_words and len(chosen) > 1:
         chosen = chosen[:-1]
         told = _tell(chosen, mood, rng)
-    return told
+    return told if len(told.text.split()) <= max_words else _tell(chosen, mood, rng, opened=False)
 
 
-def _tell(chosen: list[Topic], mood: Mood, rng: np.random.Generator) -> Instruction:
+def _tell(chosen: list[Topic], mood: Mood, rng: np.random.Generator, opened: bool = True) -> Instruction:
     sentences = _sentences(_order(chosen, rng), rng)
     texts = [_say(sentence, mood, rng) for sentence in sentences]
-    if chosen[0].codes != (NONE,):
+    if opened and chosen[0].codes != (NONE,):
         texts = _open(texts, mood, rng)
     text = " ".join(f"{text[0].upper()}{text[1:]}." for text in texts)
     if mood == "instruction":
@@ -159,7 +159,8 @@ def _order(given: list[Topic], rng: np.random.Generator) -> list[list[Topic]]:
     """Groups of topics of one limb, those of the whole body first, the others shuffled; goals end their group."""
     groups: dict[frozenset[str], list[Topic]] = {}
     for topic in given:
-        groups.setdefault(frozenset().union(*(code.parts for code in topic.codes)), []).append(topic)
+        parts = frozenset().union(*(code.parts for code in topic.codes))
+        groups.setdefault(frozenset({"body"}) if "body" in parts else parts, []).append(topic)
     for group in groups.values():
         group.sort(key=lambda topic: (topic.is_goal, topic.nouns))
     body = groups.pop(frozenset({"body"}), [])

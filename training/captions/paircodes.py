@@ -66,6 +66,16 @@ NEEDS_ROTATIONS = frozenset({"head_turn", "head_tilt"})
 UNCHANGED = ("bend", "move", "distance", "torso", "twist", "lean", "head", "head_turn", "head_tilt")
 
 
+# The postures that are told when they begin; right-sided ones are added by mirroring.
+_LYING = ("lies_back", "lies_front", "lies_left")
+_ONE_LEGGED = ("kicks_left", "one_leg_right")
+# Those that tell how both knees are bent.
+_BOTH_KNEES = ("stands", "squats", "sits", "kneels_both", "kneels_left")
+_OTHERS = ("all_fours", "sits_ground", "lunges_left", "bends_forward", "steps_left", "crouches")
+POSTURES = (*_LYING, *_ONE_LEGGED, *_BOTH_KNEES, *_OTHERS)
+_WHOLE_BODY = frozenset({*_LYING, "lies_right", "all_fours"})
+
+
 @dataclass(frozen=True, order=True)
 class Paircode:
     """One statement about A -> B: `subject` changes towards `value`, by `amount`, in the sense of `kind`.
@@ -92,6 +102,8 @@ class Paircode:
     @property
     def parts(self) -> frozenset[str]:
         """The limbs that the statement is about: "left_arm", "right_arm", "left_leg", "right_leg", "torso", ..."""
+        if self.kind == "posture" and self.value not in _WHOLE_BODY:
+            return parts_of("torso" if self.value == "bends_forward" else "legs") | {"body"}
         return parts_of(self.subject)
 
     def mirrored(self) -> "Paircode":
@@ -107,7 +119,7 @@ NONE = Paircode("none", "body", "same")
 
 _LIMBS = {
     "arm": ("hand", "hands", "elbow", "elbows", "wrist", "shoulder", "arm", "upper_arm", "forearm", "collar", "arms"),
-    "leg": ("foot", "feet", "knee", "knees", "ankle", "hip", "leg", "thigh", "shin"),
+    "leg": ("foot", "feet", "knee", "knees", "ankle", "hip", "leg", "thigh", "shin", "legs"),
 }
 
 
@@ -144,15 +156,6 @@ class PairRule:
     says: tuple[Span, ...]
     when: tuple[Span, ...] = ()
 
-
-# The postures that are told when they begin, the telling ones first; right-sided ones are added by mirroring.
-_LYING = ("lies_back", "lies_front", "lies_left")
-_STANDING = ("bends_forward", "steps_left", "crouches", "stands")
-_ONE_LEGGED = ("kicks_left", "one_leg_right")
-# Those that tell how both knees are bent.
-_BOTH_KNEES = ("stands", "squats", "sits", "kneels_both", "kneels_left")
-POSTURES = (*_LYING, "all_fours", "sits_ground", "kneels_both", "kneels_left", "sits", "squats", "lunges_left")
-POSTURES = (*POSTURES, *_ONE_LEGGED, *_STANDING)
 
 # Posecodes that make good goals: kind, subject (the left one stands for both), values.
 _GOALS: tuple[tuple[str, str, tuple[str, ...]], ...] = (

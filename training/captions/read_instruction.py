@@ -6,7 +6,7 @@ part, a part without its verb. Either mood is read, and a mixture of both.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,6 +17,7 @@ from unipose.training.captions.instruct import MAKE_SURE, OPENINGS
 from unipose.training.captions.pair_words import GERUNDS, Codes, Topic, topics
 from unipose.training.captions.paircodes import (
     NEEDS_ROTATIONS,
+    Paircode,
     Rotations,
     extract_paircodes,
     paircodes_hold,
@@ -55,8 +56,7 @@ class InstructionScore:
 
     Args:
         precision: the fraction of its statements that hold; NaN if it has none that can be measured.
-        recall: the fraction of the pair's most telling codes that it states, whatever the amount; NaN if joints show
-            none.
+        recall: the fraction of the pair's most telling codes that it states, with an amount that holds.
         statements: how many statements were checked.
         unread: sentences that were not understood.
     """
@@ -78,7 +78,7 @@ class _Context:
 def read_instruction(text: str) -> Reading:
     """Reads a text that `instruct` made, or a model that learned from it; never raises."""
     sentences = [sentence for sentence in _BETWEEN_SENTENCES.split(text.strip()) if sentence]
-    codes: list = []
+    codes: list[Paircode] = []
     unread: list[str] = []
     for sentence in sentences:
         facts = list(_read_sentence(sentence))
@@ -107,32 +107,65 @@ def score_instruction(
     rotmats: Rotations | None = None,
     tolerance: float = 1.0,
 ) -> InstructionScore:
-    """Compares what a text states with what changes from A to B.
+    """Compares what a text states with what changes from A to B: `score_instructions` of one pair.
 
     Args:
         text: an instruction or a difference.
         joints_a, joints_b: (22, 3), metres, y up.
-        same_sequence: whether a turn of the whole body is to be told, as for `extract_paircodes`.
-        rotmats: (22, 3, 3) rotations of A and of B. Without them statements about the turn or tilt of the head, which
-            joints do not show, are left out.
-        tolerance: how far outside its range a change may lie, in units of 5 degrees and 0.05 m.
+        same_sequence, tolerance: as there.
+        rotmats: (22, 3, 3) rotations of A and of B.
 
     Raises:
-        ValueError: a shape differs from those above, or a number is not finite.
+        ValueError: as there.
     """
     pair = np.asarray(joints_a)[None], np.asarray(joints_b)[None]
     turned = None if rotmats is None else (np.asarray(rotmats[0])[None], np.asarray(rotmats[1])[None])
-    reading = read_instruction(text)
-    measurable = [code for code in reading.codes if turned is not None or code.kind not in NEEDS_ROTATIONS]
-    held = paircodes_hold(measurable, *pair, tolerance, turned)[:, 0]
-    codes = extract_paircodes(*pair, same_sequence=same_sequence, rotmats=turned)[0]
-    salient = [code.key for code in codes if code.kind != "goal"][:SALIENT]
-    stated = {code.key for code, true in zip(measurable, held) if true}
+    return score_instructions([text], *pair, same_sequence=same_sequence, rotmats=turned, tolerance=tolerance)[0]
+
+
+def score_instructions(
+    texts: Sequence[str],
+    joints_a: npt.ArrayLike,
+    joints_b: npt.ArrayLike,
+    *,
+    same_sequence: bool | npt.ArrayLike = False,
+    rotmats: Rotations | None = None,
+    tolerance: float = 1.0,
+) -> list[InstructionScore]:
+    """Compares what each text states with what changes from A to B in its pair.
+
+    Args:
+        texts: n instructions or differences.
+        joints_a, joints_b: (n, 22, 3), metres, y up.
+        same_sequence: whether a turn of the whole body is to be told, as for `extract_paircodes`.
+        rotmats: (n, 22, 3, 3) rotations of A and of B. Without them statements about the turn or tilt of the head,
+            which joints do not show, are left out.
+        tolerance: how far outside its range a change may lie, in units of 5 degrees and 0.05 m.
+
+    Raises:
+        ValueError: a shape differs from those above, a number is not finite, or there are not n texts.
+    """
+    if len(texts) != len(np.asarray(joints_a)):
+        raise ValueError(f"There are {len(texts)} texts for {len(np.asarray(joints_a))} pairs; give one for each.")
+    readings = [read_instruction(text) for text in texts]
+    stated = [[code for code in reading.codes if rotmats or code.kind not in NEEDS_ROTATIONS] for reading in readings]
+    everything = list(dict.fromkeys(code for codes in stated for code in codes))
+    truth = dict(zip(everything, paircodes_hold(everything, joints_a, joints_b, tolerance, rotmats)))
+    shown = extract_paircodes(joints_a, joints_b, same_sequence=same_sequence, rotmats=rotmats)
+    return [
+        _score({code: bool(truth[code][pair]) for code in codes}, shown[pair], readings[pair].unread)
+        for pair, codes in enumerate(stated)
+    ]
+
+
+def _score(held: dict[Paircode, bool], shown: Codes, unread: tuple[str, ...]) -> InstructionScore:
+    salient = [code.key for code in shown if code.kind != "goal"][:SALIENT]
+    stated = {code.key for code, true in held.items() if true}
     return InstructionScore(
-        precision=float(held.mean()) if measurable else float("nan"),
-        recall=float(np.mean([key in stated for key in salient])) if salient else float("nan"),
-        statements=len(measurable),
-        unread=reading.unread,
+        precision=float(np.mean([*held.values()])) if held else float("nan"),
+        recall=float(np.mean([key in stated for key in salient])),
+        statements=len(held),
+        unread=unread,
     )
 
 
