@@ -52,18 +52,16 @@ def texts_of(codes: list[tuple[Paircode, ...]], mood: Mood) -> list[str]:
     return [instruct(given, rng, mood=mood).text for given in codes]
 
 
-def agreement(before: Joints, after: Joints, same_sequence: bool) -> list[str]:
-    """Percent of statements that hold on their pair and on the next, and of telling codes that are stated."""
+def agreement(mood: Mood, before: Joints, after: Joints, same_sequence: bool) -> list[str]:
+    """Percent of statements that hold and of telling codes that are stated, on the own pair and on the next."""
+    jitter = np.random.default_rng(3)
+    texts = texts_of(extract_paircodes(before, after, same_sequence=same_sequence, jitter=jitter), mood)
     row = []
-    for mood in MOODS:
-        jitter = np.random.default_rng(3)
-        texts = texts_of(extract_paircodes(before, after, same_sequence=same_sequence, jitter=jitter), mood)
-        for shift in (0, 1):
-            pairs = (np.roll(joints, shift, axis=0) for joints in (before, after))
-            scores = score_instructions(texts, *pairs, same_sequence=same_sequence)
-            total = sum(score.statements for score in scores)
-            row.append(f"{100 * sum(score.precision * score.statements for score in scores) / total:.1f}")
-            row.append(f"{100 * np.mean([score.recall for score in scores]):.1f}")
+    for shift in (0, 1):
+        pairs = (np.roll(joints, shift, axis=0) for joints in (before, after))
+        scores = score_instructions(texts, *pairs, same_sequence=same_sequence)
+        held = np.average([score.precision for score in scores], weights=[score.statements for score in scores])
+        row += [f"{100 * held:.1f}", f"{100 * np.mean([score.recall for score in scores]):.1f}"]
     return row
 
 
@@ -75,13 +73,10 @@ def main() -> None:
         "edited poses": (*edited_pairs(body), False),
         f"frames {SECONDS_APART} s apart": (*motion_pairs(body), True),
     }
-    print(
-        f"Statements of {COUNT} texts that hold (tolerance 1, %), and telling codes that are stated (%), both moods\n"
-    )
-    header = [
-        f"{what}, {where}, {mood}" for mood in MOODS for where in ("own", "next pair") for what in ("hold", "stated")
-    ]
-    print_table(["pairs", *header], [(name, *agreement(*pairs)) for name, pairs in sources.items()])
+    print(f"Percent of statements that hold (tolerance 1) and of telling codes that are stated, {COUNT} texts\n")
+    header = ["pairs", "mood", "hold", "stated", "hold on the next pair", "stated of the next pair"]
+    rows = [(name, mood, *agreement(mood, *pairs)) for name, pairs in sources.items() for mood in MOODS]
+    print_table(header, rows)
     before, after, _ = sources["random pairs"]
     codes = extract_paircodes(before, after)
     texts = texts_of(codes, "instruction")
@@ -97,8 +92,8 @@ def main() -> None:
     )
     print()
     print_machine()
-    rows = [(name, f"{COUNT / value:,.0f}") for name, value in seconds.items()]
-    print_table([f"median of {arguments.repeats}", "a second"], rows)
+    speeds = [(name, f"{COUNT / value:,.0f}") for name, value in seconds.items()]
+    print_table([f"median of {arguments.repeats}", "a second"], speeds)
 
 
 if __name__ == "__main__":

@@ -291,7 +291,7 @@ def merged(code: Paircode) -> Iterator[tuple[Codes, str]]:
 @cache
 def topics() -> dict[Codes, Topic]:
     """Every topic, by its codes in sorted order."""
-    found = {(code,): _topic((code,), code.value) for code in CODES}
+    found: dict[Codes, Topic] = {(code,): _topic((code,), code.value) for code in CODES}
     for code in (*RULES, *ABSOLUTE):
         for codes, value in merged(code):
             if codes not in found:

@@ -279,7 +279,7 @@ def _replaced_rows() -> dict[int, list[int]]:
         rows[row] = [
             index
             for index, other in enumerate(CODES)
-            if index > row and (other.key in keys or (*other.key[:2], "") in keys)
+            if (other.key in keys or (*other.key[:2], "") in keys) and (index > row or other.key != code.key)
         ]
     return {row: replaced for row, replaced in rows.items() if replaced}
 
@@ -296,7 +296,7 @@ def _replaced_keys(code: Paircode) -> Iterator[Key]:
     elif code.kind == "bend" and code.amount == "full":
         yield ("goal", code.subject, "bend.straight")
     elif code.subject == "hips":
-        yield from (("move", f"{which}_knee", "") for which in SIDES)
+        yield from (("move", f"{which}_knee", value) for which in SIDES for value in ("up", "down"))
     elif code.kind == "distance" and code.subject in ("hands", "feet"):
         yield ("distance", {"hands": "elbows", "feet": "knees"}[code.subject], code.value)
 

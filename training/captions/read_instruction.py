@@ -25,6 +25,8 @@ from unipose.training.captions.paircodes import (
 )
 
 
+Wordings = dict[tuple[str, str], Topic]
+
 # How many of a pair's codes, the most telling first, a text is expected to state.
 SALIENT = 5
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?;])\s+")
@@ -148,7 +150,10 @@ def score_instructions(
     if len(texts) != len(np.asarray(joints_a)):
         raise ValueError(f"There are {len(texts)} texts for {len(np.asarray(joints_a))} pairs; give one for each.")
     readings = [read_instruction(text) for text in texts]
-    stated = [[code for code in reading.codes if rotmats or code.kind not in NEEDS_ROTATIONS] for reading in readings]
+    stated = [
+        [code for code in reading.codes if rotmats is not None or code.kind not in NEEDS_ROTATIONS]
+        for reading in readings
+    ]
     everything = list(dict.fromkeys(code for codes in stated for code in codes))
     truth = dict(zip(everything, paircodes_hold(everything, joints_a, joints_b, tolerance, rotmats)))
     shown = extract_paircodes(joints_a, joints_b, same_sequence=same_sequence, rotmats=rotmats)
@@ -266,27 +271,42 @@ def _part_alone(clause: str, context: _Context) -> Topic | None:
 
 @dataclass(frozen=True)
 class _Tables:
-    """Every wording, by the noun it goes with ("" for those that name no part), -> its topic."""
+    """Every wording, by the noun it goes with ("" for those that name no part), -> its topic.
 
-    commands: dict[tuple[str, str], Topic]
-    states: dict[tuple[str, str], Topic]
-    goals: dict[tuple[str, str], Topic]
-    shorts: dict[tuple[str, str], Topic]
+    `part` finds the first part that a command names.
+    """
+
+    commands: Wordings
+    states: Wordings
+    goals: Wordings
+    shorts: Wordings
     sentences: dict[str, Topic]
     part: re.Pattern[str]
 
 
 @cache
 def _tables() -> _Tables:
-    commands, states, goals, shorts, sentences = {}, {}, {}, {}, {}
-    for topic in topics().values():
-        sentences |= dict.fromkeys(topic.sentences, topic)
-        commands |= {("", said): topic for said in topic.imperatives if "{p}" not in said}
-        for noun in topic.nouns:
-            commands |= {(noun, said): topic for said in topic.imperatives if "{p}" in said}
-            (goals if topic.is_goal else states).update({(noun, said): topic for said in topic.states})
-            shorts |= {(noun, said): topic for said in topic.shorts}
+    given = topics().values()
+    commands: Wordings = {
+        (noun, said): topic
+        for topic in given
+        for said in topic.imperatives
+        for noun in (topic.nouns if "{p}" in said else ("",))
+    }
     nouns = sorted({noun for noun, _ in commands if noun}, key=len, reverse=True)
     return _Tables(
-        commands, states, goals, shorts, sentences, re.compile(rf"\b(?:(?:the )?(?:{'|'.join(nouns)})|it|them)\b")
+        commands,
+        states={
+            (noun, said): topic
+            for topic in given
+            if not topic.is_goal
+            for noun in topic.nouns
+            for said in topic.states
+        },
+        goals={
+            (noun, said): topic for topic in given if topic.is_goal for noun in topic.nouns for said in topic.states
+        },
+        shorts={(noun, said): topic for topic in given for noun in topic.nouns for said in topic.shorts},
+        sentences={said: topic for topic in given for said in topic.sentences},
+        part=re.compile(rf"\b(?:(?:the )?(?:{'|'.join(nouns)})|it|them)\b"),
     )
