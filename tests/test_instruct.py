@@ -1,0 +1,208 @@
+"""Instructions and differences: fluent, true of their pair, short, and the same for the same seed."""
+
+import re
+
+import numpy as np
+import pytest
+
+from unipose.processing.body_model import BodyModel
+from unipose.training.captions.instruct import MOODS, Instruction, Mood, instruct
+from unipose.training.captions.pair_words import GERUNDS, HOW_MUCH, topics
+from unipose.training.captions.paircodes import (
+    ABSOLUTE,
+    CODES,
+    NONE,
+    Paircode,
+    extract_paircodes,
+    paircodes_hold,
+)
+from unipose.training.captions.posecodes import holding
+from unipose.training.poses import sample_training_poses
+
+
+NUM_PAIRS = 300
+RAISE_LEFT = Paircode("move", "left_hand", "up", "slight")
+STRAIGHTEN = Paircode("bend", "left_knee", "straighten", "some")
+
+
+@pytest.fixture(scope="module")
+def pairs() -> tuple[np.ndarray, np.ndarray]:
+    body = BodyModel.builtin()
+    joints = body.forward_joints(sample_training_poses(2 * NUM_PAIRS, 3, body)[0]).numpy()
+    return joints[:NUM_PAIRS], joints[NUM_PAIRS:]
+
+
+def texts(pairs: tuple[np.ndarray, np.ndarray], mood: Mood, seed: int = 0, **options) -> list[Instruction]:
+    rng = np.random.default_rng(seed)
+    return [instruct(codes, rng, mood=mood, **options) for codes in extract_paircodes(*pairs)]
+
+
+def wordings(*codes: Paircode, mood: Mood = "instruction") -> set[str]:
+    """Every text of some codes, addressed as "the", goals included."""
+    made = (instruct(codes, np.random.default_rng(seed), mood=mood, drop=0.0) for seed in range(800))
+    return {re.sub(r"\byour\b", "the", text.text).replace("Your", "The") for text in made}
+
+
+@pytest.mark.parametrize("mood", MOODS)
+def test_every_statement_is_true_of_the_pair(pairs, mood: Mood) -> None:
+    for index, text in enumerate(texts(pairs, mood)):
+        pair = (joints[index : index + 1] for joints in pairs)
+        assert paircodes_hold(text.codes, *pair, 0.0).all()
+        assert len(set(text.codes)) == len(text.codes) > 0
+
+
+def test_same_seed_same_text(pairs) -> None:
+    assert texts(pairs, "instruction", 1) == texts(pairs, "instruction", 1)
+    different = zip(texts(pairs, "instruction", 1), texts(pairs, "instruction", 2))
+    assert np.mean([first != second for first, second in different]) > 0.95
+
+
+@pytest.mark.parametrize("mood", MOODS)
+@pytest.mark.parametrize("max_words", [15, 40])
+def test_length(pairs, mood: Mood, max_words: int) -> None:
+    lengths = [len(text.text.split()) for text in texts(pairs, mood, max_words=max_words)]
+    assert max(lengths) <= max_words
+    assert np.mean(lengths) > 0.6 * max_words
+
+
+@pytest.mark.parametrize("mood", MOODS)
+def test_sentences_are_well_formed(pairs, mood: Mood) -> None:
+    for text in texts(pairs, mood):
+        assert not re.search(r"\b(\w+) \1\b|  | ,|[{}_]", text.text)
+        for sentence in re.split(r"(?<=\.) ", text.text):
+            assert re.fullmatch(r"[A-Z][a-z0-9 ,]+\.", sentence)
+        assert bool(re.search(r"\b(is|are|has)\b", text.text)) or mood == "instruction"
+
+
+def test_the_example_of_both_moods() -> None:
+    commands = wordings(RAISE_LEFT, STRAIGHTEN)
+    assert "Raise the left hand a little and straighten the left knee." in commands
+    assert "Lift the left hand slightly while extending the left knee." in commands
+    assert len(commands) > 50
+    comparisons = wordings(RAISE_LEFT, STRAIGHTEN, mood="difference")
+    assert "The left hand is a little higher and the left knee is straighter." in comparisons
+    assert (
+        "Compared with the first pose, the left knee is less bent. Also, the left hand is a bit higher." in comparisons
+    )
+
+
+def test_amounts_are_told_apart() -> None:
+    for amount, words in (("slight", "slightly|a little|a bit"), ("much", "a lot|considerably|much")):
+        for mood in MOODS:
+            for text in wordings(Paircode("bend", "left_knee", "bend", amount), mood=mood):
+                assert re.search(rf"\b({words})\b", text)
+    for mood in MOODS:
+        for text in wordings(STRAIGHTEN, mood=mood):
+            assert not re.search(r"slightly|a little|a bit|a lot|considerably|much|completely", text)
+    full = wordings(Paircode("bend", "left_knee", "straighten", "full"))
+    assert full == {
+        f"{verb} the left knee {much}." for verb in ("Straighten", "Extend") for much in ("completely", "all the way")
+    }
+
+
+def test_sides_are_merged() -> None:
+    both = (Paircode("move", "left_arm", "up", "much"), Paircode("move", "right_arm", "up", "much"))
+    assert "Raise both arms a lot." in wordings(*both)
+    assert "Both arms are much higher." in wordings(*both, mood="difference")
+    outward = (Paircode("move", "left_hand", "left", "some"), Paircode("move", "right_hand", "right", "some"))
+    assert "Both hands are further out." in wordings(*outward, mood="difference")
+    same_way = (Paircode("move", "left_hand", "left", "some"), Paircode("move", "right_hand", "left", "some"))
+    assert "Move both hands to the left." in wordings(*same_way)
+    near = (
+        Paircode("reach", "left_hand", "to_right_knee", "some"),
+        Paircode("reach", "right_hand", "to_left_knee", "some"),
+    )
+    assert "Bring both hands closer to the opposite knees." in wordings(*near)
+    unequal = (Paircode("move", "left_arm", "up", "much"), Paircode("move", "right_arm", "up", "slight"))
+    assert not any("both" in text.lower() for text in wordings(*unequal))
+
+
+def test_a_part_is_not_named_twice_in_a_row() -> None:
+    codes = (RAISE_LEFT, Paircode("move", "left_hand", "forward", "some"))
+    commands, comparisons = wordings(*codes), wordings(*codes, mood="difference")
+    assert "Raise the left hand slightly and bring it forward." in commands
+    assert "Move the left hand up a bit and forward." in commands
+    assert "The left hand is a bit higher and further forward." in comparisons
+
+
+def test_parts_that_change_alike_share_their_words() -> None:
+    codes = (STRAIGHTEN, Paircode("bend", "right_elbow", "straighten", "some"))
+    assert "Straighten the left knee and the right elbow." in wordings(*codes)
+    assert "The left knee is straighter and so is the right elbow." in wordings(*codes, mood="difference")
+
+
+def test_goals_say_where_to_stop() -> None:
+    bend = Paircode("bend", "left_elbow", "bend", "some")
+    codes = (bend, Paircode("goal", "left_elbow", "bend.bent_90"))
+    commands = wordings(*codes)
+    assert "Bend the left elbow until it is at a right angle." in commands
+    assert "Bend the left elbow. Make sure that the left elbow is bent at 90 degrees." in commands
+    assert wordings(bend) <= commands, "a goal is told now and then"
+    assert "The left elbow is more bent and now at a right angle." in wordings(*codes, mood="difference")
+
+
+@pytest.mark.parametrize(
+    ("code", "command", "comparison"),
+    [
+        ("posture body stands", "Stand up.", "The person is now standing."),
+        ("posture body kneels_right", "Kneel on the right knee.", "The person is now down on the right knee."),
+        ("turn body around full", "Turn around.", "The whole body is turned around."),
+        ("turn body right slight", "Turn slightly to the right.", "The body is turned slightly to the right."),
+        ("torso torso forward much", "Bend forward a lot.", "The torso is bent much further forward."),
+        ("lean torso left some", "Lean to the left.", "The torso is leaning further to the left."),
+        ("twist torso right some", "Twist the torso to the right.", "The torso is turned further to the right."),
+        ("head head down slight", "Look down a little.", "The head is slightly lower."),
+        ("head_turn head left some", "Look to the left.", "The head is turned further to the left."),
+        ("distance feet apart slight", "Spread the feet a little.", "The feet are a bit further apart."),
+        ("move hips down some", "Lower the hips.", "The hips are lower."),
+        ("none body same", "Keep the pose.", "The pose is the same."),
+    ],
+)
+def test_wordings(code: str, command: str, comparison: str) -> None:
+    assert command in wordings(Paircode(*code.split()))
+    assert comparison in wordings(Paircode(*code.split()), mood="difference")
+
+
+def test_every_code_has_words_in_both_moods() -> None:
+    for topic in topics().values():
+        assert topic.imperatives or topic.is_goal
+        assert topic.states or topic.sentences
+    assert set(CODES) == {code for codes in topics() for code in codes}
+
+
+def test_joining_words_occur_in_no_wording() -> None:
+    """Else a sentence would be cut in the wrong place."""
+    joins = r"\b(and|then|while|until|so|as)\b|,"
+    for topic in topics().values():
+        unchanged = topic.codes == (NONE,)
+        for said in (*topic.imperatives, *topic.states, *topic.shorts, *topic.nouns):
+            assert unchanged or not re.search(joins, said), said
+            assert said == " ".join(said.split())
+        assert all(said.split()[0] in GERUNDS for said in topic.imperatives) or unchanged
+
+
+def test_goals_and_postures_are_posecodes(pairs) -> None:
+    """Their names are those of `posecodes`."""
+    assert holding(ABSOLUTE.values(), pairs[0]).shape == (len(ABSOLUTE), NUM_PAIRS)
+
+
+def test_drop_leaves_what_is_rare_and_the_first() -> None:
+    codes = (Paircode("posture", "body", "sits"), STRAIGHTEN, RAISE_LEFT)
+    assert instruct(codes, np.random.default_rng(0), drop=1.0).codes == codes[:1]
+    assert instruct(codes[1:], np.random.default_rng(0), drop=1.0).codes == (STRAIGHTEN,)
+    assert set(HOW_MUCH) >= {code.amount for code in CODES}
+
+
+def test_parts() -> None:
+    text = instruct((RAISE_LEFT, STRAIGHTEN), np.random.default_rng(0), drop=0.0)
+    assert text.parts == {"left_arm", "left_leg"}
+
+
+def test_bad_input_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="no codes"):
+        instruct((), rng)
+    with pytest.raises(ValueError, match="mood is 'question'"):
+        instruct((NONE,), rng, mood="question")
+    with pytest.raises(ValueError, match="not a paircode"):
+        instruct((Paircode("bend", "left_ear", "bend", "some"),), rng)

@@ -1,0 +1,213 @@
+"""How far pose B is from pose A, as numbers that each have a direction.
+
+Every change is measured towards a direction: positive where going from A to B goes that way, negative where it goes
+the other way, so that exchanging A and B changes every sign. A change is named by its `Key`, (kind, subject, value):
+("move", "left_hand", "up") is how many metres the left hand rises.
+
+Each pose is measured in the frame of its OWN body: left, right, forward and back follow the heading of its hips, up
+and down follow gravity, and positions are taken from the pelvis. Only the height of knees, feet and hips is taken from
+the lowest point of the body, because a body that squats does not lift its feet.
+
+Besides the changes there are measurements that only decide whether a change is worth telling: ("own", part, "") is how
+far a hand or elbow moves seen from its shoulder and torso, ("nearest", hand, "to_...") the smaller of its distances in
+A and B, ("after", joint, "bend") the degrees that a joint is bent in B (0 is straight), ("tilt", "torso", "") the tilt
+of the less upright torso, ("swing", "torso", "") the angle between both torsos, each seen from its own heading.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS
+from unipose.training.captions.measures import Array, body_points, heading, measure
+
+
+Key = tuple[str, str, str]
+Changes = dict[Key, Array]
+Points = dict[str, Array]
+
+SIDES = ("left", "right")
+ARM_PARTS = ("hand", "elbow")
+LEG_PARTS = ("knee", "foot")
+# What a hand may come closer to: on its own side or the other, or on the midline.
+REACHED_PARTS = ("shoulder", "hip", "knee", "ankle")
+PAIRS = {"hands": "hand", "elbows": "elbow", "knees": "knee", "feet": "ankle"}
+# Directions and their opposites.
+OPPOSITES = {"up": "down", "forward": "back", "left": "right", "bend": "straighten", "closer": "apart"}
+
+
+def reached(side: str) -> Iterator[str]:
+    """What the hand of `side` may come closer to."""
+    other = SIDES[1 - SIDES.index(side)]
+    yield from ("head", f"{other}_elbow")
+    yield from (f"{which}_{part}" for part in REACHED_PARTS for which in SIDES)
+
+
+def measure_pairs(
+    joints_a: npt.ArrayLike,
+    joints_b: npt.ArrayLike,
+    rotmats: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+) -> Changes:
+    """Measures what changes from A to B, in metres and degrees, (n,) each.
+
+    Args:
+        joints_a, joints_b: (n, 22, 3), metres, y up, in `JOINT_NAMES` order.
+        rotmats: (n, 22, 3, 3) rotations of A and of B. Joints alone do not show where a head is turned or tilted; with
+            rotations the changes ("head_turn", "head", ...) and ("head_tilt", "head", ...) are measured too.
+
+    Raises:
+        ValueError: a shape differs from those above or from each other, or a number is not finite.
+    """
+    poses = tuple(np.asarray(joints, dtype=np.float64) for joints in (joints_a, joints_b))
+    for name, joints in zip("ab", poses):
+        _check(f"joints_{name}", joints, (len(poses[0]), NUM_JOINTS, 3))
+    before, after = (measure(joints) for joints in poses)
+    points = tuple(body_points(joints) for joints in poses)
+    frames = tuple(_hip_frame(given) for given in points)
+    changes = _changes_of_angles(before, after) | _changes_of_distances(before, after, points)
+    changes |= _displacements(before, after, points, frames)
+    turned = _wrap(np.degrees(_yaw(frames[1]) - _yaw(frames[0])))
+    changes[("turn", "body", "left")] = turned
+    if rotmats is not None:
+        changes |= _head_rotations(rotmats, len(poses[0]))
+    around: Changes = {("turn", "body", "around"): np.abs(turned)}
+    return changes | _opposite(changes) | around | _conditions(before, after, points, frames)
+
+
+def _check(name: str, values: Array, shape: tuple[int, ...]) -> None:
+    if values.shape != shape:
+        raise ValueError(f"{name} has shape {values.shape}; expected {shape}: one row for each pose A.")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} holds NaN or infinite numbers.")
+
+
+def opposite(value: str) -> str:
+    """The other way: "up" -> "down", "to_head" -> "from_head"; "around" and "same" have none and stay."""
+    if value.startswith(("to_", "from_")):
+        return value.replace("to_", "from_", 1) if value.startswith("to_") else value.replace("from_", "to_", 1)
+    both = OPPOSITES | {second: first for first, second in OPPOSITES.items()}
+    return both.get(value, value)
+
+
+def _opposite(changes: Changes) -> Changes:
+    return {(kind, subject, opposite(value)): -change for (kind, subject, value), change in changes.items()}
+
+
+def _wrap(degrees: Array) -> Array:
+    return (degrees + 180.0) % 360.0 - 180.0
+
+
+def _changes_of_angles(before: Points, after: Points) -> Changes:
+    names: dict[Key, str] = {
+        ("bend", f"{side}_{part}", "straighten"): f"{side}_{part}.angle"
+        for side in SIDES
+        for part in ("knee", "elbow")
+    }
+    names[("torso", "torso", "forward")] = "torso.pitch"
+    names[("lean", "torso", "left")] = "torso.lean_left"
+    names[("twist", "torso", "left")] = "torso.twist_left"
+    names[("head", "head", "down")] = "head.pitch"
+    return {key: _wrap(after[name] - before[name]) for key, name in names.items()}
+
+
+def _changes_of_distances(before: Points, after: Points, points: tuple[Points, ...]) -> Changes:
+    changes: Changes = {}
+    for subject, part in PAIRS.items():
+        first, second = (_length(given[f"left_{part}"] - given[f"right_{part}"]) for given in points)
+        changes[("distance", subject, "apart")] = second - first
+    for side in SIDES:
+        for target in reached(side):
+            name = f"{side}_hand.to_{target}"
+            changes[("reach", f"{side}_hand", f"to_{target}")] = before[name] - after[name]
+    return changes
+
+
+def _length(vectors: Array) -> Array:
+    return np.linalg.norm(vectors, axis=-1)
+
+
+def _unit(vectors: Array) -> Array:
+    return vectors / np.maximum(_length(vectors)[..., None], 1e-9)
+
+
+def _frame(up: Array, across: Array) -> Array:
+    """(n, 3, 3), columns left, up and forward."""
+    up = _unit(up)
+    left = _unit(across - (across * up).sum(-1, keepdims=True) * up)
+    return np.stack([left, up, np.cross(left, up)], axis=-1)
+
+
+def _hip_frame(points: Points) -> Array:
+    return _frame(points["neck"] - points["pelvis"], points["left_hip"] - points["right_hip"])
+
+
+def _yaw(frame: Array) -> Array:
+    return heading(frame)
+
+
+def _level_axes(frame: Array) -> Array:
+    """(n, 3, 3), columns left, up and forward of the heading of a body: up is the world's."""
+    sin, cos = np.sin(_yaw(frame)), np.cos(_yaw(frame))
+    zero, one = np.zeros_like(sin), np.ones_like(sin)
+    return np.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], axis=-1).reshape(-1, 3, 3)
+
+
+def _displacements(before: Points, after: Points, points: tuple[Points, ...], frames: tuple[Array, ...]) -> Changes:
+    axes = tuple(_level_axes(frame) for frame in frames)
+    changes: Changes = {
+        ("move", "hips", "up"): after["pelvis.ground"] - before["pelvis.ground"],
+    }
+    for side in SIDES:
+        for part in (*ARM_PARTS, *LEG_PARTS):
+            name = f"{side}_{'ankle' if part == 'foot' else part}"
+            first, second = (
+                np.einsum("nji,nj->ni", axis, given[name] - given["pelvis"]) for axis, given in zip(axes, points)
+            )
+            moved = second - first
+            if part in LEG_PARTS:
+                moved[:, 1] = after[f"{side}_{part}.ground"] - before[f"{side}_{part}.ground"]
+            for column, value in enumerate(("left", "up", "forward")):
+                changes[("move", f"{side}_{part}", value)] = moved[:, column]
+    return changes
+
+
+def _head_rotations(rotmats: tuple[npt.ArrayLike, npt.ArrayLike], count: int) -> Changes:
+    """Where the head's own left axis points, seen from the chest, tells its turn and tilt whatever its pitch."""
+    angles = []
+    for name, given in zip("ab", rotmats):
+        rotations = np.asarray(given, dtype=np.float64)
+        _check(f"rotmats of {name}", rotations, (count, NUM_JOINTS, 3, 3))
+        neck, head = (rotations[:, JOINT_NAMES.index(joint)] for joint in ("neck", "head"))
+        left = (neck @ head)[:, :, 0]
+        turn = np.degrees(np.arctan2(-left[:, 2], left[:, 0]))
+        angles.append((turn, -np.degrees(np.arcsin(np.clip(left[:, 1], -1.0, 1.0)))))
+    (turn_a, tilt_a), (turn_b, tilt_b) = angles
+    return {
+        ("head_turn", "head", "left"): _wrap(turn_b - turn_a),
+        ("head_tilt", "head", "left"): _wrap(tilt_b - tilt_a),
+    }
+
+
+def _conditions(before: Points, after: Points, points: tuple[Points, ...], frames: tuple[Array, ...]) -> Changes:
+    ups = [np.einsum("nji,nj->ni", _level_axes(frame), frame[..., 1]) for frame in frames]
+    torsos = [
+        _frame(given["neck"] - given["pelvis"], given["left_shoulder"] - given["right_shoulder"]) for given in points
+    ]
+    found: Changes = {
+        ("tilt", "torso", ""): np.maximum(before["torso.tilt"], after["torso.tilt"]),
+        ("swing", "torso", ""): np.degrees(np.arccos(np.clip((ups[0] * ups[1]).sum(-1), -1.0, 1.0))),
+    }
+    for side in SIDES:
+        for part in ("knee", "elbow"):
+            found[("after", f"{side}_{part}", "bend")] = 180.0 - after[f"{side}_{part}.angle"]
+        for part in ARM_PARTS:
+            first, second = (
+                np.einsum("nji,nj->ni", torso, given[f"{side}_{part}"] - given[f"{side}_shoulder"])
+                for torso, given in zip(torsos, points)
+            )
+            found[("own", f"{side}_{part}", "")] = _length(second - first)
+        for target in reached(side):
+            name = f"{side}_hand.to_{target}"
+            found[("nearest", f"{side}_hand", f"to_{target}")] = np.minimum(before[name], after[name])
+    return found

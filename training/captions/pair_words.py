@@ -1,0 +1,359 @@
+"""How changes are worded: the one table that `instruct` speaks from and `read_instruction` reads by.
+
+A `Topic` is what a clause can state: one code, or the same change of both sides. It holds every wording of it, so
+that reading is looking up. In the templates {p} stands for the part ("the left hand"), {m} for how much after a verb
+("a little") and {c} for how much before a comparison ("much"). Words that join clauses ("and", "while") occur in none.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from statistics import median_low
+
+from unipose.training.captions.pair_measures import PAIRS
+from unipose.training.captions.paircodes import ABSOLUTE, CODES, RULES, Paircode
+from unipose.training.captions.posecodes import swap_sides
+
+
+Codes = tuple[Paircode, ...]
+
+# How much, after a verb and before a comparison.
+HOW_MUCH = {
+    "": ("",),
+    "slight": ("slightly", "a little", "a bit"),
+    "some": ("",),
+    "much": ("a lot", "considerably"),
+    "full": ("completely", "all the way"),
+}
+HOW_MUCH_MORE = HOW_MUCH | {"much": ("much", "a lot", "considerably"), "full": ("completely", "fully")}
+
+
+@dataclass(frozen=True)
+class Words:
+    """Templates of one change.
+
+    Args:
+        imperatives: whole commands; one without {p} needs no part.
+        states: what follows "is" or "are" when B is compared with A.
+        shorts: what may follow a command that begins with "move": "and a little forward".
+    """
+
+    imperatives: tuple[str, ...]
+    states: tuple[str, ...]
+    shorts: tuple[str, ...] = ()
+
+
+# By kind and value; those for a right side are those for the left side, mirrored.
+WORDS: dict[tuple[str, str], Words] = {
+    ("bend", "bend"): Words(
+        ("bend {p} {m}", "flex {p} {m}", "bend {p} {c} more"),
+        ("{c} more bent", "bent {c} more"),
+    ),
+    ("bend", "straighten"): Words(
+        ("straighten {p} {m}", "extend {p} {m}", "bend {p} {c} less"),
+        ("{c} straighter", "{c} less bent", "bent {c} less"),
+    ),
+    ("move", "up"): Words(
+        ("raise {p} {m}", "lift {p} {m}", "move {p} up {m}", "bring {p} {c} higher"),
+        ("{c} higher", "{c} further up"),
+        ("up {m}",),
+    ),
+    ("move", "down"): Words(
+        ("lower {p} {m}", "move {p} down {m}", "bring {p} {c} lower"),
+        ("{c} lower", "{c} further down"),
+        ("down {m}",),
+    ),
+    ("move", "forward"): Words(
+        ("move {p} forward {m}", "bring {p} forward {m}", "bring {p} {c} further forward"),
+        ("{c} further forward", "{c} further to the front"),
+        ("forward {m}",),
+    ),
+    ("move", "back"): Words(
+        ("move {p} back {m}", "pull {p} back {m}", "bring {p} {c} further back"),
+        ("{c} further back", "{c} further to the back"),
+        ("back {m}",),
+    ),
+    ("move", "left"): Words(
+        ("move {p} {m} to the left", "shift {p} {m} to the left", "bring {p} {c} further to the left"),
+        ("{c} further to the left", "{c} further left"),
+        ("{m} to the left",),
+    ),
+    ("move", "outward"): Words(
+        ("move {p} outward {m}", "bring {p} {c} further out", "move {p} {m} out to the sides"),
+        ("{c} further out", "{c} further out to the sides"),
+        ("outward {m}",),
+    ),
+    ("move", "inward"): Words(
+        ("move {p} inward {m}", "bring {p} {c} further in"),
+        ("{c} further in", "{c} further inward"),
+        ("inward {m}",),
+    ),
+    ("distance", "closer"): Words(
+        ("bring {p} {c} closer together", "move {p} {c} closer to each other"),
+        ("{c} closer together", "{c} closer to each other"),
+    ),
+    ("distance", "apart"): Words(
+        ("move {p} {c} further apart", "spread {p} {m}", "take {p} {c} further away from each other"),
+        ("{c} further apart", "{c} further away from each other"),
+    ),
+    ("reach", "to"): Words(
+        ("bring {p} {c} closer to {t}", "move {p} {c} nearer to {t}"),
+        ("{c} closer to {t}", "{c} nearer to {t}"),
+    ),
+    ("reach", "from"): Words(
+        ("move {p} {c} further away from {t}", "take {p} {c} further from {t}"),
+        ("{c} further from {t}", "{c} further away from {t}"),
+    ),
+    ("torso", "forward"): Words(
+        ("bend {p} forward {m}", "bend forward {m}", "lean {p} {c} further forward"),
+        ("bent {c} further forward", "leaning {c} further forward"),
+    ),
+    ("torso", "back"): Words(
+        ("bring {p} back {m}", "lean back {m}", "lean {p} {c} further back"),
+        ("{c} further back", "leaning {c} further back"),
+    ),
+    ("lean", "left"): Words(
+        ("lean {m} to the left", "lean {p} {m} to the left", "tilt {p} {m} to the left"),
+        ("leaning {c} further to the left", "tilted {c} further to the left"),
+    ),
+    ("twist", "left"): Words(
+        ("twist {p} {m} to the left", "turn {p} {m} to the left", "rotate {p} {m} to the left"),
+        ("turned {c} further to the left", "twisted {c} further to the left"),
+    ),
+    ("head", "down"): Words(
+        ("lower {p} {m}", "tilt {p} down {m}", "look down {m}"),
+        ("tilted {c} further down", "{c} lower"),
+    ),
+    ("head", "up"): Words(
+        ("raise {p} {m}", "tilt {p} up {m}", "look up {m}"),
+        ("tilted {c} further up", "raised {c} more"),
+    ),
+    ("head_turn", "left"): Words(
+        ("turn {p} {m} to the left", "look {m} to the left"),
+        ("turned {c} further to the left", "facing {c} further to the left"),
+    ),
+    ("head_tilt", "left"): Words(
+        ("tilt {p} {m} to the left", "tip {p} {m} to the left"),
+        ("tilted {c} further to the left", "tipped {c} further to the left"),
+    ),
+    ("turn", "left"): Words(
+        ("turn {m} to the left", "turn {p} {m} to the left", "rotate {m} to the left"),
+        ("turned {m} to the left", "facing {c} further to the left"),
+    ),
+}
+# Where the amount has words of its own.
+COMPLETE: dict[tuple[str, str], Words] = {
+    ("bend", "bend"): Words(("bend {p} {m}", "fold {p} {m}"), ("{c} bent", "bent all the way")),
+    ("bend", "straighten"): Words(("straighten {p} {m}", "extend {p} {m}"), ("{c} straight", "{c} straightened")),
+    ("turn", "around"): Words(
+        ("turn around", "turn {p} around", "face the other way"), ("turned around", "facing the other way")
+    ),
+}
+
+# What B does when its posture is another than A's: commands, and what follows "the person is".
+POSTURES: dict[str, Words] = {
+    "lies_back": Words(("lie down on the back", "lie on the back"), ("now lying on the back", "now lying face up")),
+    "lies_front": Words(
+        ("lie down on the stomach", "lie face down"), ("now lying on the stomach", "now lying face down")
+    ),
+    "lies_left": Words(("lie down on the left side", "lie on the left side"), ("now lying on the left side",)),
+    "all_fours": Words(("get down on all fours", "go onto all fours"), ("now on all fours",)),
+    "sits_ground": Words(
+        ("sit down on the ground", "sit on the floor"), ("now sitting on the ground", "now sitting on the floor")
+    ),
+    "kneels_both": Words(
+        ("kneel down", "kneel on both knees", "go down on both knees"), ("now kneeling", "now kneeling on both knees")
+    ),
+    "kneels_left": Words(
+        ("kneel on the left knee", "go down on the left knee"),
+        ("now kneeling on the left knee", "now down on the left knee"),
+    ),
+    "sits": Words(("sit down", "sit down on a chair", "take a seat"), ("now sitting", "now seated")),
+    "squats": Words(("squat", "squat down", "go into a squat"), ("now squatting", "now in a squat")),
+    "lunges_left": Words(
+        ("lunge with the left leg in front", "go into a lunge with the left leg in front"),
+        ("now in a lunge with the left leg in front", "now lunging with the left leg in front"),
+    ),
+    "kicks_left": Words(("kick with the left leg",), ("now kicking with the left leg",)),
+    "one_leg_right": Words(
+        ("stand on the right leg", "balance on the right leg"),
+        ("now standing on the right leg", "now balancing on the right leg"),
+    ),
+    "bends_forward": Words(("bend over", "bow forward"), ("now bending over", "now bowing forward")),
+    "steps_left": Words(
+        ("step forward with the left foot", "take a step with the left foot"),
+        ("now stepping forward with the left foot", "now taking a step with the left foot"),
+    ),
+    "crouches": Words(("crouch", "crouch down"), ("now crouching", "now standing with bent knees")),
+    "stands": Words(("stand up", "stand upright", "come to a stand"), ("now standing", "now standing upright")),
+}
+UNCHANGED = (
+    ("keep the pose", "hold the pose", "stay as you are", "do not change the pose", "leave everything as it is"),
+    ("nothing has changed", "the pose is the same", "the pose has not changed", "both poses are the same"),
+)
+
+# What follows "until it is", "so that the left hand is" or, with "now", "the left hand is": by posecode.
+GOALS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("bend", "bent_90"): ("at a right angle", "bent at a right angle", "bent at 90 degrees"),
+    ("bend", "straight"): ("straight",),
+    ("height", "above_head"): ("above the head", "raised overhead"),
+    ("height", "head"): ("at head height", "level with the head"),
+    ("height", "shoulders"): ("at shoulder height", "level with the shoulders"),
+    ("height", "chest"): ("at chest height", "level with the chest"),
+    ("height", "hips"): ("at hip height", "level with the hips"),
+    ("near", ""): ("near {t}", "next to {t}"),
+    ("depth", "behind"): ("behind the back", "behind the body"),
+    ("segment", "level"): ("horizontal", "parallel to the ground"),
+    ("ground", "off"): ("off the ground", "in the air"),
+    ("ground", "on"): ("on the ground", "on the floor"),
+    ("distance", "close"): ("close together",),
+    ("distance", "wide"): ("wide apart",),
+    ("torso", "upright"): ("upright", "vertical"),
+    ("torso", "level"): ("horizontal", "parallel to the ground"),
+}
+NOUNS = {"torso": ("torso", "upper body"), "body": ("body", "whole body")}
+PLURALS = {"foot": "feet", **{pair: pair for pair in PAIRS}, "hips": "hips"}
+
+# The verbs that commands begin with, as they follow "while".
+GERUNDS = {
+    **{verb: f"{verb}ing" for verb in ("bend", "extend", "flex", "fold", "kick", "lean", "lift", "look", "lower")},
+    **{verb: f"{verb}ing" for verb in ("pull", "shift", "spread", "straighten", "tilt", "turn", "twist")},
+    **{verb: f"{verb}ing" for verb in ("bow", "bring", "crouch", "go", "kneel", "stand")},
+    "squat": "squatting",
+    "step": "stepping",
+    "balance": "balancing",
+    "come": "coming",
+    "face": "facing",
+    "get": "getting",
+    "lie": "lying",
+    "lunge": "lunging",
+    "move": "moving",
+    "raise": "raising",
+    "rotate": "rotating",
+    "sit": "sitting",
+    "take": "taking",
+    "tip": "tipping",
+}
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What one clause states, in all its wordings.
+
+    Args:
+        codes: the codes that it states.
+        nouns: names of the part, without article ("left hand"), or "both hands".
+        plural: whether the part takes "are" and "them".
+        imperatives: commands; "{p}" stands for the part, some need none.
+        states: what follows "is" or "are".
+        shorts: what may follow a command that begins with "move".
+        sentences: whole clauses that stand in place of a part and a state.
+    """
+
+    codes: Codes
+    nouns: tuple[str, ...]
+    plural: bool
+    imperatives: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    shorts: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
+
+    @cached_property
+    def typical_words(self) -> int:
+        """Words of a clause of usual length, connective included."""
+        noun = 2 + max((len(noun.split()) for noun in self.nouns), default=0)
+        return noun + median_low(len(text.split()) for text in (*self.imperatives, *self.states, *self.sentences))
+
+    @property
+    def is_goal(self) -> bool:
+        return self.codes[0].kind == "goal"
+
+
+def merged(code: Paircode) -> Iterator[tuple[Codes, str]]:
+    """The codes of both sides that can be said at once with `code`, and the value that they are worded by."""
+    twin = code.mirrored()
+    if not code.subject.startswith(("left_", "right_")) or code.value.startswith("near."):
+        return
+    codes = tuple(sorted((code, twin)))
+    if code.kind == "move" and code.value in ("left", "right"):
+        yield codes, "outward" if code.subject.startswith(code.value) else "inward"
+        same = Paircode(code.kind, twin.subject, code.value, code.amount)
+        yield tuple(sorted((code, same))), code.value
+    elif code.kind == "reach" and code.value.rpartition("_")[0] in ("to", "from"):
+        yield codes, code.value
+    elif code.kind == "reach":
+        way, side, part = code.value.split("_", 2)
+        yield codes, f"{way}_{'' if code.subject.startswith(side) else 'opposite '}{PLURALS.get(part, f'{part}s')}"
+    else:
+        yield codes, code.value
+
+
+@cache
+def topics() -> dict[Codes, Topic]:
+    """Every topic, by its codes in sorted order."""
+    found: dict[Codes, Topic] = {(code,): _topic((code,), code.value) for code in CODES}
+    for code in (*RULES, *ABSOLUTE):
+        for codes, value in merged(code):
+            if codes not in found:
+                found[codes] = _topic(codes, value)
+    return found
+
+
+def _topic(codes: Codes, value: str) -> Topic:
+    code = codes[0]
+    if code.kind == "none":
+        return Topic(codes, (), False, imperatives=UNCHANGED[0], sentences=UNCHANGED[1])
+    nouns, plural = _nouns(codes)
+    if code.kind == "goal":
+        return Topic(codes, nouns, plural, states=_goal_words(code.value))
+    if code.kind == "posture":
+        words = _mirrored(POSTURES, value)
+        return Topic(codes, ("person",), False, words.imperatives, words.states)
+    given, target = _words(code, value)
+    expanded = (
+        _expand(templates, code.amount, target) for templates in (given.imperatives, given.states, given.shorts)
+    )
+    return Topic(codes, nouns, plural, *expanded)
+
+
+def _nouns(codes: Codes) -> tuple[tuple[str, ...], bool]:
+    part = codes[0].subject.partition("_")[2]
+    if len(codes) == 2:
+        return (f"both {PLURALS.get(part, f'{part}s').replace('_', ' ')}",), True
+    subject = codes[0].subject
+    return NOUNS.get(subject, (subject.replace("_", " "),)), subject in PLURALS.values()
+
+
+def _mirrored(table: dict[str, Words], value: str) -> Words:
+    return table[value] if value in table else _swap(table[swap_sides(value)])
+
+
+def _swap(words: Words) -> Words:
+    return Words(*(tuple(map(swap_sides, given)) for given in (words.imperatives, words.states, words.shorts)))
+
+
+def _words(code: Paircode, value: str) -> tuple[Words, str]:
+    """The templates of a code, and what a hand comes closer to."""
+    if code.kind == "reach":
+        way, _, target = value.partition("_")
+        return WORDS["reach", way], f"the {target.replace('_', ' ')}"
+    table = COMPLETE if code.amount == "full" else WORDS
+    if (code.kind, value) in table:
+        return table[code.kind, value], ""
+    return _swap(table[code.kind, swap_sides(value)]), ""
+
+
+def _expand(templates: tuple[str, ...], amount: str, target: str) -> tuple[str, ...]:
+    said = [
+        template.format(p="{p}", t=target, m=much, c=more)
+        for template in templates
+        for much in (HOW_MUCH[amount] if "{m}" in template else ("",))
+        for more in (HOW_MUCH_MORE[amount] if "{c}" in template else ("",))
+    ]
+    return tuple(dict.fromkeys(" ".join(text.split()) for text in said))
+
+
+def _goal_words(value: str) -> tuple[str, ...]:
+    kind, _, target = value.partition(".")
+    templates = GOALS[kind, "" if kind == "near" else target]
+    return _expand(templates, "", f"the {target.replace('_', ' ')}")
