@@ -10,7 +10,8 @@ from PIL import Image
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import mirror_pose, to_z_up
-from unipose.processing.rendering import Camera, Palette, contact_sheet, rasterise, render_mesh, render_pose
+from unipose.processing.rasterising import Camera, rasterise
+from unipose.processing.rendering import Palette, contact_sheet, render_mesh, render_pose
 
 
 BLACK = (0, 0, 0)
@@ -125,10 +126,10 @@ def test_rasteriser_equals_a_loop_over_pixels() -> None:
     screen = rng.uniform(-4, 24, (30, 2)).astype(np.float32)
     nearness = rng.uniform(0.1, 1, 30).astype(np.float32)
     faces = rng.permuted(np.tile(np.arange(30), (40, 1)), axis=1)[:, :3]
-    pixels, hit, shares = rasterise(screen, nearness, faces, (20, 22))
-    np.testing.assert_allclose(shares.sum(axis=1), 1.0, atol=1e-4)
+    fragments = rasterise(screen, nearness, faces, (20, 22))
+    np.testing.assert_allclose(fragments.shares.sum(axis=1), 1.0, atol=1e-4)
     found = np.full(20 * 22, -1)
-    found[pixels] = hit
+    found[fragments.pixels] = fragments.hit
     expected = np.full(20 * 22, -1)
     for pixel in range(20 * 22):
         point = np.array([pixel % 22 + 0.5, pixel // 22 + 0.5])
