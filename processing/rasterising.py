@@ -92,8 +92,8 @@ class Projection:
 class Fragments:
     """What is seen of a mesh.
 
-    `pixels` (P,) are the flat indices of the pixels that it covers, in order, `corners` (P, 3) the vertices of the face
-    seen through each, `shares` (P, 3) how much each of those corners counts there, and `hit` (P,) the face's index.
+    `pixels` (P,) are the flat indices of the pixels that it covers, in order, `corners` (P, 3) the vertices of the
+    face seen through each, `shares` (P, 3) how much each corner counts there, and `hit` (P,) the face's index.
     """
 
     pixels: np.ndarray
@@ -133,46 +133,64 @@ def rasterise(screen: np.ndarray, nearness: np.ndarray, faces: np.ndarray, shape
     front = np.flatnonzero(doubled_area < 0)
     x, y, doubled_area = x[:, front], y[:, front], doubled_area[front]
 
-    # A corner's share is `across` * x + `down` * y + `start`.
+    # A corner's share is `across` * x + `down` * y + `start`, and so is, with other numbers, the nearness.
     across = (y[[1, 2, 0]] - y[[2, 0, 1]]) / doubled_area
     down = (x[[2, 0, 1]] - x[[1, 2, 0]]) / doubled_area
     start = -(across * x[[2, 0, 1]] + down * y[[2, 0, 1]])
+    corners = faces[front]
+    near = nearness.astype(np.float64)[corners.T]
+    near_across, near_down, near_start = ((plane * near).sum(axis=0) for plane in (across, down, start))
 
     top = np.clip(np.ceil(y.min(axis=0) - 0.5), 0, height).astype(np.int64)
     bottom = np.clip(np.floor(y.max(axis=0) - 0.5), -1, height - 1).astype(np.int64)
     face, row = expand(top, np.maximum(bottom - top + 1, 0))
-    slope = across[:, face]
-    at_zero = down[:, face] * (row + 0.5) + start[:, face]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        crossing = -at_zero / slope
-    left = np.where(slope > 0, crossing, -np.inf).max(axis=0)
-    right = np.where(slope < 0, crossing, np.inf).min(axis=0)
+    left, right = row_ends(across, down, start, face, row + 0.5)
     first = np.clip(np.ceil(left - 0.5 - EDGE_OVERLAP), 0, width).astype(np.int64)
     end = np.clip(np.floor(right + 0.5 + EDGE_OVERLAP), 0, width).astype(np.int64)
-    count = np.maximum(end - first, 0)
+    near_first = near_across.take(face) * (first + 0.5) + near_down.take(face) * (row + 0.5) + near_start.take(face)
 
-    corners = faces[front]
-    near = nearness.astype(np.float64)[corners.T]
-    shares = (at_zero + slope * (first + 0.5)).astype(np.float32)
-    near_first = (shares * near[:, face]).sum(axis=0).astype(np.float32)
-    near_slope = (across * near).sum(axis=0).astype(np.float32)[face]
-
-    run, pixel = expand(row * width + first, count)
-    step = (pixel - (row * width + first).take(run)).astype(np.float32)
-    depth = near_first.take(run) + near_slope.take(run) * step
+    first += row * width
+    run, pixel = expand(first, np.maximum(end + row * width - first, 0))
+    steps = (pixel - first.take(run)).astype(np.float32)
+    steps *= near_across.astype(np.float32).take(face).take(run)
+    depth = near_first.astype(np.float32).take(run) + steps
     nearest = np.zeros(height * width, dtype=np.float32)
     np.maximum.at(nearest, pixel, depth)
     seen = np.flatnonzero(depth == nearest.take(pixel))
-    winner = np.full(height * width, -1, dtype=np.int64)
-    winner[pixel.take(seen)] = seen
-    pixels = np.flatnonzero(winner >= 0)
-    winner = winner.take(pixels)
+    winner = np.empty(height * width, dtype=np.int32)
+    winner[pixel.take(seen)] = face.take(run.take(seen))
 
-    run = run.take(winner)
-    hit = face.take(run)
-    slopes = across.T.astype(np.float32).take(hit, axis=0)
-    weights = np.ascontiguousarray(shares.T).take(run, axis=0) + slopes * step.take(winner)[:, None]
+    pixels = np.flatnonzero(nearest > 0)
+    hit = winner.take(pixels)
+    place_y, place_x = np.divmod(pixels, width)
+    shares = [
+        across[corner].take(hit) * (place_x + 0.5) + down[corner].take(hit) * (place_y + 0.5) + start[corner].take(hit)
+        for corner in range(2)
+    ]
+    weights = np.stack([*shares, 1.0 - shares[0] - shares[1]], axis=1).astype(np.float32)
     return Fragments(pixels=pixels, hit=front.take(hit), corners=corners.take(hit, axis=0), shares=weights)
+
+
+def row_ends(
+    across: np.ndarray, down: np.ndarray, start: np.ndarray, face: np.ndarray, height: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where rows enter and leave their faces: the least and the largest x at which no corner's share is negative.
+
+    `across`, `down` and `start` (3, F) give the shares, `face` (R,) and `height` (R,) each row's face and y.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope, zero = -down / across, -start / across
+    level = across == 0
+    slope[level] = 0.0
+    left = np.full(len(face), -np.inf)
+    right = np.full(len(face), np.inf)
+    for corner in range(3):
+        crossing = slope[corner].take(face) * height
+        rising = across[corner] > 0
+        np.maximum(left, crossing + np.where(rising, zero[corner], -np.inf).take(face), out=left)
+        falling = across[corner] < 0
+        np.minimum(right, crossing + np.where(falling, zero[corner], np.inf).take(face), out=right)
+    return left, right
 
 
 def expand(starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -287,8 +287,7 @@ def render_scene(
     shape = (round(height * supersample), round(width * supersample))
     fragments = see(vertices, faces, projection, (width, height), shape)
     lighting = Light().on(vertex_normals(vertices, faces), projection.axes)
-    layer = lit_layer(fragments, paint(fragments), lighting, shape, (width, height))
-    picture.paste(layer, mask=layer)
+    paste_lit(picture, fragments, paint(fragments), lighting, shape)
     return picture
 
 
@@ -301,25 +300,36 @@ def see(
     return rasterise(projection.to_screen(seen) * finer, 1.0 / seen[:, 2], faces, shape)
 
 
-def lit_layer(
-    fragments: Fragments, colours: np.ndarray, lighting: np.ndarray, shape: tuple[int, int], size: tuple[int, int]
-) -> Image.Image:
-    """What is seen, as a picture with transparency.
+def paste_lit(
+    picture: Image.Image, fragments: Fragments, colours: np.ndarray, lighting: np.ndarray, shape: tuple[int, int]
+) -> None:
+    """Draws what is seen, with smooth edges, over `picture`.
 
     Args:
-        fragments: of a mesh in a grid of `shape` (rows, columns).
+        picture: RGB.
+        fragments: of a mesh in a grid of `shape` (rows, columns), at least as fine as the picture.
         colours: (P, 3) RGB in 0..255 of the fragments.
         lighting: (V, 3) brightness of the vertices.
-        size: width and height of the picture.
     """
+    if not len(fragments.pixels):
+        return
     shaded = fragments.blend(lighting)
     shaded *= colours
-    layer = np.zeros((shape[0] * shape[1], 4), dtype=np.uint8)
     rgba = np.full((len(shaded), 4), 255, dtype=np.uint8)
     rgba[:, :3] = np.minimum(shaded + 0.5, 255.0)
+    layer = np.zeros((shape[0] * shape[1], 4), dtype=np.uint8)
     layer[fragments.pixels] = rgba
-    image = Image.fromarray(layer.reshape(*shape, 4))
-    return image if image.size == size else image.resize(size, Image.Resampling.BOX)
+
+    rows, columns = np.divmod(fragments.pixels, shape[1])
+    finer = np.array([shape[1] / picture.width, shape[0] / picture.height])
+    low = np.floor(np.array([columns.min(), rows[0]]) / finer).astype(np.int64)
+    high = np.ceil(np.array([columns.max() + 1, rows[-1] + 1]) / finer).astype(np.int64)
+    # Uncovered samples are black and fully transparent, so the layer is premultiplied as it is.
+    samples = Image.frombuffer("RGBa", (shape[1], shape[0]), layer.tobytes(), "raw", "RGBa", 0, 1)
+    width, height = high - low
+    box = (*(low * finer).tolist(), *(high * finer).tolist())
+    smooth = samples.resize((int(width), int(height)), Image.Resampling.BOX, box=box).convert("RGBA")
+    picture.paste(smooth, (int(low[0]), int(low[1])), mask=smooth)
 
 
 def darken_ground(

@@ -8,6 +8,7 @@ from unipose.training.picture_style import Background, Occluder, Pattern, Sensor
 
 
 NOISE_CELLS = 16  # a square of value noise, which repeats
+MIXTURES = 256  # of a pattern's two colours
 EDGE = 6.0  # how sharply stripes and blobs pass from one colour to the other
 
 
@@ -42,7 +43,9 @@ def paint_pattern(pattern: Pattern, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     colour, second = np.array(pattern.colour, dtype=np.float32), np.array(pattern.second, dtype=np.float32)
     if pattern.kind == "solid":
         return np.broadcast_to(colour, (*x.shape, 3)).copy()
-    return colour + pattern_share(pattern, x, y)[..., None] * (second - colour)
+    mixtures = colour + np.linspace(0.0, 1.0, MIXTURES, dtype=np.float32)[:, None] * (second - colour)
+    share = pattern_share(pattern, x, y)
+    return mixtures.take((share * (MIXTURES - 1) + 0.5).astype(np.int32), axis=0)
 
 
 def pattern_share(pattern: Pattern, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -75,18 +75,22 @@ STRETCHES: dict[str, tuple[str, str, str]] = {
 def shape_body(body: BodyModel, shape: BodyShape) -> BodyModel:
     """`body` with the measures of `shape`.
 
-    The result is a plain `BodyModel`: of a user's SMPL body it keeps the mean shape, without pose-dependent corrections.
+    The result is a plain `BodyModel`: of a user's SMPL body it keeps the mean shape, without its pose-dependent
+    corrections.
     """
     if shape == BodyShape():
         return body
-    factors = torch.tensor([_stretch(name, shape) for name in (*JOINT_NAMES, "left_hand", "right_hand")])
-    factors = factors.to(body.joints)
-    joints = torch.zeros_like(body.joints)
+    factors = np.array([_stretch(name, shape) for name in (*JOINT_NAMES, "left_hand", "right_hand")])
+    rest = body.joints.cpu().numpy()
+    joints = np.zeros_like(rest)
     for joint, parent in enumerate(PARENTS[1:], start=1):
-        joints[joint] = joints[parent] + factors[parent] * (body.joints[joint] - body.joints[parent])
-    shifts = joints - factors * body.joints
-    template = (body.weights @ factors) * body.v_template + body.weights @ shifts
-    return BodyModel(template, body.faces, joints, body.weights)
+        joints[joint] = joints[parent] + factors[parent] * (rest[joint] - rest[parent])
+    stretch, shift = (
+        body.weights @ torch.from_numpy(values).to(body.weights) for values in (factors, joints - factors * rest)
+    )
+    return BodyModel(
+        stretch * body.v_template + shift, body.faces, torch.from_numpy(joints).to(body.joints), body.weights
+    )
 
 
 def _stretch(joint: str, shape: BodyShape) -> list[float]:

@@ -16,7 +16,7 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.clothing import Landmarks, Outfit, materials, thickness
 from unipose.processing.pose_features import JOINT_NAMES
 from unipose.processing.rasterising import Fragments, Projection, vertex_normals
-from unipose.processing.rendering import Size, darken_ground, lit_layer, material_colours, see
+from unipose.processing.rendering import Size, darken_ground, material_colours, paste_lit, see
 from unipose.training.backdrops import develop, occluder_cover, paint_background, paint_occluder
 from unipose.training.body_shapes import BodyShape, shape_body
 from unipose.training.picture_style import CROPS, Clothes, Companion, Framing, Occluder, PictureStyle, random_style
@@ -131,9 +131,7 @@ def take_picture(
     if style.companion is not None and other is not None:
         people.append(place_companion(other, style.companion, body, person, projection))
     image = _backdrop(people, style, projection, (width, height))
-    layer, own = _draw_people(people, style, projection, (width, height))
-    image.paste(layer, mask=layer)
-
+    own = _draw_people(image, people, style, projection)
     joints = projection.to_screen(projection.to_camera(person.joints))
     visible = _joints_on(own, joints)
     for occluder in style.occluders:
@@ -268,29 +266,29 @@ def _backdrop(
 
 
 def _draw_people(
-    people: Sequence[Person], style: PictureStyle, projection: Projection, size: tuple[int, int]
-) -> tuple[Image.Image, np.ndarray]:
-    """All people in one z-buffer: a picture with transparency, and (height, width) bool where the first one is."""
-    width, height = size
+    image: Image.Image, people: Sequence[Person], style: PictureStyle, projection: Projection
+) -> np.ndarray:
+    """Draws all people in one z-buffer on `image`; gives (height, width) bool: where the first one is."""
+    width, height = image.size
     shape = (round(height * SUPERSAMPLE), round(width * SUPERSAMPLE))
     starts = np.cumsum([0, *(len(person.vertices) for person in people)])
     vertices, template, normals = (
         np.concatenate([getattr(person, name) for person in people]) for name in ("vertices", "template", "normals")
     )
     faces = np.concatenate([person.faces + start for person, start in zip(people, starts)])
-    fragments = see(vertices, faces, projection, size, shape)
-    owner = np.searchsorted(starts, fragments.corners[:, 0], side="right") - 1
+    fragments = see(vertices, faces, projection, image.size, shape)
+    owner = np.searchsorted(starts[1:], fragments.corners[:, 0], side="right")
     colours = np.empty((len(owner), 3), dtype=np.float32)
     for index, person in enumerate(people):
         own = np.flatnonzero(owner == index)
-        colours[own] = person.paint(fragments.take(own), template)
-    layer = lit_layer(fragments, colours, style.light.on(normals, projection.axes), shape, size)
+        colours[own] = person.paint(fragments.take(own) if len(people) > 1 else fragments, template)
+    paste_lit(image, fragments, colours, style.light.on(normals, projection.axes), shape)
     covered = np.zeros(shape[0] * shape[1], dtype=bool)
     covered[fragments.pixels[owner == 0]] = True
     rows, columns = (
         ((np.arange(count) + 0.5) * finer / count).astype(np.int64) for count, finer in zip((height, width), shape)
     )
-    return layer, covered.reshape(shape)[rows[:, None], columns]
+    return covered.reshape(shape)[rows[:, None], columns]
 
 
 def _joints_on(own: np.ndarray, joints: np.ndarray) -> np.ndarray:
