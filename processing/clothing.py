@@ -15,6 +15,7 @@ MATERIALS = ("skin", "hair", "shirt", "print", "forearms", "trousers", "shins", 
 PRINTS = ("plain", "rings", "stripes", "checks", "chest")
 
 NECK_WIDTH = 0.085  # metres from the middle to where a neckline starts
+BACK_NECKLINE = 0.03  # metres from the neck's joint down to a shirt's edge behind, at most
 
 # The face, in parts of the head's height and of its half width: centre and half sizes of an eye and of the mouth.
 EYE = (0.40, 0.540, 0.15, 0.026)
@@ -28,7 +29,8 @@ class Outfit:
 
     Args:
         sleeve: where sleeves end: 0 at the shoulder, 1 at the wrist. What follows are the `forearms`.
-        leg: where trousers end: 0 at the hip, 1 at the ankle. What follows are the `shins`.
+        leg: where trousers end: 0 at the hip, 1 at the ankle. What follows are the `shins`, which a `Palette` may
+            cover.
         waist: where the shirt ends: metres above the pelvis.
         neckline: metres from the neck's joint down to the shirt's edge in front; negative is a high collar.
         shoe: metres of a shoe above the ankle.
@@ -41,7 +43,7 @@ class Outfit:
     """
 
     sleeve: float = 0.52
-    leg: float = 0.97
+    leg: float = 0.5
     waist: float = 0.05
     neckline: float = 0.06
     shoe: float = 0.03
@@ -101,9 +103,10 @@ def materials(places: np.ndarray, landmarks: Landmarks, outfit: Outfit) -> np.nd
     worn[y < waist] = number["trousers"]
     worn[y < hem] = number["shins"]
     worn[y < landmarks.ankle + outfit.shoe + 0.25 * np.maximum(-z, 0.0)] = number["shoes"]
-    depth = np.where(z > 0.01, max(outfit.neckline, 0.03), 0.03)
-    bare = (aside / NECK_WIDTH) ** 2 + ((landmarks.neck - y) / depth) ** 2 < 1.0
-    bare |= y > landmarks.neck - min(outfit.neckline, 0.0)
+    bare = y > landmarks.neck - min(outfit.neckline, 0.0)
+    if outfit.neckline > 0:
+        depth = np.where(z > 0.01, outfit.neckline, min(outfit.neckline, BACK_NECKLINE))
+        bare |= (aside / NECK_WIDTH) ** 2 + ((landmarks.neck - y) / depth) ** 2 < 1.0
     shirt = (y >= waist) & ~arm & ~bare
     cuff = landmarks.shoulder + outfit.sleeve * (landmarks.wrist - landmarks.shoulder)
     shirt |= arm & (aside < cuff)

@@ -229,20 +229,21 @@ def _cloth_colour(rng: np.random.Generator) -> Colour:
     if rng.random() < NEUTRAL_CLOTHES:
         hue, saturation, value = NEUTRALS[int(rng.integers(len(NEUTRALS)))]
         return hsv_colour(hue, saturation, float(np.clip(value + rng.normal(0.0, 0.06), 0.04, 1.0)))
-    return hsv_colour(rng.random(), 0.3 + 0.6 * rng.random(), 0.2 + 0.75 * rng.random())
+    return hsv_colour(rng.random(), 0.15 + 0.7 * rng.random(), 0.2 + 0.7 * rng.random())
 
 
 def _clothes(rng: np.random.Generator) -> Clothes:
     shirt, second, trousers, shoes = (_cloth_colour(rng) for _ in range(4))
     one_piece = rng.random() < 0.1
+    person = Palette.random(rng)
     palette = replace(
-        Palette.random(rng),
+        person,
         shirt=shirt,
         print=second,
         trousers=shirt if one_piece else trousers,
         shoes=shoes,
         forearms=None,
-        shins=None,
+        shins=person.skin,
     )
     outfit = Outfit(
         sleeve=float(rng.choice((0.05, 0.35, 0.55, 0.98), p=(0.15, 0.35, 0.1, 0.4)) + rng.uniform(-0.03, 0.05)),
