@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.clothing import Landmarks, Outfit, materials, thickness
+from unipose.processing.clothing import Landmarks, materials, thickness
 from unipose.processing.pose_features import JOINT_NAMES
 from unipose.processing.rasterising import Fragments, Projection, vertex_normals
 from unipose.processing.rendering import Size, darken_ground, material_colours, paste_lit, see
@@ -181,7 +181,7 @@ def pose_person(rotmat: torch.Tensor, clothes: Clothes, shape: BodyShape, body: 
     landmarks = Landmarks.of(body)
     vertices = posed.vertices[0].float().cpu().numpy()
     normals = vertex_normals(vertices, faces)
-    outfit: Outfit = clothes.outfit
+    outfit = clothes.outfit
     if outfit.looseness > 0 or outfit.hair_volume > 0:
         vertices = vertices + thickness(materials(template, landmarks, outfit), outfit)[:, None] * normals
     return Person(
@@ -203,7 +203,7 @@ def frame(person: Person, style: PictureStyle, width: int, height: int) -> Proje
         # Moved towards the other one, the main person stays nearest the middle.
         right, down = framing.shift
         framing = replace(framing, shift=(0.5 * style.companion.side * abs(right), down))
-    centred = replace(framing, fill=min(framing.fill, 0.92), shift=(0.0, 0.0))
+    centred = replace(framing, fill=min(framing.fill, Framing.fill), shift=(0.0, 0.0))
     for attempt in (framing, centred, replace(centred, crop="full")):
         projection = _project(person, style, attempt, width, height)
         seen = projection.to_camera(person.vertices)
@@ -217,16 +217,14 @@ def frame(person: Person, style: PictureStyle, width: int, height: int) -> Proje
 def _project(person: Person, style: PictureStyle, framing: Framing, width: int, height: int) -> Projection:
     left_out = [index for index, name in enumerate(JOINT_NAMES) if name.rpartition("_")[2] in CROPS[framing.crop]]
     kept = person.vertices[~np.isin(person.parts, left_out)]
-    camera = replace(style.camera, zoom=style.camera.zoom * framing.fill / 0.92)
+    camera = replace(style.camera, zoom=style.camera.zoom * framing.fill / Framing.fill)
     projection = Projection.fit(kept, camera, width, height)
+    if framing.shift == (0.0, 0.0):
+        return projection
     screen = projection.to_screen(projection.to_camera(kept))
-    low, high = screen.min(axis=0), screen.max(axis=0)
-    centred = projection.centre + (np.array([width, height]) - low - high) / 2
-    slack = np.abs(np.array([width, height]) - (high - low)) / 2
-    return replace(
-        projection,
-        centre=centred + slack * np.array(framing.shift) if framing.shift != (0.0, 0.0) else projection.centre,
-    )
+    low, high, size = screen.min(axis=0), screen.max(axis=0), np.array([width, height])
+    slack = np.abs(size - (high - low)) / 2
+    return replace(projection, centre=projection.centre + (size - low - high) / 2 + slack * np.array(framing.shift))
 
 
 def place_companion(
