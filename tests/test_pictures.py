@@ -26,6 +26,7 @@ from unipose.training.picture_style import (
     Pattern,
     PictureStyle,
     Sensor,
+    plain_style,
     random_style,
 )
 from unipose.training.pictures import (
@@ -89,6 +90,13 @@ def test_default_style_is_the_plain_look(body: BodyModel, poses: torch.Tensor) -
     for pose in poses[:3]:
         plain = render_pose(pose, body, size=SIZE, supersample=1.5)
         assert draw_picture(pose, PictureStyle(), SIZE, body).tobytes() == plain.tobytes()
+
+
+def test_plain_styles_differ_from_the_default_in_clothes_and_elevation_only() -> None:
+    style = plain_style(np.random.default_rng(0))
+    assert style.clothes.palette != Palette()
+    elevation = style.camera.elevation
+    assert style == PictureStyle(clothes=Clothes(palette=style.clothes.palette), camera=Camera(elevation=elevation))
 
 
 CHANGES: dict[str, tuple[PictureStyle, dict[str, Any]]] = {
@@ -192,7 +200,7 @@ def test_every_field_of_a_style_changes_the_picture(name: str, body: BodyModel, 
     other = poses[1] if style.companion is not None else None
     # A face is seen only from the front, at a size at which it has pixels.
     size = 192 if name in ("palette lips", "palette eyes") else SIZE
-    standing = render_front(body)
+    standing = facing_pose(body)
     before = take_picture(standing, style, size, body, other)
     after = take_picture(standing, replace(style, **change), size, body, other)
     assert before.encode() != after.encode()
@@ -201,7 +209,7 @@ def test_every_field_of_a_style_changes_the_picture(name: str, body: BodyModel, 
         np.testing.assert_array_equal(before.joints_2d, after.joints_2d)
 
 
-def render_front(body: BodyModel) -> torch.Tensor:
+def facing_pose(body: BodyModel) -> torch.Tensor:
     """A standing pose that faces the camera."""
     pose = torch.eye(3).repeat(22, 1, 1)
     pose[0] = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
@@ -244,7 +252,7 @@ def test_visible_joints_lie_on_the_person(body: BodyModel, poses: torch.Tensor) 
 
 
 def test_hidden_joints_are_told(body: BodyModel) -> None:
-    standing = render_front(body)
+    standing = facing_pose(body)
     free = take_picture(standing, PictureStyle(), SIZE, body)
     assert free.visible.all()
     hidden = take_picture(standing, PictureStyle(occluders=(replace(BOX, place=(0.5, 0.1)),)), SIZE, body)
@@ -315,7 +323,7 @@ def test_shapes_keep_directions_and_change_lengths(body: BodyModel, poses: torch
 
 
 def test_thicker_bodies_take_more_room(body: BodyModel) -> None:
-    standing = render_front(body)
+    standing = facing_pose(body)
     areas = [
         silhouette(
             standing, PictureStyle(shape=BodyShape(hips=girth, waist=girth, chest=girth, limbs=girth)), body

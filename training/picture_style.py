@@ -199,7 +199,7 @@ class PictureStyle:
 def random_style(rng: np.random.Generator, *, company: bool = False) -> PictureStyle:
     """Draws a style; `company` lets some have another person, whose pose the picture then needs."""
     if rng.random() < PLAIN:
-        return _plain_style(rng)
+        return plain_style(rng)
     accompanied = company and rng.random() < ACCOMPANIED
     return PictureStyle(
         clothes=_clothes(rng),
@@ -218,7 +218,7 @@ def random_style(rng: np.random.Generator, *, company: bool = False) -> PictureS
     )
 
 
-def _plain_style(rng: np.random.Generator) -> PictureStyle:
+def plain_style(rng: np.random.Generator) -> PictureStyle:
     """The look of `render_pose`, in clothes of random colours."""
     return PictureStyle(
         clothes=Clothes(palette=Palette.random(rng)), camera=Camera(elevation=float(rng.uniform(0.0, 12.0)))
