@@ -43,6 +43,7 @@ benchmark: $(VENV)/.developing
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/parallel_vs_causal.py
 	$(BIN)/python benchmarks/rendering.py
+	$(BIN)/python benchmarks/pictures.py
 	$(BIN)/python benchmarks/wheel_size.py
 
 # torch alone and first: another package's wider range would bring a build for GPUs.

@@ -1,10 +1,10 @@
-"""Pictures of poses, with numpy and pillow only: a z-buffer, smooth Lambert shading, clothes and a soft ground shadow.
+"""Pictures of poses, with numpy and pillow only: smooth Lambert shading, clothes and a soft shadow on the ground.
 
 Everything here lives in the y-up world of `BodyOutput`: +x is the left of a body that faces the camera at azimuth 0.
 """
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from .body_model import BodyModel
+from .clothing import MATERIALS, Landmarks, Outfit, materials
 from .pose_features import JOINT_NAMES
+from .rasterising import Camera, Fragments, Projection, rasterise, vertex_normals
 
 
 Colour = tuple[int, int, int]
@@ -21,12 +23,6 @@ Size = int | tuple[int, int]
 VIEWS = {"front": 0.0, "three-quarter": 35.0, "left": 90.0, "back": 180.0, "right": -90.0}
 BACKGROUND: Colour = (243, 244, 247)
 TEXT_COLOUR: Colour = (40, 44, 52)
-
-# Lights hang at the camera: (right, up, towards the viewer), and the strength of each.
-KEY_LIGHT = (-0.45, 0.65, 0.75)
-KEY_STRENGTH = 0.62
-SKY_STRENGTH = 0.30
-AMBIENT_STRENGTH = 0.26
 
 SHADOW_CELLS = 48
 SHADOW_MARGIN = 0.35  # metres of ground around the body
@@ -55,32 +51,11 @@ JOINT_MATERIALS = {
 
 
 @dataclass(frozen=True)
-class Camera:
-    """A perspective camera that looks at the middle of the body from as far as it takes to see all of it.
-
-    Args:
-        azimuth: degrees around the vertical; 0 stands on +z, 90 on the left (+x) of a body that faces +z.
-        elevation: degrees above the horizon.
-        field_of_view: degrees across the shorter side of the picture.
-        zoom: 1 fills the picture up to a margin, less leaves more room.
-    """
-
-    azimuth: float = 0.0
-    elevation: float = 10.0
-    field_of_view: float = 28.0
-    zoom: float = 1.0
-
-    def axes(self) -> np.ndarray:
-        """(3, 3): the camera's right, up and backward directions as rows."""
-        turn, tilt = np.radians(self.azimuth), np.radians(self.elevation)
-        backward = np.array([np.sin(turn) * np.cos(tilt), np.sin(tilt), np.cos(turn) * np.cos(tilt)])
-        right = np.array([np.cos(turn), 0.0, -np.sin(turn)])
-        return np.stack([right, np.cross(backward, right), backward])
-
-
-@dataclass(frozen=True)
 class Palette:
-    """RGB colours (0..255) of the body's parts. Bare `forearms` and covered `shins` follow from skin and trousers."""
+    """RGB colours (0..255) of the body's parts.
+
+    Bare `forearms`, covered `shins`, a shirt without `print` and `lips` a little redder than the skin are the default.
+    """
 
     skin: Colour = (224, 172, 138)
     hair: Colour = (74, 52, 42)
@@ -89,11 +64,19 @@ class Palette:
     shoes: Colour = (226, 226, 230)
     forearms: Colour | None = None
     shins: Colour | None = None
+    print: Colour | None = None
+    lips: Colour | None = None
+    eyes: Colour = (38, 30, 28)
 
     def colour_of(self, material: str) -> Colour:
-        """The colour of one of the materials in `JOINT_MATERIALS`."""
+        """The colour of one of the `MATERIALS`."""
+        red, green, blue = self.skin
         colours = {
             "skin": self.skin,
+            "hair": self.hair,
+            "eyes": self.eyes,
+            "lips": (round(0.88 * red), round(0.66 * green), round(0.66 * blue)) if self.lips is None else self.lips,
+            "print": self.shirt if self.print is None else self.print,
             "shirt": self.shirt,
             "trousers": self.trousers,
             "shoes": self.shoes,
@@ -123,6 +106,36 @@ class Palette:
         )
 
 
+@dataclass(frozen=True)
+class Light:
+    """A lamp that moves with the camera, the sky above, and light from all over.
+
+    Args:
+        direction: where the lamp is, from the body: (right, up, towards the viewer).
+        strength: of the lamp.
+        sky: strength of what comes from above.
+        ambient: strength of what comes from everywhere.
+        colour: the lamp's red, green and blue, about 1 each.
+    """
+
+    direction: tuple[float, float, float] = (-0.45, 0.65, 0.75)
+    strength: float = 0.62
+    sky: float = 0.30
+    ambient: float = 0.26
+    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def towards(self, axes: np.ndarray) -> np.ndarray:
+        """(3,) the unit vector towards the lamp in the world, for a camera with `axes` (3, 3)."""
+        direction = np.array(self.direction) @ axes
+        return direction / np.linalg.norm(direction)
+
+    def on(self, normals: np.ndarray, axes: np.ndarray) -> np.ndarray:
+        """(V, 3) brightness of a surface with (V, 3) unit normals in the world."""
+        lamp = self.strength * np.maximum(normals @ self.towards(axes), 0.0)
+        rest = self.ambient + self.sky * (0.5 + 0.5 * normals[:, 1])
+        return (rest[:, None] + lamp[:, None] * np.array(self.colour)).astype(np.float32)
+
+
 def hsv_colour(hue: float, saturation: float, value: float) -> Colour:
     """Hue, saturation and value in 0..1 -> RGB in 0..255."""
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
@@ -135,7 +148,7 @@ def render_pose(
     size: Size = 256,
     view: str | float = "front",
     elevation: float = 10.0,
-    supersample: int = 2,
+    supersample: float = 2,
     background: Colour = BACKGROUND,
     palette: Palette | None = None,
     shadow: bool = True,
@@ -148,7 +161,7 @@ def render_pose(
         size: pixels of a square, or (width, height).
         view: a name of `VIEWS` or the camera's azimuth in degrees; "front" faces a pose without heading.
         elevation: degrees of the camera above the horizon.
-        supersample: samples per pixel and axis; 1 is fastest, 2 smooths the edges.
+        supersample: samples per pixel and axis, at least 1; 1 is fastest, 2 smooths the edges.
         background: RGB in 0..255.
         palette: colours of clothes, skin and hair.
         shadow: whether to draw the soft shadow on the ground.
@@ -162,10 +175,12 @@ def render_pose(
         raise ValueError(f"rotmats has shape {tuple(rotmats.shape)}; a picture shows one pose, (22, 3, 3).")
     with torch.no_grad():
         vertices = body(rotmats[None].to(body.v_template)).vertices[0]
-    return render_mesh(
+    template, landmarks = body.v_template.float().cpu().numpy(), Landmarks.of(body)
+    colours = material_colours(palette or Palette())
+    return render_scene(
         vertices.cpu().numpy(),
         body.faces.cpu().numpy(),
-        vertex_colours(body, palette or Palette()),
+        lambda fragments: colours.take(materials(fragments.blend(template), landmarks, Outfit()), axis=0),
         camera=Camera(azimuth=to_azimuth(view), elevation=elevation),
         size=size,
         supersample=supersample,
@@ -212,13 +227,18 @@ def scalp(body: BodyModel) -> np.ndarray:
     return head & (height > 0.52 + 0.36 * depth)
 
 
+def material_colours(palette: Palette) -> np.ndarray:
+    """(materials, 3) RGB in 0..255 of `MATERIALS`."""
+    return np.array([palette.colour_of(name) for name in MATERIALS], dtype=np.float32)
+
+
 def render_mesh(
     vertices: np.ndarray,
     faces: np.ndarray,
     colours: np.ndarray,
     camera: Camera | None = None,
     size: Size = 256,
-    supersample: int = 2,
+    supersample: float = 2,
     background: Colour = BACKGROUND,
     shadow: bool = True,
 ) -> Image.Image:
@@ -237,162 +257,96 @@ def render_mesh(
     Raises:
         ValueError: a size or supersample below 1.
     """
+
+    def paint(fragments: Fragments) -> np.ndarray:
+        return fragments.blend(colours)
+
+    return render_scene(vertices, faces, paint, camera or Camera(), size, supersample, background, shadow)
+
+
+def render_scene(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    paint: Callable[[Fragments], np.ndarray],
+    camera: Camera,
+    size: Size,
+    supersample: float,
+    background: Colour,
+    shadow: bool,
+) -> Image.Image:
+    """`render_mesh`, where `paint` gives the (P, 3) RGB of what is seen."""
     width, height = (size, size) if isinstance(size, int) else size
     if min(width, height, supersample) < 1:
         raise ValueError(f"size is {(width, height)} and supersample {supersample}; both must be at least 1.")
-    projection = Projection.fit(vertices, camera or Camera(), width, height)
+    projection = Projection.fit(vertices, camera, width, height)
     canvas = np.empty((height, width, 3), dtype=np.float32)
     canvas[:] = background
     if shadow:
         darken_ground(canvas, vertices, projection)
-    if supersample > 1:
-        canvas = canvas.repeat(supersample, axis=0).repeat(supersample, axis=1)
+    picture = Image.fromarray((canvas + 0.5).astype(np.uint8))
+    shape = (round(height * supersample), round(width * supersample))
+    fragments = see(vertices, faces, projection, (width, height), shape)
+    lighting = Light().on(vertex_normals(vertices, faces), projection.axes)
+    paste_lit(picture, fragments, paint(fragments), lighting, shape)
+    return picture
+
+
+def see(
+    vertices: np.ndarray, faces: np.ndarray, projection: Projection, size: tuple[int, int], shape: tuple[int, int]
+) -> Fragments:
+    """What is seen of a mesh in a picture of `size` (width, height), sampled `shape` (rows, columns) times."""
     seen = projection.to_camera(vertices)
-    screen = projection.to_screen(seen) * np.float32(supersample)
-    pixels, hit, shares = rasterise(screen, 1.0 / seen[:, 2], faces, canvas.shape[:2])
-    surface = np.concatenate([vertex_normals(seen, faces), colours.astype(np.float32)], axis=1)
-    corners = faces[hit]
-    blend = sum(shares[:, corner, None] * surface[corners[:, corner]] for corner in range(3))
-    shaded = blend[:, 3:] * light(blend[:, :3], projection.axes)[:, None]
-    canvas.reshape(-1, 3)[pixels] = np.minimum(shaded, 255.0)
-    return Image.fromarray((shrink(canvas, supersample) + 0.5).astype(np.uint8))
+    finer = np.array([shape[1] / size[0], shape[0] / size[1]], dtype=np.float32)
+    return rasterise(projection.to_screen(seen) * finer, 1.0 / seen[:, 2], faces, shape)
 
 
-def shrink(canvas: np.ndarray, factor: int) -> np.ndarray:
-    """(height, width, 3) -> the mean of each block of `factor` x `factor` pixels."""
-    if factor == 1:
-        return canvas
-    height, width, channels = canvas.shape
-    rows = canvas.reshape(height // factor, factor, width, channels).sum(axis=1)
-    blocks = rows.reshape(height // factor, width // factor, factor, channels).sum(axis=2)
-    return blocks / np.float32(factor * factor)
-
-
-@dataclass(frozen=True)
-class Projection:
-    """A camera placed so that a mesh fills the picture.
-
-    `axes` (3, 3) are its right, up and backward directions, `position` (3,) metres, `focal` pixels and `centre` (2,)
-    the pixel at which it looks.
-    """
-
-    axes: np.ndarray
-    position: np.ndarray
-    focal: float
-    centre: np.ndarray
-
-    @classmethod
-    def fit(cls, vertices: np.ndarray, camera: Camera, width: int, height: int) -> "Projection":
-        """Places `camera` to see all `vertices` (V, 3), with a margin of 8 % of the picture."""
-        axes = camera.axes()
-        around = vertices @ axes.T
-        middle = (around.min(axis=0) + around.max(axis=0)) / 2
-        half_widths = np.abs(around[:, :2] - middle[:2])
-        focal = min(width, height) / 2 / np.tan(np.radians(camera.field_of_view / 2))
-        slopes = 0.92 * camera.zoom * np.array([width, height]) / 2 / focal
-        distance = (half_widths / slopes + (around[:, 2] - middle[2])[:, None]).max()
-        position = (middle + np.array([0.0, 0.0, distance])) @ axes
-        return cls(axes=axes, position=position, focal=focal, centre=np.array([width, height]) / 2)
-
-    def to_camera(self, points: np.ndarray) -> np.ndarray:
-        """(n, 3) world -> (n, 3): metres to the right, up, and away from the camera."""
-        return ((points - self.position) @ self.axes.T * np.array([1.0, 1.0, -1.0])).astype(np.float32)
-
-    def to_screen(self, seen: np.ndarray) -> np.ndarray:
-        """(n, 3) in camera space -> (n, 2) pixels, x to the right and y downwards."""
-        return (self.centre + seen[:, :2] / seen[:, 2:] * np.array([self.focal, -self.focal])).astype(np.float32)
-
-    def ground_points(self, rows: np.ndarray, width: int, ground: float) -> np.ndarray:
-        """(rows, width, 2): the x and z of the ground (at height `ground`) seen through each pixel of `rows`."""
-        right = (np.arange(width) + 0.5 - self.centre[0]) / self.focal
-        up = (self.centre[1] - rows - 0.5) / self.focal
-        downward = up * self.axes[1, 1] - self.axes[2, 1]
-        reach = ((ground - self.position[1]) / downward)[:, None, None]
-        along = up[:, None, None] * self.axes[1, [0, 2]] - self.axes[2, [0, 2]]
-        sideways = (right[:, None] * self.axes[0, [0, 2]]).astype(np.float32)
-        start = (self.position[[0, 2]] + reach * along).astype(np.float32)
-        return start + reach.astype(np.float32) * sideways
-
-
-def rasterise(
-    screen: np.ndarray, nearness: np.ndarray, faces: np.ndarray, shape: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The nearest front face behind every pixel, for all faces at once.
+def paste_lit(
+    picture: Image.Image, fragments: Fragments, colours: np.ndarray, lighting: np.ndarray, shape: tuple[int, int]
+) -> None:
+    """Draws what is seen, with smooth edges, over `picture`.
 
     Args:
-        screen: (V, 2) pixels. nearness: (V,) one over the distance. faces: (F, 3). shape: (height, width).
-
-    Returns:
-        (P,) flat pixel index, (P,) index of the face, (P, 3) shares of its corners, for each pixel that is covered.
+        picture: RGB.
+        fragments: of a mesh in a grid of `shape` (rows, columns), at least as fine as the picture.
+        colours: (P, 3) RGB in 0..255 of the fragments.
+        lighting: (V, 3) brightness of the vertices.
     """
-    height, width = shape
-    corners = screen[faces]
-    x, y = corners[..., 0], corners[..., 1]
-    doubled_area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
-    front = np.flatnonzero(doubled_area < 0)
-    x, y, doubled_area = x[front], y[front], doubled_area[front]
+    if not len(fragments.pixels):
+        return
+    shaded = fragments.blend(lighting)
+    shaded *= colours
+    rgba = np.full((len(shaded), 4), 255, dtype=np.uint8)
+    rgba[:, :3] = np.minimum(shaded + 0.5, 255.0)
+    layer = np.zeros((shape[0] * shape[1], 4), dtype=np.uint8)
+    layer[fragments.pixels] = rgba
 
-    left = np.clip(np.ceil(x.min(axis=1) - 0.5), 0, width).astype(np.int32)
-    top = np.clip(np.ceil(y.min(axis=1) - 0.5), 0, height).astype(np.int32)
-    columns = np.clip(np.floor(x.max(axis=1) - 0.5), -1, width - 1).astype(np.int32) - left + 1
-    rows = np.clip(np.floor(y.max(axis=1) - 0.5), -1, height - 1).astype(np.int32) - top + 1
-    counts = np.maximum(columns, 0) * np.maximum(rows, 0)
-
-    face = np.repeat(np.arange(len(front)), counts)
-    place = np.arange(len(face), dtype=np.int32) - np.repeat(np.cumsum(counts, dtype=np.int32) - counts, counts)
-    box_columns = np.repeat(columns, counts)
-    row = place // box_columns
-    column = place - row * box_columns
-
-    # A corner's share is affine in the pixel, counted here from the first pixel of the face's box.
-    slopes = np.stack([y[:, 1] - y[:, 2], x[:, 2] - x[:, 1], y[:, 2] - y[:, 0], x[:, 0] - x[:, 2]]) / doubled_area
-    from_x, from_y = left + 0.5 - x[:, 2], top + 0.5 - y[:, 2]
-    starts = np.stack([slopes[0] * from_x + slopes[1] * from_y, slopes[2] * from_x + slopes[3] * from_y])
-    first_x, first_y, second_x, second_y = np.repeat(slopes, counts, axis=1)
-    first, second = np.repeat(starts.astype(np.float32), counts, axis=1)
-    across, down = column.astype(np.float32), row.astype(np.float32)
-    first += first_x * across + first_y * down
-    second += second_x * across + second_y * down
-    third = 1.0 - first - second
-    inside = np.flatnonzero(np.minimum(np.minimum(first, second), third) >= 0)
-
-    shares = np.stack([first[inside], second[inside], third[inside]], axis=1)
-    face = face[inside]
-    hit = front[face]
-    far_to_near = np.argsort(np.einsum("pk,pk->p", shares, nearness[faces[front]][face]))
-    winner = np.full(height * width, -1, dtype=np.int64)
-    place = (row[inside] + top[face]) * width + column[inside] + left[face]
-    winner[place[far_to_near]] = far_to_near
-    pixels = np.flatnonzero(winner >= 0)
-    return pixels, hit[winner[pixels]], shares[winner[pixels]]
+    rows, columns = np.divmod(fragments.pixels, shape[1])
+    finer = np.array([shape[1] / picture.width, shape[0] / picture.height])
+    low = np.floor(np.array([columns.min(), rows[0]]) / finer).astype(np.int64)
+    high = np.ceil(np.array([columns.max() + 1, rows[-1] + 1]) / finer).astype(np.int64)
+    # Uncovered samples are black and fully transparent, so the layer is premultiplied as it is.
+    samples = Image.frombuffer("RGBa", (shape[1], shape[0]), layer.tobytes(), "raw", "RGBa", 0, 1)
+    width, height = high - low
+    box = (*(low * finer).tolist(), *(high * finer).tolist())
+    smooth = samples.resize((int(width), int(height)), Image.Resampling.BOX, box=box).convert("RGBA")
+    picture.paste(smooth, (int(low[0]), int(low[1])), mask=smooth)
 
 
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V, 3) unit normals in the frame of `vertices` (V, 3), which is the camera's (z away from it)."""
-    corners = vertices[faces]
-    # Camera space is left-handed, so the outward normal is the reversed cross product.
-    outward = np.cross(corners[:, 2] - corners[:, 0], corners[:, 1] - corners[:, 0])
-    sums = [np.bincount(faces.ravel(), np.repeat(outward[:, axis], 3), len(vertices)) for axis in range(3)]
-    normals = np.stack(sums, axis=1)
-    return (normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+def darken_ground(
+    canvas: np.ndarray,
+    vertices: np.ndarray,
+    projection: Projection,
+    strength: float = SHADOW_STRENGTH,
+    slant: tuple[float, float] = (0.0, 0.0),
+) -> None:
+    """Multiplies the soft shadow of `vertices` (V, 3) on the ground into `canvas` (height, width, 3).
 
-
-def light(normals: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """(P,) brightness of (P, 3) normals in camera space: a light at the camera, the sky, and some from all over."""
-    lengths = np.sqrt(np.einsum("pc,pc->p", normals, normals))
-    normals = normals / np.maximum(lengths, 1e-6)[:, None]
-    key = np.array(KEY_LIGHT, dtype=np.float32)
-    towards_key = key / np.linalg.norm(key) * np.array([1.0, 1.0, -1.0], dtype=np.float32)
-    sky = (axes[:, 1] * np.array([1.0, 1.0, -1.0])).astype(np.float32)
-    lambert = np.maximum(normals @ towards_key, 0.0)
-    return AMBIENT_STRENGTH + SKY_STRENGTH * (0.5 + 0.5 * (normals @ sky)) + KEY_STRENGTH * lambert
-
-
-def darken_ground(canvas: np.ndarray, vertices: np.ndarray, projection: Projection) -> None:
-    """Multiplies the soft shadow of `vertices` (V, 3) on the ground into `canvas` (height, width, 3)."""
+    `strength` is its darkness in 0..1, `slant` the x and z by which the shadow of a point one metre up is shifted.
+    """
     height, width, _ = canvas.shape
     ground = float(vertices[:, 1].min())
-    flat = vertices[:, [0, 2]]
+    above = vertices[:, 1:2] - ground
+    flat = vertices[:, [0, 2]] + above * np.array(slant)
     low = flat.min(axis=0) - SHADOW_MARGIN
     high = flat.max(axis=0) + SHADOW_MARGIN
     edges = np.array([[x, ground, z] for x in (low[0], high[0]) for z in (low[1], high[1])])
@@ -400,19 +354,24 @@ def darken_ground(canvas: np.ndarray, vertices: np.ndarray, projection: Projecti
     if projection.position[1] <= ground or seen[:, 2].min() <= 0:
         return
     bounds = projection.to_screen(seen)
-    rows = np.arange(max(0, int(bounds[:, 1].min())), min(height, int(bounds[:, 1].max()) + 1))
-    first, end = max(0, int(bounds[:, 0].min())), min(width, int(bounds[:, 0].max()) + 1)
-    density = shadow_density(vertices, ground, low, high)
-    per_metre = (SHADOW_CELLS / (high - low)).astype(np.float32)
-    points = projection.ground_points(rows, width, ground)[:, first:end]
-    cells = (points - low.astype(np.float32)) * per_metre - np.float32(0.5)
-    canvas[rows[0] : rows[-1] + 1, first:end] *= (1.0 - SHADOW_STRENGTH * sample(density, cells))[..., None]
+    first = np.maximum(bounds.min(axis=0).astype(np.int64), 0)
+    end = np.minimum(bounds.max(axis=0).astype(np.int64) + 1, (width, height))
+    if (first >= end).any():
+        return
+    points = projection.ground_points(np.arange(first[1], end[1]), np.arange(first[0], end[0]), ground)
+    per_metre, low = (SHADOW_CELLS / (high - low)).astype(np.float32)[:, None, None], low[:, None, None]
+    density = shadow_density(flat, above[:, 0], low.ravel(), high)
+    shade = sample(density, np.nan_to_num((points - low) * per_metre - 0.5, nan=-1.0))
+    canvas[first[1] : end[1], first[0] : end[0]] *= (1.0 - np.float32(strength) * shade)[..., None]
 
 
-def shadow_density(vertices: np.ndarray, ground: float, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """(cells, cells) darkness, in 0..1, of the ground between the corners `low` and `high` (x, z)."""
-    cell = ((vertices[:, [0, 2]] - low) / (high - low) * SHADOW_CELLS).astype(np.int64)
-    weights = np.exp((ground - vertices[:, 1]) / SHADOW_HEIGHT)
+def shadow_density(flat: np.ndarray, above: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(cells, cells) darkness, in 0..1, of the ground between the corners `low` and `high` (x, z).
+
+    `flat` (V, 2) is where the shadows of points that are `above` (V,) metres up fall.
+    """
+    cell = ((flat - low) / (high - low) * SHADOW_CELLS).astype(np.int64)
+    weights = np.exp(-above / SHADOW_HEIGHT)
     counts = np.bincount(cell[:, 0] * SHADOW_CELLS + cell[:, 1], weights, SHADOW_CELLS**2)
     spread = counts.reshape(SHADOW_CELLS, SHADOW_CELLS)
     steps = np.subtract.outer(np.arange(SHADOW_CELLS), np.arange(SHADOW_CELLS)) / SHADOW_CELLS
@@ -422,14 +381,14 @@ def shadow_density(vertices: np.ndarray, ground: float, low: np.ndarray, high: n
 
 
 def sample(grid: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Bilinear values of `grid` (n, n) at `places` (..., 2) in cells; 0 outside."""
+    """Bilinear values (...) of `grid` (n, n) at `places` (2, ...) in cells; 0 outside."""
     cells = len(grid)
     padded = np.zeros((cells + 2, cells + 2), dtype=np.float32)
     padded[1:-1, 1:-1] = grid
     places = np.clip(places + 1.0, 0.0, cells + 0.999).astype(np.float32)
     corner = places.astype(np.int32)
-    across, along = np.moveaxis(places - corner, -1, 0)
-    index = corner[..., 0] * (cells + 2) + corner[..., 1]
+    across, along = places - corner
+    index = corner[0] * (cells + 2) + corner[1]
     flat = padded.ravel()
     near = flat[index] * (1 - along) + flat[index + 1] * along
     far = flat[index + cells + 2] * (1 - along) + flat[index + cells + 3] * along

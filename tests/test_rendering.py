@@ -10,7 +10,8 @@ from PIL import Image
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import mirror_pose, to_z_up
-from unipose.processing.rendering import Camera, Palette, contact_sheet, rasterise, render_mesh, render_pose
+from unipose.processing.rasterising import Camera, Projection, rasterise
+from unipose.processing.rendering import Palette, contact_sheet, render_mesh, render_pose
 
 
 BLACK = (0, 0, 0)
@@ -125,10 +126,10 @@ def test_rasteriser_equals_a_loop_over_pixels() -> None:
     screen = rng.uniform(-4, 24, (30, 2)).astype(np.float32)
     nearness = rng.uniform(0.1, 1, 30).astype(np.float32)
     faces = rng.permuted(np.tile(np.arange(30), (40, 1)), axis=1)[:, :3]
-    pixels, hit, shares = rasterise(screen, nearness, faces, (20, 22))
-    np.testing.assert_allclose(shares.sum(axis=1), 1.0, atol=1e-4)
+    fragments = rasterise(screen, nearness, faces, (20, 22))
+    np.testing.assert_allclose(fragments.shares.sum(axis=1), 1.0, atol=1e-4)
     found = np.full(20 * 22, -1)
-    found[pixels] = hit
+    found[fragments.pixels] = fragments.hit
     expected = np.full(20 * 22, -1)
     for pixel in range(20 * 22):
         point = np.array([pixel % 22 + 0.5, pixel // 22 + 0.5])
@@ -141,6 +142,36 @@ def test_rasteriser_equals_a_loop_over_pixels() -> None:
             if area < 0 and (weights >= 0).all() and near > best:
                 expected[pixel], best = number, near
     assert (found == expected).mean() > 0.995
+
+
+def test_bodies_have_no_pinholes(body: BodyModel) -> None:
+    """Where a body drawn eight times finer covers a whole pixel, that pixel is covered."""
+    for size in (61, 128):
+        coarse, fine = (silhouette(draw(body, random_pose(), size=n, supersample=1)) for n in (size, 8 * size))
+        assert coarse[fine.reshape(size, 8, size, 8).all(axis=(1, 3))].all()
+
+
+def test_ground_points_are_seen_at_their_pixels() -> None:
+    corners = np.random.default_rng(0).uniform(-1, 1, (20, 3))
+    for camera in (Camera(elevation=25.0, roll=8.0), Camera(azimuth=70.0, elevation=5.0)):
+        projection = Projection.fit(corners, camera, 40, 30)
+        rows, columns = np.arange(25, 30), np.arange(40)
+        x, z = projection.ground_points(rows, columns, -1.0)
+        points = np.stack([x, np.full_like(x, -1.0), z], axis=-1)
+        found = projection.to_screen(projection.to_camera(points.reshape(-1, 3))).reshape(5, 40, 2)
+        np.testing.assert_allclose(found[..., 0], np.broadcast_to(columns + 0.5, (5, 40)), atol=1e-2)
+        np.testing.assert_allclose(found[..., 1], np.broadcast_to(rows[:, None] + 0.5, (5, 40)), atol=1e-2)
+    assert np.isnan(projection.ground_points(np.array([0]), np.array([20]), -1.0)).all()
+
+
+def test_a_camera_that_leans_right_turns_the_picture_left() -> None:
+    corners = np.array([[x, y, z] for x in (-0.1, 0.1) for y in (-1.0, 1.0) for z in (-0.1, 0.1)])
+    projection = Projection.fit(corners, Camera(elevation=0.0, roll=20.0), 100, 100)
+    (top, bottom) = projection.to_screen(projection.to_camera(np.array([[0.0, 1, 0], [0, -1, 0]])))
+    assert top[0] < 40 < 60 < bottom[0]
+    np.testing.assert_allclose(
+        (top - bottom) @ (top - bottom) * np.sin(np.radians(20)) ** 2, (top - bottom)[0] ** 2, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize(

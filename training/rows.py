@@ -5,7 +5,6 @@ carries its `task` too. Poses are in the stored z-up frame, upright as gravity h
 text, turned as the camera sees them beside a picture.
 """
 
-import io
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -17,10 +16,10 @@ from datasets import Dataset, Features, Image, Json, List, Value
 from tqdm.auto import tqdm
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.rendering import BACKGROUND, Palette, hsv_colour, render_pose
 from unipose.training.archetypes import archetype_sentences
 from unipose.training.captions.describe import Caption, describe
 from unipose.training.captions.posecodes import Posecode, extract_posecodes
+from unipose.training.pictures import random_picture
 from unipose.training.poses import turn
 
 
@@ -78,9 +77,6 @@ USE_SENTENCE = 0.7
 SENTENCE_ALONE = 0.3
 # The body in a picture is turned away from the camera by at most this much (degrees).
 LARGEST_TURN = 45.0
-# The camera looks down by at most this much (degrees); poses stay upright whatever it is.
-LARGEST_ELEVATION = 12.0
-PLAIN_BACKGROUND = 0.4
 
 
 def blocks(template: str, caption: str = "") -> list[Block]:
@@ -155,32 +151,6 @@ def _caption(
     if rng.random() < sentence_alone:
         return Caption(lead, ())
     return describe(codes, rng, lead=lead, max_words=max_words)
-
-
-def random_picture(
-    rotmat: torch.Tensor, body: BodyModel, size: int, rng: np.random.Generator
-) -> dict[str, bytes | None]:
-    """A picture of a (22, 3, 3) pose from the front, a little from above; clothes, ground and camera drawn at random.
-
-    The default background and a shadow are among what is drawn, so that pictures of `render_pose` are nothing new.
-
-    Returns:
-        What a `datasets.Image` column stores: {"bytes": PNG, "path": None}.
-    """
-    plain = rng.random() < PLAIN_BACKGROUND
-    drawn = hsv_colour(rng.random(), 0.45 * rng.random(), 0.45 + 0.55 * rng.random())
-    picture = render_pose(
-        rotmat,
-        body,
-        size=size,
-        elevation=rng.uniform(0.0, LARGEST_ELEVATION),
-        background=BACKGROUND if plain else drawn,
-        palette=Palette.random(rng),
-        shadow=plain,
-    )
-    stream = io.BytesIO()
-    picture.save(stream, "PNG", compress_level=1)
-    return {"bytes": stream.getvalue(), "path": None}
 
 
 def build_rows(
