@@ -78,28 +78,29 @@ def _opening(posture: Posecode, clauses: list[Clause], dice: Dice, max_words: in
     finite, gerund = postures(posture)
     person = dice.word(phrases.PEOPLE)
     form = dice.random()
+    has_verb = form < 0.85
     if form < 0.45:
         text = f"{person} {dice.word(finite)}"
-    elif form < 0.85:
+    elif has_verb:
         text = f"{dice.word(phrases.PEOPLE[1:])} is {dice.word(gerund)}"
     else:
         text = f"{dice.word(phrases.OPENERS)} {person} {dice.word(gerund)}"
     arms = next((clause for clause in clauses if clause.codes[0].kind == "arms"), None)
     joins = arms if arms is not None else (clauses[0] if clauses else None)
     if joins is not None and dice.random() < (ARMS_FIRST if arms else PAIR):
-        longer = text + _joined_to_person(text, joins, dice)
+        longer = text + _joined_to_person(text, has_verb, joins, dice)
         if len(longer.split()) <= max_words:
             clauses.remove(joins)
             return Caption(_finish(longer), (posture, *joins.codes))
     return Caption(_finish(text), (posture,))
 
 
-def _joined_to_person(text: str, clause: Clause, dice: Dice) -> str:
-    """What follows a clause about the person."""
+def _joined_to_person(text: str, has_verb: bool, clause: Clause, dice: Dice) -> str:
+    """What follows a clause about the person, which has a verb or not: "there is a person standing"."""
     form = dice.random() if all(fact.states for fact in clause.facts) else 1.0
     if form < 0.5 and " with " not in text:
         return f"{dice.word(phrases.WITH)} {_parts_and_states(clause, dice)}"
-    if form < 0.7:
+    if form < 0.7 and has_verb:
         return f" and {dice.word(phrases.HOLDING)[1]} {_parts_and_states(clause, dice)}"
     if form < 0.85:
         return f", {dice.word(phrases.HOLDING)[2]} {_parts_and_states(clause, dice)}"

@@ -1,6 +1,6 @@
 """The elementary posecodes: one measurement in one range.
 
-The categories are those of PoseScript (Delmas et al., ECCV 2022): angles, distances, relative positions along the three
+The categories are those of PoseScript (Delmas et al., ECCV 2022): angles, distances, relative positions along three
 axes, segments against the vertical, ground contact, bend, twist and lean of the torso, and the head. Between "above"
 and "level", and the like, lies a band of which nothing is said. Ranges and worth are our own.
 """
@@ -27,6 +27,7 @@ BENDS = (
     ("half_bent", 105.0, 135.0),
     ("slightly_bent", 135.0, 160.0),
     ("straight", 160.0, INF),
+    ("bent", -INF, 135.0),
 )
 DISTANCES = (
     ("close", -INF, 0.20),
@@ -43,6 +44,8 @@ SEGMENTS = (
 
 # How much a value is worth where it is not "eligible", by kind and part.
 WORTH: dict[tuple[str, str, str], Worth] = {
+    ("bend", "knee", "bent"): "support",
+    ("bend", "elbow", "bent"): "support",
     ("bend", "knee", "fully_bent"): "rare",
     ("bend", "elbow", "fully_bent"): "rare",
     ("distance", "elbows", "close"): "rare",
@@ -63,7 +66,7 @@ WORTH: dict[tuple[str, str, str], Worth] = {
     ("segment", "thigh", "down"): "trivial",
 }
 
-# kind, subject (the left one stands for both), value, measure, low, high, worth; in a group the first that fits is said.
+# kind, subject (left for both), value, measure, low, high, worth; in a group the first that fits is said.
 _ROWS: tuple[tuple[str, str, str, str, float, float, Worth], ...] = (
     # a hand or elbow against its own shoulder, hip and neck, and against the torso
     ("height_to_shoulder", "left_hand", "above", "left_hand.above_shoulder", ORDER, INF, "eligible"),
@@ -203,7 +206,7 @@ def _hand_heights() -> Iterator[Rule]:
 
 
 def _pair_rules(part: str, both: str) -> Iterator[Rule]:
-    """The left part against the right one: how far apart, which is higher and further ahead, and crossed or in line."""
+    """The left part against the right one: how far apart, which is higher and further ahead, whether crossed."""
     yield from _scale("distance", both, both, f"{both}.distance", DISTANCES)
     order: Worth = "rare" if part == "knee" else "eligible"
     higher = Range(f"left_{part}.higher", ORDER)

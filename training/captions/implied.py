@@ -83,10 +83,8 @@ def drop_implied(codes: Sequence[Posecode]) -> list[Posecode]:
     for code in codes:
         if RULES[code].worth == "rare":
             continue
-        pairs = implied_by_order().get(code, ())
-        if any(first in kept and second in kept for first, second in pairs):
-            del kept[code]
-        elif any(reason in kept for reason in implied_by_one().get(code, ())):
+        by_order = any(first in kept and second in kept for first, second in implied_by_order().get(code, ()))
+        if by_order or any(reason in kept for reason in implied_by_one().get(code, ())):
             del kept[code]
     return list(kept)
 

@@ -14,13 +14,12 @@ from .phrases import (
     NEAR_CHEST,
     NOUNS,
     PAIR_NOUNS,
-    POSTURES,
     PREDICATES,
     SUBJECTS,
-    SUPER_PHRASES,
     WHOLE_NOUNS,
 )
 from .posecodes import CODES, Posecode, swap_sides
+from .super_phrases import POSTURES, SUPER_PHRASES
 
 
 Codes = tuple[Posecode, ...]
@@ -126,7 +125,7 @@ def _subjects(code: Posecode) -> tuple[str, ...]:
 
 @cache
 def both_forms(code: Posecode) -> tuple[Form, ...]:
-    """Every way to state a code together with its mirror image, for the code of the left part; none where there is none."""
+    """Every way to state a left part's code together with its mirror image; none where there is none."""
     if not code.subject.startswith("left_") or code.kind in ("order_height", "order_depth"):
         return ()
     codes = (code, code.mirrored())
@@ -152,7 +151,7 @@ def facts() -> dict[tuple[str, str], Codes]:
 
 @cache
 def shared_states(all_codes: tuple[Codes, ...], subjects: tuple[str, ...]) -> tuple[str, ...]:
-    """The phrases, none of them verbs, that state the first codes of the first subject, the second of the second, ..."""
+    """The phrases, none of them verbs, that state of each subject the codes at its place."""
     found: list[str] | None = None
     for codes, subject in zip(all_codes, subjects):
         own = [

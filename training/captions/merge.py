@@ -12,11 +12,17 @@ from .posecodes import RULES, Posecode
 
 Choice = TypeVar("Choice")
 
-# How often what can be merged is merged.
-MERGE = 0.95
+# How often what can be merged is merged, and two sides that differ are summed up.
+MERGE, SUM_UP = 0.95, 0.25
 FACTS_A_CLAUSE, SUBJECTS_A_CLAUSE = 3, 3
 # Kinds of which the same fact is told of several parts at once.
 SHARED = frozenset({"bend", "segment", "ground", "height", "height_to_shoulder"})
+# kind and value -> the value that sums it up.
+COARSER = {
+    **{("bend", value): "bent" for value in ("fully_bent", "sharply_bent", "bent_90", "half_bent")},
+    ("depth", "far_front"): "front",
+    ("side", "far_outward"): "outward",
+}
 # The first wording of several is taken this often besides its fair share.
 PLAIN = 0.3
 
@@ -80,11 +86,25 @@ class Clause:
 
 def merge(codes: Sequence[Posecode], dice: Dice) -> list[Clause]:
     """Merges codes by symmetry, then by fact and by part, in one order or the other."""
-    forms_said = _merge_sides(codes, dice)
+    forms_said = _merge_sides(_sum_up(codes, dice), dice)
     single = [Clause((form.subject,), (Fact((form.codes,), form.states, form.verbs),)) for form in forms_said]
     if dice.random() < 0.5:
         return _join_facts(_join_parts(single, dice), dice)
     return _join_parts(_join_facts(single, dice), dice)
+
+
+def _sum_up(codes: Sequence[Posecode], dice: Dice) -> list[Posecode]:
+    """Now and then "both knees are bent" in place of one that is half bent and one that is bent at a right angle."""
+    known = {code.group: code for code in codes}
+    summed: dict[Posecode, Posecode] = {}
+    for code in codes:
+        twin = known.get(code.mirrored().group)
+        if twin is None or not code.subject.startswith("left_") or twin == code.mirrored():
+            continue
+        values = {COARSER.get((each.kind, each.value), each.value) for each in (code, twin)}
+        if len(values) == 1 and dice.random() < SUM_UP:
+            summed |= {each: Posecode(each.kind, each.subject, *values) for each in (code, twin)}
+    return [summed.get(code, code) for code in codes]
 
 
 def _merge_sides(codes: Sequence[Posecode], dice: Dice) -> list[Form]:

@@ -1,11 +1,11 @@
 """Elementary and super statements about a pose, read off its joints.
 
 Joints are measured (`measures.measure`), measurements are compared with ranges (`RULES`, from the tables of
-`elementary` and `super_codes`), and every rule that fits is a `Posecode`: "bend, left knee, straight". The words are in
-`phrases`. The method is that of PoseScript (Delmas et al., ECCV 2022); measures, ranges and words are our own.
+`elementary` and `super_codes`), and every rule that fits is a `Posecode`: "bend, left knee, straight". The words are
+in `phrases`. The method is that of PoseScript (Delmas et al., ECCV 2022); measures, ranges and words are our own.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -85,7 +85,7 @@ def extract_posecodes(
 
 @cache
 def _ranges() -> tuple[list[str], npt.NDArray[np.int64], Array, Array, npt.NDArray[np.int64]]:
-    """Every range of every rule: names of measures, and for each range which one, low, high; where each rule starts."""
+    """Every range of every rule: names of measures; of each range which one, low, high; where each rule starts."""
     flat: list[Range] = []
     starts: list[int] = []
     for rule in RULES.values():
@@ -120,8 +120,3 @@ def _drop_superfluous(true: Flags) -> Flags:
 def _noise(name: str, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
     unit = Range(name).unit
     return generator.uniform(-unit, unit, shape)
-
-
-def mirrored(codes: Sequence[Posecode]) -> tuple[Posecode, ...]:
-    """The codes of the pose seen in a mirror, in the same order."""
-    return tuple(code.mirrored() for code in codes)

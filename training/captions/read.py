@@ -213,7 +213,7 @@ def _tables() -> _Tables:
 
 @cache
 def whole_sentences() -> dict[str, Codes]:
-    """The plain sentences of the archetypes, with the codes that they state; where both read one, `describe` decides."""
+    """The plain sentences of the archetypes, with the codes that they state."""
     sentences: dict[str, Codes] = {}
     for name in ARCHETYPES:
         for side in (name, swap_sides(name)):

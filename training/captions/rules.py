@@ -28,7 +28,7 @@ _SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])")
 
 Group = tuple[str, str]
 # rare: never left out. eligible: said, but now and then left out. trivial: true of so many poses that it is said only
-# where there is little else to say. support: never said of its own accord, but read, and part of what implies others.
+# where there is little else to say. support: never extracted, but read, and said in place of what it sums up.
 Worth = Literal["rare", "eligible", "trivial", "support"]
 
 

@@ -13,6 +13,8 @@ from .rules import Group, Posecode, Range, Rule, groups, pair
 _Row = tuple[str, tuple[Range, ...], tuple[Group, ...]]
 
 _FEET_DOWN = pair("foot.ground", high=0.17)
+_FEET_LOW = pair("foot.ground", high=0.25)
+_UPRIGHT_ENOUGH = Range("torso.tilt", high=60.0)
 _KNEES_UP = pair("knee.ground", OFF_GROUND)
 _KNEEL = (Range("left_knee.ground", high=0.15), Range("torso.tilt", high=50.0))
 _KNEEL_BOTH = (*_KNEEL, Range("right_knee.ground", high=0.15))
@@ -213,12 +215,43 @@ POSTURES: tuple[_Row, ...] = (
     (
         "stands_wide",
         (*_FEET_DOWN, *pair("knee.angle", 145.0), Range("feet.distance", 0.6), Range("torso.tilt", high=30.0)),
-        (*_LEGS, ("distance", "feet")),
+        (*_LEGS, *groups("distance=feet", "legs=legs")),
     ),
     (
         "stands",
         (*_FEET_DOWN, *pair("knee.angle", 145.0), *pair("thigh.tilt", high=40.0), Range("torso.tilt", high=30.0)),
         (*_LEGS, *groups("ground:foot", "level=feet")),
+    ),
+    # what is left: looser notions
+    (
+        "stoops",
+        (*_FEET_DOWN, Range("torso.pitch", 45.0, 150.0)),
+        (("torso", "torso"),),
+    ),
+    (
+        "balances_right",
+        (
+            Range("right_knee.angle", 100.0),
+            Range("right_foot.ground", high=0.12),
+            Range("left_foot.ground", OFF_GROUND),
+            Range("torso.tilt", high=60.0),
+        ),
+        (("ground", "left_foot"), ("ground", "right_foot"), *groups("order_height:foot")),
+    ),
+    (
+        "staggered_left",
+        (*_FEET_LOW, Range("left_foot.ahead", 0.3), *pair("knee.angle", 90.0), Range("torso.tilt", high=60.0)),
+        (*groups("order_depth:foot", "distance=feet", "level=feet"),),
+    ),
+    (
+        "one_bent_left",
+        (*_FEET_LOW, Range("left_knee.angle", high=140.0), Range("right_knee.angle", 145.0), _UPRIGHT_ENOUGH),
+        (),
+    ),
+    (
+        "low",
+        (*_FEET_LOW, *_KNEES_UP, *pair("knee.angle", high=145.0), _UPRIGHT_ENOUGH),
+        (),
     ),
 )
 
