@@ -17,7 +17,7 @@ ORDER, LEVEL = 0.15, 0.05
 # Joint centres sit inside the body, a few centimetres above what touches the ground.
 ON_GROUND = 0.12
 OFF_GROUND = 0.20
-NEAR = 0.20
+NEAR = 0.18
 
 # value, low, high (degrees at a knee or elbow; metres between two parts; degrees against straight down)
 BENDS = (

@@ -69,6 +69,7 @@ POSTURES: tuple[_Row, ...] = (
             *pair("knee.angle", 145.0),
             Range("torso.tilt", 50.0, 110.0),
             Range("torso.facing", high=-30.0),
+            Range("pelvis.ground", high=0.6),
         ),
         (*groups("torso=torso", "ground:hand", "bend:knee"), *_ARM_PLACES),
     ),
@@ -211,11 +212,6 @@ POSTURES: tuple[_Row, ...] = (
             Range("torso.tilt", high=55.0),
         ),
         (*groups("segment:thigh"), *_LEG_PLACES),
-    ),
-    (
-        "stands_wide",
-        (*_FEET_DOWN, *pair("knee.angle", 145.0), Range("feet.distance", 0.6), Range("torso.tilt", high=30.0)),
-        (*_LEGS, *groups("distance=feet", "legs=legs")),
     ),
     (
         "stands",

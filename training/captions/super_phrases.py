@@ -46,7 +46,7 @@ POSTURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("sitting", "sitting as on a chair", "seated"),
     ),
     "squats": (
-        ("squats", "is in a squat", "squats down", "hunkers down", "sinks into a squat"),
+        ("squats", "is in a squat", "squats down", "hunkers down in a squat", "sinks into a squat"),
         ("squatting", "in a squat", "squatting down"),
     ),
     "lunges_left": (
@@ -107,10 +107,6 @@ POSTURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "low": (
         ("stands low on bent legs", "has both legs bent underneath the body"),
         ("low on bent legs", "standing low with both legs bent"),
-    ),
-    "stands_wide": (
-        ("stands with the legs wide apart", "stands in a wide stance"),
-        ("standing with the legs wide apart", "in a wide stance"),
     ),
     "stands": (("stands", "stands on both legs", "is upright on both feet"), ("standing", "in a standing position")),
 }
