@@ -76,15 +76,14 @@ def describe(
 def _opening(posture: Posecode, clauses: list[Clause], dice: Dice, max_words: int) -> Caption:
     """The sentence about the posture; what the arms do, or another clause, may join it and is taken off the list."""
     finite, gerund = postures(posture)
-    person = dice.word(phrases.PEOPLE)
     form = dice.random()
     has_verb = form < 0.85
     if form < 0.45:
-        text = f"{person} {dice.word(finite)}"
+        text = f"{dice.word(phrases.PEOPLE)} {dice.word(finite)}"
     elif has_verb:
         text = f"{dice.word(phrases.PEOPLE[1:])} is {dice.word(gerund)}"
     else:
-        text = f"{dice.word(phrases.OPENERS)} {person} {dice.word(gerund)}"
+        text = f"{dice.word(phrases.OPENERS)} {dice.word(phrases.OPENED_PEOPLE)} {dice.word(gerund)}"
     arms = next((clause for clause in clauses if clause.codes[0].kind == "arms"), None)
     joins = arms if arms is not None else (clauses[0] if clauses else None)
     if joins is not None and dice.random() < (ARMS_FIRST if arms else PAIR):

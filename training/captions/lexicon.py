@@ -59,7 +59,8 @@ def _form(subject: str, codes: Codes, templates: tuple[str, ...]) -> Form:
     side, _, noun = subject.partition("_")
     plural = side == "both"
     other = {"left": "right", "right": "left"}.get(side, "")
-    states, verbs = [], []
+    states: list[str] = []
+    verbs: list[str] = []
     for template in templates:
         for phrase in expand(_NUMBER.sub(r"\2" if plural else r"\1", template)):
             phrase = phrase.replace("{other}", other).replace("{noun}", NOUNS[noun][0][0] if other else "")

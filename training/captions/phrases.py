@@ -100,16 +100,16 @@ PREDICATES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("height", "head"): (
         "at [head|face] height",
         "level with the head",
-        "next to the face",
+        "at the height of the face",
         "close to head level",
-        "up by the face",
+        "as high as the face",
     ),
     ("height", "shoulders"): ("at shoulder height", "level with the shoulders", "at the level of the shoulders"),
     ("height", "chest"): (
         "at chest height",
         "level with the chest",
         "at the level of the [chest|ribs]",
-        "by the chest",
+        "as high as the chest",
     ),
     ("height", "hips"): ("at [hip|waist] height", "level with the hips", "at the level of the [hips|waist]"),
     ("height", "below_hips"): (
@@ -132,14 +132,14 @@ PREDICATES: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("height_to_shoulder", "level"): (
         "as high as the <shoulder|shoulders>",
-        "in one line with the <shoulder|shoulders>",
+        "on a line with the <shoulder|shoulders>",
     ),
     ("height_to_shoulder", "below"): ("below the <shoulder|shoulders>", "lower than the <shoulder|shoulders>"),
     ("height_to_neck", "above"): ("above the neck", "higher than the neck"),
     ("height_to_neck", "level"): ("at [neck|throat] height", "as high as the neck"),
     ("height_to_neck", "below"): ("below the neck", "lower than the neck"),
     ("height_to_hip", "hand", "above"): ("above the <hip|hips>", "higher than the <hip|hips>"),
-    ("height_to_hip", "hand", "level"): ("as high as the <hip|hips>", "beside the <hip|hips>"),
+    ("height_to_hip", "hand", "level"): ("as high as the <hip|hips>", "at the height of the <hip|hips>"),
     ("height_to_hip", "hand", "below"): ("[beneath|under] the <hip|hips>", "further down than the <hip|hips>"),
     ("height_to_hip", "knee", "above"): ("[above|higher than] the <hip|hips>", "pulled up past the <hip|hips>"),
     ("height_to_hip", "knee", "level"): ("level with the <hip|hips>", "at hip height", "as high as the <hip|hips>"),
@@ -196,9 +196,9 @@ PREDICATES: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("side_to_shoulder", "in_line"): (
         "no wider than the <shoulder|shoulders>",
-        "straight down or up from the shoulder",
+        "no further out than the <shoulder|shoulders>",
     ),
-    ("side_to_shoulder", "inside"): ("further in than the <shoulder|shoulders>", "turned towards the middle"),
+    ("side_to_shoulder", "inside"): ("further in than the <shoulder|shoulders>", "towards the middle of the body"),
     ("side_to_hip", "foot", "outside"): ("outside of the <hip|hips>", "set wider than the <hip|hips>"),
     ("side_to_hip", "foot", "in_line"): ("in line with the <hip|hips>", "no wider than the <hip|hips>"),
     ("side_to_hip", "foot", "inside"): ("inside of the <hip|hips>", "further in than the <hip|hips>"),
@@ -286,12 +286,12 @@ PREDICATES: dict[tuple[str, ...], tuple[str, ...]] = {
         "equally high",
         "level with each other",
         "at equal height",
-        "no higher than each other",
+        "equal in height",
     ),
     ("crossing", "crossed"): (
         "crossed over",
         "crossing each other",
-        "on the wrong sides of each other",
+        "each on the other's side",
         "swapped over",
     ),
     ("line", "level"): ("horizontal", f"parallel to {_GROUND}"),
@@ -393,18 +393,11 @@ NEAR_CHEST = ("drawn up to the [chest|ribs]", "pulled in to the [chest|body]", "
 
 # What a sentence is made of; where describe is asked to be plain it takes the first.
 PEOPLE = (
-    "a person",
-    "someone",
-    "the person",
-    "this person",
-    "a figure",
-    "the figure",
-    "somebody",
-    "one person",
-    "an individual",
-    "the individual",
+    *("a person", "someone", "a figure", "somebody", "one person", "an individual"),
+    *("the person", "this person", "the figure", "the individual"),
 )
 # Before a person and what they are doing: "There is a person sitting".
+OPENED_PEOPLE = PEOPLE[:6]
 OPENERS = ("there is", "here is", "we see", "the pose shows")
 COPULAS = (("is", "are"), ("stays", "stay"), ("remains", "remain"), ("is kept", "are kept"))
 # They keep the left knee straight; the person keeps ...; ..., keeping the left knee straight.

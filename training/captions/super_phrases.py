@@ -96,6 +96,13 @@ POSTURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("stands on the bent right leg", "stands on the right foot with the left foot lifted"),
         ("balancing on the bent right leg", "running or hopping on the right foot"),
     ),
+    "tips_right": (
+        ("balances on the right leg with the upper body low", "tips over on the right leg with the left foot lifted"),
+        (
+            "balancing on the right leg with the upper body low",
+            "tipping over on the right leg with the left foot lifted",
+        ),
+    ),
     "staggered_left": (
         ("stands in a staggered stance with the left foot leading", "stands with the left foot well ahead"),
         ("in a staggered stance with the left foot leading", "standing with the left foot well ahead"),
