@@ -70,7 +70,7 @@ def test_reads_every_phrase_of_every_code() -> None:
             nouns = {"foot": "feet", "thigh": "thighs"}
             if part is None or noun == "line":
                 continue
-            name = f"{part} {(nouns.get(noun, noun + 's') if form.plural else noun).replace('_', ' ')}"
+            name = f"{part} {(nouns.get(noun, noun + 's') if side == 'both' else noun).replace('_', ' ')}"
             for phrase in form.states:
                 assert read_caption(f"They keep {name} {phrase}.") == Reading(form.codes, 1, ())
             for phrase in form.verbs:
@@ -140,6 +140,7 @@ def test_unknown_words_are_unread_and_known_ones_still_count() -> None:
     assert reading.codes == (STRAIGHT,)
     assert reading.sentences == 4
     assert reading.unread == ("The left knee is straight and purple.", "Hello there.", "Both")
+    assert read_caption("The left knee is straight, the left wing is purple, bent.").codes == (STRAIGHT,)
     assert read_caption("") == Reading((), 0, ())
 
 

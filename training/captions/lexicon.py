@@ -39,10 +39,6 @@ class Form:
     states: tuple[str, ...]
     verbs: tuple[str, ...] = ()
 
-    @property
-    def plural(self) -> bool:
-        return self.subject.startswith("both_")
-
 
 def expand(template: str) -> Iterator[str]:
     """All wordings of a template with alternatives."""

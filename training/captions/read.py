@@ -27,6 +27,7 @@ PASSED = frozenset(
     {"while", "whereas", "but", "as", "with", "also", "it", "is", "are", "kept"}
     | {"stays", "stay", "remains", "remain"}
 )
+ARTICLES = frozenset(words.split()[0] for words in (*phrases.DETERMINERS, *phrases.BOTH))
 LONGEST_PHRASE, LONGEST_NOUN = 12, 6
 
 
@@ -86,8 +87,10 @@ class _Reader:
                 self._give_up()
 
     def _give_up(self) -> None:
-        """On to the next separator: what follows it may be known again."""
+        """On to the next separator: what follows it may be known again, but not of a part that is unknown."""
         self.known = False
+        if self.words[self.at] in ARTICLES:
+            self.subjects = []
         while self.at < len(self.words) and self.words[self.at] not in SEPARATORS:
             self.at += 1
 
