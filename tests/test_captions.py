@@ -127,6 +127,13 @@ def test_right_hand_words_mirror_left_hand_words() -> None:
                 assert ["right" if side == "left" else "left" for side in named[0]] == named[1]
 
 
+def test_verbs_agree_with_their_subject() -> None:
+    for code in CODES:
+        for form in forms(code) + both_forms(code):
+            for phrase in form.verbs:
+                assert phrase.split()[0].endswith("s") != form.subject.startswith("both_"), (form.subject, phrase)
+
+
 def test_templates_are_written_out() -> None:
     assert list(expand("[a|b] c [d|e]")) == ["a c d", "a c e", "b c d", "b c e"]
     assert not any(set("[]<>|{}~") & set(subject + phrase) for subject, phrase in facts())

@@ -123,7 +123,7 @@ PREDICATES: dict[tuple[str, ...], tuple[str, ...]] = {
         "raised to the hips",
         "as high as the hips",
         "lifted to hip height",
-        "~reaches the hips",
+        "~<reaches|reach> the hips",
     ),
     ("height_to_shoulder", "above"): (
         "above the <shoulder|shoulders>",
@@ -370,9 +370,8 @@ PREDICATES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("head_tilt", "left"): ("tilted to the left", "leaning to the left", "inclined towards the left shoulder"),
     ("head_turn", "left"): (
         "turned to the left",
-        "facing left",
+        "pointing left",
         "~looks [left|to the left]",
-        "~faces left",
         "rotated to the left",
         "[directed|averted] to the left",
     ),
