@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_features import JOINT_NAMES, MIRRORED_JOINTS, mirror_pose
+from unipose.processing.pose_features import JOINT_NAMES, MIRRORED_JOINTS, mirror_pose, to_z_up
 from unipose.training.archetypes import ARCHETYPES, archetype_poses
-from unipose.training.captions.measures import HAND_REACH, heading, measure
+from unipose.training.captions.elementary import BENDS, DISTANCES
+from unipose.training.captions.implied import IMPLICATIONS_FILE, drop_implied, implied_by_one, implied_by_order, mine
+from unipose.training.captions.measures import HAND_REACH, body_points, heading, measure
 from unipose.training.captions.posecodes import (
-    BENDS,
     CODES,
     RULES,
     Posecode,
@@ -66,6 +68,15 @@ def test_every_bend(rest: np.ndarray, limb: str, degrees: int) -> None:
     built = place(rest, **{f"left_{end}": tuple(tip)})
     expected = next(value for value, low, high in BENDS if low <= degrees < high)
     fitting = [value for value, _, _ in BENDS if holds(Posecode("bend", f"left_{limb}", value), built, 0.0)[0]]
+    assert fitting == [expected] + ["bent"] * (degrees < 135)
+
+
+@pytest.mark.parametrize("metres", [0.1, 0.3, 0.6, 0.9])
+def test_every_distance(rest: np.ndarray, metres: float) -> None:
+    ankles = {f"{side}_ankle": (sign * metres / 2, -0.8, 0.0) for side, sign in (("left", 1), ("right", -1))}
+    built = place(rest, **ankles)
+    expected = next(value for value, low, high in DISTANCES if low <= metres < high)
+    fitting = [value for value, _, _ in DISTANCES if holds(Posecode("distance", "feet", value), built, 0.0)[0]]
     assert fitting == [expected]
 
 
@@ -91,6 +102,19 @@ def test_every_hand_height(rest: np.ndarray, value: str, height: float) -> None:
         (Posecode("near", "left_hand", "left_hip"), (0.18, 0.0, 0.05)),
         (Posecode("near", "left_hand", "right_shoulder"), (-0.17, 0.4, 0.1)),
         (Posecode("ground", "left_hand", "on"), (0.3, -0.88, 0.3)),
+        (Posecode("order_height", "left_hand", "higher"), (0.3, 0.7, 0.1)),
+        (Posecode("order_height", "right_hand", "higher"), (0.3, 0.1, 0.3)),
+        (Posecode("order_depth", "left_hand", "ahead"), (0.3, 0.1, 0.3)),
+        (Posecode("order_depth", "right_hand", "ahead"), (0.3, 0.1, -0.3)),
+        (Posecode("height_to_shoulder", "left_hand", "above"), (0.3, 0.65, 0.1)),
+        (Posecode("height_to_shoulder", "left_hand", "level"), (0.3, 0.44, 0.3)),
+        (Posecode("height_to_neck", "left_hand", "above"), (0.3, 0.75, 0.1)),
+        (Posecode("height_to_hip", "left_hand", "above"), (0.3, 0.3, 0.3)),
+        (Posecode("side_to_shoulder", "left_hand", "in_line"), (0.17, 0.2, 0.4)),
+        (Posecode("side_to_shoulder", "left_hand", "inside"), (0.0, 0.2, 0.4)),
+        (Posecode("crossing", "hands", "crossed"), (-0.9, 0.4, 0.2)),
+        (Posecode("near", "left_hand", "head"), (0.12, 0.64, 0.08)),
+        (Posecode("near", "left_hand", "right_foot"), (-0.1, -0.85, 0.15)),
     ],
 )
 def test_relative_positions(
@@ -105,9 +129,84 @@ def test_feet_ahead_and_off_the_ground(rest: np.ndarray) -> None:
     ankle, toes = rest[JOINT_NAMES.index("left_ankle")], rest[JOINT_NAMES.index("left_foot")]
     shift = np.array([0.0, 0.3, 0.3])
     lifted = place(rest, left_ankle=tuple(ankle + shift), left_foot=tuple(toes + shift))
-    for kind, value in (("depth", "front"), ("ground", "off")):
+    for kind, value in (
+        ("order_depth", "ahead"),
+        ("order_height", "higher"),
+        ("ground", "off"),
+        ("depth_to_hip", "front"),
+    ):
         assert holds(Posecode(kind, "left_foot", value), lifted)[0]
         assert not holds(Posecode(kind, "right_foot", value), lifted)[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "point"),
+    [
+        (Posecode("height_to_hip", "left_knee", "above"), (0.12, 0.3, 0.3)),
+        (Posecode("height_to_hip", "left_knee", "level"), (0.12, 0.0, 0.43)),
+        (Posecode("depth_to_hip", "left_knee", "front"), (0.12, -0.2, 0.35)),
+        (Posecode("depth_to_hip", "left_knee", "behind"), (0.12, -0.3, -0.3)),
+        (Posecode("side_to_hip", "left_knee", "outside"), (0.4, -0.3, 0.1)),
+        (Posecode("side_to_hip", "left_knee", "inside"), (-0.1, -0.4, 0.1)),
+        (Posecode("near", "left_knee", "chest"), (0.1, 0.2, 0.2)),
+        (Posecode("segment", "left_thigh", "level"), (0.1, 0.0, 0.43)),
+    ],
+)
+def test_places_of_a_knee(rest: np.ndarray, code: Posecode, point: tuple[float, float, float]) -> None:
+    assert holds(code, place(rest, left_knee=point), 0.0)[0]
+    assert not holds(code, rest[None])[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "axis", "degrees"),
+    [
+        (Posecode("torso", "torso", "forward"), 0, 35),
+        (Posecode("torso", "torso", "far_forward"), 0, 65),
+        (Posecode("torso", "torso", "level"), 0, 90),
+        (Posecode("torso", "torso", "upside_down"), 0, 170),
+        (Posecode("torso", "torso", "back"), 0, -30),
+        (Posecode("lean", "torso", "left"), 2, -20),
+        (Posecode("lean", "torso", "far_right"), 2, 40),
+    ],
+)
+def test_torso_against_gravity(body: BodyModel, code: Posecode, axis: int, degrees: float) -> None:
+    """The whole body is turned about its left or forward axis."""
+    rotmats = torch.eye(3).repeat(1, 22, 1, 1)
+    rotvec = torch.zeros(3)
+    rotvec[axis] = np.radians(degrees)
+    rotmats[:, 0] = roma.rotvec_to_rotmat(rotvec)
+    joints = body.forward_joints(to_z_up(rotmats)).numpy()
+    assert holds(code, joints, 0.0)[0]
+    assert not holds(code, body.joints[None, :22].numpy())[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "axis", "degrees"),
+    [
+        (Posecode("head_turn", "head", "left"), 1, 15),
+        (Posecode("head_turn", "head", "far_right"), 1, -30),
+        (Posecode("head_tilt", "head", "left"), 2, -20),
+        (Posecode("head", "head", "down"), 0, 30),
+        (Posecode("head", "head", "up"), 0, -25),
+    ],
+)
+def test_head(body: BodyModel, code: Posecode, axis: int, degrees: float) -> None:
+    """Neck and head are turned by the same angle; only a turn needs rotations to be seen."""
+    rotvecs = torch.zeros(1, 22, 3)
+    rotvecs[:, [JOINT_NAMES.index("neck"), JOINT_NAMES.index("head")], axis] = np.radians(degrees)
+    rotmats = to_z_up(roma.rotvec_to_rotmat(rotvecs))
+    joints = body.forward_joints(rotmats).numpy()
+    assert code in extract_posecodes(joints, rotmats=rotmats.numpy())[0]
+    assert (code in extract_posecodes(joints)[0]) == (code.kind != "head_turn")
+    assert holds(code, joints, rotmats=rotmats)[0]
+    assert not holds(code.mirrored() if axis else Posecode("head", "head", "far_down"), joints, rotmats=rotmats)[0]
+
+
+def test_twist(body: BodyModel) -> None:
+    rotvecs = torch.zeros(1, 22, 3)
+    rotvecs[:, [JOINT_NAMES.index(f"spine{number}") for number in (1, 2, 3)], 1] = np.radians(12.0)
+    codes = extract_posecodes(body.forward_joints(to_z_up(roma.rotvec_to_rotmat(rotvecs))).numpy())[0]
+    assert Posecode("twist", "torso", "left") in codes
 
 
 @pytest.mark.parametrize("name", ARCHETYPES)
@@ -141,10 +240,64 @@ def test_jittered_codes_hold_within_tolerance(joints: np.ndarray) -> None:
     assert jittered != extract_posecodes(joints)
 
 
-def test_a_mirrored_pose_has_mirrored_codes(joints: np.ndarray) -> None:
+def test_a_mirrored_pose_has_mirrored_codes(joints: np.ndarray, poses: torch.Tensor) -> None:
     mirrored = joints[:, MIRRORED_JOINTS] * (-1.0, 1.0, 1.0)
-    for codes, twins in zip(extract_posecodes(joints), extract_posecodes(mirrored)):
+    first = extract_posecodes(joints, rotmats=poses.numpy())
+    for codes, twins in zip(first, extract_posecodes(mirrored, rotmats=mirror_pose(poses).numpy())):
         assert {code.mirrored() for code in codes} == set(twins)
+    assert any(code.kind == "head_turn" for codes in first for code in codes)
+
+
+def test_rules_are_mirrored() -> None:
+    for code, rule in RULES.items():
+        twin = RULES[code.mirrored()]
+        assert twin.worth == rule.worth
+        assert set(twin.replaces) == {(kind, swap_sides(subject)) for kind, subject in rule.replaces} or twin is rule
+        assert {group for group in rule.replaces if group not in {each.group for each in CODES}} == set()
+
+
+def test_worth_decides_what_is_extracted(joints: np.ndarray) -> None:
+    for codes in extract_posecodes(joints):
+        worth = [RULES[code].worth for code in codes]
+        assert "support" not in worth
+        if "trivial" in worth:
+            assert len([each for each in worth if each != "trivial"]) < 6
+
+
+def test_order_is_transitive() -> None:
+    """The left hand is above the neck and the neck above the right hand: that one is higher need not be said."""
+    above, below = Posecode("height_to_neck", "left_hand", "above"), Posecode("height_to_neck", "right_hand", "below")
+    higher = Posecode("order_height", "left_hand", "higher")
+    assert (below, above) in implied_by_order()[higher]
+    assert drop_implied((above, below, higher)) == [above, below]
+    assert drop_implied((above, higher)) == [above, higher]
+
+
+def test_order_never_implies_what_is_false(joints: np.ndarray) -> None:
+    truth = dict(zip(CODES, holding(CODES, joints, 0.0)))
+    checked = 0
+    for code, pairs in implied_by_order().items():
+        for first, second in pairs:
+            both = truth[first] & truth[second]
+            checked += int(both.sum())
+            assert (truth[code] >= both).all()
+    assert checked > 20
+
+
+def test_mined_implications() -> None:
+    assert IMPLICATIONS_FILE.exists()
+    known = implied_by_one()
+    assert known.keys() <= set(CODES)
+    for code, reasons in known.items():
+        assert RULES[code].worth != "rare"
+        assert known[code.mirrored()] == {reason.mirrored() for reason in reasons}
+    upper, elbow = (
+        Posecode("segment", "left_upper_arm", "level"),
+        Posecode("height_to_shoulder", "left_elbow", "level"),
+    )
+    assert drop_implied((upper, elbow)) == [upper]
+    alone = Posecode("side", "left_elbow", "outward")
+    assert mine([(upper, elbow)] * 100 + [(elbow, alone)] * 50) == {upper: [elbow]}
 
 
 def test_mirroring_rotations_mirrors_joints(body: BodyModel, poses: torch.Tensor, joints: np.ndarray) -> None:
@@ -154,10 +307,32 @@ def test_mirroring_rotations_mirrors_joints(body: BodyModel, poses: torch.Tensor
     torch.testing.assert_close(mirror_pose(mirror_pose(poses)), poses)
 
 
+def test_measurements_against_plain_geometry(joints: np.ndarray) -> None:
+    """A naive twin, pose by pose, of measurements of all sorts, for bodies that stand upright and face +z."""
+    points, measures = body_points(joints), measure(joints)
+    for index in range(0, len(joints), 7):
+        at = {name: point[index] for name, point in points.items()}
+
+        def value(name: str, index: int = index) -> float:
+            return float(measures[name][index])
+
+        hip, knee, ankle = at["left_hip"], at["left_knee"], at["left_ankle"]
+        sides = [np.linalg.norm(first - second) for first, second in ((hip, knee), (knee, ankle), (hip, ankle))]
+        law_of_cosines = (sides[0] ** 2 + sides[1] ** 2 - sides[2] ** 2) / (2 * sides[0] * sides[1])
+        assert value("left_knee.angle") == pytest.approx(np.degrees(np.arccos(law_of_cosines)), abs=1e-3)
+        assert value("hands.distance") == pytest.approx(np.sqrt(((at["left_hand"] - at["right_hand"]) ** 2).sum()))
+        assert value("left_hand.higher") == pytest.approx(at["left_hand"][1] - at["right_hand"][1])
+        assert value("right_knee.above_hip") == pytest.approx(at["right_knee"][1] - at["right_hip"][1])
+        lowest = min(point[1] for point in at.values())
+        assert value("right_foot.ground") == pytest.approx(min(at["right_ankle"][1], at["right_foot"][1]) - lowest)
+        drop, length = knee[1] - hip[1], np.linalg.norm(knee - hip)
+        assert value("left_thigh.tilt") == pytest.approx(np.degrees(np.arccos(-drop / length)), abs=1e-3)
+
+
 def test_measurements_ignore_the_heading(body: BodyModel, poses: torch.Tensor, joints: np.ndarray) -> None:
     yaw = torch.linspace(-3.0, 3.0, len(poses), dtype=torch.float64)
-    turned = measure(body.forward_joints(turn(poses, yaw)).numpy())
-    for name, value in measure(joints).items():
+    turned = measure(body.forward_joints(turn(poses, yaw)).numpy(), turn(poses, yaw).numpy())
+    for name, value in measure(joints, poses.numpy()).items():
         difference = (turned[name] - value + 180.0) % 360.0 - 180.0
         np.testing.assert_allclose(difference, 0.0, atol=1e-3, err_msg=name)
 

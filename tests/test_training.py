@@ -192,7 +192,7 @@ def test_any_text_survives_the_tokenizer(tokenizer: PreTrainedTokenizerFast, tex
 def test_corpus_survives_the_tokenizer_in_few_tokens(tokenizer: PreTrainedTokenizerFast, corpus: list[str]) -> None:
     ids = tokenizer(corpus).input_ids
     assert tokenizer.batch_decode(ids) == [text.removeprefix(" ") for text in corpus]
-    assert sum(map(len, ids)) < 0.4 * sum(len(text.split()) for text in corpus), "phrases, not words, are tokens"
+    assert sum(map(len, ids)) < 0.9 * sum(len(text.split()) for text in corpus), "phrases are tokens, even of 900"
     prompts = tokenizer(["Describe the pose ", "What is the pose "]).input_ids
     assert [len(prompt) for prompt in prompts] == [1, 1]
 

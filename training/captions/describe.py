@@ -1,122 +1,37 @@
-"""Posecodes -> a short English description.
+"""Posecodes -> an English description.
 
-The inventory of phrases is small and closed on purpose (about two ways to say a fact), so that a model of a few
-million parameters can learn it. Facts of both sides are merged ("both knees are straight"), facts of one part are
-joined, less telling facts are dropped now and then, and the order is random: the same codes give several captions, the
-same seed gives one.
+The method is PoseScript's (Delmas et al., ECCV 2022): some codes are left out, those that others imply too; codes are
+merged by symmetry, by fact and by body part; clauses are put in random order, joined and worded at random. The same
+codes give many captions, the same seed gives one. All words come from `phrases`, so that `read_caption` can read every
+caption back to exactly its codes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from unipose.training.captions.posecodes import Posecode, holding, swap_sides
+from . import phrases
+from .implied import drop_implied
+from .lexicon import Codes, postures
+from .merge import Clause, Dice, merge
+from .posecodes import RULES, Posecode, holding
 
 
-# What the whole body does: "A person ..." and "Someone is ...".
-POSTURES: dict[str, tuple[str, str]] = {
-    "lies_back": ("lies on the back", "lying face up"),
-    "lies_front": ("lies on the stomach", "lying face down"),
-    "lies_left": ("lies on the left side", "lying on the left side"),
-    "all_fours": ("is on all fours", "on hands and knees"),
-    "sits_ground": ("sits on the ground", "sitting on the ground"),
-    "kneels_both": ("kneels on both knees", "kneeling on both knees"),
-    "kneels_left": ("kneels on the left knee", "kneeling on the left knee"),
-    "sits": ("sits", "sitting"),
-    "squats": ("squats", "squatting"),
-    "lunges_left": ("lunges with the left leg in front", "in a lunge with the left leg in front"),
-    "kicks_left": ("kicks with the left leg", "kicking with the left leg"),
-    "one_leg_right": ("stands on the right leg", "standing on the right leg"),
-    "bends_forward": ("bends forward", "bending forward"),
-    "steps_left": ("steps forward with the left foot", "stepping forward with the left foot"),
-    "crouches": ("crouches", "standing with bent knees"),
-    "stands": ("stands", "standing"),
-}
-
-# What the arms do together: who, and what they are. "with both arms raised overhead", "Both arms are raised overhead".
-ARM_POSES: dict[str, tuple[str, str]] = {
-    "overhead": ("both arms", "raised overhead"),
-    "left_up": ("the left arm", "raised"),
-    "t_pose": ("both arms", "stretched out to the sides"),
-    "forward": ("both arms", "stretched forward"),
-    "on_hips": ("both hands", "on the hips"),
-    "crossed": ("both arms", "crossed"),
-    "down": ("both arms", "hanging down"),
-}
-
-# What follows "is" or "are", by kind and value.
-PREDICATES: dict[tuple[str, str], tuple[str, ...]] = {
-    ("bend", "fully_bent"): ("fully bent", "completely bent"),
-    ("bend", "sharply_bent"): ("sharply bent", "strongly bent"),
-    ("bend", "bent_90"): ("bent at a right angle", "bent at 90 degrees"),
-    ("bend", "half_bent"): ("half bent", "partly bent"),
-    ("bend", "slightly_bent"): ("slightly bent", "bent a little"),
-    ("bend", "straight"): ("straight",),
-    ("height", "above_head"): ("above the head", "raised overhead"),
-    ("height", "head"): ("at head height", "level with the head"),
-    ("height", "shoulders"): ("at shoulder height", "level with the shoulders"),
-    ("height", "chest"): ("at chest height", "level with the chest"),
-    ("height", "hips"): ("at hip height", "level with the hips"),
-    ("height", "below_hips"): ("below the hips", "lower than the hips"),
-    ("depth", "far_front"): ("far in front of the body", "stretched forward"),
-    ("depth", "front"): ("in front of the body",),
-    ("depth", "behind"): ("behind the body", "behind the back"),
-    ("side", "outward"): ("out to the side",),
-    ("side", "across"): ("across the body",),
-    ("segment", "down"): ("pointing down", "vertical"),
-    ("segment", "level"): ("horizontal", "parallel to the ground"),
-    ("segment", "up"): ("pointing up",),
-    ("ground", "off"): ("off the ground", "lifted"),
-    ("ground", "on"): ("on the ground",),
-    ("distance", "close"): ("close together",),
-    ("distance", "apart"): ("apart", "spread"),
-    ("distance", "wide"): ("wide apart", "spread wide"),
-    ("torso", "upright"): ("upright", "vertical"),
-    ("torso", "level"): ("horizontal", "parallel to the ground"),
-    ("torso", "far_forward"): ("bent far forward",),
-    ("torso", "forward"): ("leaning forward", "bent forward"),
-    ("torso", "back"): ("leaning back", "bent backward"),
-    ("lean", "left"): ("leaning to the left", "tilted to the left"),
-    ("twist", "left"): ("turned to the left", "twisted to the left"),
-    ("head", "down"): ("bent down", "lowered"),
-    ("head", "up"): ("tilted back", "raised"),
-}
-
-# Where a part's own words differ from those of its kind.
-PART_PREDICATES: dict[tuple[str, str, str], tuple[str, ...]] = {
-    ("depth", "foot", "front"): ("in front", "ahead"),
-    ("segment", "thigh", "up"): ("raised above the hips", "pulled up"),
-    ("height", "foot", "hips"): ("raised to the hips", "as high as the hips"),
-}
-PLURALS = {"foot": "feet", "hips": "hips", "hands": "hands", "feet": "feet", "knees": "knees"}
-# Kinds that say much and are never dropped.
-RARE = frozenset({"posture", "arms", "near", "ground", "lean", "twist"})
+# How often two clauses share a sentence, and the arms join the first sentence.
+PAIR, ARMS_FIRST = 0.45, 0.8
+# How often a clause is about what a person does, a sentence has a word or two before it, the verb is a phrase's own,
+# and the last fact of several starts anew with "it is".
+HOLD, PREFACE, OWN_VERB, ANEW = 0.3, 0.1, 0.5, 0.15
 
 
 @dataclass(frozen=True)
 class Caption:
-    """A description and the codes it states."""
+    """A description and the codes it states, in the order of the text."""
 
     text: str
-    codes: tuple[Posecode, ...]
-
-
-@dataclass(frozen=True)
-class Clause:
-    """A subject and what it is: one sentence, without its verb."""
-
-    subject: str
-    plural: bool
-    predicates: tuple[str, ...]
-    codes: tuple[Posecode, ...]
-
-    @property
-    def sentence(self) -> str:
-        facts = self.predicates
-        joined = f"{', '.join(facts[:-1])} and {facts[-1]}" if len(facts) > 1 else facts[0]
-        return f"{self.subject[0].upper()}{self.subject[1:]} {'are' if self.plural else 'is'} {joined}."
+    codes: Codes
 
 
 def describe(
@@ -126,6 +41,7 @@ def describe(
     lead: str = "",
     drop: float = 0.15,
     max_words: int = 55,
+    variety: float = 1.0,
 ) -> Caption:
     """Says what a pose is like.
 
@@ -135,127 +51,187 @@ def describe(
         lead: a sentence to open with in place of the one about the posture.
         drop: probability of leaving out each statement that is not rare.
         max_words: statements that would make the text longer are left out, the least telling first.
+        variety: 1 for the full choice of wordings, 0 for the first of each.
 
     Returns:
-        The text and the codes it states.
+        The text and the codes it states, in the order of the text.
     """
-    said = [code for code in codes if code.kind in RARE or rng.random() >= drop]
-    opening, opening_codes, rest = _opening(said, rng, lead)
-    clauses = _join_facts(_merge_sides(rest, rng))
-    kept = _fit_words(clauses, max_words - len(opening.split()), rng)
-    order = rng.permutation(len(kept))
-    sentences = [opening] * bool(opening) + [kept[index].sentence for index in order]
-    stated = [code for index in order for code in kept[index].codes]
-    return Caption(" ".join(sentences), (*opening_codes, *stated))
+    dice = Dice(rng, variety)
+    said = drop_implied([code for code in codes if RULES[code].worth == "rare" or dice.random() >= drop])
+    posture = next((code for code in said if code.kind == "posture"), None)
+    clauses = merge([code for code in said if code.kind != "posture"], dice)
+    clauses = sorted(dice.shuffle(clauses), key=lambda clause: not clause.rare)
+    sentences: list[Caption] = []
+    if lead:
+        sentences.append(Caption(lead, ()))
+    elif posture is not None:
+        sentences.append(_opening(posture, clauses, dice, max_words))
+    budget = max_words - sum(len(sentence.text.split()) for sentence in sentences)
+    sentences += _sentences(clauses, dice, budget, bool(sentences))
+    return Caption(
+        " ".join(sentence.text for sentence in sentences), tuple(code for each in sentences for code in each.codes)
+    )
 
 
-def _opening(
-    codes: list[Posecode], rng: np.random.Generator, lead: str
-) -> tuple[str, tuple[Posecode, ...], list[Posecode]]:
-    """The first sentence, the codes it states, and the codes left to say."""
-    posture = next((code for code in codes if code.kind == "posture"), None)
-    arms = next((code for code in codes if code.kind == "arms"), None)
-    rest = [code for code in codes if code.kind not in ("posture", "arms")]
-    who, state = words_for(ARM_POSES, arms.value) if arms else ("", "")
-    if lead or posture is None:
-        alone = f"{who[0].upper()}{who[1:]} {'are' if who.startswith('both') else 'is'} {state}." if arms else ""
-        return f"{lead} {alone}".strip(), (arms,) if arms else (), rest
-    finite, gerund = words_for(POSTURES, posture.value)
-    text = f"A person {finite}" if rng.random() < 0.5 else f"Someone is {gerund}"
-    if arms is None:
-        return f"{text}.", (posture,), rest
-    return f"{text} {'and has' if ' with ' in text else 'with'} {who} {state}.", (posture, arms), rest
+def _opening(posture: Posecode, clauses: list[Clause], dice: Dice, max_words: int) -> Caption:
+    """The sentence about the posture; what the arms do, or another clause, may join it and is taken off the list."""
+    finite, gerund = postures(posture)
+    form = dice.random()
+    has_verb = form < 0.85
+    if form < 0.45:
+        text = f"{dice.word(phrases.PEOPLE)} {dice.word(finite)}"
+    elif has_verb:
+        text = f"{dice.word(phrases.PEOPLE[1:])} is {dice.word(gerund)}"
+    else:
+        text = f"{dice.word(phrases.OPENERS)} {dice.word(phrases.OPENED_PEOPLE)} {dice.word(gerund)}"
+    arms = next((clause for clause in clauses if clause.codes[0].kind == "arms"), None)
+    joins = arms if arms is not None else (clauses[0] if clauses else None)
+    if joins is not None and dice.random() < (ARMS_FIRST if arms else PAIR):
+        longer = text + _joined_to_person(text, has_verb, joins, dice)
+        if len(longer.split()) <= max_words:
+            clauses.remove(joins)
+            return Caption(_finish(longer), (posture, *joins.codes))
+    return Caption(_finish(text), (posture,))
 
 
-def words_for(table: dict[str, tuple[str, str]], value: str) -> tuple[str, str]:
-    """The table's words for a value; those for a right side are those for the left side, mirrored."""
-    if value in table:
-        return table[value]
-    first, second = table[swap_sides(value)]
-    return swap_sides(first), swap_sides(second)
+def _joined_to_person(text: str, has_verb: bool, clause: Clause, dice: Dice) -> str:
+    """What follows a clause about the person, which has a verb or not: "there is a person standing"."""
+    form = dice.random() if all(fact.states for fact in clause.facts) else 1.0
+    if form < 0.5 and " with " not in text:
+        return f"{dice.word(phrases.WITH)} {_parts_and_states(clause, dice)}"
+    if form < 0.7 and has_verb:
+        return f" and {dice.word(phrases.HOLDING)[1]} {_parts_and_states(clause, dice)}"
+    if form < 0.85:
+        return f", {dice.word(phrases.HOLDING)[2]} {_parts_and_states(clause, dice)}"
+    return f"{dice.word(phrases.LINKS)} {_whole(clause, dice)}"
 
 
-def _merge_sides(codes: list[Posecode], rng: np.random.Generator) -> list[Clause]:
-    """One clause a fact, or one for both sides where the mirrored fact is true as well."""
-    clauses: list[Clause] = []
-    done: set[Posecode] = set()
-    present = set(codes)
-    for code in codes:
-        if code in done:
-            continue
-        twin = code.mirrored()
-        both = twin != code and twin in present
-        done |= {code, twin}
-        clauses.append(_clause(code, both, rng))
-    return clauses
+def _sentences(clauses: list[Clause], dice: Dice, budget: int, begun: bool) -> list[Caption]:
+    """Sentences of one or two clauses that fit in `budget` words, in random order."""
+    kept: list[Caption] = []
+    waiting = list(clauses)
+    while waiting and budget > 3:
+        first = waiting.pop(0)
+        second = _partner(first, waiting, dice)
+        for clauses_said in ((first, second), (first,)) if second is not None else ((first,),):
+            preface = f"{dice.word(phrases.PREFACES)} " if begun and dice.random() < PREFACE else ""
+            sentence = _finish(preface + _sentence(clauses_said, dice))
+            words = len(sentence.split())
+            if words <= budget:
+                kept.append(Caption(sentence, tuple(code for clause in clauses_said for code in clause.codes)))
+                budget -= words
+                if len(clauses_said) == 2:
+                    waiting.remove(clauses_said[1])
+                break
+    return dice.shuffle(kept)
 
 
-def _clause(code: Posecode, both: bool, rng: np.random.Generator) -> Clause:
-    part = code.subject.removeprefix("left_").removeprefix("right_")
-    sided = part != code.subject
-    phrases = predicates_of(code, part, both)
-    predicate = phrases[rng.integers(len(phrases))]
-    if both and sided:
-        noun = PLURALS.get(part, f"{part}s").replace("_", " ")
-        return Clause(f"both {noun}", True, (predicate,), (code, code.mirrored()))
-    return Clause(f"the {code.subject.replace('_', ' ')}", part in PLURALS.values(), (predicate,), (code,))
+def _partner(first: Clause, waiting: list[Clause], dice: Dice) -> Clause | None:
+    """A clause for the same sentence: the one about the other side, or the next one."""
+    if not waiting or dice.random() >= PAIR:
+        return None
+    return next((clause for clause in waiting if _opposite(first, clause)), waiting[0])
 
 
-def predicates_of(code: Posecode, part: str, both: bool) -> tuple[str, ...]:
-    if code.kind == "near":
-        return (_near(code, both),)
-    if (code.kind, part, code.value) in PART_PREDICATES:
-        return PART_PREDICATES[code.kind, part, code.value]
-    if (code.kind, code.value) in PREDICATES:
-        return PREDICATES[code.kind, code.value]
-    return tuple(swap_sides(phrase) for phrase in PREDICATES[code.kind, swap_sides(code.value)])
+def _opposite(first: Clause, second: Clause) -> bool:
+    """Whether two clauses are about one left and one right part of a kind."""
+    if len(first.subjects) > 1 or len(second.subjects) > 1:
+        return False
+    side, _, noun = first.subjects[0].partition("_")
+    other = {"left": "right", "right": "left"}.get(side)
+    return other is not None and second.subjects[0] == f"{other}_{noun}"
 
 
-def _near(code: Posecode, both: bool) -> str:
-    side, _, target = code.value.partition("_")
-    if not both:
-        return f"near the {code.value.replace('_', ' ')}"
-    if not target:
-        return f"near the {code.value}"
-    return f"near the {'' if code.subject.startswith(side) else 'opposite '}{target}s"
-
-
-def _join_facts(clauses: Iterable[Clause]) -> list[Clause]:
-    """Joins the facts of one subject, at most three a sentence."""
-    joined: list[Clause] = []
-    last: dict[str, int] = {}
-    for clause in clauses:
-        index = last.get(clause.subject)
-        if index is None or len(joined[index].predicates) == 3:
-            last[clause.subject] = len(joined)
-            joined.append(clause)
-            continue
-        known = joined[index]
-        joined[index] = Clause(
-            known.subject, known.plural, known.predicates + clause.predicates, known.codes + clause.codes
+def _sentence(clauses: Sequence[Clause], dice: Dice) -> str:
+    first = clauses[0]
+    if all(fact.states for fact in first.facts) and dice.random() < HOLD:
+        person, form = dice.word(phrases.HOLDERS)
+        text = f"{person} {dice.word(phrases.HOLDING)[form]} {_parts_and_states(first, dice)}"
+    else:
+        text = _whole(first, dice)
+    if len(clauses) == 1:
+        return text
+    second = clauses[1]
+    if _opposite(first, second):
+        says = _says(second, False, dice)
+        return (
+            f"{text}{dice.word(phrases.CONTRASTS)} {_other_part(second.subjects[0], ' other ' in says, dice)} {says}"
         )
-    return joined
+    if all(fact.states for fact in second.facts) and dice.random() < 0.4:
+        return f"{text}{dice.word(phrases.WITH)} {_parts_and_states(second, dice)}"
+    return f"{text}{dice.word(phrases.LINKS)} {_whole(second, dice)}"
 
 
-def _fit_words(clauses: list[Clause], budget: int, rng: np.random.Generator) -> list[Clause]:
-    """The clauses that fit in `budget` words, those with rare facts first."""
-    shuffled = [clauses[index] for index in rng.permutation(len(clauses))]
-    shuffled.sort(key=lambda clause: not any(code.kind in RARE for code in clause.codes))
-    kept: list[Clause] = []
-    for clause in shuffled:
-        words = len(clause.sentence.split())
-        if words <= budget:
-            kept.append(clause)
-            budget -= words
-    return kept
+def _other_part(subject: str, by_side: bool, dice: Dice) -> str:
+    """What the second of a left and a right part is called; by its side where "other" is taken."""
+    side, _, noun = subject.partition("_")
+    one = phrases.NOUNS[noun][0][0]
+    names = (f"the {side} one", f"the {side} {one}", "the other", "the other one", f"the other {one}")
+    return dice.word(names[:2] if by_side else names)
 
 
-def statements_true(codes: Sequence[Posecode], joints: npt.ArrayLike, tolerance: float = 1.0) -> float:
-    """The fraction of statements that hold on a pose, of (22, 3) joints in metres, y up.
+def _name(subject: str, article: str, dice: Dice) -> tuple[str, bool]:
+    """A part with its article, and whether it is plural: "the left knee", "both of their hands", "their torso"."""
+    if subject in phrases.WHOLE_NOUNS:
+        noun, plural = dice.word(phrases.WHOLE_NOUNS[subject])
+        return f"{'the' if subject in phrases.OWNERLESS else article} {noun}", plural
+    side, _, part = subject.partition("_")
+    one, both = dice.word(phrases.NOUNS[part])
+    return (f"{dice.word(phrases.BOTH)} {both}", True) if side == "both" else (f"{article} {side} {one}", False)
+
+
+def _names(clause: Clause, dice: Dice) -> tuple[str, bool]:
+    """The subject of a clause and whether it takes a plural verb."""
+    article = dice.word(phrases.DETERMINERS)
+    named = [_name(subject, article, dice) for subject in clause.subjects]
+    return _list([name for name, _ in named]), len(named) > 1 or named[0][1]
+
+
+def _parts_and_states(clause: Clause, dice: Dice) -> str:
+    """ "the left knee straight", as after "with" and "keep"."""
+    return f"{_names(clause, dice)[0]} {_list([dice.word(fact.states) for fact in clause.facts])}"
+
+
+def _whole(clause: Clause, dice: Dice) -> str:
+    """ "the left knee is straight and points down"."""
+    name, plural = _names(clause, dice)
+    return f"{name} {_says(clause, plural, dice)}"
+
+
+def _says(clause: Clause, plural: bool, dice: Dice) -> str:
+    """What a clause says of its subject, verbs included."""
+    said: list[str] = []
+    after_verb = True
+    for fact in clause.facts:
+        verb = bool(fact.verbs) and (not fact.states or dice.random() < OWN_VERB)
+        phrase = dice.word(fact.verbs if verb else fact.states)
+        if not verb and after_verb:
+            phrase = f"{dice.word(phrases.COPULAS)[plural]} {phrase}"
+        said.append(phrase)
+        after_verb = verb
+    if len(said) > 1 and not plural and dice.random() < ANEW:
+        again = said[-1] if clause.facts[-1].verbs and after_verb else f"is {said[-1].removeprefix('is ')}"
+        return f"{_list(said[:-1])}, and it {again}"
+    return _list(said)
+
+
+def _list(items: Sequence[str]) -> str:
+    return f"{', '.join(items[:-1])} and {items[-1]}" if len(items) > 1 else items[0]
+
+
+def _finish(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def statements_true(
+    codes: Sequence[Posecode], joints: npt.ArrayLike, tolerance: float = 1.0, rotmats: npt.ArrayLike | None = None
+) -> float:
+    """The fraction of statements that hold on a pose, of (22, 3) joints in metres, y up (see `holds`).
 
     Raises:
         ValueError: there are no statements.
     """
     if not codes:
         raise ValueError("statements_true was given no codes; a fraction of none is undefined.")
-    return float(holding(codes, np.asarray(joints)[None], tolerance).mean())
+    turns = None if rotmats is None else np.asarray(rotmats)[None]
+    return float(holding(codes, np.asarray(joints)[None], tolerance, turns).mean())

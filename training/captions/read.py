@@ -1,26 +1,34 @@
 """A caption -> the codes it states: the way back from `describe`, through the same tables.
 
-The inventory is closed, so a sentence is looked up, not understood. There are three sorts: the opening about posture
-and arms, a clause about one part ("The left knee is bent a little and on the ground."), and the plain sentences of the
-archetypes, which state the posture and arms of their archetype.
+A sentence is a walk over its words. Whatever names parts ("both knees", "the left hand and the torso", "the other
+one") sets the subject; a phrase that is known of the subject states its codes; links and verbs ("while", "with", "is",
+"they keep") are passed over. Plain sentences of the archetypes that cannot be walked are looked up whole.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 
 from unipose.training.archetypes import ARCHETYPES, archetype_sentences
 
-from .describe import ARM_POSES, PLURALS, POSTURES, predicates_of, words_for
-from .posecodes import CODES, Posecode, swap_sides
+from . import phrases
+from .lexicon import Codes, facts, posture_phrases, subject_nouns
+from .posecodes import Posecode, swap_sides
 
 
-_CLAUSE = re.compile(r"([A-Z][a-z ]+?) (?:is|are) ([^.]+)\.")
-_BETWEEN_FACTS = re.compile(r", | and ")
-_BETWEEN_SENTENCES = re.compile(r"(?<=\.)\s+")
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+")
+_TOKEN = re.compile(r"[\w'\-]+|[^\w\s]")
 
-Codes = tuple[Posecode, ...]
+SIDES = ("left", "right")
+SEPARATORS = frozenset({",", ";", "and"})
+# Words that stand between clauses or before a phrase and change nothing about what is stated.
+PASSED = frozenset(
+    {"while", "whereas", "but", "as", "with", "also", "it", "is", "are", "kept"}
+    | {"stays", "stay", "remains", "remain"}
+)
+ARTICLES = frozenset(words.split()[0] for words in (*phrases.DETERMINERS, *phrases.BOTH))
+LONGEST_PHRASE, LONGEST_NOUN = 12, 6
 
 
 @dataclass(frozen=True)
@@ -39,69 +47,184 @@ class Reading:
 
 
 def read_caption(text: str) -> Reading:
-    """Reads a description that `describe` wrote, or a model that learned from it."""
+    """Reads a description that `describe` wrote, or a model that learned from it; never raises."""
     sentences = [sentence for sentence in _BETWEEN_SENTENCES.split(text.strip()) if sentence]
     codes: list[Posecode] = []
     unread: list[str] = []
     for sentence in sentences:
-        facts = _read_sentence(sentence)
-        codes += [code for fact in facts for code in fact]
-        if not all(facts):
+        stated, known = _read_sentence(sentence)
+        codes += stated
+        if not known:
             unread.append(sentence)
     return Reading(tuple(dict.fromkeys(codes)), len(sentences), tuple(unread))
 
 
-def _read_sentence(sentence: str) -> list[Codes]:
-    """The codes of each fact of a sentence, none for a fact in unknown words."""
-    if sentence in whole_sentences():
-        return [whole_sentences()[sentence]]
-    clause = _CLAUSE.fullmatch(sentence)
-    if clause is None:
-        return [()]
-    return [facts_of_parts().get((clause[1], fact), ()) for fact in _BETWEEN_FACTS.split(clause[2])]
+def _read_sentence(sentence: str) -> tuple[list[Posecode], bool]:
+    """The codes of a sentence, and whether all of it was understood."""
+    reader = _Reader(_TOKEN.findall(sentence.removesuffix(".").lower()))
+    reader.read()
+    known = reader.known and bool(reader.codes) and sentence.endswith(".")
+    whole = whole_sentences().get(sentence)
+    return (reader.codes, known) if known or whole is None else (list(whole), bool(whole))
+
+
+class _Reader:
+    """A walk over the words of one sentence."""
+
+    def __init__(self, words: list[str]):
+        self.words = words
+        self.at = 0
+        self.subjects: list[str] = []
+        self.codes: list[Posecode] = []
+        self.known = True
+
+    def read(self) -> None:
+        self._skip_any(_tables().prefaces)
+        while self.at < len(self.words):
+            if self.words[self.at] in SEPARATORS:
+                self.at += 1
+            elif not (self._person() or self._held() or self._parts() or self._fact() or self._passed()):
+                self._give_up()
+
+    def _give_up(self) -> None:
+        """On to the next separator: what follows it may be known again, but not of a part that is unknown."""
+        self.known = False
+        if self.words[self.at] in ARTICLES:
+            self.subjects = []
+        while self.at < len(self.words) and self.words[self.at] not in SEPARATORS:
+            self.at += 1
+
+    def _longest(self, table: Container[str], most: int) -> str:
+        """The longest run of words from here that is in a table, or ""."""
+        for end in range(min(len(self.words), self.at + most), self.at, -1):
+            phrase = " ".join(self.words[self.at : end])
+            if phrase in table:
+                return phrase
+        return ""
+
+    def _skip_any(self, table: Container[str]) -> bool:
+        phrase = self._longest(table, 5)
+        self.at += len(phrase.split())
+        return bool(phrase)
+
+    def _passed(self) -> bool:
+        known = self.words[self.at] in PASSED
+        self.at += known
+        return known
+
+    def _person(self) -> bool:
+        """ "there is a person lying face up", "they", "the figure"."""
+        start = self.at
+        self._skip_any(_tables().openers)
+        if not self._skip_any(_tables().people):
+            self.at = start
+            return False
+        self.subjects = []
+        self._skip_any(("is", "are"))
+        posture = self._longest(posture_phrases(), LONGEST_PHRASE)
+        if posture:
+            self.codes.append(posture_phrases()[posture])
+            self.at += len(posture.split())
+        return True
+
+    def _held(self) -> bool:
+        return self._skip_any(_tables().holding)
+
+    def _parts(self) -> bool:
+        """One part or several, as the subject of what follows; "the other one" is the other side's."""
+        found: list[str] = []
+        while True:
+            start = self.at
+            if found:
+                self._skip_any((", and", ",", "and"))
+            part = self._part(found)
+            if not part:
+                self.at = start
+                break
+            found.append(part)
+        if found:
+            self.subjects = found
+        return bool(found)
+
+    def _part(self, before: list[str]) -> str:
+        if self._longest(_tables().people, 2):
+            return ""
+        known = self._longest(_tables().parts, LONGEST_NOUN)
+        if known:
+            self.at += len(known.split())
+            return _tables().parts[known]
+        if len(self.subjects) != 1 or before:
+            return ""
+        side, _, noun = self.subjects[0].partition("_")
+        if side not in SIDES or noun not in phrases.NOUNS:
+            return ""
+        other = swap_sides(side)
+        names = ("the other", "the other one", f"the {other} one", f"the other {phrases.NOUNS[noun][0][0]}")
+        return f"{other}_{noun}" if self._skip_any(names) else ""
+
+    def _fact(self) -> bool:
+        """A phrase that is known of all subjects, or at least of some; the longest such one."""
+        best = ""
+        for end in range(min(len(self.words), self.at + LONGEST_PHRASE), self.at, -1):
+            phrase = " ".join(self.words[self.at : end])
+            known = [(subject, phrase) in _tables().facts for subject in self.subjects]
+            if known and all(known):
+                best = phrase
+                break
+            if any(known) and not best:
+                best = phrase
+        stated = [_tables().facts.get((subject, best), ()) for subject in self.subjects]
+        if not best:
+            return False
+        self.codes += [code for codes in stated for code in codes]
+        self.known = self.known and all(stated)
+        self.at += len(best.split())
+        return True
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """What a reader looks words up in, all in lower case and with a comma as a word of its own."""
+
+    facts: dict[tuple[str, str], Codes]
+    parts: dict[str, str]
+    people: frozenset[str]
+    openers: frozenset[str]
+    holding: frozenset[str]
+    prefaces: frozenset[str]
+
+
+@cache
+def _tables() -> _Tables:
+    parts: dict[str, str] = {}
+    for noun, (key, plural) in subject_nouns().items():
+        if key in phrases.WHOLE_NOUNS:
+            parts |= {f"{article} {noun}": key for article in phrases.DETERMINERS}
+        elif plural:
+            parts |= {f"{both} {noun}": f"both_{key}" for both in phrases.BOTH}
+        else:
+            parts |= {f"{article} {side} {noun}": f"{side}_{key}" for article in phrases.DETERMINERS for side in SIDES}
+    return _Tables(
+        {(subject, phrase.lower()): codes for (subject, phrase), codes in facts().items()},
+        parts,
+        frozenset((*phrases.PEOPLE, *(person for person, _ in phrases.HOLDERS))),
+        frozenset(phrases.OPENERS),
+        frozenset(word for words in phrases.HOLDING for word in words),
+        frozenset(preface.replace(",", " ,") for preface in phrases.PREFACES),
+    )
 
 
 @cache
 def whole_sentences() -> dict[str, Codes]:
-    """Every sentence about posture and arms, with the codes it states; where two tables agree, `describe` decides."""
+    """The plain sentences of the archetypes, with the codes that they state."""
     sentences: dict[str, Codes] = {}
     for name in ARCHETYPES:
         for side in (name, swap_sides(name)):
             sentences |= dict.fromkeys(archetype_sentences(side), _archetype_codes(name, mirrored=side != name))
-    return sentences | dict(_openings())
+    return sentences
 
 
 def _archetype_codes(name: str, mirrored: bool) -> Codes:
     shown = ARCHETYPES[name]
     given = (Posecode("posture", "body", shown.posture), Posecode("arms", "arms", shown.arms))
     return tuple(code.mirrored() if mirrored else code for code in given if code.value)
-
-
-def _openings() -> Iterator[tuple[str, Codes]]:
-    arms = [(code, *words_for(ARM_POSES, code.value)) for code in CODES if code.kind == "arms"]
-    for code, who, state in arms:
-        yield f"{who[0].upper()}{who[1:]} {'are' if who.startswith('both') else 'is'} {state}.", (code,)
-    for posture in (code for code in CODES if code.kind == "posture"):
-        finite, gerund = words_for(POSTURES, posture.value)
-        for start in (f"A person {finite}", f"Someone is {gerund}"):
-            yield f"{start}.", (posture,)
-            link = "and has" if " with " in start else "with"
-            for code, who, state in arms:
-                yield f"{start} {link} {who} {state}.", (posture, code)
-
-
-@cache
-def facts_of_parts() -> dict[tuple[str, str], Codes]:
-    """(subject, what it is), as in ("Both knees", "straight"), -> the codes that this states."""
-    facts: dict[tuple[str, str], Codes] = {}
-    for code in CODES:
-        if code.kind in ("posture", "arms"):
-            continue
-        part = code.subject.removeprefix("left_").removeprefix("right_")
-        for phrase in predicates_of(code, part, both=False):
-            facts[f"The {code.subject.replace('_', ' ')}", phrase] = (code,)
-        if part != code.subject:
-            noun = PLURALS.get(part, f"{part}s").replace("_", " ")
-            for phrase in predicates_of(code, part, both=True):
-                facts[f"Both {noun}", phrase] = (code, code.mirrored())
-    return facts

@@ -1,0 +1,142 @@
+"""What need not be said because other statements imply it: by order (a below b, b below c), or as mined from poses.
+
+The mined table says which statement about an arm or a leg another one about the same limb nearly always brings along.
+It is a data file, made anew by
+
+    python -m unipose.training.captions.implied
+"""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from .posecodes import CODES, RULES, Posecode, extract_posecodes, swap_sides
+
+
+IMPLICATIONS_FILE = Path(__file__).parent.parent / "assets" / "posecode_implications.json"
+# Mined from this many poses; what holds this often beside a code said this many times is implied by it.
+MINED_POSES, CONFIDENCE, SEEN = 20_000, 0.9, 100
+LIMBS = {
+    **dict.fromkeys(("hand", "elbow", "forearm", "upper_arm"), "arm"),
+    **dict.fromkeys(("foot", "knee", "shin", "thigh"), "leg"),
+}
+
+# axis, what is lower or further back, what is higher or further ahead: of the left part; "own" is of its side.
+_Edge = tuple[str, str, str]
+_ORDER = {
+    ("order_height", "higher"): ("y", "right", "left"),
+    ("order_depth", "ahead"): ("z", "right", "left"),
+    **{("height_to_" + mark, "above"): ("y", mark, "left") for mark in ("shoulder", "neck", "hip")},
+    **{("height_to_" + mark, "below"): ("y", "left", mark) for mark in ("shoulder", "neck", "hip")},
+    ("depth", "far_front"): ("z", "torso", "left"),
+    ("depth", "front"): ("z", "torso", "left"),
+    ("depth", "behind"): ("z", "left", "torso"),
+    ("depth_to_torso", "front"): ("z", "torso", "left"),
+    ("depth_to_torso", "behind"): ("z", "left", "torso"),
+}
+_MIDDLE = ("neck", "torso")
+
+
+def _edge(code: Posecode) -> _Edge | None:
+    """The order of two points that a code states."""
+    known = _ORDER.get((code.kind, code.value))
+    if known is None or (code.kind == "depth" and code.part == "elbow"):
+        return None
+    side = code.subject.partition("_")[0]
+    names = {"left": code.subject, "right": swap_sides(code.subject)}
+    axis, low, high = known
+    low, high = (names.get(name, name if name in _MIDDLE else f"{side}_{name}") for name in (low, high))
+    return axis, low, high
+
+
+@cache
+def implied_by_order() -> dict[Posecode, tuple[tuple[Posecode, Posecode], ...]]:
+    """Code -> the pairs of codes that imply it."""
+    edges = {code: edge for code in CODES if (edge := _edge(code))}
+    found: dict[Posecode, list[tuple[Posecode, Posecode]]] = {}
+    for first, (axis, low, middle) in edges.items():
+        for second, (other_axis, start, high) in edges.items():
+            if axis == other_axis and middle == start:
+                for code in (code for code, edge in edges.items() if edge == (axis, low, high)):
+                    found.setdefault(code, []).append((first, second))
+    return {code: tuple(pairs) for code, pairs in found.items()}
+
+
+@cache
+def implied_by_one() -> dict[Posecode, frozenset[Posecode]]:
+    """Code -> the codes that imply it, as mined; both sides alike."""
+    table: dict[Posecode, set[Posecode]] = {}
+    for name, implied in json.loads(IMPLICATIONS_FILE.read_text()).items():
+        reason = Posecode(*name.split())
+        for code in (Posecode(*other.split()) for other in implied):
+            table.setdefault(code, set()).add(reason)
+            table.setdefault(code.mirrored(), set()).add(reason.mirrored())
+    return {code: frozenset(reasons) for code, reasons in table.items()}
+
+
+def drop_implied(codes: Sequence[Posecode]) -> list[Posecode]:
+    """The codes without those that others among them imply; rare ones stay."""
+    kept = dict.fromkeys(codes)
+    for code in codes:
+        if RULES[code].worth == "rare":
+            continue
+        by_order = any(first in kept and second in kept for first, second in implied_by_order().get(code, ()))
+        if by_order or any(reason in kept for reason in implied_by_one().get(code, ())):
+            del kept[code]
+    return list(kept)
+
+
+def mine(poses: Sequence[Sequence[Posecode]]) -> dict[Posecode, list[Posecode]]:
+    """Left-hand code -> the codes about the same limb that poses which show it nearly always show as well.
+
+    Args:
+        poses: the codes of each pose.
+    """
+    column = {code: index for index, code in enumerate(CODES)}
+    shown = np.zeros((len(poses), len(CODES)), dtype=np.float32)
+    for row, codes in enumerate(poses):
+        shown[row, [column[code] for code in codes]] = 1.0
+    together = shown.T @ shown
+    seen = np.diag(together)
+    found: dict[Posecode, list[Posecode]] = {}
+    for code in CODES:
+        if not code.subject.startswith("left_") or seen[column[code]] < SEEN:
+            continue
+        share = together[column[code]] / seen[column[code]]
+        implied = [
+            other
+            for other in CODES
+            if other.group != code.group
+            and other.subject.startswith("left_")
+            and LIMBS.get(other.part) == LIMBS.get(code.part)
+            and RULES[other].worth != "rare"
+            and share[column[other]] >= CONFIDENCE
+        ]
+        if implied:
+            found[code] = implied
+    return found
+
+
+def main() -> None:
+    # Imported here: poses are drawn by modules that import this package.
+    from unipose.processing.body_model import BodyModel
+    from unipose.training.poses import sample_training_poses
+
+    body = BodyModel.builtin()
+    rotmats, _ = sample_training_poses(MINED_POSES, 0, body)
+    joints = body.forward_joints(rotmats).numpy()
+    found = mine(extract_posecodes(joints))
+    names = {_name(code): [_name(other) for other in implied] for code, implied in found.items()}
+    IMPLICATIONS_FILE.write_text(json.dumps(names, indent=1) + "\n")
+    print(f"{sum(map(len, names.values()))} implications of {len(names)} codes -> {IMPLICATIONS_FILE}")
+
+
+def _name(code: Posecode) -> str:
+    return f"{code.kind} {code.subject} {code.value}"
+
+
+if __name__ == "__main__":
+    main()
