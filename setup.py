@@ -10,6 +10,7 @@ PACKAGES = {
     "unipose.processing": "processing",
     "unipose.training": "training",
     "unipose.training.captions": "training/captions",
+    "unipose.training.instructions": "training/instructions",
     "unipose.model_cards": "model_cards",
 }
 
@@ -50,6 +51,7 @@ setup(
         "unipose": ["py.typed", "embedded/*"],
         "unipose.processing": ["*.jinja", "assets/*"],
         "unipose.training": ["assets/*", "recipes/*"],
+        "unipose.training.instructions": ["*.txt"],
         "unipose.model_cards": ["*.md.jinja"],
     },
     install_requires=REQUIREMENTS,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import roma
 import torch
@@ -23,9 +24,12 @@ from unipose.training.build_model import (
     spread_pose_codes,
 )
 from unipose.training.collator import UniPoseDataCollator
+from unipose.training.generate import ANSWER_MAX_WORDS, caption_poses, to_rotvecs
 from unipose.training.losses import body_loss
+from unipose.training.pictures import random_picture
 from unipose.training.poses import training_motion_poses
-from unipose.training.rows import TASKS, build_rows
+from unipose.training.records import PictureRecord, PoseRecord
+from unipose.training.rows import rows_from_records, to_dataset
 from unipose.training.text_tokenizer import train_text_tokenizer
 from unipose.training.train_instruct import prepare_rows
 from unipose.training.train_pose_tokenizer import (
@@ -156,14 +160,24 @@ def test_body_loss_equals_its_parts_by_hand() -> None:
 
 @pytest.fixture(scope="module")
 def rows(body: BodyModel) -> Dataset:
-    """Four named poses in all three tasks."""
-    return build_rows(archetype_poses(NAMES).float(), NAMES, TASKS, seed=0, picture_size=96, body=body)
+    """Four named poses in three tasks."""
+    poses, rng = archetype_poses(NAMES).float(), np.random.default_rng(0)
+    captions = caption_poses(poses, NAMES, rng, body)
+    records: list[PoseRecord | PictureRecord] = [
+        PoseRecord(str(name), pose, (caption.text,)) for name, pose, caption in zip(NAMES, to_rotvecs(poses), captions)
+    ]
+    for name, pose in zip(NAMES, poses):
+        image = random_picture(pose, body, 96, rng)["bytes"]
+        records.append(PictureRecord(str(name), image, to_rotvecs(pose)))
+    return to_dataset(rows_from_records(records, ["pose-to-text", "text-to-pose", "image-to-pose"], rng))
 
 
 @pytest.fixture(scope="module")
 def corpus(body: BodyModel) -> list[str]:
-    poses = training_motion_poses()[::9][:150].float()
-    return list(corpus_texts(build_rows(poses, [None] * len(poses), TASKS[:2], seed=1, body=body)))
+    poses, rng = training_motion_poses()[::9][:150].float(), np.random.default_rng(1)
+    captions = caption_poses(poses, [None] * len(poses), rng, body, ANSWER_MAX_WORDS)
+    records = [PoseRecord("", pose, (caption.text,)) for pose, caption in zip(to_rotvecs(poses), captions)]
+    return list(corpus_texts(to_dataset(rows_from_records(records, ["pose-to-text", "text-to-pose"], rng))))
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from .captions.describe import Caption, describe
 from .captions.posecodes import CODES, Posecode, extract_posecodes, holding
 from .captions.read import read_caption
 from .metrics import pose_errors
+from .pictures import LARGEST_TURN, random_picture
 from .poses import held_out_poses, sample_training_poses, turn
-from .rows import LARGEST_TURN, random_picture
 from .train_pose_tokenizer import reconstruction_error
 
 
