@@ -41,6 +41,11 @@ from unipose.training.train_pose_tokenizer import (
 
 
 NAMES: list[str | None] = ["t_pose", "squat", "kneel_left", "sit"]
+# Few, so that a small corpus repeats them.
+PROMPTS = {
+    "pose-to-text": ["Describe the pose {pose}.", "What is the pose {pose}?"],
+    "text-to-pose": ["Make this pose: {caption}", "{caption} Show me the pose."],
+}
 SIZES = {"hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
 
 
@@ -177,7 +182,7 @@ def corpus(body: BodyModel) -> list[str]:
     poses, rng = training_motion_poses()[::9][:150].float(), np.random.default_rng(1)
     captions = caption_poses(poses, [None] * len(poses), rng, body, ANSWER_MAX_WORDS)
     records = [PoseRecord("", pose, (caption.text,)) for pose, caption in zip(to_rotvecs(poses), captions)]
-    return list(corpus_texts(to_dataset(rows_from_records(records, ["pose-to-text", "text-to-pose"], rng))))
+    return list(corpus_texts(to_dataset(rows_from_records(records, list(PROMPTS), rng, PROMPTS))))
 
 
 @pytest.fixture(scope="module")

@@ -121,7 +121,7 @@ def build_shards(folder: Path, recipe: Recipe, shards: list[Shard], workers: int
             yield job.result()
     except BrokenProcessPool as error:
         raise RuntimeError(
-            "a worker process was killed (out of memory?); finished shards are kept, the same command goes on from there"
+            "a worker process was killed (out of memory?); finished shards are kept, and the same command goes on"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

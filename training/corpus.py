@@ -153,7 +153,7 @@ def load_corpus(
 ) -> Dataset | IterableDataset:
     """The rows of a corpus, shard by shard; streamed rows are the same in the same order.
 
-    Shards of the tasks alternate, so that a stream is mixed by `.shuffle(seed, buffer_size)` with a few shards of buffer.
+    Shards of the tasks alternate: `.shuffle(seed, buffer_size)` with a buffer of a few shards mixes a stream.
 
     Args:
         folder: what `build_corpus` has written.

@@ -31,6 +31,7 @@ READERS: dict[str, Callable[[str], Reading]] = {
     "image-to-text": read_caption,
     "text-to-pose": read_caption,
 }
+COLUMNS = ("rows", "prompts", "words: mean (5 %, 95 %)", "vocabulary", "distinct texts", "statements", "pictures")
 MOST_FREQUENT = 30
 SHOWN = 12
 PERCENTILES = (5, 50, 95)
@@ -75,11 +76,11 @@ def code_statistics(texts: list[str], read: Callable[[str], Reading]) -> dict[st
         statements (mean of a text), sentences_unread (share), and codes: {"kind subject value": share of the texts}.
     """
     readings = [read(text) for text in texts]
+    sentences = sum(each.sentences for each in readings)
     counts = Counter(f"{code.kind} {code.subject} {code.value}" for each in readings for code in each.codes)
     return {
         "statements": sum(len(each.codes) for each in readings) / len(texts),
-        "sentences_unread": sum(len(each.unread) for each in readings)
-        / max(sum(each.sentences for each in readings), 1),
+        "sentences_unread": sum(len(each.unread) for each in readings) / max(sentences, 1),
         "codes": {code: count / len(texts) for code, count in counts.most_common()},
     }
 
@@ -139,16 +140,17 @@ def corpus_statistics(folder: str | Path) -> Statistics:
 
 
 def to_markdown(statistics: Statistics) -> str:
-    """A table with a row for each split and task, then the most frequent words and statements of the training split."""
+    """A table with a row for each split and task, then the most frequent words and statements of the first split."""
     lines = [
-        "| split | task | rows | prompts | words: mean (5 %, 95 %) | vocabulary | distinct texts | statements | pictures |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"| split | task | {' | '.join(COLUMNS)} |",
+        "|---|---|" + "---|" * len(COLUMNS),
     ]
     for split, tasks in statistics.items():
         lines += [f"| {' | '.join((split, task, *_cells(found)))} |" for task, found in tasks.items()]
+    lines.append("")
     for task, found in next(iter(statistics.values())).items():
         if "most_frequent_words" in found:
-            lines += ["", f"- **{task}**, most frequent words: {_listed(found['most_frequent_words'])}."]
+            lines += [f"- **{task}**, most frequent words: {_listed(found['most_frequent_words'])}."]
         if "codes" in found:
             codes = [(code, f"{100 * share:.0f} %") for code, share in found["codes"].items()]
             lines += [f"- **{task}**, most frequent statements: {_listed(codes)}."]

@@ -1,7 +1,7 @@
 """Makes the records of our own corpus: sampled poses and pairs of poses, described, compared and drawn.
 
-Poses of the training split are sampled from its motion clips (`poses`); those of validation and test are frames of clips
-that training never sees.
+Poses of the training split are sampled from its motion clips (`poses`); those of validation and test are frames of
+clips that training never sees.
 """
 
 from collections.abc import Sequence

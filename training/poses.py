@@ -20,7 +20,7 @@ from unipose.training.captions.posecodes import swap_sides
 
 MOTION_FILE = Path(__file__).parent / "assets" / "motion.npz"
 HELD_OUT_CLIPS = ("dance_b", "getup_facedown", "spinkick")
-VALIDATION_CLIPS = ("punch",)
+VALIDATION_CLIPS = ("jump",)
 # Clips that training never sees.
 SPLIT_CLIPS = {"validation": VALIDATION_CLIPS, "test": HELD_OUT_CLIPS}
 FRAMES_PER_SECOND = 30.0

@@ -1,8 +1,8 @@
 """Records -> training rows: `{"messages": [...], "images": [...], "poses": [(22, 3) rotation vectors]}`.
 
 Content blocks refer to the row's images and poses in order; a pose in an assistant's turn is an output pose. Every row
-carries its `task` too, the `source` of its record and the bare `text` it is about: the answer of a task that is answered
-in words, the description or instruction of one that is told something. Poses are in the stored z-up frame.
+carries its `task` too, the `source` of its record and the bare `text` it is about: the answer of a task that is
+answered in words, the description or instruction of one that is told something. Poses are in the stored z-up frame.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Instruction templates: 200 ways to ask for each task (paper, section 3.4, stage 4), in our own words.
 
-One template a line in `<task>.txt`. What a template holds in braces is filled in: poses, pictures and, for the tasks that
-are told something, the text. Where there are two poses (pictures), `_a` is the first one and always stands first.
+One template a line in `<task>.txt`. What a template holds in braces is filled in: poses, pictures and, for the tasks
+that are told something, the text. Where there are two poses (pictures), `_a` is the first one and always stands first.
 """
 
 import re
