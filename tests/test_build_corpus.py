@@ -1,4 +1,4 @@
-"""A corpus on disk: the same files however it is built, resumed or read; splits by clip; statistics, card and upload."""
+"""A corpus on disk: the same files however it is built, resumed or read; splits; statistics, card, upload."""
 
 import json
 import os
@@ -18,6 +18,7 @@ import torch
 from datasets import Dataset, IterableDataset
 from huggingface_hub import DatasetCard
 
+from unipose.processing.body_model import BodyModel
 from unipose.training import build_corpus as building
 from unipose.training.build_corpus import Recipe, build_corpus
 from unipose.training.corpus import CORPUS_FILE, Shard, load_corpus, plan_shards, read_summary
@@ -29,9 +30,11 @@ from unipose.training.corpus_statistics import (
     to_markdown,
     words_of,
 )
+from unipose.training.generate import RecordGenerator
 from unipose.training.instructions import TASKS
 from unipose.training.poses import SPLIT_CLIPS, load_motion_clips
 from unipose.training.rows import FEATURES
+from unipose.training.show_corpus import CELL, PAIR_CELL, draw_page
 
 
 RECIPE = Recipe(4, 4, 3, 2, 5, 3, 4, validation=2, test=2, picture_size=24, shard_size=2, seed=3)
@@ -78,7 +81,7 @@ def test_rows_of_every_task(rows: Dataset) -> None:
 def test_streaming_equals_loaded(corpus: Path, rows: Dataset) -> None:
     streamed = load_corpus(corpus, streaming=True)
     assert isinstance(streamed, IterableDataset)
-    assert streamed.num_shards == 15
+    assert streamed.num_shards == 14
     for one, other in zip(streamed, rows, strict=True):
         assert {name: one[name] for name in one if name != "images"} == {
             name: other[name] for name in other if name != "images"
@@ -134,11 +137,11 @@ def test_an_interrupted_build_goes_on(corpus: Path, tmp_path: Path, monkeypatch:
 
 COMMAND = """
 import sys, time
-from pathlib import Path
+from unipose.processing.body_model import BodyModel
 from unipose.training import build_corpus as building
 from unipose.training.build_corpus import Recipe
 
-SLOW = Path(sys.argv[1])
+RECIPE = Recipe(4, 4, 3, 2, 5, 3, 4, validation=2, test=2, picture_size=24, shard_size=2, seed=3)
 whole = building.build_shard
 
 def slow_shard(folder, recipe, shard):
@@ -147,7 +150,7 @@ def slow_shard(folder, recipe, shard):
 
 building.build_shard = slow_shard
 if __name__ == "__main__":
-    building.build_corpus(Recipe(4, 4, 3, 2, 5, 3, 4, validation=2, test=2, picture_size=24, shard_size=2, seed=3), SLOW, 2)
+    building.build_corpus(RECIPE, sys.argv[1], 2)
 """
 
 
@@ -183,7 +186,7 @@ def wait_until(happened: Any) -> None:
 
 def test_another_recipe_in_the_same_folder_is_refused(corpus: Path) -> None:
     before = files_of(corpus)
-    with pytest.raises(ValueError, match="another recipe.*picture_size was 24 and is 32; seed was 3 and is 4"):
+    with pytest.raises(ValueError, match=r"another recipe.*picture_size was 24 and is 32; seed was 3 and is 4"):
         build_corpus(replace(RECIPE, seed=4, picture_size=32), corpus)
     assert files_of(corpus) == before
 
@@ -193,9 +196,8 @@ def test_seeds_differ_by_split_task_shard_and_corpus() -> None:
     seeds = {tuple(shard.seed(seed).generate_state(4)) for shard in shards for seed in (0, 1)}
     assert len(seeds) == 2 * len(shards)
     more = replace(RECIPE, pose_to_text=400).shards()
-    assert shards[0].seed(3).entropy in [shard.seed(3).entropy for shard in more], (
-        "more rows keep the seeds of the rest"
-    )
+    entropies = [{shard.seed(3).entropy for shard in each} for each in (shards, more)]
+    assert entropies[0] < entropies[1], "more rows leave the seeds of the others alone"
 
 
 def test_shards_hold_all_rows_and_alternate() -> None:
@@ -342,3 +344,15 @@ def test_an_unfinished_corpus_is_not_uploaded(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="holds no corpus"):
         push_corpus(tmp_path, "somebody/poses", api=hub)
     assert hub.calls == []
+
+
+# The page.
+
+
+def test_page_shows_what_its_seed_draws() -> None:
+    generator = RecordGenerator(BodyModel.builtin(), "test")
+    page, again, other = (draw_page(generator, 2, seed) for seed in (0, 0, 1))
+    assert page == again
+    assert page != other
+    assert page.width >= 4 * PAIR_CELL
+    assert page.height >= CELL + PAIR_CELL

@@ -139,8 +139,7 @@ class RecordGenerator:
         found: list[tuple[Pair, str]] = []
         while len(found) < count:
             first, second, same = draw_pairs(self.split, count - len(found), rng, self.body)
-            joints = [self.body.forward_joints(poses).numpy() for poses in (first, second)]
-            texts = pair_texts(joints[0], joints[1], rng, mood, same)
+            texts = pair_texts(first, second, rng, mood, same, self.body)
             pairs = map(Pair, first, second, same.tolist())
             found += [(pair, text) for pair, text in zip(pairs, texts) if text]
         return found
@@ -204,23 +203,26 @@ def _moments(split: str, count: int, rng: np.random.Generator) -> tuple[torch.Te
 
 
 def pair_texts(
-    first: npt.ArrayLike,
-    second: npt.ArrayLike,
+    first: torch.Tensor,
+    second: torch.Tensor,
     rng: np.random.Generator,
     mood: str,
     same_sequence: npt.NDArray[np.bool_],
+    body: BodyModel,
 ) -> list[str]:
     """What turns each first pose into the second; "" where nothing that can be said has changed.
 
     Args:
-        first, second: (n, 22, 3) joints in metres, y up.
+        first, second: (n, 22, 3, 3) in the stored frame.
         rng: decides wording and length.
         mood: "instruction" or "difference".
         same_sequence: (n,) whether a turn of the whole body means something.
+        body: whose joints are measured.
     """
     lead = {"instruction": "Move until this is so:", "difference": "This is different:"}[mood]
+    codes = [extract_posecodes(body.forward_joints(poses).numpy()) for poses in (first, second)]
     texts = []
-    for before, after in zip(extract_posecodes(first), extract_posecodes(second)):
+    for before, after in zip(*codes):
         new = [code for code in after if code not in before]
         said = describe(new, rng, max_words=int(rng.choice(ANSWER_MAX_WORDS))).text
         texts.append(f"{lead} {said}" if said else "")

@@ -22,8 +22,9 @@ from .records import PosePairRecord, PoseRecord, Rotvecs
 from .show_results import heading, stack
 
 
-CELL = 168  # pixels
+CELL = 204  # pixels
 PAIR_CELL = 128
+GAP = 3
 FONT_SIZE = 11
 COLOURS = 128
 HEADINGS = (
@@ -49,16 +50,16 @@ def draw(pose: Rotvecs, body: BodyModel, size: int) -> Image.Image:
 def show_captions(records: Sequence[PoseRecord], body: BodyModel) -> Image.Image:
     """Each pose above its caption."""
     pictures = [draw(record.rotvecs, body, CELL) for record in tqdm(records, desc="captions", leave=False)]
-    return contact_sheet(pictures, [record.captions[0] for record in records], columns=6, font_size=FONT_SIZE)
+    return contact_sheet(pictures, [record.captions[0] for record in records], columns=5, font_size=FONT_SIZE)
 
 
 def show_instructions(records: Sequence[PosePairRecord], body: BodyModel) -> Image.Image:
     """Both poses of each pair, side by side above the instruction."""
     pictures = []
     for record in tqdm(records, desc="instructions", leave=False):
-        pair = Image.new("RGB", (2 * PAIR_CELL, PAIR_CELL))
+        pair = Image.new("RGB", (2 * PAIR_CELL + GAP, PAIR_CELL), "white")
         for place, pose in enumerate((record.first, record.second)):
-            pair.paste(draw(pose, body, PAIR_CELL), (place * PAIR_CELL, 0))
+            pair.paste(draw(pose, body, PAIR_CELL), (place * (PAIR_CELL + GAP), 0))
         pictures.append(pair)
     return contact_sheet(pictures, [record.texts[0] for record in records], columns=4, font_size=FONT_SIZE)
 
