@@ -19,7 +19,7 @@ from unipose.training.archetypes import archetype_sentences
 from unipose.training.captions.describe import Caption, describe
 from unipose.training.captions.measures import heading
 from unipose.training.captions.posecodes import Posecode, extract_posecodes
-from unipose.training.pictures import LARGEST_TURN, random_picture
+from unipose.training.pictures import random_picture
 from unipose.training.poses import SPLIT_CLIPS, load_motion_clips, motion_poses, sample_training_poses, turn
 from unipose.training.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord, Rotvecs
 from unipose.training.rows import Record
@@ -32,6 +32,8 @@ ANSWER_MAX_WORDS = (30, 45)
 # How often a named pose is described by its plain sentence, or, in what is told, by that sentence alone.
 USE_SENTENCE = 0.7
 SENTENCE_ALONE = 0.3
+# The body in a picture is turned away from the camera by at most this much (degrees).
+LARGEST_TURN = 45.0
 # Share of pairs that are two moments of one clip, and how far apart these are (seconds).
 SAME_SEQUENCE = 0.5
 MOMENTS_APART = (0.2, 1.0)

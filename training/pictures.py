@@ -9,8 +9,6 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.rendering import BACKGROUND, Palette, hsv_colour, render_pose
 
 
-# The body in a picture is turned away from the camera by at most this much (degrees).
-LARGEST_TURN = 45.0
 # The camera looks down by at most this much (degrees); poses stay upright whatever it is.
 LARGEST_ELEVATION = 12.0
 PLAIN_BACKGROUND = 0.4
