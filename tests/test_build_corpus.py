@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from huggingface_hub import DatasetCard
 from unipose.processing.body_model import BodyModel
 from unipose.training import build_corpus as building
 from unipose.training.build_corpus import Recipe, build_corpus
-from unipose.training.corpus import CORPUS_FILE, Shard, load_corpus, plan_shards, read_summary
+from unipose.training.corpus import CORPUS_FILE, Shard, load_corpus, plan_shards, read_summary, write_records
 from unipose.training.corpus_card import push_corpus
 from unipose.training.corpus_statistics import (
     corpus_statistics,
@@ -33,6 +34,7 @@ from unipose.training.corpus_statistics import (
 from unipose.training.generate import RecordGenerator
 from unipose.training.instructions import TASKS
 from unipose.training.poses import SPLIT_CLIPS, load_motion_clips
+from unipose.training.records import PoseRecord
 from unipose.training.rows import FEATURES
 from unipose.training.show_corpus import CELL, PAIR_CELL, draw_page
 
@@ -262,6 +264,44 @@ def test_what_is_not_there_is_named(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / CORPUS_FILE).write_text(json.dumps(summary))
     with pytest.raises(FileNotFoundError, match="shards are gone"):
         load_corpus(tmp_path)
+
+
+# Records of other sources.
+
+
+def some_records(number: int) -> Iterator[PoseRecord]:
+    for index in range(number):
+        yield PoseRecord(f"clip:{index}", np.full((22, 3), index / 100, np.float32), (f"Pose number {index}.",))
+
+
+def test_records_become_a_corpus(tmp_path: Path) -> None:
+    sources = {"train": some_records(5), "test": some_records(2)}
+    tasks = ["text-to-pose", "pose-to-text", "image-to-pose"]
+    summary = write_records(tmp_path / "corpus", sources, tasks, seed=0, shard_size=2)
+    counts = {split: {"pose-to-text": count, "text-to-pose": count} for split, count in (("train", 5), ("test", 2))}
+    assert summary["rows"] == counts
+    rows = load_corpus(tmp_path / "corpus", tasks=["pose-to-text"], cache_dir=tmp_path / "cache")
+    assert rows["text"][:] == [f"Pose number {index}." for index in range(5)]
+    assert np.asarray(rows["poses"])[:, 0, 0, 0] == pytest.approx(np.arange(5) / 100)
+    again = {"train": some_records(5), "test": some_records(2)}
+    before = files_of(tmp_path / "corpus")
+    write_records(tmp_path / "corpus", again, tasks, seed=0, shard_size=2)
+    assert files_of(tmp_path / "corpus") == before
+
+
+def test_records_that_give_no_row_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no test record serves pose-edit"):
+        write_records(tmp_path, {"test": some_records(3)}, ["pose-edit"], seed=0)
+    with pytest.raises(FileNotFoundError, match="not complete"):
+        load_corpus(tmp_path)
+
+
+def test_card_does_not_speak_for_the_data_of_others(tmp_path: Path) -> None:
+    write_records(tmp_path, {"train": some_records(3)}, ["pose-to-text"], seed=0)
+    hub = FakeHub()
+    with pytest.raises(ValueError, match="a licence that it has not"):
+        push_corpus(tmp_path, "somebody/poses", api=hub)
+    assert hub.calls == []
 
 
 # Statistics, card, upload.

@@ -143,7 +143,7 @@ def build_corpus(recipe: Recipe, folder: str | Path, workers: int = 1) -> dict[s
         RuntimeError: a worker was killed.
     """
     folder, shards = Path(folder), recipe.shards()
-    open_corpus(folder, asdict(recipe))
+    open_corpus(folder, {"maker": "build_corpus"} | asdict(recipe))
     missing = missing_shards(folder, shards)
     total = sum(shard.rows for shard in shards)
     kept = total - sum(shard.rows for shard in missing)

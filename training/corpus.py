@@ -10,7 +10,7 @@ Shards are what the Hub shows and `datasets` streams: the folder is uploaded as 
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from zlib import crc32
 
 import numpy as np
 from datasets import Dataset, IterableDataset, load_dataset
+from tqdm.auto import tqdm
 
 from unipose.training.instructions import TASKS, check_tasks
-from unipose.training.rows import Row, to_dataset
+from unipose.training.rows import Record, Row, rows_from_records, to_dataset
 
 
 RECIPE_FILE, CORPUS_FILE = "recipe.json", "corpus.json"
@@ -29,7 +30,10 @@ UNFINISHED = ".partial"
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of a corpus, and where it stands among those of its split and task."""
+    """One file of a corpus, and where it stands among those of its split and task.
+
+    `count` is how many these are, or 0 where that is not known before the last one.
+    """
 
     split: str
     task: str
@@ -39,7 +43,8 @@ class Shard:
 
     @property
     def name(self) -> str:
-        return f"{self.split}/{self.task}-{self.index:05d}-of-{self.count:05d}.parquet"
+        of = f"-of-{self.count:05d}" if self.count else ""
+        return f"{self.split}/{self.task}-{self.index:05d}{of}.parquet"
 
     def seed(self, seed: int) -> np.random.SeedSequence:
         """What a corpus' seed means for this shard; no other shard has to be made before it."""
@@ -60,7 +65,7 @@ def plan_shards(rows: dict[str, dict[str, int]], shard_size: int) -> list[Shard]
         raise ValueError(f"shard_size is {shard_size}; a shard holds at least 1 row")
     planned: list[Shard] = []
     for split, tasks in rows.items():
-        check_tasks(list(tasks))
+        check_tasks(tasks)
         shards: list[Shard] = []
         for task, number in tasks.items():
             if number < 0:
@@ -123,6 +128,63 @@ def close_corpus(folder: Path, shards: Sequence[Shard]) -> dict[str, Any]:
     return summary
 
 
+def write_records(
+    folder: str | Path,
+    records: Mapping[str, Iterable[Record]],
+    tasks: Sequence[str],
+    seed: int,
+    shard_size: int = 1000,
+    templates: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """Makes a corpus of records of any source, keeping at most a shard of each task in memory.
+
+    Args:
+        folder: of the corpus.
+        records: those of each split, read one by one.
+        tasks: what to make of each record (see `rows_from_records`).
+        seed: of the templates.
+        shard_size: the most rows of a shard.
+        templates: ways to ask for each task; the packaged ones where left out.
+
+    Returns:
+        {"rows": {split: {task: number}}, "shards": ...}.
+
+    Raises:
+        ValueError: an unknown task, a damaged record, a split without a row, or the folder of another recipe.
+    """
+    folder = Path(folder)
+    check_tasks(tasks)
+    recipe = {"maker": "write_records", "tasks": list(tasks), "seed": seed, "shard_size": shard_size}
+    open_corpus(folder, recipe)
+    written: list[Shard] = []
+    for split, own in records.items():
+        rng = np.random.default_rng((seed, crc32(split.encode())))
+        shards = list(_write_split(folder, split, rows_from_records(own, tasks, rng, templates), shard_size))
+        if not shards:
+            raise ValueError(f"no {split} record serves {', '.join(tasks)}: there is none, or it has no text")
+        written += shards
+    return close_corpus(folder, written)
+
+
+def _write_split(folder: Path, split: str, rows: Iterable[Row], shard_size: int) -> Iterator[Shard]:
+    waiting: dict[str, list[Row]] = {task: [] for task in TASKS}
+    numbers = dict.fromkeys(TASKS, 0)
+
+    def write(task: str) -> Shard:
+        shard = Shard(split, task, numbers[task], 0, len(waiting[task]))
+        write_shard(folder, shard, waiting[task])
+        waiting[task], numbers[task] = [], numbers[task] + 1
+        return shard
+
+    for row in tqdm(rows, desc=split, unit=" rows"):
+        waiting[row["task"]].append(row)
+        if len(waiting[row["task"]]) == shard_size:
+            yield write(row["task"])
+    for task in TASKS:
+        if waiting[task]:
+            yield write(task)
+
+
 def write_json(path: Path, content: Any) -> None:
     partial = path.with_name(path.name + UNFINISHED)
     partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -169,7 +231,7 @@ def load_corpus(
     shards = read_summary(folder)["shards"]
     if split not in shards:
         raise ValueError(f"{folder} has no split {split!r}; it has {', '.join(shards)}")
-    check_tasks(list(tasks or ()))
+    check_tasks(tasks or ())
     files = [str(Path(folder) / Shard(**shard).name) for shard in shards[split] if shard["task"] in (tasks or TASKS)]
     if not files:
         raise ValueError(f"{folder} has no {split} rows of {', '.join(tasks or TASKS)}")

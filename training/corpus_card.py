@@ -63,15 +63,21 @@ def write_card(folder: str | Path, name: str) -> DatasetCard:
 
     Raises:
         FileNotFoundError: the corpus is not complete.
+        ValueError: it is of records whose source and licence are not ours to state.
     """
     folder = Path(folder)
     rows = read_summary(folder)["rows"]
+    recipe = json.loads((folder / RECIPE_FILE).read_text("utf-8"))
+    if recipe.pop("maker") != "build_corpus":
+        raise ValueError(
+            f"{folder} is not of build_corpus: the card would state a source and a licence that it has not"
+        )
     card = DatasetCard.from_template(
         card_data(name, rows),
         template_str=resources.files("unipose.model_cards").joinpath("dataset.md.jinja").read_text("utf-8"),
         name=name,
         rows=rows,
-        recipe=json.loads((folder / RECIPE_FILE).read_text("utf-8")),
+        recipe=recipe,
         clips={split: ", ".join(clips) for split, clips in SPLIT_CLIPS.items() if split in rows},
         table=to_markdown(write_statistics(folder)),
     )

@@ -5,6 +5,7 @@ that are told something, the text. Where there are two poses (pictures), `_a` is
 """
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
@@ -36,7 +37,7 @@ def load_instructions(task: str) -> tuple[str, ...]:
     return tuple(resources.files(__name__).joinpath(f"{task}.txt").read_text("utf-8").splitlines())
 
 
-def check_tasks(tasks: list[str] | tuple[str, ...]) -> None:
+def check_tasks(tasks: Iterable[str]) -> None:
     """Raises a ValueError that names the tasks that are none of `TASKS`."""
     unknown = sorted(set(tasks) - set(TASKS))
     if unknown:
