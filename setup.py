@@ -33,7 +33,7 @@ EXTRAS = {
     "convert": ["sentencepiece>=0.2.1", "protobuf>=6"],
     "smpl": ["smplx>=0.1.28"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],
-    "dev": ["pytest>=9", "ruff>=0.17", "mypy>=2.4", "setuptools>=77"],
+    "dev": ["pytest>=9", "psutil>=6", "ruff>=0.17", "mypy>=2.4", "setuptools>=77"],
 }
 
 setup(

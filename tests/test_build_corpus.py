@@ -21,6 +21,7 @@ from huggingface_hub import DatasetCard
 
 from unipose.processing.body_model import BodyModel
 from unipose.training import build_corpus as building
+from unipose.training import generate
 from unipose.training.build_corpus import Recipe, build_corpus
 from unipose.training.corpus import CORPUS_FILE, Shard, load_corpus, plan_shards, read_summary, write_records
 from unipose.training.corpus_card import push_corpus
@@ -141,6 +142,7 @@ COMMAND = """
 import sys, time
 from unipose.processing.body_model import BodyModel
 from unipose.training import build_corpus as building
+from unipose.training import generate
 from unipose.training.build_corpus import Recipe
 
 RECIPE = Recipe(4, 4, 3, 2, 5, 3, 4, validation=2, test=2, picture_size=24, shard_size=2, seed=3)
@@ -396,3 +398,28 @@ def test_page_shows_what_its_seed_draws() -> None:
     assert page != other
     assert page.width >= 4 * PAIR_CELL
     assert page.height >= CELL + PAIR_CELL
+
+
+# The records.
+
+
+def test_one_sequence_is_drawn_as_one_scene(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn at random about two moments of one clip is the same; other pairs are two scenes."""
+
+    def look_of(pose: torch.Tensor, body: BodyModel, size: int, rng: np.random.Generator) -> dict[str, bytes | None]:
+        return {"bytes": str(rng.random()).encode(), "path": None}
+
+    monkeypatch.setattr(generate, "random_picture", look_of)
+    generator = RecordGenerator(BodyModel.builtin(), "train")
+    records = generator.records("image-diff", 12, np.random.default_rng(0), "pair")
+    assert {each.same_sequence for each in records} == {True, False}
+    for each in records:
+        assert (each.first.image == each.second.image) == each.same_sequence
+    assert len({each.first.image for each in records}) == 12
+
+
+def test_unknown_splits_and_tasks_are_named() -> None:
+    with pytest.raises(ValueError, match="unknown split 'dev'"):
+        RecordGenerator(BodyModel.builtin(), "dev")
+    with pytest.raises(ValueError, match="pose-to-song"):
+        RecordGenerator(BodyModel.builtin()).records("pose-to-song", 1, np.random.default_rng(0), "")

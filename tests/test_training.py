@@ -24,12 +24,12 @@ from unipose.training.build_model import (
     spread_pose_codes,
 )
 from unipose.training.collator import UniPoseDataCollator
-from unipose.training.generate import ANSWER_MAX_WORDS, caption_poses, to_rotvecs
+from unipose.training.generate import ANSWER_MAX_WORDS, RecordGenerator, caption_poses, to_rotvecs
 from unipose.training.losses import body_loss
 from unipose.training.pictures import random_picture
 from unipose.training.poses import training_motion_poses
 from unipose.training.records import PictureRecord, PoseRecord
-from unipose.training.rows import rows_from_records, to_dataset
+from unipose.training.rows import POSE_ANSWERS, TASKS, rows_from_records, to_dataset
 from unipose.training.text_tokenizer import train_text_tokenizer
 from unipose.training.train_instruct import prepare_rows
 from unipose.training.train_pose_tokenizer import (
@@ -349,6 +349,23 @@ def test_prepared_rows_keep_pictures_and_carry_their_length(run: Run, rows: Data
     assert set(run.rows.column_names) == {"images", "input_ids", "labels", "shift_labels", "length"}
     assert run.rows["length"][:] == [len(ids) for ids in run.rows["input_ids"]]
     assert [len(images) for images in run.rows["images"]] == [len(images) for images in rows["images"]]
+
+
+def test_a_batch_holds_rows_of_all_seven_tasks(
+    body: BodyModel, tokenizer: PreTrainedTokenizerFast, pose_tokenizer: UniPoseVQVAE
+) -> None:
+    """From generated records to a loss: two poses or two pictures a row, beside rows with none."""
+    rng, generator = np.random.default_rng(0), RecordGenerator(body)
+    rows = [row for task in TASKS for row in rows_from_records(generator.records(task, 2, rng, task), [task], rng)]
+    model = build(tokenizer, pose_tokenizer).eval()
+    collator = UniPoseDataCollator(build_processor(model.config, tokenizer))
+    batch = collator(list(prepare_rows(to_dataset(rows), model, collator)))
+    asked = (batch["input_ids"] == model.config.pose_query_token_id).sum(dim=1)
+    room = SIZES["num_pose_tokens"]
+    assert asked.tolist() == [room if task in POSE_ANSWERS else 0 for task in TASKS for _ in range(2)]
+    assert len(batch["pixel_values"]) == 2 * (1 + 2 + 1)
+    with torch.no_grad():
+        assert torch.isfinite(model(**batch).loss)
 
 
 def test_sft_moves_every_weight_but_the_pose_tokenizer(run: Run) -> None:

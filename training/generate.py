@@ -19,6 +19,7 @@ from unipose.training.archetypes import archetype_sentences
 from unipose.training.captions.describe import Caption, describe
 from unipose.training.captions.measures import heading
 from unipose.training.captions.posecodes import Posecode, extract_posecodes
+from unipose.training.instructions import check_tasks
 from unipose.training.pictures import random_picture
 from unipose.training.poses import SPLIT_CLIPS, load_motion_clips, motion_poses, sample_training_poses, turn
 from unipose.training.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord, Rotvecs
@@ -58,14 +59,26 @@ class RecordGenerator:
         body: whose joints are measured, and which is drawn.
         split: one of `SPLITS`: which clips poses come from.
         picture_size: pixels of the square pictures.
+
+    Raises:
+        ValueError: an unknown split.
     """
 
     body: BodyModel
     split: str = "train"
     picture_size: int = 96
 
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ValueError(f"unknown split {self.split!r}; accepted are {', '.join(SPLITS)}")
+
     def records(self, task: str, count: int, rng: np.random.Generator, name: str) -> Sequence[Record]:
-        """`count` records for rows of one task, named "<name>:<number>"; the same `rng` makes the same records."""
+        """Makes `count` records for rows of one task, named "<name>:<number>"; the same `rng` makes the same records.
+
+        Raises:
+            ValueError: an unknown task.
+        """
+        check_tasks([task])
         if task == "pose-to-text":
             return self.pose_records(count, rng, name, ANSWER_MAX_WORDS, 0.0)
         if task == "text-to-pose":
