@@ -30,10 +30,10 @@ train: runs/instruct/model.safetensors
 runs/pose_tokenizer/model.safetensors: | $(VENV)/.developing
 	$(BIN)/python -m unipose.training.train_pose_tokenizer --config training/recipes/tiny_pose_tokenizer.yaml
 
-runs/corpus/state.json: | $(VENV)/.developing
+runs/corpus/corpus.json: | $(VENV)/.developing
 	$(BIN)/python -m unipose.training.build_corpus --config training/recipes/tiny_corpus.yaml
 
-runs/initial/model.safetensors: runs/pose_tokenizer/model.safetensors runs/corpus/state.json
+runs/initial/model.safetensors: runs/pose_tokenizer/model.safetensors runs/corpus/corpus.json
 	$(BIN)/python -m unipose.training.build_model --config training/recipes/tiny_model.yaml
 
 runs/instruct/model.safetensors: runs/initial/model.safetensors

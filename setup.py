@@ -12,6 +12,7 @@ PACKAGES = {
     "unipose.training.captions": "training/captions",
     "unipose.training.loaders": "training/loaders",
     "unipose.training.refine": "training/refine",
+    "unipose.training.instructions": "training/instructions",
     "unipose.model_cards": "model_cards",
 }
 
@@ -42,7 +43,7 @@ EXTRAS = {
     "convert": ["sentencepiece>=0.2.1", "protobuf>=6"],
     "smpl": ["smplx>=0.1.28"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],
-    "dev": ["pytest>=9", "parameterized>=0.9", "ruff>=0.17", "mypy>=2.4", "setuptools>=77"],
+    "dev": ["pytest>=9", "parameterized>=0.9", "psutil>=6", "ruff>=0.17", "mypy>=2.4", "setuptools>=77"],
 }
 
 setup(
@@ -60,6 +61,7 @@ setup(
         "unipose": ["py.typed", "embedded/*"],
         "unipose.processing": ["*.jinja", "assets/*"],
         "unipose.training": ["assets/*", "recipes/*"],
+        "unipose.training.instructions": ["*.txt"],
         "unipose.model_cards": ["*.md.jinja"],
     },
     install_requires=REQUIREMENTS,

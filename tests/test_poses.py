@@ -12,6 +12,7 @@ from unipose.training.captions.measures import heading
 from unipose.training.captions.posecodes import swap_sides
 from unipose.training.poses import (
     HELD_OUT_CLIPS,
+    SPLIT_CLIPS,
     add_noise,
     held_out_poses,
     jitter_orientation,
@@ -37,8 +38,10 @@ def sampled(body: BodyModel) -> tuple[torch.Tensor, list[str | None]]:
 
 def test_clips_are_split_whole() -> None:
     clips = {clip.name: clip for clip in load_motion_clips()}
-    assert set(HELD_OUT_CLIPS) < set(clips)
-    trained = sum(len(clip.subsample()) for name, clip in clips.items() if name not in HELD_OUT_CLIPS)
+    unseen = [name for names in SPLIT_CLIPS.values() for name in names]
+    assert set(unseen) < set(clips)
+    assert len(set(unseen)) == len(unseen)
+    trained = sum(len(clip.subsample()) for name, clip in clips.items() if name not in unseen)
     assert len(training_motion_poses()) == trained
     assert len(held_out_poses()) == sum(len(clips[name].subsample()) for name in HELD_OUT_CLIPS)
 

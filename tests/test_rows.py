@@ -1,122 +1,141 @@
-"""Training rows: the contract, and that captions and pictures belong to their poses."""
+"""Rows: the contract, for all seven tasks, from records of every sort."""
 
 import numpy as np
 import pytest
-import roma
-import torch
-from datasets import Dataset, concatenate_datasets
+from datasets import concatenate_datasets
 
-from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_features import to_y_up
-from unipose.training.archetypes import archetype_poses
-from unipose.training.captions.measures import heading
-from unipose.training.poses import sample_training_poses
+from unipose.training.instructions import PLACEHOLDERS, TASKS, load_instructions
+from unipose.training.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord
 from unipose.training.rows import (
-    LARGEST_TURN,
-    TASKS,
-    TEXT_TO_POSE_PROMPTS,
+    BARE_PROMPTS,
+    BARE_SHARE,
+    POSE_ANSWERS,
+    Record,
+    Row,
     blocks,
-    build_rows,
-    caption_poses,
-    image_to_pose_row,
-    pose_to_text_row,
-    text_to_pose_row,
+    rows_from_records,
+    to_dataset,
 )
 
 
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
+def pose(value: float) -> np.ndarray:
+    return np.full((22, 3), value, dtype=np.float32)
 
 
-@pytest.fixture(scope="module")
-def poses(body: BodyModel) -> tuple[torch.Tensor, list[str | None]]:
-    return sample_training_poses(24, 0, body)
+def picture(name: str, value: float, caption: str = "A person sits.") -> PictureRecord:
+    return PictureRecord(name, name.encode(), pose(value), (caption,))
 
 
-@pytest.fixture(scope="module")
-def rows(body: BodyModel, poses: tuple[torch.Tensor, list[str | None]]) -> Dataset:
-    return build_rows(*poses, TASKS, seed=0, picture_size=32, body=body)
+RECORDS: tuple[Record, ...] = (
+    PoseRecord("one", pose(0.1), ("A person stands.", "Someone is standing.")),
+    PosePairRecord("pair", pose(0.2), pose(0.3), ("Bend the left knee.",)),
+    picture("seen", 0.4),
+    PicturePairRecord("seen twice", picture("before", 0.5), picture("after", 0.6), ("Raise the right arm.",)),
+)
 
 
-def test_one_row_a_task_and_pose(rows: Dataset) -> None:
-    assert rows["task"][:] == [task for task in TASKS for _ in range(24)]
+def make(task: str, records: tuple[Record, ...] = RECORDS, seed: int = 0) -> list[Row]:
+    return list(rows_from_records(records, [task], np.random.default_rng(seed)))
 
 
-def test_blocks_match_inputs(rows: Dataset) -> None:
-    for row in rows:
-        content = [block for message in row["messages"] for block in message["content"]]
-        kinds = [block["type"] for block in content]
-        assert kinds.count("pose") == len(row["poses"]) == 1
-        assert kinds.count("image") == len(row["images"]) == (row["task"] == "image-to-pose")
-        assert all(set(block) == ({"type", "text"} if block["type"] == "text" else {"type"}) for block in content)
-        assert all(block["text"] for block in content if block["type"] == "text")
-        assert [message["role"] for message in row["messages"]] == ["user", "assistant"]
-        answer = [block["type"] for block in row["messages"][1]["content"]]
-        assert answer == (["text"] if row["task"] == "pose-to-text" else ["pose"])
-        assert np.asarray(row["poses"]).shape == (1, 22, 3)
+def values(row: Row) -> list[float]:
+    return [round(float(each[0][0]), 3) for each in row["poses"]]
 
 
-def test_poses_of_text_rows_are_the_given_ones(rows: Dataset, poses: tuple[torch.Tensor, list[str | None]]) -> None:
-    stored = torch.tensor(rows.select(range(48))["poses"][:])[:, 0]
-    torch.testing.assert_close(roma.rotvec_to_rotmat(stored), poses[0].repeat(2, 1, 1, 1), atol=1e-5, rtol=0.0)
+def answer(row: Row) -> list[dict[str, str]]:
+    return row["messages"][1]["content"]
 
 
-def test_poses_of_picture_rows_are_turned(rows: Dataset, poses: tuple[torch.Tensor, list[str | None]]) -> None:
-    stored = torch.tensor(rows.select(range(48, 72))["poses"][:])[:, 0]
-    rotmats = roma.rotvec_to_rotmat(stored)
-    torch.testing.assert_close(rotmats[:, 1:], poses[0][:, 1:], atol=1e-5, rtol=0.0)
-    yaw = np.degrees(heading(to_y_up(rotmats)[:, 0].numpy()))
-    assert np.abs(yaw).max() < LARGEST_TURN + 0.1
-    assert np.abs(yaw).max() > LARGEST_TURN / 2
+@pytest.mark.parametrize(
+    ("task", "sources", "poses", "pictures", "answers"),
+    [
+        ("pose-to-text", ["one", "one"], [0.1], [], ["A person stands.", "Someone is standing."]),
+        ("pose-diff", ["pair"], [0.2, 0.3], [], ["Bend the left knee."]),
+        ("image-to-text", ["seen"], [], ["seen"], ["A person sits."]),
+        ("image-diff", ["seen twice"], [], ["before", "after"], ["Raise the right arm."]),
+        ("text-to-pose", ["one", "one"], [0.1], [], [None, None]),
+        ("image-to-pose", ["seen"], [0.4], ["seen"], [None]),
+        ("pose-edit", ["pair"], [0.2, 0.3], [], [None]),
+    ],
+)
+def test_each_task_asks_and_answers(
+    task: str, sources: list[str], poses: list[float], pictures: list[str], answers: list[str | None]
+) -> None:
+    rows = make(task)
+    assert [row["source"] for row in rows] == sources
+    assert [row["task"] for row in rows] == [task] * len(rows)
+    for row, said in zip(rows, answers):
+        assert values(row) == poses
+        assert [image["bytes"] for image in row["images"]] == [name.encode() for name in pictures]
+        assert answer(row) == [{"type": "pose"}] if said is None else [{"type": "text", "text": said}]
 
 
-def test_pictures_show_the_turn(body: BodyModel) -> None:
-    """An outstretched left arm is on the picture's right side."""
-    rotmats = archetype_poses(["t_pose"]).clone()
-    rotmats[:, 17] = archetype_poses(["stand"])[:, 17]
-    row = build_rows(rotmats, [None], ["image-to-pose"], seed=0, picture_size=64, body=body)[0]
-    picture = np.asarray(row["images"][0].convert("RGB"), dtype=np.int64)
-    assert picture.shape == (64, 64, 3)
-    columns = (np.abs(picture[:32] - picture[0, 0]).sum(axis=-1) > 30).any(axis=0).nonzero()[0]
-    joints = body.forward_joints(roma.rotvec_to_rotmat(torch.tensor(row["poses"])))[0]
-    across = (joints[20, 0] - joints[:, 0].min()) / (joints[:, 0].max() - joints[:, 0].min())
-    assert across > 0.9
-    assert columns.max() - 32 > 0
-    assert len(columns) > 20
+@pytest.mark.parametrize("task", TASKS)
+def test_blocks_match_inputs(task: str) -> None:
+    for seed in range(20):
+        for row in make(task, seed=seed):
+            assert [message["role"] for message in row["messages"]] == ["user", "assistant"]
+            content = [block for message in row["messages"] for block in message["content"]]
+            kinds = [block["type"] for block in content]
+            assert kinds.count("pose") == len(row["poses"])
+            assert kinds.count("image") == len(row["images"])
+            assert all(block["text"] for block in content if block["type"] == "text")
+            asked = "".join(block.get("text", "") for block in row["messages"][0]["content"])
+            assert (row["text"] in asked) == (task in POSE_ANSWERS)
 
 
-def test_same_seed_same_rows(body: BodyModel, poses: tuple[torch.Tensor, list[str | None]], rows: Dataset) -> None:
-    again = build_rows(*poses, TASKS, seed=0, picture_size=32, body=body)
-    assert again["messages"][:] == rows["messages"][:]
-    pictures = [np.asarray(each[0]) for each in (again[60]["images"], rows[60]["images"])]
-    np.testing.assert_array_equal(*pictures)
-    other = build_rows(*poses, TASKS[:1], seed=1, body=body)
-    assert other["messages"][:] != rows["messages"][:24]
+def test_pairs_are_asked_first_pose_first() -> None:
+    """The input poses of a question stand in the order of the row's poses, and the answer comes last."""
+    for seed in range(30):
+        (row,) = make("pose-edit", seed=seed)
+        kinds = [block["type"] for block in row["messages"][0]["content"]]
+        assert kinds.count("pose") == 1
+        assert values(row) == [0.2, 0.3]
 
 
-def test_rows_of_two_builds_go_together(body: BodyModel, poses: tuple[torch.Tensor, list[str | None]]) -> None:
-    text = build_rows(*poses, ["text-to-pose"], seed=0, body=body)
-    pictures = build_rows(poses[0][:2], poses[1][:2], ["image-to-pose"], seed=0, picture_size=16, body=body)
-    assert len(concatenate_datasets([text, pictures])) == 26
+def test_features_hold_encoded_pictures_and_typed_poses() -> None:
+    rows = to_dataset(row for task in ("pose-diff", "pose-to-text") for row in make(task))
+    assert rows.features["poses"].feature.length == 22
+    assert np.asarray(rows[0]["poses"]).shape == (2, 22, 3)
+    assert rows[0]["messages"] == make("pose-diff")[0]["messages"]
+    assert len(concatenate_datasets([rows, to_dataset(make("image-to-text"))])) == 4
 
 
-def test_a_third_of_descriptions_is_bare() -> None:
-    rng = np.random.default_rng(0)
-    made = [text_to_pose_row([[0.0] * 3] * 22, "A person sits.", rng) for _ in range(600)]
-    texts = [row["messages"][0]["content"][0]["text"] for row in made]
-    assert texts.count("A person sits.") / 600 == pytest.approx(1 / 3, abs=0.06)
-    assert set(texts) == {"A person sits."} | {
-        prompt.format(caption="A person sits.") for prompt in TEXT_TO_POSE_PROMPTS
-    }
+@pytest.mark.parametrize("task", sorted(BARE_PROMPTS))
+def test_a_third_of_the_told_prompts_is_bare(task: str) -> None:
+    records = tuple(record for record in RECORDS if isinstance(record, PoseRecord | PosePairRecord)) * 300
+    rows = make(task, records)
+    bare = blocks(BARE_PROMPTS[task], rows[0]["text"])
+    told = [row for row in rows if row["text"] == rows[0]["text"]]
+    share = sum(row["messages"][0]["content"] == bare for row in told) / len(told)
+    assert share == pytest.approx(BARE_SHARE, abs=0.09)
 
 
-def test_single_rows() -> None:
-    rng, pose = np.random.default_rng(0), [[0.0] * 3] * 22
-    described = pose_to_text_row(pose, "A person sits.", rng)
-    assert described["messages"][1]["content"] == [{"type": "text", "text": "A person sits."}]
-    seen = image_to_pose_row(pose, "picture", rng)
-    assert seen["images"] == ["picture"]
+def test_all_templates_are_used() -> None:
+    records = (PoseRecord("one", pose(0.0), ("A person stands.",)),) * 3000
+    asked = [row["messages"][0]["content"] for row in make("pose-to-text", records)]
+    assert all(blocks(template) in asked for template in load_instructions("pose-to-text"))
+
+
+def test_own_templates() -> None:
+    rows = rows_from_records(
+        RECORDS, ["pose-diff"], np.random.default_rng(0), {"pose-diff": ["{pose_a} then {pose_b}"]}
+    )
+    assert [row["messages"][0]["content"] for row in rows] == [
+        [{"type": "pose"}, {"type": "text", "text": " then "}, {"type": "pose"}]
+    ]
+
+
+def test_same_seed_same_rows() -> None:
+    assert make("pose-to-text") == make("pose-to-text")
+    records = RECORDS[:1] * 20
+    assert make("pose-to-text", records) != make("pose-to-text", records, seed=1)
+
+
+def test_records_without_texts_serve_pose_estimation_only() -> None:
+    bare = PictureRecord("bare", b"png", pose(0.7))
+    rows = rows_from_records([bare, PoseRecord("silent", pose(0.8))], TASKS, np.random.default_rng(0))
+    assert [(row["task"], row["source"]) for row in rows] == [("image-to-pose", "bare")]
 
 
 def test_blocks_split_a_prompt() -> None:
@@ -125,20 +144,42 @@ def test_blocks_split_a_prompt() -> None:
         {"type": "pose"},
         {"type": "text", "text": "."},
     ]
-    assert blocks("{caption}", "A {pose}") == [{"type": "text", "text": "A "}, {"type": "pose"}]
+    assert blocks("{image_a} {image_b}") == [{"type": "image"}, {"type": "text", "text": " "}, {"type": "image"}]
 
 
-def test_named_poses_are_called_by_their_name(body: BodyModel) -> None:
-    names: list[str | None] = ["squat"] * 50
-    texts = [
-        each.text for each in caption_poses(archetype_poses(["squat"] * 50), names, np.random.default_rng(0), body)
-    ]
-    assert any(text == "A person squats." for text in texts)
-    assert all("squat" in text.split(".")[0] for text in texts)
+def test_braces_and_backslashes_of_a_text_stay_text() -> None:
+    text = r"A {pose} of {caption} \1"
+    assert blocks("Make: {caption}", text) == [{"type": "text", "text": f"Make: {text}"}]
 
 
-def test_wrong_input_is_named(body: BodyModel, poses: tuple[torch.Tensor, list[str | None]]) -> None:
-    with pytest.raises(ValueError, match="pose-to-song"):
-        build_rows(*poses, ["pose-to-song"], seed=0, body=body)
-    with pytest.raises(ValueError, match="24 poses and 1 labels"):
-        build_rows(poses[0], [None], TASKS, seed=0, body=body)
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (PoseRecord("a/1", np.zeros((24, 3), np.float32), ("Text.",)), r"'a/1'.*\(24, 3\); accepted: \(22, 3\)"),
+        (PoseRecord("a/2", np.full((22, 3), np.nan, np.float32), ("Text.",)), "'a/2'.*NaN"),
+        (PosePairRecord("a/3", pose(0.0), pose(0.0), ("Text.", " ")), "'a/3'.*empty"),
+        (PicturePairRecord("a/4", picture("x", np.inf), picture("y", 0.0), ("Text.",)), "'a/4'.*infinite"),
+    ],
+)
+def test_damaged_records_are_named(record: Record, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        list(rows_from_records([record], TASKS, np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize(
+    ("tasks", "templates", "message"),
+    [
+        (["pose-to-song"], None, "pose-to-song"),
+        (["pose-to-text"], {}, "no template for pose-to-text"),
+        (["pose-to-text"], {"pose-to-text": ["Describe {image}."]}, "wanted: {pose}"),
+    ],
+)
+def test_wrong_tasks_and_templates_are_named(
+    tasks: list[str], templates: dict[str, list[str]] | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        list(rows_from_records(RECORDS, tasks, np.random.default_rng(0), templates))
+
+
+def test_every_task_has_placeholders_and_an_answer() -> None:
+    assert set(BARE_PROMPTS) <= POSE_ANSWERS <= set(TASKS) == set(PLACEHOLDERS)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import roma
 import torch
@@ -23,9 +24,12 @@ from unipose.training.build_model import (
     spread_pose_codes,
 )
 from unipose.training.collator import UniPoseDataCollator
+from unipose.training.generate import ANSWER_MAX_WORDS, RecordGenerator, caption_poses, to_rotvecs
 from unipose.training.losses import body_loss
+from unipose.training.pictures import random_picture
 from unipose.training.poses import training_motion_poses
-from unipose.training.rows import TASKS, build_rows
+from unipose.training.records import PictureRecord, PoseRecord
+from unipose.training.rows import POSE_ANSWERS, TASKS, rows_from_records, to_dataset
 from unipose.training.text_tokenizer import train_text_tokenizer
 from unipose.training.train_instruct import prepare_rows
 from unipose.training.train_pose_tokenizer import (
@@ -37,6 +41,11 @@ from unipose.training.train_pose_tokenizer import (
 
 
 NAMES: list[str | None] = ["t_pose", "squat", "kneel_left", "sit"]
+# Few, so that a small corpus repeats them.
+PROMPTS = {
+    "pose-to-text": ["Describe the pose {pose}.", "What is the pose {pose}?"],
+    "text-to-pose": ["Make this pose: {caption}", "{caption} Show me the pose."],
+}
 SIZES = {"hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
 
 
@@ -156,14 +165,24 @@ def test_body_loss_equals_its_parts_by_hand() -> None:
 
 @pytest.fixture(scope="module")
 def rows(body: BodyModel) -> Dataset:
-    """Four named poses in all three tasks."""
-    return build_rows(archetype_poses(NAMES).float(), NAMES, TASKS, seed=0, picture_size=96, body=body)
+    """Four named poses in three tasks."""
+    poses, rng = archetype_poses(NAMES).float(), np.random.default_rng(0)
+    captions = caption_poses(poses, NAMES, rng, body)
+    records: list[PoseRecord | PictureRecord] = [
+        PoseRecord(str(name), pose, (caption.text,)) for name, pose, caption in zip(NAMES, to_rotvecs(poses), captions)
+    ]
+    for name, pose in zip(NAMES, poses):
+        image = random_picture(pose, body, 96, rng)["bytes"]
+        records.append(PictureRecord(str(name), image, to_rotvecs(pose)))
+    return to_dataset(rows_from_records(records, ["pose-to-text", "text-to-pose", "image-to-pose"], rng))
 
 
 @pytest.fixture(scope="module")
 def corpus(body: BodyModel) -> list[str]:
-    poses = training_motion_poses()[::9][:150].float()
-    return list(corpus_texts(build_rows(poses, [None] * len(poses), TASKS[:2], seed=1, body=body)))
+    poses, rng = training_motion_poses()[::9][:150].float(), np.random.default_rng(1)
+    captions = caption_poses(poses, [None] * len(poses), rng, body, ANSWER_MAX_WORDS)
+    records = [PoseRecord("", pose, (caption.text,)) for pose, caption in zip(to_rotvecs(poses), captions)]
+    return list(corpus_texts(to_dataset(rows_from_records(records, list(PROMPTS), rng, PROMPTS))))
 
 
 @pytest.fixture(scope="module")
@@ -330,6 +349,23 @@ def test_prepared_rows_keep_pictures_and_carry_their_length(run: Run, rows: Data
     assert set(run.rows.column_names) == {"images", "input_ids", "labels", "shift_labels", "length"}
     assert run.rows["length"][:] == [len(ids) for ids in run.rows["input_ids"]]
     assert [len(images) for images in run.rows["images"]] == [len(images) for images in rows["images"]]
+
+
+def test_a_batch_holds_rows_of_all_seven_tasks(
+    body: BodyModel, tokenizer: PreTrainedTokenizerFast, pose_tokenizer: UniPoseVQVAE
+) -> None:
+    """From generated records to a loss: two poses or two pictures a row, beside rows with none."""
+    rng, generator = np.random.default_rng(0), RecordGenerator(body)
+    rows = [row for task in TASKS for row in rows_from_records(generator.records(task, 2, rng, task), [task], rng)]
+    model = build(tokenizer, pose_tokenizer).eval()
+    collator = UniPoseDataCollator(build_processor(model.config, tokenizer))
+    batch = collator(list(prepare_rows(to_dataset(rows), model, collator)))
+    asked = (batch["input_ids"] == model.config.pose_query_token_id).sum(dim=1)
+    room = SIZES["num_pose_tokens"]
+    assert asked.tolist() == [room if task in POSE_ANSWERS else 0 for task in TASKS for _ in range(2)]
+    assert len(batch["pixel_values"]) == 2 * (1 + 2 + 1)
+    with torch.no_grad():
+        assert torch.isfinite(model(**batch).loss)
 
 
 def test_sft_moves_every_weight_but_the_pose_tokenizer(run: Run) -> None:

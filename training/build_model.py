@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import torch
-from datasets import Dataset, load_from_disk
+from datasets import Dataset
 from torch import nn
 from transformers import (
     CLIPVisionConfig,
@@ -28,6 +28,7 @@ from unipose import (
 )
 from unipose.processing.processing_unipose import SPECIAL_TOKENS, add_pose_tokens
 
+from .corpus import load_corpus
 from .text_tokenizer import train_text_tokenizer
 
 
@@ -140,7 +141,7 @@ def main() -> None:
     (arguments,) = TrlParser((ModelArguments,)).parse_args_and_config()
     torch.manual_seed(arguments.seed)
     pose_tokenizer = UniPoseVQVAE.from_pretrained(arguments.pose_tokenizer)
-    tokenizer = train_text_tokenizer(corpus_texts(load_from_disk(arguments.corpus)), arguments.vocab_size)
+    tokenizer = train_text_tokenizer(corpus_texts(load_corpus(arguments.corpus)), arguments.vocab_size)
     add_pose_tokens(tokenizer, pose_tokenizer.config.codebook_size)
     config = build_config(arguments, tokenizer, pose_tokenizer)
     model = UniPoseForConditionalGeneration(config)

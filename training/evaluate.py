@@ -25,9 +25,10 @@ from unipose.processing.body_model import BodyModel
 from .captions.describe import Caption, describe
 from .captions.posecodes import CODES, Posecode, extract_posecodes, holding
 from .captions.read import read_caption
+from .generate import LARGEST_TURN
 from .metrics import pose_errors
+from .pictures import random_picture
 from .poses import held_out_poses, sample_training_poses, turn
-from .rows import LARGEST_TURN, random_picture
 from .train_pose_tokenizer import reconstruction_error
 
 

@@ -20,6 +20,9 @@ from unipose.training.captions.posecodes import swap_sides
 
 MOTION_FILE = Path(__file__).parent / "assets" / "motion.npz"
 HELD_OUT_CLIPS = ("dance_b", "getup_facedown", "spinkick")
+VALIDATION_CLIPS = ("jump",)
+# Clips that training never sees.
+SPLIT_CLIPS = {"validation": VALIDATION_CLIPS, "test": HELD_OUT_CLIPS}
 FRAMES_PER_SECOND = 30.0
 # Shares of the sources in `sample_training_poses`.
 SHARES = {"motion": 0.4, "mixed": 0.35, "archetype": 0.25}
@@ -102,8 +105,9 @@ def motion_poses(clips: Iterable[MotionClip]) -> torch.Tensor:
 
 
 def training_motion_poses() -> torch.Tensor:
-    """`motion_poses` of every clip that is not held out."""
-    return motion_poses(clip for clip in load_motion_clips() if clip.name not in HELD_OUT_CLIPS)
+    """`motion_poses` of every clip that is neither held out nor for validation."""
+    unseen = {*HELD_OUT_CLIPS, *VALIDATION_CLIPS}
+    return motion_poses(clip for clip in load_motion_clips() if clip.name not in unseen)
 
 
 def held_out_poses() -> torch.Tensor:

@@ -1,211 +1,175 @@
-"""Poses -> training rows: `{"messages": [...], "images": [...], "poses": [(22, 3) rotation vectors]}`.
+"""Records -> training rows: `{"messages": [...], "images": [...], "poses": [(22, 3) rotation vectors]}`.
 
 Content blocks refer to the row's images and poses in order; a pose in an assistant's turn is an output pose. Every row
-carries its `task` too. Poses are in the stored z-up frame, upright as gravity has it: facing the default way beside a
-text, turned as the camera sees them beside a picture.
+carries its `task` too, the `source` of its record and the bare `text` it is about: the answer of a task that is
+answered in words, the description or instruction of one that is told something. Poses are in the stored z-up frame.
 """
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-import roma
-import torch
 from datasets import Dataset, Features, Image, Json, List, Value
-from tqdm.auto import tqdm
 
-from unipose.processing.body_model import BodyModel
-from unipose.training.archetypes import archetype_sentences
-from unipose.training.captions.describe import Caption, describe
-from unipose.training.captions.posecodes import Posecode, extract_posecodes
-from unipose.training.pictures import random_picture
-from unipose.training.poses import turn
+from unipose.processing.pose_features import NUM_JOINTS
+from unipose.training.instructions import TASKS, TEXTS, check_tasks, check_template, load_instructions
+from unipose.training.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord, Rotvecs
 
 
 Row = dict[str, Any]
 Block = dict[str, str]
+Record = PoseRecord | PosePairRecord | PictureRecord | PicturePairRecord
 
-TASKS = ("pose-to-text", "text-to-pose", "image-to-pose")
 FEATURES = Features(
     {
         "messages": List(Json()),
         "images": List(Image()),
-        "poses": List(List(List(Value("float32")))),
+        "poses": List(List(List(Value("float32"), length=3), length=NUM_JOINTS)),
         "task": Value("string"),
+        "source": Value("string"),
+        "text": Value("string"),
     }
 )
 
-POSE_TO_TEXT_PROMPTS = (
-    "Describe the pose {pose}.",
-    "Describe this pose: {pose}",
-    "What is the pose {pose}?",
-    "What does the body do in {pose}?",
-    "Put the pose {pose} into words.",
-    "Say what this pose looks like: {pose}",
-    "{pose} Describe the pose.",
-    "{pose} What is the person doing?",
-)
-TEXT_TO_POSE_PROMPTS = (
-    "Make this pose: {caption}",
-    "Generate a pose: {caption}",
-    "Show the pose: {caption}",
-    "Give me the pose of this person. {caption}",
-    "Which pose is this? {caption}",
-    "Turn this description into a pose: {caption}",
-    "{caption} Make the pose.",
-    "{caption} Show me the pose.",
-)
-IMAGE_TO_POSE_PROMPTS = (
-    "Estimate the pose in the picture {image}.",
-    "What is the pose of the person in {image}?",
-    "Give the pose of this person: {image}",
-    "Estimate the pose: {image}",
-    "Which pose is shown in {image}?",
-    "Reconstruct the body in {image}.",
-    "{image} Estimate the pose.",
-    "{image} What is the pose of this person?",
-)
+# Which records a task is made from.
+TASK_RECORDS: dict[str, type[Record]] = {
+    "pose-to-text": PoseRecord,
+    "pose-diff": PosePairRecord,
+    "image-to-text": PictureRecord,
+    "image-diff": PicturePairRecord,
+    "text-to-pose": PoseRecord,
+    "image-to-pose": PictureRecord,
+    "pose-edit": PosePairRecord,
+}
+POSE_ANSWERS = frozenset({"text-to-pose", "image-to-pose", "pose-edit"})
+# The prompt without a template, and how often it is used: plain descriptions and instructions work by themselves.
+BARE_PROMPTS = {"text-to-pose": "{caption}", "pose-edit": "{pose} {instruction}"}
+BARE_SHARE = 1 / 3
 
-# Share of text-to-pose prompts that are the bare description.
-BARE_DESCRIPTION = 1 / 3
-# Lengths of descriptions that are asked about, and of those that are asked for.
-MAX_WORDS = (15, 30, 45, 55)
-ANSWER_MAX_WORDS = (30, 45)
-# How often a named pose is described by its plain sentence, or, in what is asked about, by that sentence alone.
-USE_SENTENCE = 0.7
-SENTENCE_ALONE = 0.3
-# The body in a picture is turned away from the camera by at most this much (degrees).
-LARGEST_TURN = 45.0
+_POSES_AND_PICTURES = re.compile(r"\{(pose|image)(?:_[ab])?\}")
+_TEXTS = re.compile(f"{{(?:{'|'.join(sorted(TEXTS))})}}")
 
 
-def blocks(template: str, caption: str = "") -> list[Block]:
-    """A prompt's content: text around the `{pose}` and `{image}` it names, `{caption}` filled in."""
-    pieces = re.split(r"\{(pose|image)\}", template.replace("{caption}", caption))
+class Content(NamedTuple):
+    """What a record holds: encoded pictures, poses and texts, each in order."""
+
+    images: tuple[bytes, ...]
+    poses: tuple[Rotvecs, ...]
+    texts: tuple[str, ...]
+
+
+def blocks(template: str, text: str = "") -> list[Block]:
+    """A prompt's content: words around the poses and pictures it names; `{caption}` or `{instruction}` is `text`."""
+    pieces = _POSES_AND_PICTURES.split(template)
     content = [
-        {"type": "text", "text": piece} if index % 2 == 0 else {"type": piece} for index, piece in enumerate(pieces)
+        {"type": "text", "text": _TEXTS.sub(lambda _: text, piece)} if index % 2 == 0 else {"type": piece}
+        for index, piece in enumerate(pieces)
     ]
     return [block for block in content if block != {"type": "text", "text": ""}]
 
 
-def _row(task: str, question: list[Block], answer: list[Block], images: list[Any], poses: list[Any]) -> Row:
-    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    return {"messages": messages, "images": images, "poses": poses, "task": task}
-
-
-def _pick(prompts: Sequence[str], rng: np.random.Generator) -> str:
-    return prompts[int(rng.integers(len(prompts)))]
-
-
-def pose_to_text_row(rotvecs: list[list[float]], caption: str, rng: np.random.Generator) -> Row:
-    """A row that asks for the description of a pose, (22, 3) rotation vectors."""
-    answer = [{"type": "text", "text": caption}]
-    return _row("pose-to-text", blocks(_pick(POSE_TO_TEXT_PROMPTS, rng)), answer, [], [rotvecs])
-
-
-def text_to_pose_row(rotvecs: list[list[float]], caption: str, rng: np.random.Generator) -> Row:
-    """A row that asks for the pose, (22, 3) rotation vectors, of a description; a third of the prompts are bare."""
-    prompt = "{caption}" if rng.random() < BARE_DESCRIPTION else _pick(TEXT_TO_POSE_PROMPTS, rng)
-    return _row("text-to-pose", blocks(prompt, caption), [{"type": "pose"}], [], [rotvecs])
-
-
-def image_to_pose_row(rotvecs: list[list[float]], image: Any, rng: np.random.Generator) -> Row:
-    """A row that asks for the pose, (22, 3) rotation vectors as the camera sees it, of the person in a picture.
-
-    `image` is a PIL picture or what `random_picture` gives.
-    """
-    return _row("image-to-pose", blocks(_pick(IMAGE_TO_POSE_PROMPTS, rng)), [{"type": "pose"}], [image], [rotvecs])
-
-
-def caption_poses(
-    rotmats: torch.Tensor,
-    labels: Sequence[str | None],
-    rng: np.random.Generator,
-    body: BodyModel,
-    lengths: Sequence[int] = MAX_WORDS,
-    sentence_alone: float = SENTENCE_ALONE,
-) -> list[Caption]:
-    """Describes poses, at various lengths; a pose with a name may be described by that name's plain sentences.
-
-    Args:
-        rotmats: (n, 22, 3, 3) in the stored frame.
-        labels: for each pose the name of its archetype, or None.
-        rng: decides wording and length.
-        body: whose joints are measured.
-        lengths: the most words of a description; one is drawn for each.
-        sentence_alone: how often a plain sentence is all that is said.
-    """
-    codes = extract_posecodes(body.forward_joints(rotmats).numpy())
-    return [
-        _caption(pose_codes, label, rng, int(rng.choice(lengths)), sentence_alone)
-        for pose_codes, label in zip(codes, labels)
-    ]
-
-
-def _caption(
-    codes: Sequence[Posecode], label: str | None, rng: np.random.Generator, max_words: int, sentence_alone: float
-) -> Caption:
-    if label is None or rng.random() >= USE_SENTENCE:
-        return describe(codes, rng, max_words=max_words)
-    lead = _pick(archetype_sentences(label), rng)
-    if rng.random() < sentence_alone:
-        return Caption(lead, ())
-    return describe(codes, rng, lead=lead, max_words=max_words)
-
-
-def build_rows(
-    rotmats: torch.Tensor,
-    labels: Sequence[str | None],
-    tasks: Sequence[str],
-    seed: int,
-    picture_size: int = 64,
-    body: BodyModel | None = None,
-) -> Dataset:
-    """One row for each task and pose, captions and pictures included.
-
-    Args:
-        rotmats: (n, 22, 3, 3) in the stored frame, heading removed, as `sample_training_poses` gives them.
-        labels: for each pose the name of its archetype, or None.
-        tasks: some of `TASKS`.
-        seed: the same seed gives the same rows.
-        picture_size: pixels of the square pictures.
-        body: the built-in body where left out.
+def contents(record: Record) -> Content:
+    """The parts of a record, whatever its sort.
 
     Raises:
-        ValueError: a task is unknown, or there is another number of labels than poses.
+        ValueError: a pose is not (22, 3) or not finite, or a text is empty; the message names the record.
     """
-    unknown = sorted(set(tasks) - set(TASKS))
-    if unknown:
-        raise ValueError(f"Unknown tasks {unknown}; accepted are {', '.join(TASKS)}.")
-    if len(labels) != len(rotmats):
-        raise ValueError(f"There are {len(rotmats)} poses and {len(labels)} labels; give one label a pose.")
-    body = BodyModel.builtin() if body is None else body
-    rng = np.random.default_rng(seed)
-    rows: list[Row] = []
-    for task in tasks:
-        if task == "image-to-pose":
-            rows += _picture_rows(rotmats, rng, body, picture_size)
-        else:
-            rows += _caption_rows(task, rotmats, labels, rng, body)
-    return Dataset.from_list(rows, features=FEATURES)
-
-
-def _rotvec_lists(rotmats: torch.Tensor) -> list[list[list[float]]]:
-    return roma.rotmat_to_rotvec(rotmats).tolist()
-
-
-def _caption_rows(
-    task: str, rotmats: torch.Tensor, labels: Sequence[str | None], rng: np.random.Generator, body: BodyModel
-) -> list[Row]:
-    if task == "pose-to-text":
-        make, captions = pose_to_text_row, caption_poses(rotmats, labels, rng, body, ANSWER_MAX_WORDS, 0.0)
+    if isinstance(record, PoseRecord):
+        content = Content((), (record.rotvecs,), record.captions)
+    elif isinstance(record, PosePairRecord):
+        content = Content((), (record.first, record.second), record.texts)
+    elif isinstance(record, PictureRecord):
+        content = Content((record.image,), (record.rotvecs,), record.captions)
     else:
-        make, captions = text_to_pose_row, caption_poses(rotmats, labels, rng, body)
-    return [make(pose, caption.text, rng) for pose, caption in zip(_rotvec_lists(rotmats), captions)]
+        pair = (record.first, record.second)
+        content = Content(tuple(each.image for each in pair), tuple(each.rotvecs for each in pair), record.texts)
+    for pose in content.poses:
+        if np.shape(pose) != (NUM_JOINTS, 3):
+            raise ValueError(f"record {record.name!r}: a pose has the shape {np.shape(pose)}; accepted: (22, 3)")
+        if not np.isfinite(pose).all():
+            raise ValueError(f"record {record.name!r}: a pose holds NaN or infinite values")
+    if not all(text.strip() for text in content.texts):
+        raise ValueError(f"record {record.name!r}: a text is empty")
+    return content
 
 
-def _picture_rows(rotmats: torch.Tensor, rng: np.random.Generator, body: BodyModel, size: int) -> list[Row]:
-    yaw = torch.from_numpy(np.radians(rng.uniform(-LARGEST_TURN, LARGEST_TURN, len(rotmats))))
-    turned = turn(rotmats, yaw)
-    pairs = tqdm(zip(_rotvec_lists(turned), turned), total=len(turned), desc="pictures", leave=False)
-    return [image_to_pose_row(pose, random_picture(rotmat, body, size, rng), rng) for pose, rotmat in pairs]
+def rows_from_records(
+    records: Iterable[Record],
+    tasks: Sequence[str],
+    rng: np.random.Generator,
+    templates: Mapping[str, Sequence[str]] | None = None,
+) -> Iterator[Row]:
+    """One row for each record, task that its sort serves, and text; image-to-pose needs none and gives one row.
+
+    Args:
+        records: of any sorts, mixed or not.
+        tasks: some of `TASKS`; a record serves those that `TASK_RECORDS` gives its sort.
+        rng: draws the template of each row.
+        templates: ways to ask for each task; the packaged ones where left out.
+
+    Raises:
+        ValueError: an unknown task, a template that does not fit its task, a damaged record.
+    """
+    check_tasks(tasks)
+    templates = {task: load_instructions(task) for task in tasks} if templates is None else templates
+    for task in tasks:
+        if not templates.get(task):
+            raise ValueError(f"there is no template for {task}")
+        for template in templates[task]:
+            check_template(task, template)
+    for record in records:
+        content = contents(record)
+        for task in tasks:
+            if isinstance(record, TASK_RECORDS[task]):
+                texts = ("",) if task == "image-to-pose" else content.texts
+                for text in texts:
+                    yield make_row(task, _draw_prompt(task, templates[task], rng), content, text, record.name)
+
+
+def _draw_prompt(task: str, templates: Sequence[str], rng: np.random.Generator) -> str:
+    if task in BARE_PROMPTS and rng.random() < BARE_SHARE:
+        return BARE_PROMPTS[task]
+    return templates[int(rng.integers(len(templates)))]
+
+
+def make_row(task: str, prompt: str, content: Content, text: str, source: str) -> Row:
+    """The row of one question and its answer.
+
+    Args:
+        task: one of `TASKS`.
+        prompt: a template of the task.
+        content: the pictures and poses; those that the task neither shows nor asks for are left out.
+        text: the caption, instruction or difference.
+        source: the record's name.
+    """
+    question = blocks(prompt, text)
+    answer = [{"type": "pose"} if task in POSE_ANSWERS else {"type": "text", "text": text}]
+    num_poses = sum(block["type"] == "pose" for block in question + answer)
+    return {
+        "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
+        "images": [{"bytes": image, "path": None} for image in content.images],
+        "poses": [np.asarray(pose, dtype=np.float32).tolist() for pose in content.poses[:num_poses]],
+        "task": task,
+        "source": source,
+        "text": text,
+    }
+
+
+def to_dataset(rows: Iterable[Row]) -> Dataset:
+    """Rows as a `datasets.Dataset` with the features of a corpus."""
+    return Dataset.from_list(list(rows), features=FEATURES)
+
+
+__all__ = [
+    "FEATURES",
+    "TASKS",
+    "Content",
+    "Record",
+    "Row",
+    "blocks",
+    "contents",
+    "make_row",
+    "rows_from_records",
+    "to_dataset",
+]

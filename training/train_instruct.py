@@ -5,13 +5,14 @@ python -m unipose.training.train_instruct --config training/recipes/tiny_instruc
 
 from dataclasses import dataclass, field
 
-from datasets import Dataset, load_from_disk
+from datasets import Dataset
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTConfig, SFTTrainer, TrlParser
 
 from unipose import UniPoseForConditionalGeneration
 
 from .collator import UniPoseDataCollator, add_pose_codes
+from .corpus import load_corpus
 
 
 @dataclass
@@ -31,7 +32,8 @@ def prepare_rows(rows: Dataset, model: UniPoseForConditionalGeneration, collator
         fn_kwargs={"pose_tokenizer": model.model.pose_tokenizer},
         desc="pose codes",
     )
-    rows = rows.map(collator.encode, desc="text tokens", remove_columns=["messages", "poses", "pose_codes", "task"])
+    used = [name for name in rows.column_names if name != "images"]
+    rows = rows.map(collator.encode, desc="text tokens", remove_columns=used)
     return rows.add_column("length", [len(ids) for ids in rows["input_ids"]])
 
 
@@ -44,7 +46,7 @@ def main() -> None:
     trainer = SFTTrainer(
         model=model,
         args=training_arguments,
-        train_dataset=prepare_rows(load_from_disk(arguments.corpus), model, collator),
+        train_dataset=prepare_rows(load_corpus(arguments.corpus), model, collator),
         data_collator=collator,
         processing_class=processor,
     )
