@@ -9,7 +9,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,21 @@ from tqdm.auto import tqdm
 from transformers import HfArgumentParser
 
 from .captions.read import Reading, read_caption
+from .captions.read_instruction import Reading as PairReading
+from .captions.read_instruction import read_instruction
 from .corpus import load_corpus, read_summary, write_json
 
 
 Statistics = dict[str, dict[str, dict[str, Any]]]
 
 # What reads the statements back out of a task's texts.
-READERS: dict[str, Callable[[str], Reading]] = {
+READERS: dict[str, Callable[[str], Reading | PairReading]] = {
     "pose-to-text": read_caption,
     "image-to-text": read_caption,
     "text-to-pose": read_caption,
+    "pose-diff": read_instruction,
+    "image-diff": read_instruction,
+    "pose-edit": read_instruction,
 }
 COLUMNS = ("rows", "prompts", "words: mean (5 %, 95 %)", "vocabulary", "distinct texts", "statements", "pictures")
 MOST_FREQUENT = 30
@@ -69,7 +74,7 @@ def text_statistics(texts: list[str]) -> dict[str, Any]:
     }
 
 
-def code_statistics(texts: list[str], read: Callable[[str], Reading]) -> dict[str, Any]:
+def code_statistics(texts: list[str], read: Callable[[str], Reading | PairReading]) -> dict[str, Any]:
     """The statements that can be read back out of texts.
 
     Returns:
@@ -77,7 +82,7 @@ def code_statistics(texts: list[str], read: Callable[[str], Reading]) -> dict[st
     """
     readings = [read(text) for text in texts]
     sentences = sum(each.sentences for each in readings)
-    counts = Counter(f"{code.kind} {code.subject} {code.value}" for each in readings for code in each.codes)
+    counts = Counter(" ".join(filter(None, astuple(code))) for each in readings for code in each.codes)
     return {
         "statements": sum(len(each.codes) for each in readings) / len(texts),
         "sentences_unread": sum(len(each.unread) for each in readings) / max(sentences, 1),

@@ -91,7 +91,7 @@ def turn_at_random(poses: torch.Tensor, rng: np.random.Generator) -> torch.Tenso
 
 def pose_statements(poses: torch.Tensor, body: BodyModel) -> list[tuple[Posecode, ...]]:
     """All that is worth saying about each of (n, 22, 3, 3) poses."""
-    return extract_posecodes(body.forward_joints(poses).numpy())
+    return extract_posecodes(body.forward_joints(poses).numpy(), rotmats=poses)
 
 
 def mean_pose(poses: torch.Tensor) -> torch.Tensor:
@@ -123,7 +123,8 @@ def statement_share(statements: Sequence[Sequence[Posecode]], poses: torch.Tenso
     It is 0 where nothing is stated: a model whose captions say nothing that can be read has said nothing true.
     """
     joints = body.forward_joints(poses).numpy()
-    held = [holding(codes, pose[None]).sum() for codes, pose in zip(statements, joints) if codes]
+    rows = enumerate(statements)
+    held = [holding(codes, joints[i : i + 1], rotmats=poses[i : i + 1]).sum() for i, codes in rows if codes]
     return float(sum(held)) / max(sum(map(len, statements)), 1)
 
 

@@ -17,7 +17,9 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import mirror_pose, to_y_up
 from unipose.training.archetypes import archetype_sentences
 from unipose.training.captions.describe import Caption, describe
+from unipose.training.captions.instruct import Mood, instruct
 from unipose.training.captions.measures import heading
+from unipose.training.captions.paircodes import NONE, extract_paircodes
 from unipose.training.captions.posecodes import Posecode, extract_posecodes
 from unipose.training.instructions import check_tasks
 from unipose.training.pictures import random_picture
@@ -30,6 +32,8 @@ SPLITS = ("train", *SPLIT_CLIPS)
 # Lengths of descriptions that are told, and of those that are asked for.
 MAX_WORDS = (15, 30, 45, 55)
 ANSWER_MAX_WORDS = (30, 45)
+# Lengths of instructions and differences.
+PAIR_MAX_WORDS = (12, 20, 30, 40)
 # How often a named pose is described by its plain sentence, or, in what is told, by that sentence alone.
 USE_SENTENCE = 0.7
 SENTENCE_ALONE = 0.3
@@ -102,7 +106,7 @@ class RecordGenerator:
             PoseRecord(f"{name}:{index}", to_rotvecs(pose), (text,)) for index, (pose, text) in enumerate(described)
         ]
 
-    def pose_pair_records(self, count: int, rng: np.random.Generator, name: str, mood: str) -> list[PosePairRecord]:
+    def pose_pair_records(self, count: int, rng: np.random.Generator, name: str, mood: Mood) -> list[PosePairRecord]:
         return [
             PosePairRecord(f"{name}:{index}", to_rotvecs(pair.first), to_rotvecs(pair.second), (text,), pair.same)
             for index, (pair, text) in enumerate(self._told_pairs(count, rng, mood))
@@ -149,7 +153,7 @@ class RecordGenerator:
             found += [(pose, caption.text) for pose, caption in zip(rotmats, captions) if caption.text]
         return found
 
-    def _told_pairs(self, count: int, rng: np.random.Generator, mood: str) -> list[tuple[Pair, str]]:
+    def _told_pairs(self, count: int, rng: np.random.Generator, mood: Mood) -> list[tuple[Pair, str]]:
         """Pairs whose difference can be said, and what is said."""
         found: list[tuple[Pair, str]] = []
         while len(found) < count:
@@ -221,7 +225,7 @@ def pair_texts(
     first: torch.Tensor,
     second: torch.Tensor,
     rng: np.random.Generator,
-    mood: str,
+    mood: Mood,
     same_sequence: npt.NDArray[np.bool_],
     body: BodyModel,
 ) -> list[str]:
@@ -234,14 +238,13 @@ def pair_texts(
         same_sequence: (n,) whether a turn of the whole body means something.
         body: whose joints are measured.
     """
-    lead = {"instruction": "Move until this is so:", "difference": "This is different:"}[mood]
-    codes = [extract_posecodes(body.forward_joints(poses).numpy()) for poses in (first, second)]
-    texts = []
-    for before, after in zip(*codes):
-        new = [code for code in after if code not in before]
-        said = describe(new, rng, max_words=int(rng.choice(ANSWER_MAX_WORDS))).text
-        texts.append(f"{lead} {said}" if said else "")
-    return texts
+    joints = (body.forward_joints(poses).numpy() for poses in (first, second))
+    changes = extract_paircodes(*joints, same_sequence=same_sequence, rotmats=(first, second))
+    lengths = rng.choice(PAIR_MAX_WORDS, len(changes))
+    return [
+        "" if codes == (NONE,) else instruct(codes, rng, mood=mood, max_words=int(length)).text
+        for codes, length in zip(changes, lengths)
+    ]
 
 
 def caption_poses(
@@ -267,7 +270,7 @@ def caption_poses(
     """
     if len(labels) != len(rotmats):
         raise ValueError(f"there are {len(rotmats)} poses and {len(labels)} labels; give one label a pose")
-    codes = extract_posecodes(body.forward_joints(rotmats).numpy())
+    codes = extract_posecodes(body.forward_joints(rotmats).numpy(), rotmats=rotmats)
     return [
         _caption(pose_codes, label, rng, int(rng.choice(lengths)), sentence_alone)
         for pose_codes, label in zip(codes, labels)
