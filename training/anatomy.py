@@ -12,7 +12,7 @@ import torch
 
 from unipose.processing.pose_features import JOINT_NAMES
 
-from .joint_angles import euler_candidates, mirror_joint
+from .joint_angles import euler_candidates, mirror_joint, part_of
 
 
 # How far outside the ranges a plausible pose may lie (degrees).
@@ -33,12 +33,11 @@ class JointRange:
     widened: float = 0.0
     order: str = "XYZ"
 
-    def bounds(self) -> torch.Tensor:
+    def bounds(self, widened: bool = True) -> torch.Tensor:
         """(2, 3): lowest and highest angles, in the order of the decomposition."""
         spans = {"X": self.x, "Y": self.y, "Z": self.z}
-        return torch.tensor(
-            [(low - self.widened, high + self.widened) for low, high in (spans[axis] for axis in self.order)]
-        ).T
+        margin = self.widened if widened else 0.0
+        return torch.tensor([(spans[axis][0] - margin, spans[axis][1] + margin) for axis in self.order]).T
 
 
 # A joint without its side stands for both.
@@ -53,9 +52,9 @@ RANGES: dict[str, JointRange] = {
     "trunk": JointRange(("spine1", "spine2", "spine3"), (-30, 90), (-45, 45), (-40, 40)),
     "neck": JointRange(("neck",), (-35, 35), (-50, 50), (-30, 30)),
     "head": JointRange(("head",), (-35, 35), (-50, 50), (-30, 30)),
-    "neck_and_head": JointRange(("neck", "head"), (-50, 50), (-75, 75), (-40, 40)),
+    "neck_and_head": JointRange(("neck", "head"), (-50, 50), (-75, 75), (-40, 40), 5),
     "collar": JointRange(("collar",), (-10, 10), (-20, 20), (-10, 30)),
-    "shoulder": JointRange(("shoulder",), (-80, 80), (-120, 40), (-85, 85), 15, "ZYX"),
+    "shoulder": JointRange(("shoulder",), (-80, 80), (-120, 40), (-85, 85), 20, "ZYX"),
     "elbow": JointRange(("elbow",), (-10, 10), (-150, 0), (-10, 10)),
     "wrist": JointRange(("wrist",), (-85, 85), (-30, 30), (-75, 75)),
 }
@@ -75,7 +74,7 @@ def limit_excess(rotmats: torch.Tensor) -> torch.Tensor:
     """How far each joint is turned out of its range.
 
     The measure is the angle between the joint's rotation and the rotation with its Euler angles clamped to the range.
-    Unlike the angles it stays calm where they are degenerate, as those of a hip bent at a right angle are.
+    Unlike the angles it stays calm where they are degenerate, as those of an arm stretched forward are.
 
     Args:
         rotmats: (n, 22, 3, 3), in either frame.
@@ -83,7 +82,14 @@ def limit_excess(rotmats: torch.Tensor) -> torch.Tensor:
     Returns:
         (n, number of `limited_joints`) degrees, 0 inside the range.
     """
-    return torch.stack([_excess(rotmats, name) for name in limited_joints()], dim=1)
+    names = limited_joints()
+    excess = rotmats.new_zeros(len(rotmats), len(names))
+    for order in sorted({limit.order for limit in RANGES.values()}):
+        columns = [column for column, name in enumerate(names) if _range_of(name).order == order]
+        turned = torch.stack([_turned(rotmats, names[column]) for column in columns], dim=1)
+        bounds = torch.stack([_range_of(names[column]).bounds() for column in columns], dim=1).to(rotmats)
+        excess[:, columns] = _excess(turned, order, *bounds)
+    return excess
 
 
 def within_limits(rotmats: torch.Tensor, margin: float = MARGIN) -> torch.Tensor:
@@ -98,34 +104,35 @@ def joints_outside(rotmats: torch.Tensor, margin: float = MARGIN) -> list[tuple[
     return [tuple(names[column] for column in row.nonzero()[:, 0].tolist()) for row in outside]
 
 
-def _excess(rotmats: torch.Tensor, name: str) -> torch.Tensor:
-    side, _, part = name.rpartition("_")
-    limit = RANGES[name] if name in RANGES else RANGES[part]
-    joints = limit.chain if name in RANGES else (name,)
-    turned = rotmats[:, JOINT_NAMES.index(joints[0])]
-    for joint in joints[1:]:
+def _range_of(name: str) -> JointRange:
+    return RANGES[name] if name in RANGES else RANGES[part_of(name)]
+
+
+def _turned(rotmats: torch.Tensor, name: str) -> torch.Tensor:
+    """(n, 3, 3): the rotation of a joint, as on the left side, or of a whole chain."""
+    chain = RANGES[name].chain if name in RANGES else (name,)
+    turned = rotmats[:, JOINT_NAMES.index(chain[0])]
+    for joint in chain[1:]:
         turned = turned @ rotmats[:, JOINT_NAMES.index(joint)]
-    if side == "right":
-        turned = mirror_joint(turned)
-    order = limit.order
-    low, high = limit.bounds().to(turned)
-    first, second = euler_candidates(turned, order)
-    excess = torch.minimum(_clamped_by(turned, first, order, low, high), _clamped_by(turned, second, order, low, high))
+    return mirror_joint(turned) if name.startswith("right_") else turned
+
+
+def _excess(rotmats: torch.Tensor, order: str, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """(n, k) degrees by which (n, k, 3, 3) rotations lie outside of (k, 3) ranges."""
+    written = euler_candidates(rotmats, order)
+    excess = rotmats.new_zeros(rotmats.shape[:2])
+    outside = ~((written >= low) & (written <= high)).all(dim=-1).any(dim=0)
+    low, high = (bound.expand_as(written[0])[outside] for bound in (low, high))
+    first, second = written[:, outside]
     # Near a right angle of the middle axis the outer two turn about the same line, and one can stand for both.
-    locked = ((first[:, 1].abs() > 45.0) & (excess > 0)).nonzero()[:, 0]
-    outer, middle, inner = first[locked].unbind(dim=-1)
+    outer, middle, inner = first.unbind(dim=-1)
     zero = torch.zeros_like(outer)
-    for total in (outer + inner, outer - inner):
-        for angles in ((total, middle, zero), (zero, middle, total), (zero, middle, -total)):
-            other = _clamped_by(turned[locked], torch.stack(angles, dim=-1), order, low, high)
-            excess[locked] = torch.minimum(excess[locked], other)
+    traded = [
+        torch.stack(angles, dim=-1)
+        for total in (outer + inner, outer - inner)
+        for angles in ((total, middle, zero), (zero, middle, total), (zero, middle, -total))
+    ]
+    clamped = torch.clamp(torch.stack([first, second, *traded]), low, high)
+    distances = roma.rotmat_geodesic_distance(rotmats[outside], roma.euler_to_rotmat(order, clamped, degrees=True))
+    excess[outside] = distances.amin(dim=0).rad2deg()
     return excess
-
-
-def _clamped_by(
-    rotmats: torch.Tensor, angles: torch.Tensor, order: str, low: torch.Tensor, high: torch.Tensor
-) -> torch.Tensor:
-    """(n,) degrees by which clamping the Euler angles moves the rotation."""
-    clamped = roma.euler_to_rotmat(order, torch.clamp(angles, low, high), degrees=True)
-    distance = roma.rotmat_geodesic_distance(rotmats, clamped).rad2deg()
-    return torch.where(((angles >= low) & (angles <= high)).all(dim=-1), torch.zeros_like(distance), distance)

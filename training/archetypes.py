@@ -11,7 +11,7 @@ from unipose.training.archetype_tables.active import ACTIVE
 from unipose.training.archetype_tables.archetype import Archetype
 from unipose.training.archetype_tables.low import LOW
 from unipose.training.archetype_tables.standing import STANDING
-from unipose.training.captions.posecodes import swap_sides
+from unipose.training.captions.posecodes import Posecode, swap_sides
 
 from .joint_angles import pose_from_angles
 
@@ -28,17 +28,25 @@ def archetype_poses(names: list[str]) -> torch.Tensor:
     Returns:
         (n, 22, 3, 3) rotations in the stored z-up frame, facing the default way.
     """
-    known = {
-        name: to_z_up(pose_from_angles(ARCHETYPES[name].angles)) for name in {_table_name(name) for name in names}
-    }
-    poses = [known[name] if name in known else mirror_pose(known[_table_name(name)]) for name in names]
-    return torch.stack(poses)
+    distinct = sorted(set(names))
+    poses = to_z_up(torch.stack([pose_from_angles(ARCHETYPES[_table_name(name)].angles) for name in distinct]))
+    mirrored = torch.tensor([name not in ARCHETYPES for name in distinct])
+    poses = torch.where(mirrored[:, None, None, None], mirror_pose(poses), poses)
+    place = {name: index for index, name in enumerate(distinct)}
+    return poses[[place[name] for name in names]]
 
 
 def archetype_sentences(name: str) -> tuple[str, ...]:
     """The plain sentences for a pose, left and right exchanged for a mirrored name."""
     sentences = ARCHETYPES[_table_name(name)].sentences
     return sentences if name in ARCHETYPES else tuple(swap_sides(sentence) for sentence in sentences)
+
+
+def archetype_codes(name: str) -> tuple[Posecode, ...]:
+    """The posture and arms codes that a pose shows and its sentences state, left and right exchanged likewise."""
+    shown = ARCHETYPES[_table_name(name)]
+    given = (Posecode("posture", "body", shown.posture), Posecode("arms", "arms", shown.arms))
+    return tuple(code if name in ARCHETYPES else code.mirrored() for code in given if code.value)
 
 
 def _table_name(name: str) -> str:

@@ -146,15 +146,17 @@ def overlaps(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> torc
     Returns:
         (n, P) metres, in the order of `Capsules.pair_names`; negative where they are apart.
     """
-    ends = capsule_ends(rotmats, body, capsules)
+    ends = capsule_ends(rotmats, body, capsules).movedim((2, 3), (0, 1)).contiguous()
     first, second = capsules.pairs.T
-    distances = segment_distances(ends[:, first], ends[:, second])
+    distances = segment_distances(ends[..., first], ends[..., second])
     return capsules.radii[first] + capsules.radii[second] - distances
 
 
-def passes_through_itself(rotmats: torch.Tensor, body: BodyModel, tolerance: float = TOLERANCE) -> torch.Tensor:
+def passes_through_itself(
+    rotmats: torch.Tensor, body: BodyModel, capsules: Capsules, tolerance: float = TOLERANCE
+) -> torch.Tensor:
     """Whether any capsules of each (n, 22, 3, 3) pose overlap by more than `tolerance` metres; (n,)."""
-    return overlaps(rotmats, body, body_capsules(body)).amax(dim=1) > tolerance
+    return overlaps(rotmats, body, capsules).amax(dim=1) > tolerance
 
 
 def capsule_ends(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> torch.Tensor:
@@ -165,13 +167,20 @@ def capsule_ends(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> 
 
 
 def segment_distances(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """(...,) shortest distances between segments given by their ends, (..., 2, 3) each."""
-    along, across = first[..., 1, :] - first[..., 0, :], second[..., 1, :] - second[..., 0, :]
-    between = first[..., 0, :] - second[..., 0, :]
-    length, width = along.square().sum(-1).clamp(min=1e-9), across.square().sum(-1).clamp(min=1e-9)
-    slant, ahead, aside = (along * across).sum(-1), (along * between).sum(-1), (across * between).sum(-1)
+    """Shortest distances between segments.
+
+    Args:
+        first, second: (2, 3, ...) the two ends, x, y and z first, which is several times faster than last.
+
+    Returns:
+        (...) in the unit of the ends.
+    """
+    along, across, between = first[1] - first[0], second[1] - second[0], first[0] - second[0]
+    length, width = (along * along).sum(0).clamp(min=1e-9), (across * across).sum(0).clamp(min=1e-9)
+    slant, ahead, aside = (along * across).sum(0), (along * between).sum(0), (across * between).sum(0)
     # Parallel segments: any place along the first will do, the clamped place along the second follows from it.
     place = ((slant * aside - ahead * width) / (length * width - slant * slant).clamp(min=1e-9)).clamp(0.0, 1.0)
     other = ((slant * place + aside) / width).clamp(0.0, 1.0)
     place = ((slant * other - ahead) / length).clamp(0.0, 1.0)
-    return (between + place[..., None] * along - other[..., None] * across).norm(dim=-1)
+    gap = between + place * along - other * across
+    return (gap * gap).sum(0).sqrt()

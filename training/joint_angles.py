@@ -44,12 +44,14 @@ def pose_from_angles(angles: Angles) -> torch.Tensor:
         (22, 3, 3) rotations in a y-up world.
     """
     pose = torch.eye(3).repeat(NUM_JOINTS, 1, 1)
-    for index, joint in enumerate(JOINT_NAMES):
-        given = angles.get(joint) or angles.get(part_of(joint))
-        if given is None:
-            continue
-        rotation = roma.euler_to_rotmat(euler_order(joint), torch.tensor(given, dtype=torch.float32), degrees=True)
-        pose[index] = mirror_joint(rotation) if joint.startswith("right_") else rotation
+    given = {joint: angles.get(joint) or angles.get(part_of(joint)) for joint in JOINT_NAMES}
+    for order in {euler_order(joint) for joint in JOINT_NAMES}:
+        turned = {joint: value for joint, value in given.items() if value and euler_order(joint) == order}
+        if turned:
+            rotations = roma.euler_to_rotmat(order, torch.tensor(list(turned.values())).float(), degrees=True)
+            pose[[JOINT_NAMES.index(joint) for joint in turned]] = rotations
+    right = [index for index, joint in enumerate(JOINT_NAMES) if joint.startswith("right_")]
+    pose[right] = mirror_joint(pose[right])
     return pose
 
 

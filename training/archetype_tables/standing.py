@@ -132,7 +132,14 @@ STANDING: dict[str, Archetype] = {
     ),
     "lean_left": Archetype(
         ("A person leans to the left.", "Someone is leaning to the left side."),
-        ARMS_DOWN | {"spine1": (0, 0, -14), "spine2": (0, 0, -12), "spine3": (0, 0, -10)},
+        {
+            "spine1": (0, 0, -14),
+            "spine2": (0, 0, -12),
+            "spine3": (0, 0, -10),
+            "left_shoulder": (-42, -6, 0),
+            "right_shoulder": (-78, 0, 0),
+            "elbow": (0, -8, 0),
+        },
     ),
     "twist_left": Archetype(
         ("A person twists the upper body to the left.", "Someone stands and turns the trunk to the left."),
