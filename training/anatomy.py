@@ -1,8 +1,9 @@
 """How far joints turn: a table of ranges, and how far a pose lies outside of it.
 
-The ranges are those of everyday anatomy on SMPL's axes, as Euler angles in the orders of `joint_angles`, and hold for
-the body's joints: the global orientation is free. Spine and neck also have ranges for the whole chain, since several
-joints that each bend a little add up.
+The ranges are those of everyday anatomy on SMPL's axes, as intrinsic Euler angles, and hold for the body's joints: the
+global orientation is free. Spine and neck also have ranges for the whole chain, since several joints that each bend a
+little add up. Hips are measured as clinics do, flexion first and rotation about the thigh last (XZY): in the order
+that poses are written in (YXZ) a hip bent by 90 degrees and rotated, as in a cross-legged seat, has no telling angles.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ MARGIN = 10.0
 class JointRange:
     """Lowest and highest angle about x, y and z, in degrees, as on the left side; `chain` is turned as one joint.
 
-    `widened` degrees are added at every end: recorded motion, retargeted to SMPL's tree, goes that far beyond.
+    `widened` degrees are added at every end: recorded motion, retargeted to SMPL's tree, goes that far beyond. `order`
+    is the intrinsic order of the angles.
     """
 
     chain: tuple[str, ...]

@@ -24,7 +24,7 @@ RADIUS_QUANTILE = 0.4
 # Parts of one side, or of a side and the trunk, that are this close in the tree touch by nature.
 NEIGHBOURS = 2
 
-# Parts by the joint that moves them: the joints whose vertices they take, the second of which ends a limb's axis.
+# Limbs by the joint that starts them, with the one that ends them; tips with the joints whose vertices they take.
 _LIMBS = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
 _TIPS = {"ankle": ("ankle", "foot"), "wrist": ("wrist", "hand"), "head": ("head",)}
 _TRUNK = ("pelvis", "spine1", "spine2", "spine3")

@@ -25,7 +25,6 @@ from .mixing import add_noise, blend_poses, mix_limbs
 
 Labels = list[str | None]
 
-
 MOTION_FILE = Path(__file__).parent / "assets" / "motion.npz"
 HELD_OUT_CLIPS = ("dance_b", "getup_facedown", "spinkick")
 FRAMES_PER_SECOND = 30.0
