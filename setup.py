@@ -9,6 +9,7 @@ PACKAGES = {
     "unipose": "modeling_unipose",
     "unipose.processing": "processing",
     "unipose.training": "training",
+    "unipose.training.archetype_tables": "training/archetype_tables",
     "unipose.training.captions": "training/captions",
     "unipose.training.loaders": "training/loaders",
     "unipose.training.refine": "training/refine",

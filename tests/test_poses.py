@@ -6,18 +6,20 @@ import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_features import NUM_JOINTS, to_y_up, to_z_up
-from unipose.training.archetypes import ARCHETYPES, archetype_poses, archetype_sentences
+from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS, to_y_up, to_z_up
+from unipose.training.archetypes import ARCHETYPES, archetype_codes, archetype_poses
 from unipose.training.captions.measures import heading
-from unipose.training.captions.posecodes import swap_sides
+from unipose.training.captions.posecodes import holding, swap_sides
+from unipose.training.mixing import LIMBS, add_noise, blend_poses, mix_limbs
 from unipose.training.poses import (
     HELD_OUT_CLIPS,
     SPLIT_CLIPS,
-    add_noise,
+    PoseSampler,
+    SamplerShares,
     held_out_poses,
     jitter_orientation,
+    keeps_balance,
     load_motion_clips,
-    mix_limbs,
     plausible,
     remove_heading,
     sample_training_poses,
@@ -116,17 +118,82 @@ def test_samples_are_plausible_rotations(body: BodyModel, sampled: tuple[torch.T
 
 def test_labels_are_archetypes(sampled: tuple[torch.Tensor, list[str | None]]) -> None:
     names = {label for label in sampled[1] if label is not None}
-    assert {swap_sides(name) if name not in ARCHETYPES else name for name in names} == set(ARCHETYPES)
+    assert {swap_sides(name) if name not in ARCHETYPES else name for name in names} <= set(ARCHETYPES)
+    assert len(names) > len(ARCHETYPES)
     assert any(name not in ARCHETYPES for name in names)
-    assert archetype_sentences("kneel_right")[0] == "A person kneels on the right knee."
 
 
-def test_mixed_limbs_keep_legs_and_pelvis() -> None:
-    frames = held_out_poses()
-    mixed = mix_limbs(frames, frames.flip(0), np.random.default_rng(0))
-    legs = [0, 1, 2, 4, 5, 7, 8, 10, 11]
-    torch.testing.assert_close(mixed[:, legs], frames[:, legs])
-    assert not torch.equal(mixed[:, 16], frames[:, 16])
+def test_labelled_poses_show_what_their_sentences_state(
+    body: BodyModel, sampled: tuple[torch.Tensor, list[str | None]]
+) -> None:
+    joints = body.forward_joints(sampled[0]).numpy()
+    checked = 0
+    for label, pose in zip(sampled[1], joints):
+        codes = archetype_codes(label) if label is not None else ()
+        if codes:
+            assert holding(codes, pose[None]).all(), label
+            checked += 1
+    assert checked > 100
+
+
+def test_shares_decide_where_poses_come_from(body: BodyModel) -> None:
+    only_named = SamplerShares(motion=0, mixed=0, blended=0, archetype=2)
+    assert all(sample_training_poses(40, 0, body, only_named)[1])
+    without = SamplerShares(motion=1, mixed=1, blended=1, archetype=0)
+    rotmats, labels = sample_training_poses(40, 0, body, without)
+    assert rotmats.shape[0] == 40
+    assert labels == [None] * 40
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 100])
+def test_shares_add_up(n: int) -> None:
+    counts = SamplerShares(motion=1, mixed=3, blended=1, archetype=1).counts(n)
+    assert sum(counts.values()) == n
+    assert min(counts.values()) >= 0
+    assert counts["mixed"] >= n // 2
+
+
+@pytest.mark.parametrize("shares", [(-0.1, 0.5, 0.3, 0.3), (0, 0, 0, 0)])
+def test_impossible_shares_are_refused(shares: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="not all 0"):
+        SamplerShares(*shares)
+
+
+def test_mixed_poses_keep_their_balance(body: BodyModel) -> None:
+    """What stands may not fall; what is off balance already, like someone on a chair, may stay so."""
+    sampler = PoseSampler.load(body, 0)
+    stand, sit = archetype_poses(["stand"]), archetype_poses(["sit"])
+    fallen = stand.clone()
+    fallen[:, 0] = roma.rotvec_to_rotmat(torch.tensor([0.7, 0.0, 0.0])) @ stand[:, 0]
+    balance = [
+        keeps_balance(pose, base, body, sampler.capsules).item()
+        for pose, base in ((stand, stand), (fallen, stand), (sit, sit), (sit, stand))
+    ]
+    assert balance == [True, False, True, False]
+
+
+def test_mixed_poses_take_whole_limbs() -> None:
+    """Every limb of a mixed pose is the base's own, a donor's or a drawn one; the pelvis is the base's."""
+    bases, donors = held_out_poses()[:80], training_motion_poses()[:300]
+    mixed = mix_limbs(bases, donors, np.random.default_rng(0))
+    torch.testing.assert_close(mixed[:, 0], bases[:, 0], atol=0.0, rtol=0.0)
+    for limb, joints in LIMBS.items():
+        indices = [JOINT_NAMES.index(joint) for joint in joints]
+        own = (mixed[:, indices] == bases[:, indices]).flatten(1).all(dim=1)
+        given = torch.cdist(mixed[:, indices].flatten(1), donors[:, indices].flatten(1)).amin(dim=1) < 1e-3
+        assert 0.05 < own.float().mean() < 0.95, limb
+        assert given[~own].float().mean() > 0.3, limb
+
+
+def test_blends_lie_between_their_ends() -> None:
+    first, second = held_out_poses()[:50], held_out_poses()[50:100]
+    middle = blend_poses(first, second, np.random.default_rng(0))
+    whole = roma.rotmat_geodesic_distance(first, second)
+    parts = [roma.rotmat_geodesic_distance(first, middle), roma.rotmat_geodesic_distance(middle, second)]
+    torch.testing.assert_close(sum(parts), whole, atol=5e-3, rtol=0.0)
+    shares = (parts[0] / whole)[whole > 0.2]
+    assert shares.min() > 0.15
+    assert shares.max() < 0.85
 
 
 def test_noise_is_small_and_scales() -> None:
@@ -135,15 +202,3 @@ def test_noise_is_small_and_scales() -> None:
     angles = roma.rotmat_to_rotvec(poses.mT @ noisy).norm(dim=-1).rad2deg()
     assert 1.0 < angles.mean() < 10.0
     torch.testing.assert_close(add_noise(poses, np.random.default_rng(0), 0.0), poses)
-
-
-def test_implausible_poses_are_found(body: BodyModel) -> None:
-    poses = archetype_poses(["stand", "stand", "stand"])
-    poses[1, 4] = roma.rotvec_to_rotmat(torch.tensor([-1.0, 0.0, 0.0]))
-    poses[2, 3] = roma.rotvec_to_rotmat(torch.tensor([2.0, 0.0, 0.0]))
-    assert plausible(poses, body).tolist() == [True, False, False]
-
-
-def test_archetypes_are_plausible(body: BodyModel) -> None:
-    fine = plausible(archetype_poses(list(ARCHETYPES)), body)
-    assert [name for name, good in zip(ARCHETYPES, fine.tolist()) if not good] == []

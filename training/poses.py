@@ -1,10 +1,10 @@
-"""Where training poses come from: motion capture, limbs of different frames put together, and named poses.
+"""Where training poses come from: motion capture, named poses, and what is mixed and blended from both.
 
 All poses are (n, 22, 3, 3) rotations in the stored z-up frame. Clips are split whole: frames of one clip are alike.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,18 @@ import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up
-from unipose.training.archetypes import ARCHETYPES, archetype_poses
+from unipose.processing.pose_features import mirror_pose, to_y_up
+from unipose.training.archetypes import ARCHETYPES, archetype_codes, archetype_poses
 from unipose.training.captions.measures import heading
-from unipose.training.captions.posecodes import swap_sides
+from unipose.training.captions.posecodes import holding, swap_sides
 
+from .anatomy import within_limits
+from .balance import off_balance
+from .collisions import Capsules, body_capsules, passes_through_itself
+from .mixing import add_noise, blend_poses, mix_limbs
+
+
+Labels = list[str | None]
 
 MOTION_FILE = Path(__file__).parent / "assets" / "motion.npz"
 HELD_OUT_CLIPS = ("dance_b", "getup_facedown", "spinkick")
@@ -24,56 +31,10 @@ VALIDATION_CLIPS = ("jump",)
 # Clips that training never sees.
 SPLIT_CLIPS = {"validation": VALIDATION_CLIPS, "test": HELD_OUT_CLIPS}
 FRAMES_PER_SECOND = 30.0
-# Shares of the sources in `sample_training_poses`.
-SHARES = {"motion": 0.4, "mixed": 0.35, "archetype": 0.25}
-
-LIMBS: dict[str, tuple[str, ...]] = {
-    "torso": ("spine1", "spine2", "spine3", "neck", "head"),
-    "left_arm": ("left_collar", "left_shoulder", "left_elbow", "left_wrist"),
-    "right_arm": ("right_collar", "right_shoulder", "right_elbow", "right_wrist"),
-}
-# Chance that a mixed pose takes a limb from another pose; an arm may also be drawn from its whole range.
-SWAP_LIMB = {"torso": 0.5, "left_arm": 0.8, "right_arm": 0.8}
-RANDOM_ARM = 0.3
-# Standard deviation of the rotation noise and largest rotation, by joint without its side (degrees).
-NOISE = {
-    "pelvis": 3.0,
-    "hip": 5.0,
-    "knee": 5.0,
-    "ankle": 5.0,
-    "foot": 2.0,
-    "spine1": 3.0,
-    "spine2": 3.0,
-    "spine3": 3.0,
-    "neck": 4.0,
-    "head": 4.0,
-    "collar": 3.0,
-    "shoulder": 7.0,
-    "elbow": 6.0,
-    "wrist": 8.0,
-}
-# Named poses are moved less, so that they keep their name.
+# Named poses are moved less than others, so that they keep their name.
 ARCHETYPE_NOISE = 0.7
-LARGEST = {
-    "pelvis": 180.0,
-    "hip": 140.0,
-    "knee": 155.0,
-    "ankle": 65.0,
-    "foot": 40.0,
-    "spine1": 60.0,
-    "spine2": 60.0,
-    "spine3": 60.0,
-    "neck": 60.0,
-    "head": 60.0,
-    "collar": 50.0,
-    "shoulder": 150.0,
-    "elbow": 155.0,
-    "wrist": 90.0,
-}
-# A knee bends about +x, an elbow about -y (left) or +y (right); this much the other way is still plausible (degrees).
-OVERSTRETCH = 15.0
-# Hands and elbows closer than this to the spine would be inside the body (metres).
-BODY_RADIUS = 0.09
+# A put-together pose may be off balance by this much, or by as much as the pose that it has its legs from (metres).
+BALANCE_MARGIN = 0.1
 
 
 @dataclass(frozen=True)
@@ -153,120 +114,156 @@ def _turn_global(rotmats: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
     return torch.cat([turns[:, None] @ rotmats[:, :1], rotmats[:, 1:]], dim=1)
 
 
-def sample_training_poses(n: int, seed: int, body: BodyModel) -> tuple[torch.Tensor, list[str | None]]:
-    """Draws plausible, varied poses from the three sources, in random order; the same seed draws the same poses.
+@dataclass(frozen=True)
+class Shares:
+    """How many of what is drawn come from each source; only the proportions matter.
+
+    Raises:
+        ValueError: a share is negative, or all are zero.
+    """
+
+    def __post_init__(self) -> None:
+        if min(astuple(self)) < 0 or sum(astuple(self)) <= 0:
+            raise ValueError(f"Shares are at least 0 and not all 0; found {self}.")
+
+    def counts(self, n: int) -> dict[str, int]:
+        """`n` shared out among the sources."""
+        ends = np.round(np.cumsum(astuple(self)) / sum(astuple(self)) * n).astype(int)
+        return dict(zip((field.name for field in fields(self)), np.diff(ends, prepend=0).tolist()))
+
+
+@dataclass(frozen=True)
+class SamplerShares(Shares):
+    """The sources of `sample_training_poses`.
+
+    Args:
+        motion: recorded frames, with a little noise.
+        mixed: frames and named poses with limbs of other ones.
+        blended: poses between two frames or named poses.
+        archetype: named poses, with a little noise.
+    """
+
+    motion: float = 0.25
+    mixed: float = 0.35
+    blended: float = 0.15
+    archetype: float = 0.25
+
+
+def sample_training_poses(
+    n: int, seed: int, body: BodyModel, shares: SamplerShares | None = None
+) -> tuple[torch.Tensor, list[str | None]]:
+    """Draws plausible, varied poses from all sources, in random order; the same seed draws the same poses.
 
     Args:
         n: number of poses.
         seed: of every random choice.
-        body: tells where hands and elbows are, to leave out poses with an arm inside the body.
+        body: tells whether a pose passes through itself and could stand.
+        shares: of the sources; the usual ones where left out.
 
     Returns:
         (n, 22, 3, 3) rotations in the stored frame, heading removed, and for each pose the name of its archetype
         (`archetype_sentences` knows it) or None.
     """
-    rng = np.random.default_rng(seed)
-    frames = training_motion_poses()
-    frames = torch.cat([frames, mirror_pose(frames)])
-    counts = {name: round(n * share) for name, share in SHARES.items()}
-    counts["motion"] += n - sum(counts.values())
-    rotmats, labels = zip(*(_draw_plausible(name, count, frames, rng, body) for name, count in counts.items()))
-    order = rng.permutation(n)
-    names = [label for part in labels for label in part]
-    return torch.cat(rotmats)[torch.from_numpy(order)], [names[index] for index in order]
+    sampler = PoseSampler.load(body, seed)
+    drawn = [sampler.draw(source, count) for source, count in (shares or SamplerShares()).counts(n).items()]
+    order = sampler.rng.permutation(n)
+    names = [label for _, labels in drawn for label in labels]
+    return torch.cat([poses for poses, _ in drawn])[torch.from_numpy(order)], [names[index] for index in order]
 
 
-def _draw_plausible(
-    source: str, count: int, frames: torch.Tensor, rng: np.random.Generator, body: BodyModel
-) -> tuple[torch.Tensor, list[str | None]]:
-    kept: list[torch.Tensor] = [frames[:0]]
-    labels: list[str | None] = []
-    while len(labels) < count:
-        poses, names = _draw(source, max(64, count - len(labels)), frames, rng)
-        good = plausible(poses, body)
-        kept.append(poses[good])
-        labels += [name for name, fine in zip(names, good.tolist()) if fine]
-    return torch.cat(kept)[:count], labels[:count]
-
-
-def _draw(
-    source: str, count: int, frames: torch.Tensor, rng: np.random.Generator
-) -> tuple[torch.Tensor, list[str | None]]:
-    if source == "archetype":
-        labels = _archetype_names(count, rng)
-        return remove_heading(add_noise(archetype_poses(labels), rng, ARCHETYPE_NOISE)), [*labels]
-    poses = frames[torch.from_numpy(rng.integers(len(frames), size=count))]
-    if source == "mixed":
-        poses = mix_limbs(poses, frames, rng)
-    return remove_heading(add_noise(poses, rng)), [None] * count
-
-
-def _archetype_names(count: int, rng: np.random.Generator) -> list[str]:
-    names = list(ARCHETYPES)
-    drawn = [names[index] for index in rng.integers(len(names), size=count)]
-    return [swap_sides(name) if flip else name for name, flip in zip(drawn, rng.random(count) < 0.5)]
-
-
-def mix_limbs(poses: torch.Tensor, frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Gives each pose the torso and arms of other poses; the legs keep their pelvis, so feet stay where they stood.
+@dataclass(frozen=True)
+class PoseSampler:
+    """What the sources draw from.
 
     Args:
-        poses: (n, 22, 3, 3), changed in a copy.
-        frames: (m, 22, 3, 3), limbs are taken from these and from the archetypes.
-        rng: decides which.
+        frames: (m, 22, 3, 3) recorded poses.
+        names: of the named poses, those of both sides among them.
+        named: (k, 22, 3, 3) their poses.
+        body: that the poses have to suit.
+        capsules: of that body.
+        rng: makes every choice.
     """
-    mixed = poses.clone()
-    count = len(poses)
-    donors = torch.cat([frames, archetype_poses(_archetype_names(len(frames) // 2, rng))])
-    for limb, joints in LIMBS.items():
-        indices = [JOINT_NAMES.index(joint) for joint in joints]
-        other = donors[torch.from_numpy(rng.integers(len(donors), size=count))][:, indices]
-        if limb.endswith("arm"):
-            drawn = torch.from_numpy(rng.random(count) < RANDOM_ARM)
-            other = torch.where(drawn[:, None, None, None], _random_arm(limb, count, rng), other)
-        swapped = torch.from_numpy(rng.random(count) < SWAP_LIMB[limb])
-        mixed[:, indices] = torch.where(swapped[:, None, None, None], other, mixed[:, indices])
-    return mixed
+
+    frames: torch.Tensor
+    names: tuple[str, ...]
+    named: torch.Tensor
+    body: BodyModel
+    capsules: Capsules
+    rng: np.random.Generator
+
+    @classmethod
+    def load(cls, body: BodyModel, seed: int) -> "PoseSampler":
+        """The training clips and all named poses, mirrored too."""
+        frames = training_motion_poses()
+        names = tuple(dict.fromkeys(side for name in ARCHETYPES for side in (name, swap_sides(name))))
+        return cls(
+            frames=torch.cat([frames, mirror_pose(frames)]),
+            names=names,
+            named=remove_heading(archetype_poses(list(names))),
+            body=body,
+            capsules=body_capsules(body),
+            rng=np.random.default_rng(seed),
+        )
+
+    def draw(self, source: str, count: int) -> tuple[torch.Tensor, Labels]:
+        """`count` plausible poses of a source, with their labels; what is not plausible is drawn again."""
+        draw = {"motion": self._motion, "mixed": self._mixed, "blended": self._blended, "archetype": self._archetypes}
+        which = torch.from_numpy(self.rng.integers(len(self.names), size=count))
+        poses = self.frames.new_empty(count, *self.frames.shape[1:])
+        pending = torch.arange(count)
+        while len(pending):
+            drawn, good = draw[source](which[pending])
+            good = good & plausible(drawn, self.body, self.capsules)
+            poses[pending[good]] = drawn[good]
+            pending = pending[~good]
+        return poses, [self.names[index] for index in which.tolist()] if source == "archetype" else [None] * count
+
+    def _motion(self, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        poses = self.frames[torch.from_numpy(self.rng.integers(len(self.frames), size=len(which)))]
+        return remove_heading(add_noise(poses, self.rng)), torch.ones(len(which), dtype=torch.bool)
+
+    def _archetypes(self, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        poses = remove_heading(add_noise(self.named[which], self.rng, ARCHETYPE_NOISE))
+        return poses, _show_what_they_are(poses, [self.names[index] for index in which.tolist()], self.body)
+
+    def _mixed(self, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        bases, donors = self._any(len(which)), self._any(2 * len(which))
+        poses = remove_heading(add_noise(mix_limbs(bases, donors, self.rng), self.rng))
+        return poses, self._balanced(poses, bases)
+
+    def _blended(self, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        first, second = self._any(len(which)), self._any(len(which))
+        poses = remove_heading(add_noise(blend_poses(first, second, self.rng), self.rng, ARCHETYPE_NOISE))
+        return poses, self._balanced(poses, first) | self._balanced(poses, second)
+
+    def _any(self, count: int) -> torch.Tensor:
+        """Frames and named poses, half each."""
+        frames = self.frames[torch.from_numpy(self.rng.integers(len(self.frames), size=count))]
+        named = self.named[torch.from_numpy(self.rng.integers(len(self.named), size=count))]
+        return torch.where(torch.from_numpy(self.rng.random(count) < 0.5)[:, None, None, None], frames, named)
+
+    def _balanced(self, poses: torch.Tensor, bases: torch.Tensor) -> torch.Tensor:
+        return keeps_balance(poses, bases, self.body, self.capsules)
 
 
-def _random_arm(limb: str, count: int, rng: np.random.Generator) -> torch.Tensor:
-    """(count, 4, 3, 3): collar, shoulder, elbow and wrist anywhere in their range."""
-    signs = np.array((1.0, 1.0, 1.0) if limb.startswith("left") else (-1.0, -1.0, 1.0))
-    shoulder = rng.uniform((-85.0, -110.0, -70.0), (80.0, 30.0, 70.0), (count, 3)) * signs
-    elbow = np.zeros((count, 3))
-    elbow[:, 1] = rng.uniform(-140.0, 0.0, count) * signs[1]
-    rotations = torch.eye(3).repeat(count, 4, 1, 1)
-    rotations[:, 1] = roma.euler_to_rotmat("ZYX", torch.from_numpy(shoulder).float(), degrees=True)
-    rotations[:, 2] = roma.rotvec_to_rotmat(torch.from_numpy(np.radians(elbow)).float())
-    return rotations
+def _show_what_they_are(poses: torch.Tensor, names: Sequence[str], body: BodyModel) -> torch.Tensor:
+    """Whether each named pose still shows the posture and the arms that its sentences state; (n,)."""
+    stated = [archetype_codes(name) for name in names]
+    codes = sorted({code for each in stated for code in each})
+    true = dict(zip(codes, holding(codes, body.forward_joints(poses).numpy())))
+    return torch.tensor([all(true[code][index] for code in each) for index, each in enumerate(stated)])
 
 
-def _by_joint(table: dict[str, float]) -> torch.Tensor:
-    """(22,) values of a table that names joints without their side."""
-    return torch.tensor([table[name.rpartition("_")[2]] for name in JOINT_NAMES])
+def plausible(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules | None = None) -> torch.Tensor:
+    """Whether each of (n, 22, 3, 3) poses stays inside the joints' ranges and does not pass through itself; (n,).
+
+    `capsules` are those of `body_capsules`: they are made anew where left out.
+    """
+    capsules = body_capsules(body) if capsules is None else capsules
+    return within_limits(rotmats) & ~passes_through_itself(rotmats, body, capsules)
 
 
-def add_noise(rotmats: torch.Tensor, rng: np.random.Generator, amount: float = 1.0) -> torch.Tensor:
-    """Turns every joint, `amount` times as far as `NOISE` says; knees and elbows only in the plane they bend in."""
-    scale = amount * torch.deg2rad(_by_joint(NOISE))[:, None].repeat(1, 3)
-    for index, name in enumerate(JOINT_NAMES):
-        hinge = {"knee": 0, "elbow": 1}.get(name.rpartition("_")[2])
-        if hinge is not None:
-            scale[index, [axis for axis in range(3) if axis != hinge]] = 0.0
-    noise = torch.from_numpy(rng.standard_normal((*rotmats.shape[:2], 3))).float().clamp(-2.0, 2.0)
-    return rotmats @ roma.rotvec_to_rotmat(noise * scale)
-
-
-def plausible(rotmats: torch.Tensor, body: BodyModel) -> torch.Tensor:
-    """Whether each of (n, 22, 3, 3) poses stays inside the joints' ranges and keeps its arms out of its body; (n,)."""
-    rotvecs = torch.rad2deg(roma.rotmat_to_rotvec(rotmats))
-    fine = (rotvecs.norm(dim=-1) <= _by_joint(LARGEST)).all(dim=1)
-    for side, elbow_sign in (("left", -1.0), ("right", 1.0)):
-        fine &= rotvecs[:, JOINT_NAMES.index(f"{side}_knee"), 0] > -OVERSTRETCH
-        fine &= rotvecs[:, JOINT_NAMES.index(f"{side}_elbow"), 1] * elbow_sign > -OVERSTRETCH
-    joints = body.forward_joints(rotmats)
-    spine = joints[:, [JOINT_NAMES.index(name) for name in ("pelvis", "spine1", "spine2", "spine3")]]
-    arms = joints[
-        :, [JOINT_NAMES.index(f"{side}_{name}") for side in ("left", "right") for name in ("elbow", "wrist")]
-    ]
-    return fine & (torch.cdist(arms, spine).flatten(1).amin(dim=1) > BODY_RADIUS)
+def keeps_balance(poses: torch.Tensor, bases: torch.Tensor, body: BodyModel, capsules: Capsules) -> torch.Tensor:
+    """Whether poses are about as well balanced as their bases, of which one in a jump or on a chair is not; (n,)."""
+    allowed = off_balance(bases, body, capsules).clamp(min=BALANCE_MARGIN)
+    return off_balance(poses, body, capsules) <= allowed

@@ -211,6 +211,7 @@ def _measure_leg(points: dict[str, Array], side: str, other: str, hips: Array, t
         f"{side}_shin.tilt": _degrees_between(ankle - knee, down),
         f"{side}_foot.ahead": _ahead(ahead, turn),
         f"{side}_foot.before_pelvis": _ahead(ankle - points["pelvis"], turn),
+        f"{side}_knee.before_pelvis": _ahead(knee - points["pelvis"], turn),
         f"{side}_foot.before_hip": _ahead(ankle - hip, turn),
         f"{side}_foot.before_torso": _ahead(ankle - torso, turn),
         f"{side}_foot.outward": outward * _in_frame(hips, ankle - hip)[:, 0],

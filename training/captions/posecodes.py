@@ -52,9 +52,8 @@ def holding(
 ) -> Flags:
     """`holds` for several codes, measuring once: (codes, n) booleans."""
     measures = measure(joints, rotmats)
-    return np.stack(
-        [np.logical_and.reduce([item.fits(measures, tolerance) for item in RULES[code].says]) for code in codes]
-    )
+    held = [np.logical_and.reduce([item.fits(measures, tolerance) for item in RULES[code].says]) for code in codes]
+    return np.stack(held) if held else np.zeros((0, len(np.asarray(joints))), dtype=bool)
 
 
 def extract_posecodes(

@@ -44,7 +44,12 @@ _FEET = groups("distance=feet", "order_depth:foot", "level=feet")
 
 POSTURES: tuple[_Row, ...] = (
     ("lies_back", (*_LYING, Range("torso.facing", 45.0)), _LYING_GROUPS),
-    ("lies_front", (*_LYING, Range("torso.facing", high=-45.0)), _LYING_GROUPS),
+    # With the knees in front it is a fold over the thighs: a child's pose, a reach for the toes.
+    (
+        "lies_front",
+        (*_LYING, Range("torso.facing", high=-45.0), *pair("knee.before_pelvis", high=0.05)),
+        _LYING_GROUPS,
+    ),
     (
         "lies_left",
         (*_ON_SIDE, Range("torso.lean_left", 50.0), Range("torso.facing", -40.0, 40.0)),
@@ -57,7 +62,12 @@ POSTURES: tuple[_Row, ...] = (
     ),
     (
         "all_fours",
-        (*pair("knee.ground", high=0.2), *pair("hand.ground", high=0.2), Range("torso.tilt", 55.0, 125.0)),
+        (
+            *pair("knee.ground", high=0.2),
+            *pair("hand.ground", high=0.2),
+            Range("torso.tilt", 55.0, 125.0),
+            Range("pelvis.ground", 0.3),
+        ),
         (*groups("torso=torso", "ground:knee", "ground:hand", "segment:shin"), *_ARM_PLACES),
     ),
     (
@@ -91,7 +101,8 @@ POSTURES: tuple[_Row, ...] = (
     ),
     (
         "sits_ground",
-        (*_SIT_GROUND, *pair("thigh.tilt", 60.0)),
+        # With the legs behind it is a cobra.
+        (*_SIT_GROUND, *pair("thigh.tilt", 60.0), *pair("knee.before_pelvis", 0.05)),
         groups("ground=hips", "depth_to_hip:knee", "segment:thigh"),
     ),
     (
@@ -101,7 +112,7 @@ POSTURES: tuple[_Row, ...] = (
     ),
     (
         "kneels_both",
-        _KNEEL_BOTH,
+        (*_KNEEL_BOTH, Range("pelvis.ground", 0.25)),
         (*groups("ground:knee", "segment:shin", "segment:thigh"), *_LEG_PLACES),
     ),
     (
@@ -163,7 +174,13 @@ POSTURES: tuple[_Row, ...] = (
     ),
     (
         "kicks_left",
-        (*_ONE_LEG, Range("left_thigh.tilt", 55.0), Range("left_foot.above_hips", -0.35)),
+        # Bent far forward it is a balance with the leg behind.
+        (
+            *_ONE_LEG,
+            Range("left_thigh.tilt", 55.0),
+            Range("left_foot.above_hips", -0.35),
+            Range("torso.pitch", high=45.0),
+        ),
         (
             ("ground", "left_foot"),
             *groups("order_height:foot", "order_height:knee"),

@@ -1,0 +1,88 @@
+"""How fast poses and pairs are drawn, how much of real motion passes for plausible, and how varied the poses are.
+
+OMP_NUM_THREADS=1 python benchmarks/sampling.py
+"""
+
+import torch
+from measure import medians, parse, print_machine, print_table
+
+from unipose.processing.body_model import BodyModel
+from unipose.training.anatomy import within_limits
+from unipose.training.collisions import body_capsules, passes_through_itself
+from unipose.training.pose_pairs import sample_pose_pairs
+from unipose.training.poses import (
+    PoseSampler,
+    SamplerShares,
+    held_out_poses,
+    plausible,
+    sample_training_poses,
+    training_motion_poses,
+)
+
+
+NUM_POSES = 2000
+NUM_PAIRS = 1000
+
+
+def nearest(poses: torch.Tensor, others: torch.Tensor, body: BodyModel, same: bool = False) -> float:
+    """Mean over poses of the mean distance of the joints (mm) from those of the nearest of the others."""
+    joints = [body.forward_joints(each) for each in (poses, others)]
+    rows = [(one - joints[1]).norm(dim=-1).mean(dim=1).topk(2, largest=False)[0][int(same)] for one in joints[0]]
+    return float(torch.stack(rows).mean()) * 1000.0
+
+
+def spread(poses: torch.Tensor) -> float:
+    """Root mean square angle (degrees) between the body's joints and their mean rotation."""
+    mean = torch.linalg.svd(poses[:, 1:].mean(dim=0))
+    centre = (
+        mean.U @ torch.diag_embed(torch.stack([torch.ones(21), torch.ones(21), (mean.U @ mean.Vh).det()], 1)) @ mean.Vh
+    )
+    cosine = ((centre * poses[:, 1:]).sum(dim=(-1, -2)) - 1.0) / 2.0
+    return float(cosine.clamp(-1.0, 1.0).arccos().square().mean().sqrt().rad2deg())
+
+
+def main() -> None:
+    arguments = parse(__doc__, repeats=3)
+    body = BodyModel.builtin()
+    capsules = body_capsules(body)
+    seconds = medians(
+        {
+            "poses": lambda: sample_training_poses(NUM_POSES, 0, body),
+            "pairs": lambda: sample_pose_pairs(NUM_PAIRS, 0, body),
+        },
+        arguments.repeats,
+    )
+    print_machine()
+    counts = {"poses": NUM_POSES, "pairs": NUM_PAIRS}
+    print_table(("drawn", "a second"), [(name, f"{counts[name] / value:.0f}") for name, value in seconds.items()])
+
+    rows = []
+    for name, frames in (("training clips", training_motion_poses()), ("held-out clips", held_out_poses())):
+        passed = (
+            within_limits(frames),
+            ~passes_through_itself(frames, body, capsules),
+            plausible(frames, body, capsules),
+        )
+        rows.append((name, str(len(frames)), *(f"{100 * each.float().mean():.1f} %" for each in passed)))
+    print()
+    print_table(("frames", "number", "in range", "not through itself", "both"), rows)
+
+    held_out = held_out_poses()
+    sampler = PoseSampler.load(body, 0)
+    drawn = {source: sampler.draw(source, NUM_POSES)[0] for source in SamplerShares().counts(1)}
+    drawn = {"all": sample_training_poses(NUM_POSES, 0, body)[0], **drawn}
+    rows = [
+        (
+            name,
+            f"{nearest(poses, poses, body, same=True):.0f}",
+            f"{spread(poses):.1f}",
+            f"{nearest(held_out, poses, body):.0f}",
+        )
+        for name, poses in drawn.items()
+    ]
+    print()
+    print_table(("source", "nearest neighbour (mm)", "spread (degrees)", "from held-out frames (mm)"), rows)
+
+
+if __name__ == "__main__":
+    main()

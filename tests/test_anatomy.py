@@ -1,0 +1,170 @@
+"""What is plausible: joint ranges, self-penetration, balance; real motion passes, hand-made mistakes do not."""
+
+import numpy as np
+import pytest
+import roma
+import torch
+
+from unipose.processing.body_model import BodyModel
+from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_z_up
+from unipose.training.anatomy import RANGES, joints_outside, limit_excess, limited_joints, within_limits
+from unipose.training.archetypes import ARCHETYPES, archetype_poses
+from unipose.training.balance import off_balance
+from unipose.training.collisions import (
+    Capsules,
+    body_capsules,
+    overlaps,
+    passes_through_itself,
+    segment_distances,
+)
+from unipose.training.joint_angles import Angles, euler_candidates, pose_from_angles
+from unipose.training.mixing import LIMBS, random_limb
+from unipose.training.poses import held_out_poses, plausible, training_motion_poses
+
+
+ARMS_DOWN: Angles = {"shoulder": (-75, 0, 0)}
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.builtin()
+
+
+@pytest.fixture(scope="module")
+def capsules(body: BodyModel) -> Capsules:
+    return body_capsules(body)
+
+
+def pose(angles: Angles) -> torch.Tensor:
+    return to_z_up(pose_from_angles(angles))[None]
+
+
+@pytest.mark.parametrize("frames", [training_motion_poses, held_out_poses])
+def test_real_motion_passes(frames, body: BodyModel, capsules: Capsules) -> None:
+    poses = frames()
+    assert within_limits(poses).float().mean() >= 0.97
+    assert (~passes_through_itself(poses, body, capsules)).float().mean() >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("angles", "outside"),
+    [
+        ({"left_knee": (-25, 0, 0)}, ("left_knee",)),
+        ({"right_knee": (-25, 0, 0)}, ("right_knee",)),
+        ({"left_elbow": (0, 30, 0)}, ("left_elbow",)),
+        ({"right_elbow": (0, -170, 0)}, ("right_elbow",)),
+        ({"hip": (0, 60, 0)}, ("left_hip", "right_hip")),
+        ({"hip": (90, 0, 0)}, ("left_hip", "right_hip")),
+        ({"neck": (0, 48, 0), "head": (0, 48, 0)}, ("neck_and_head",)),
+        ({"spine1": (0, 20, 0), "spine2": (0, 20, 0), "spine3": (0, 20, 0)}, ("trunk",)),
+        ({"pelvis": (0, 0, 170)}, ()),
+    ],
+)
+def test_joints_outside_their_range_are_named(angles: Angles, outside: tuple[str, ...]) -> None:
+    assert joints_outside(pose(angles)) == [outside]
+    assert within_limits(pose(angles)).tolist() == [not outside]
+
+
+def test_excess_is_the_angle_beyond_the_range() -> None:
+    names = limited_joints()
+    for knee, excess in ((150, 0.0), (160, 10.0), (-20, 20.0)):
+        found = limit_excess(pose({"left_knee": (knee, 0, 0)}))[0, names.index("left_knee")]
+        assert found == pytest.approx(excess, abs=0.1)
+    assert not within_limits(pose({"knee": (155, 0, 0)}), margin=4.0)
+    assert within_limits(pose({"knee": (155, 0, 0)}), margin=6.0)
+
+
+def test_limits_are_the_same_in_the_mirror() -> None:
+    poses = held_out_poses()[::5]
+    names = limited_joints()
+    swapped = [names.index(name.replace("left", "*").replace("right", "left").replace("*", "right")) for name in names]
+    torch.testing.assert_close(limit_excess(mirror_pose(poses))[:, swapped], limit_excess(poses), atol=0.1, rtol=0.0)
+
+
+@pytest.mark.parametrize("flexion", [-85.0, -89.9, -90.0, -90.1, -95.0])
+def test_excess_is_calm_where_angles_are_degenerate(flexion: float) -> None:
+    """An arm stretched straight forward, a little rolled or lifted, is in range on both sides of the right angle."""
+    for roll in (-8.0, 0.0, 8.0):
+        arm = pose({"shoulder": (0, flexion, roll)})
+        arm[:, 16] = arm[:, 16] @ roma.rotvec_to_rotmat(torch.tensor([0.0, 0.0, 0.05]))
+        assert limit_excess(arm).max() < 5.0
+
+
+def test_random_limbs_are_in_range() -> None:
+    for limb, joints in LIMBS.items():
+        poses = torch.eye(3).repeat(50, len(JOINT_NAMES), 1, 1)
+        poses[:, [JOINT_NAMES.index(joint) for joint in joints]] = random_limb(limb, 50, np.random.default_rng(0))
+        assert (limit_excess(poses) < 0.1).float().mean() > 0.98
+        assert within_limits(poses).float().mean() > 0.8
+
+
+def test_both_ways_to_write_a_rotation_are_right() -> None:
+    rotations = roma.random_rotmat(100).double()
+    for order in {limit.order for limit in RANGES.values()}:
+        for angles in euler_candidates(rotations, order):
+            torch.testing.assert_close(roma.euler_to_rotmat(order, angles, degrees=True), rotations, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("crossed", "parts"),
+    [
+        # A forearm straight back through the belly.
+        ({"left_shoulder": (-75, -5, 75), "left_elbow": (0, -100, 0)}, {"left_elbow", "left_wrist"}),
+        ({"right_shoulder": (-75, -5, 75), "right_elbow": (0, -100, 0)}, {"right_elbow", "right_wrist"}),
+        # Each leg through the other.
+        (ARMS_DOWN | {"hip": (0, 0, -18)}, {"left_hip", "right_hip", "left_knee", "right_knee"}),
+        # A fist in the head.
+        (ARMS_DOWN | {"left_shoulder": (20, 0, -90), "left_elbow": (0, -150, 0)}, {"head"}),
+    ],
+)
+def test_crossed_limbs_are_found(crossed: Angles, parts: set[str], body: BodyModel, capsules: Capsules) -> None:
+    poses = pose(crossed)
+    assert passes_through_itself(poses, body, capsules).all()
+    deepest = capsules.pair_names()[int(overlaps(poses, body, capsules)[0].argmax())]
+    assert parts & set(deepest)
+
+
+def test_overlaps_are_the_same_in_the_mirror(body: BodyModel, capsules: Capsules) -> None:
+    poses = torch.cat([held_out_poses()[::7], archetype_poses(list(ARCHETYPES))])
+    deepest = [overlaps(each, body, capsules).amax(dim=1) for each in (poses, mirror_pose(poses))]
+    torch.testing.assert_close(*deepest, atol=5e-3, rtol=0.0)
+
+
+def test_segment_distances_agree_with_a_search() -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randn(2, 2, 3, 40, generator=generator)
+    share = torch.linspace(0, 1, 201)[:, None, None]
+    points = [ends[0] + share * (ends[1] - ends[0]) for ends in (first, second)]
+    searched = (points[0][:, None] - points[1][None]).norm(dim=2).amin(dim=(0, 1))
+    torch.testing.assert_close(segment_distances(first, second), searched, atol=0.02, rtol=0.0)
+    parallel = torch.tensor([[[0.0], [0.0], [0.0]], [[1.0], [0.0], [0.0]]])
+    torch.testing.assert_close(
+        segment_distances(parallel, parallel + torch.tensor([[3.0], [4.0], [0.0]])).item(), 20**0.5
+    )
+
+
+def test_capsules_fill_the_body(body: BodyModel, capsules: Capsules) -> None:
+    """Every part has a capsule, as thick on the left as on the right, and no pair is of joined parts."""
+    radii = dict(zip(capsules.joints.tolist(), capsules.radii.tolist()))
+    for left, right in (("left_hip", "right_hip"), ("left_elbow", "right_elbow"), ("left_ankle", "right_ankle")):
+        assert radii[JOINT_NAMES.index(left)] == pytest.approx(radii[JOINT_NAMES.index(right)], abs=2e-3)
+    pairs = {frozenset(pair) for pair in capsules.pair_names()}
+    assert frozenset(("left_hip", "right_hip")) in pairs
+    assert frozenset(("left_elbow", "spine2")) in pairs
+    assert not pairs & {frozenset(("left_hip", "left_knee")), frozenset(("spine3", "left_shoulder"))}
+
+
+def test_balance(body: BodyModel, capsules: Capsules) -> None:
+    names = ["stand", "crouch", "kneel", "crawl", "lie_back"]
+    assert (off_balance(archetype_poses(names), body, capsules) < 0.05).all()
+    tilted = pose({"pelvis": (35, 0, 0), **ARMS_DOWN})
+    assert off_balance(tilted, body, capsules) > 0.15
+    distances = [off_balance(each, body, capsules) for each in (tilted, mirror_pose(tilted))]
+    torch.testing.assert_close(*distances, atol=5e-3, rtol=0.0)
+
+
+def test_implausible_poses_are_found(body: BodyModel) -> None:
+    crossed = pose(ARMS_DOWN | {"hip": (0, 0, -18)})
+    overstretched = pose(ARMS_DOWN | {"knee": (-40, 0, 0)})
+    poses = torch.cat([archetype_poses(["stand"]), crossed, overstretched])
+    assert plausible(poses, body).tolist() == [True, False, False]

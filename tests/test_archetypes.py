@@ -1,0 +1,104 @@
+"""Named poses: each shows what it says, stands or lies on what it says, and has its mirror image."""
+
+import pytest
+import torch
+
+from unipose.processing.body_model import BodyModel
+from unipose.processing.pose_features import JOINT_NAMES, mirror_pose
+from unipose.training.anatomy import joints_outside
+from unipose.training.archetypes import ARCHETYPES, archetype_codes, archetype_poses, archetype_sentences
+from unipose.training.captions.posecodes import CODES, extract_posecodes, swap_sides
+from unipose.training.collisions import TOLERANCE, body_capsules, overlaps
+from unipose.training.poses import remove_heading
+from unipose.training.show_archetypes import archetype_sheet
+
+
+# The lowest vertex of a part that touches the ground is this close to the lowest of all (metres).
+ON_GROUND = 0.045
+GROUND_PARTS = {
+    "foot": ("ankle", "foot"),
+    "knee": ("knee",),
+    "hand": ("wrist", "hand"),
+    "hips": ("pelvis", "left_hip", "right_hip"),
+    "back": ("spine1", "spine2", "spine3"),
+    "head": ("head",),
+}
+BODY_PARTS = (*JOINT_NAMES, "left_hand", "right_hand")
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.builtin()
+
+
+def part_vertices(part: str, body: BodyModel) -> torch.Tensor:
+    """(V,) booleans: the vertices of "left_foot", "hips", ..."""
+    side, _, kind = part.rpartition("_")
+    joints = [BODY_PARTS.index(f"{side}_{name}" if side else name) for name in GROUND_PARTS[kind]]
+    return torch.isin(body.vertex_joints(), torch.tensor(joints))
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(ARCHETYPES) >= 40
+    assert all(2 <= len(archetype.sentences) <= 4 for archetype in ARCHETYPES.values())
+
+
+@pytest.mark.parametrize("name", ARCHETYPES)
+def test_each_shows_its_codes_on_both_sides(name: str, body: BodyModel) -> None:
+    for shown in (name, swap_sides(name)):
+        codes = extract_posecodes(body.forward_joints(archetype_poses([shown])).numpy())[0]
+        assert set(archetype_codes(shown)) <= set(codes)
+        assert set(archetype_codes(shown)) <= set(CODES)
+
+
+@pytest.mark.parametrize("name", ARCHETYPES)
+def test_each_rests_on_the_ground(name: str, body: BodyModel) -> None:
+    heights = body(archetype_poses([name])).vertices[0, :, 1]
+    for part in ARCHETYPES[name].ground:
+        assert heights[part_vertices(part, body)].min() - heights.min() < ON_GROUND, part
+
+
+def test_all_are_plausible(body: BodyModel) -> None:
+    poses = archetype_poses(list(ARCHETYPES))
+    assert {name: out for name, out in zip(ARCHETYPES, joints_outside(poses)) if out} == {}
+    deepest = overlaps(poses, body, body_capsules(body)).amax(dim=1)
+    assert [name for name, depth in zip(ARCHETYPES, deepest.tolist()) if depth > TOLERANCE] == []
+
+
+def test_a_mirrored_name_is_the_mirrored_pose() -> None:
+    names = list(ARCHETYPES)
+    sided = [name for name in names if swap_sides(name) != name]
+    assert sided
+    assert not any(swap_sides(name) in ARCHETYPES for name in sided)
+    mirrored = archetype_poses([swap_sides(name) for name in sided])
+    torch.testing.assert_close(mirrored, mirror_pose(archetype_poses(sided)))
+    assert archetype_sentences("kneel_right")[0] == "A person kneels on the right knee."
+
+
+def test_all_face_the_default_way() -> None:
+    poses = archetype_poses(list(ARCHETYPES))
+    torch.testing.assert_close(remove_heading(poses), poses, atol=2e-3, rtol=0.0)
+
+
+def test_a_sentence_means_one_pose() -> None:
+    """A sentence is of one name; one without a side states nothing that has a side."""
+    sentences = [sentence for archetype in ARCHETYPES.values() for sentence in archetype.sentences]
+    assert len(set(sentences)) == len(sentences)
+    for name in ARCHETYPES:
+        for sentence in archetype_sentences(name):
+            assert sentence[0].isupper()
+            assert sentence.index(".") == len(sentence) - 1
+            if swap_sides(name) != name:
+                assert swap_sides(sentence) != sentence
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(KeyError):
+        archetype_poses(["handstand_left"])
+
+
+def test_sheet_has_a_cell_for_every_name(body: BodyModel) -> None:
+    sheet = archetype_sheet(body, cell=24, columns=10)
+    rows = -(-len(ARCHETYPES) // 10)
+    assert sheet.width == 8 + 10 * (24 + 8)
+    assert sheet.height > rows * 24

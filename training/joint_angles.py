@@ -1,0 +1,66 @@
+"""Joint rotations as the Euler angles that tables are written in, and back.
+
+Angles are degrees from the T-pose (x = the body's left, y = up, z = forward), in intrinsic orders: shoulders ZYX (arm
+down from T negative z, forward negative y, inward roll positive x), hips YXZ (outward y, flexion negative x, abduction
+z), every other joint XYZ (knee flexion +x, elbow flexion -y, trunk forward +x, to the right +z). They are written in
+that order, as on the LEFT side; the right side is its mirror image.
+"""
+
+import roma
+import torch
+
+from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS
+
+
+Angles = dict[str, tuple[float, float, float]]
+
+_ORDERS = {"hip": "YXZ", "shoulder": "ZYX"}
+_FLIP = (-1.0, 1.0, 1.0)
+
+
+def part_of(joint: str) -> str:
+    """A joint's name without its side: "left_knee" -> "knee"."""
+    return joint.rpartition("_")[2]
+
+
+def euler_order(joint: str) -> str:
+    """The intrinsic order in which a joint's angles are written."""
+    return _ORDERS.get(part_of(joint), "XYZ")
+
+
+def mirror_joint(rotmats: torch.Tensor) -> torch.Tensor:
+    """(..., 3, 3) rotations of a joint -> those of the joint on the other side in the mirrored pose."""
+    flip = rotmats.new_tensor(_FLIP)
+    return rotmats * (flip[:, None] * flip)
+
+
+def pose_from_angles(angles: Angles) -> torch.Tensor:
+    """A pose from a table of its angles.
+
+    Args:
+        angles: by joint: "hip" means both sides, "left_hip" one of them, which goes before; joints left out rest.
+
+    Returns:
+        (22, 3, 3) rotations in a y-up world.
+    """
+    pose = torch.eye(3).repeat(NUM_JOINTS, 1, 1)
+    given = {joint: angles.get(joint) or angles.get(part_of(joint)) for joint in JOINT_NAMES}
+    for order in {euler_order(joint) for joint in JOINT_NAMES}:
+        turned = {joint: value for joint, value in given.items() if value and euler_order(joint) == order}
+        if turned:
+            rotations = roma.euler_to_rotmat(order, torch.tensor(list(turned.values())).float(), degrees=True)
+            pose[[JOINT_NAMES.index(joint) for joint in turned]] = rotations
+    right = [index for index, joint in enumerate(JOINT_NAMES) if joint.startswith("right_")]
+    pose[right] = mirror_joint(pose[right])
+    return pose
+
+
+def euler_candidates(rotmats: torch.Tensor, order: str) -> torch.Tensor:
+    """Both ways in which intrinsic Euler angles give (..., 3, 3) rotations: (2, ..., 3) degrees in -180..180.
+
+    The middle angle stays within 90 degrees in the first and beyond in the second: a hip flexed by 120 degrees about x
+    is written YXZ as (180, -60, 180) or, as people mean it, (0, -120, 0).
+    """
+    first = roma.rotmat_to_euler(order, rotmats, degrees=True)
+    second = torch.stack([first[..., 0] + 180.0, 180.0 - first[..., 1], first[..., 2] + 180.0], dim=-1)
+    return torch.remainder(torch.stack([first, second]) + 180.0, 360.0) - 180.0
