@@ -239,19 +239,19 @@ def body_rotations(poses: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_held_out_rows_are_frames_of_their_own_clips(split: str, corpus: Path, tmp_path: Path) -> None:
-    """Every pose is a frame of the split's clips or a mirrored one; every pose of training is neither."""
+    """Every row starts at a frame of the split's clips or a mirrored one, which a pair may change; training has none."""
     clips = {clip.name: clip.rotvecs for clip in load_motion_clips()}
     own = torch.cat([clips[name] for name in SPLIT_CLIPS[split]])
     order = [0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20]
     frames = body_rotations(torch.cat([own, own[:, order] * torch.tensor([1.0, -1.0, -1.0])]))
 
-    def distance(name: str) -> torch.Tensor:
+    def distance(name: str, poses: slice) -> torch.Tensor:
         loaded = load_corpus(corpus, name, cache_dir=tmp_path)
-        poses = torch.tensor([pose for row in loaded for pose in row["poses"]])
-        return torch.cdist(body_rotations(poses), frames).amin(dim=1)
+        chosen = torch.tensor([pose for row in loaded for pose in row["poses"][poses]])
+        return torch.cdist(body_rotations(chosen), frames).amin(dim=1)
 
-    assert distance(split).max() < 1e-4
-    assert distance("train").min() > 1e-2
+    assert distance(split, slice(1)).max() < 1e-4
+    assert distance("train", slice(None)).min() > 1e-2
 
 
 def test_what_is_not_there_is_named(corpus: Path, tmp_path: Path) -> None:

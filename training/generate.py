@@ -14,15 +14,15 @@ import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_features import mirror_pose, to_y_up
+from unipose.processing.pose_features import mirror_pose
 from unipose.training.archetypes import archetype_sentences
 from unipose.training.captions.describe import Caption, describe
 from unipose.training.captions.instruct import Mood, instruct
-from unipose.training.captions.measures import heading
 from unipose.training.captions.paircodes import NONE, extract_paircodes
 from unipose.training.captions.posecodes import Posecode, extract_posecodes
 from unipose.training.instructions import check_tasks
 from unipose.training.pictures import random_picture
+from unipose.training.pose_pairs import sample_pose_pairs
 from unipose.training.poses import SPLIT_CLIPS, load_motion_clips, motion_poses, sample_training_poses, turn
 from unipose.training.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord, Rotvecs
 from unipose.training.rows import Record
@@ -39,9 +39,8 @@ USE_SENTENCE = 0.7
 SENTENCE_ALONE = 0.3
 # The body in a picture is turned away from the camera by at most this much (degrees).
 LARGEST_TURN = 45.0
-# Share of pairs that are two moments of one clip, and how far apart these are (seconds).
-SAME_SEQUENCE = 0.5
-MOMENTS_APART = (0.2, 1.0)
+# Share of pairs whose second pose has nothing to do with the first.
+UNRELATED = 0.2
 
 
 class Pair(NamedTuple):
@@ -188,37 +187,17 @@ def draw_poses(
 def draw_pairs(
     split: str, count: int, rng: np.random.Generator, body: BodyModel
 ) -> tuple[torch.Tensor, torch.Tensor, npt.NDArray[np.bool_]]:
-    """Pairs of poses of a split: two moments of one clip, or two poses that have nothing to do with each other.
+    """Pairs of poses of a split: some changes apart, two moments of one clip, or two poses unrelated to each other.
 
     Returns:
         The first and the second of each pair, (count, 22, 3, 3), and (count,) whether they are of one clip.
     """
-    same = rng.random(count) < SAME_SEQUENCE
-    first, second = (draw_poses(split, count, rng, body)[0] for _ in range(2))
-    earlier, later = _moments(split, count, rng)
-    chosen = torch.from_numpy(same)[:, None, None, None]
-    return torch.where(chosen, earlier, first), torch.where(chosen, later, second), same
-
-
-def _moments(split: str, count: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two frames of one clip each, (count, 22, 3, 3); both turned so that the first one faces the default way."""
-    held_out = {name for names in SPLIT_CLIPS.values() for name in names}
-    clips = [
-        clip
-        for clip in load_motion_clips()
-        if (clip.name in SPLIT_CLIPS[split] if split != "train" else clip.name not in held_out)
-    ]
-    drawn = [clips[index] for index in rng.integers(len(clips), size=count)]
-    firsts, seconds = [], []
-    for clip in drawn:
-        gap = min(rng.uniform(*MOMENTS_APART), float(clip.seconds[-1]))
-        start = rng.uniform(0.0, float(clip.seconds[-1]) - gap)
-        frames = torch.searchsorted(clip.seconds, torch.tensor([start, start + gap])).clamp(max=len(clip.seconds) - 1)
-        firsts.append(clip.rotvecs[frames[0]])
-        seconds.append(clip.rotvecs[frames[1]])
-    first, second = (roma.rotvec_to_rotmat(torch.stack(poses).float()) for poses in (firsts, seconds))
-    yaw = torch.from_numpy(heading(to_y_up(first)[:, 0].double().numpy()))
-    return turn(first, -yaw), turn(second, -yaw)
+    seed = int(rng.integers(2**31))
+    pairs = sample_pose_pairs(count, seed, body, clips=None if split == "train" else SPLIT_CLIPS[split])
+    others, _ = draw_poses(split, count, rng, body)
+    unrelated = rng.random(count) < UNRELATED
+    second = torch.where(torch.from_numpy(unrelated)[:, None, None, None], others, pairs.second.float())
+    return pairs.first.float(), second, pairs.same_sequence.numpy() & ~unrelated
 
 
 def pair_texts(

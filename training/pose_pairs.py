@@ -20,7 +20,6 @@ from .anatomy import limit_excess
 from .collisions import Capsules, body_capsules, passes_through_itself
 from .joint_angles import mirror_joint, part_of
 from .poses import (
-    HELD_OUT_CLIPS,
     MotionClip,
     Shares,
     keeps_balance,
@@ -28,6 +27,7 @@ from .poses import (
     motion_poses,
     plausible,
     sample_training_poses,
+    training_clips,
     turn,
 )
 
@@ -149,7 +149,7 @@ def sample_pose_pairs(
         body: that the poses have to suit.
         shares: of the kinds; the usual ones where left out.
         clips: names of motion clips that all poses are taken from, as evaluation does with `HELD_OUT_CLIPS`. Where
-            left out the clips are those that are not held out, and changes start at `sample_training_poses`.
+            left out they are `training_clips`, and changes start at `sample_training_poses`.
 
     Raises:
         ValueError: an unknown clip, or clips in which nothing moves.
@@ -174,8 +174,9 @@ def sample_pose_pairs(
 
 
 def _choose_clips(names: Sequence[str] | None) -> list[MotionClip]:
+    if names is None:
+        return training_clips()
     clips = {clip.name: clip for clip in load_motion_clips()}
-    names = [name for name in clips if name not in HELD_OUT_CLIPS] if names is None else names
     unknown = sorted(set(names) - set(clips))
     if unknown or not names:
         raise ValueError(f"Unknown clips {unknown}; accepted are one or more of {', '.join(clips)}.")

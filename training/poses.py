@@ -65,10 +65,15 @@ def motion_poses(clips: Iterable[MotionClip]) -> torch.Tensor:
     return remove_heading(roma.rotvec_to_rotmat(rotvecs))
 
 
+def training_clips() -> list[MotionClip]:
+    """Every clip that is neither held out nor for validation."""
+    unseen = {name for names in SPLIT_CLIPS.values() for name in names}
+    return [clip for clip in load_motion_clips() if clip.name not in unseen]
+
+
 def training_motion_poses() -> torch.Tensor:
-    """`motion_poses` of every clip that is neither held out nor for validation."""
-    unseen = {*HELD_OUT_CLIPS, *VALIDATION_CLIPS}
-    return motion_poses(clip for clip in load_motion_clips() if clip.name not in unseen)
+    """`motion_poses` of `training_clips`."""
+    return motion_poses(training_clips())
 
 
 def held_out_poses() -> torch.Tensor:

@@ -206,7 +206,7 @@ POSTURES: tuple[_Row, ...] = (
     ),
     (
         "bends_forward",
-        (*_FEET_DOWN, *pair("knee.angle", 115.0), Range("torso.pitch", 45.0, 150.0)),
+        (*_FEET_DOWN, *pair("knee.angle", 115.0), Range("torso.pitch", 45.0, 150.0), Range("pelvis.ground", 0.4)),
         (("torso", "torso"),),
     ),
     (
@@ -239,7 +239,7 @@ POSTURES: tuple[_Row, ...] = (
     # what is left: looser notions
     (
         "stoops",
-        (*_FEET_DOWN, Range("torso.pitch", 45.0, 150.0)),
+        (*_FEET_DOWN, Range("torso.pitch", 45.0, 150.0), Range("pelvis.ground", 0.3)),
         (("torso", "torso"),),
     ),
     (
