@@ -239,7 +239,7 @@ def body_rotations(poses: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_held_out_rows_are_frames_of_their_own_clips(split: str, corpus: Path, tmp_path: Path) -> None:
-    """Every row starts at a frame of the split's clips or a mirrored one, which a pair may change; training has none."""
+    """Rows start at a frame of the split's clips or a mirrored one, which a pair may change; training has none."""
     clips = {clip.name: clip.rotvecs for clip in load_motion_clips()}
     own = torch.cat([clips[name] for name in SPLIT_CLIPS[split]])
     order = [0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20]
