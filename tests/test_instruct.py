@@ -70,7 +70,7 @@ def test_sentences_are_well_formed(pairs, mood: Mood) -> None:
     for text in texts(pairs, mood):
         assert not re.search(r"\b(\w+) \1\b|  | ,|[{}_]", text.text)
         for sentence in re.split(r"(?<=\.) ", text.text):
-            assert re.fullmatch(r"[A-Z][a-z0-9 ,]+\.", sentence)
+            assert re.fullmatch(r"[A-Z][a-z0-9 ,-]+\.", sentence)
         assert bool(re.search(r"\b(is|are|has)\b", text.text)) or mood == "instruction"
 
 
@@ -87,13 +87,16 @@ def test_the_example_of_both_moods() -> None:
 
 
 def test_amounts_are_told_apart() -> None:
-    for amount, words in (("slight", "slightly|a little|a bit"), ("much", "a lot|considerably|much")):
+    for amount, words in (
+        ("slight", "slightly|a little|a bit|somewhat"),
+        ("much", "a lot|considerably|much|a good deal"),
+    ):
         for mood in MOODS:
             for text in wordings(Paircode("bend", "left_knee", "bend", amount), mood=mood):
                 assert re.search(rf"\b({words})\b", text)
     for mood in MOODS:
         for text in wordings(STRAIGHTEN, mood=mood):
-            assert not re.search(r"slightly|a little|a bit|a lot|considerably|much|completely", text)
+            assert not re.search(r"slightly|little|bit|somewhat|lot|deal|considerably|much|far|well|completely", text)
     full = wordings(Paircode("bend", "left_knee", "straighten", "full"))
     assert full == {
         f"{verb} the left knee {much}." for verb in ("Straighten", "Extend") for much in ("completely", "all the way")
@@ -136,7 +139,6 @@ def test_goals_say_where_to_stop() -> None:
     codes = (bend, Paircode("goal", "left_elbow", "bend.bent_90"))
     commands = wordings(*codes)
     assert "Bend the left elbow until it is at a right angle." in commands
-    assert "Bend the left elbow. Make sure that the left elbow is bent at 90 degrees." in commands
     assert wordings(bend) <= commands, "a goal is told now and then"
     assert "The left elbow is more bent and now at a right angle." in wordings(*codes, mood="difference")
 
@@ -153,7 +155,7 @@ def test_goals_say_where_to_stop() -> None:
         ("twist torso right some", "Twist the torso to the right.", "The torso is turned further to the right."),
         ("head head down slight", "Look down a little.", "The head is slightly lower."),
         ("head_turn head left some", "Look to the left.", "The head is turned further to the left."),
-        ("distance feet apart slight", "Spread the feet a little.", "The feet are a bit further apart."),
+        ("distance feet apart slight", "Spread the feet apart a little.", "The feet are a bit further apart."),
         ("move hips down some", "Lower the hips.", "The hips are lower."),
         ("none body same", "Keep the pose.", "The pose is the same."),
     ],
@@ -190,7 +192,8 @@ def test_drop_leaves_what_is_rare_and_the_first() -> None:
     codes = (Paircode("posture", "body", "sits"), STRAIGHTEN, RAISE_LEFT)
     assert instruct(codes, np.random.default_rng(0), drop=1.0).codes == codes[:1]
     assert instruct(codes[1:], np.random.default_rng(0), drop=1.0).codes == (STRAIGHTEN,)
-    assert set(HOW_MUCH) >= {code.amount for code in CODES}
+    amounts = {code.amount for code in CODES if code.amount}
+    assert set().union(*HOW_MUCH.values()) == amounts - {"some"}
 
 
 def test_parts() -> None:

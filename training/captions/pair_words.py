@@ -19,8 +19,8 @@ from unipose.training.captions.posecodes import swap_sides
 Codes = tuple[Paircode, ...]
 
 _SLIGHTLY = ("slightly", "a little", "a bit", "somewhat")
-# By placeholder, the words of each amount: after a verb, before a direction, before a comparison, and with "further".
-# Each word has one meaning: "somewhat" is a slight change, and what is told without such a word is in between.
+# By placeholder, the words of each amount: after a verb, before a direction and before a comparison. Each word has one
+# meaning: "somewhat" is a slight change, and what is told without such a word is neither slight nor much.
 HOW_MUCH: dict[str, dict[str, tuple[str, ...]]] = {
     "{m}": {
         "slight": _SLIGHTLY,
@@ -28,11 +28,10 @@ HOW_MUCH: dict[str, dict[str, tuple[str, ...]]] = {
         "full": ("completely", "all the way"),
     },
     "{w}": {"slight": _SLIGHTLY, "much": ("far", "well")},
-    "{c}": {"slight": _SLIGHTLY, "much": ("much", "far", "a lot", "considerably"), "full": ("completely", "fully")},
-    "{f}": {
-        "some": ("further",),
-        "slight": tuple(f"{slightly} further" for slightly in _SLIGHTLY),
-        "much": ("much further", "a lot further", "a good deal further", "considerably further"),
+    "{c}": {
+        "slight": _SLIGHTLY,
+        "much": ("much", "a lot", "a good deal", "considerably"),
+        "full": ("completely", "fully"),
     },
 }
 
@@ -64,37 +63,37 @@ WORDS: dict[tuple[str, str], Words] = {
     ),
     ("move", "up"): Words(
         ("raise {p} {m}", "lift {p} {m}", "move {p} up {m}", "bring {p} {c} higher"),
-        ("{c} higher", "{f} up"),
+        ("{c} higher", "{c} further up"),
         ("up {m}",),
     ),
     ("move", "down"): Words(
         ("lower {p} {m}", "move {p} down {m}", "bring {p} {c} lower"),
-        ("{c} lower", "{f} down"),
+        ("{c} lower", "{c} further down"),
         ("down {m}",),
     ),
     ("move", "forward"): Words(
-        ("move {p} {w} forward", "bring {p} {w} forward", "bring {p} {f} forward"),
-        ("{f} forward", "{f} to the front"),
+        ("move {p} {w} forward", "move {p} forward {m}", "bring {p} {w} forward", "bring {p} {c} further forward"),
+        ("{c} further forward", "{c} further to the front"),
         ("{w} forward",),
     ),
     ("move", "back"): Words(
-        ("move {p} {w} back", "pull {p} {w} back", "bring {p} {f} back"),
-        ("{f} back", "{f} to the back"),
+        ("move {p} {w} back", "move {p} back {m}", "pull {p} {w} back", "bring {p} {c} further back"),
+        ("{c} further back", "{c} further to the back"),
         ("{w} back",),
     ),
     ("move", "left"): Words(
-        ("move {p} {w} to the left", "shift {p} {w} to the left", "bring {p} {f} to the left"),
-        ("{f} to the left", "{f} left"),
+        ("move {p} {w} to the left", "shift {p} {w} to the left", "bring {p} {c} further to the left"),
+        ("{c} further to the left", "{c} further left"),
         ("{w} to the left",),
     ),
     ("move", "outward"): Words(
-        ("move {p} {w} outward", "bring {p} {f} out", "move {p} {w} out to the sides"),
-        ("{f} out", "{f} out to the sides"),
+        ("move {p} {w} outward", "bring {p} {c} further out", "move {p} {w} out to the sides"),
+        ("{c} further out", "{c} further out to the sides"),
         ("{w} outward",),
     ),
     ("move", "inward"): Words(
-        ("move {p} {w} inward", "bring {p} {f} in"),
-        ("{f} in", "{f} inward"),
+        ("move {p} {w} inward", "bring {p} {c} further in"),
+        ("{c} further in", "{c} further inward"),
         ("{w} inward",),
     ),
     ("distance", "closer"): Words(
@@ -102,52 +101,52 @@ WORDS: dict[tuple[str, str], Words] = {
         ("{c} closer together", "{c} closer to each other"),
     ),
     ("distance", "apart"): Words(
-        ("move {p} {f} apart", "spread {p} {w} apart", "take {p} {f} away from each other"),
-        ("{f} apart", "{f} away from each other"),
+        ("move {p} {c} further apart", "spread {p} apart {m}", "take {p} {c} further away from each other"),
+        ("{c} further apart", "{c} further away from each other"),
     ),
     ("reach", "to"): Words(
         ("bring {p} {c} closer to {t}", "move {p} {c} nearer to {t}"),
         ("{c} closer to {t}", "{c} nearer to {t}"),
     ),
     ("reach", "from"): Words(
-        ("move {p} {f} away from {t}", "take {p} {f} from {t}"),
-        ("{f} from {t}", "{f} away from {t}"),
+        ("move {p} {c} further away from {t}", "take {p} {c} further from {t}"),
+        ("{c} further from {t}", "{c} further away from {t}"),
     ),
     ("torso", "forward"): Words(
-        ("bend {p} {w} forward", "bend {w} forward", "lean {p} {f} forward"),
-        ("bent {f} forward", "leaning {f} forward"),
+        ("bend {p} {w} forward", "bend {w} forward", "bend forward {m}", "lean {p} {c} further forward"),
+        ("bent {c} further forward", "leaning {c} further forward"),
     ),
     ("torso", "back"): Words(
-        ("bring {p} back {m}", "lean {w} back", "lean {p} {f} back"),
-        ("{f} back", "leaning {f} back"),
+        ("bring {p} back {m}", "lean {w} back", "lean back {m}", "lean {p} {c} further back"),
+        ("{c} further back", "leaning {c} further back"),
     ),
     ("lean", "left"): Words(
         ("lean {w} to the left", "lean {p} {w} to the left", "tilt {p} {w} to the left"),
-        ("leaning {f} to the left", "tilted {f} to the left"),
+        ("leaning {c} further to the left", "tilted {c} further to the left"),
     ),
     ("twist", "left"): Words(
         ("twist {p} {w} to the left", "turn {p} {w} to the left", "rotate {p} {w} to the left"),
-        ("turned {f} to the left", "twisted {f} to the left"),
+        ("turned {c} further to the left", "twisted {c} further to the left"),
     ),
     ("head", "down"): Words(
         ("lower {p} {m}", "tilt {p} down {m}", "look down {m}"),
-        ("tilted {f} down", "{c} lower"),
+        ("tilted {c} further down", "{c} lower"),
     ),
     ("head", "up"): Words(
         ("raise {p} {m}", "tilt {p} up {m}", "look up {m}"),
-        ("tilted {f} up", "raised {c} more"),
+        ("tilted {c} further up", "raised {c} more"),
     ),
     ("head_turn", "left"): Words(
         ("turn {p} {w} to the left", "look {w} to the left"),
-        ("turned {f} to the left", "facing {f} to the left"),
+        ("turned {c} further to the left", "facing {c} further to the left"),
     ),
     ("head_tilt", "left"): Words(
         ("tilt {p} {w} to the left", "tip {p} {w} to the left"),
-        ("tilted {f} to the left", "tipped {f} to the left"),
+        ("tilted {c} further to the left", "tipped {c} further to the left"),
     ),
     ("turn", "left"): Words(
         ("turn {w} to the left", "turn {p} {w} to the left", "rotate {w} to the left"),
-        ("turned {w} to the left", "facing {f} to the left"),
+        ("turned {w} to the left", "facing {c} further to the left"),
     ),
 }
 # Where the amount has words of its own.
@@ -202,8 +201,8 @@ POSTURES: dict[str, Words] = {
         ("now kneeling on the left knee", "now down on the left knee"),
     ),
     "sits": Words(
-        ("sit down", "sit as on a chair", "sit down on a chair", "take a seat"),
-        ("now sitting", "now seated", "now sitting as on a chair"),
+        ("sit down", "sit on a chair", "sit down on a chair", "take a seat"),
+        ("now sitting", "now seated", "now sitting on a chair"),
     ),
     "squats": Words(("squat", "squat down", "go into a squat"), ("now squatting", "now in a squat")),
     "lunges_left": Words(

@@ -75,11 +75,11 @@ POSTURES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("sits_ground", "steps_left"), (_LEGS, _TORSO)),
     **dict.fromkeys(("stands", "sits", "sits_cross_legged", "plank"), (_LEGS, _KNEES, _TORSO)),
     **dict.fromkeys(("kneels_both", "kneels_left", "sits_heels"), (_LEGS, _KNEES, _TORSO)),
-    **dict.fromkeys(("squats", "side_lunges_left", "one_bent_left", "low"), (_LEGS, _KNEES)),
-    **dict.fromkeys(("crouches", "lunges_left", "staggered_left"), (_LEGS,)),
+    **dict.fromkeys(("squats", "side_lunges_left"), (_LEGS, _KNEES)),
+    **dict.fromkeys(("crouches", "lunges_left"), (_LEGS,)),
     **dict.fromkeys(("bends_forward", "stoops"), (_LEGS, _TORSO)),
-    "tips_right": (_TORSO,),
-    **dict.fromkeys(("kicks_left", "one_leg_right", "balances_right"), ()),
+    **dict.fromkeys(("kicks_left", "one_leg_right", "balances_right", "tips_right"), ()),
+    **dict.fromkeys(("staggered_left", "one_bent_left", "low"), ()),
 }
 _WHOLE_BODY = ("lies_back", "lies_front", "lies_left", "lies_right", "all_fours", "handstand", "plank", "bridge")
 _BENT_OVER = ("bends_forward", "stoops")
