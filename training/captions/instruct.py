@@ -225,18 +225,15 @@ def _one_of(choices: Sequence[str], rng: np.random.Generator) -> str:
 def _open(texts: list[str], mood: Mood, rng: np.random.Generator) -> list[str]:
     """Puts a word of transition before sentences, no two alike."""
     first, later = OPENINGS[mood]
-    opened, leads = [], list(later)
+    said: list[str] = []
     for index, text in enumerate(texts):
-        fitting = [lead for lead in leads if lead != "Then " or ", then " not in text] if index else first
-        lead = _one_of(fitting, rng) if index or mood == "difference" or len(texts) > 1 else ""
-        if lead == "First, ":
-            leads = [then for then in leads if then not in NO_ORDER]
-        elif index == 1 and opened[0].startswith("First, "):
-            leads = list(later)
-        if lead in leads and lead:
-            leads.remove(lead)
-        opened.append(lead + text)
-    return opened
+        leads = later if index else first
+        if said == ["First, "]:
+            leads = tuple(lead for lead in later if lead not in NO_ORDER)
+        used = {*said, "Then " if ", then " in text else ""} - {""}
+        fitting = [lead for lead in leads if lead not in used]
+        said.append(_one_of(fitting, rng) if mood == "difference" or len(texts) > 1 else "")
+    return [lead + text for lead, text in zip(said, texts)]
 
 
 def _say(sentence: list[Topic], mood: Mood, rng: np.random.Generator) -> str:
@@ -285,7 +282,8 @@ def _command(topic: Topic, context: _Context, rng: np.random.Generator) -> str:
     if not same and topic.nouns and _repeats(topic, context) and context.tail != "part" and rng.random() < ELLIPSIS:
         context.noun, context.tail = _one_of(topic.nouns, rng), "verb"
         return _article(context.noun)
-    said = _one_of(topic.imperatives, rng)
+    verb = context.said.partition(" ")[0]
+    said = _one_of([said for said in topic.imperatives if said.partition(" ")[0] != verb] or topic.imperatives, rng)
     noun = context.noun if same else _one_of(topic.nouns or ("",), rng)
     named = (
         ("them" if topic.plural else "it") if same and not context.tail and rng.random() < SAY_IT else _article(noun)

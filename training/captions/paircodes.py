@@ -78,8 +78,9 @@ POSTURES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("squats", "side_lunges_left"), (_LEGS, _KNEES)),
     **dict.fromkeys(("crouches", "lunges_left"), (_LEGS,)),
     **dict.fromkeys(("bends_forward", "stoops"), (_LEGS, _TORSO)),
-    **dict.fromkeys(("kicks_left", "one_leg_right", "balances_right", "tips_right"), ()),
-    **dict.fromkeys(("staggered_left", "one_bent_left", "low"), ()),
+    "one_bent_left": (_KNEES,),
+    "tips_right": (_TORSO,),
+    **dict.fromkeys(("kicks_left", "one_leg_right", "balances_right", "staggered_left", "low"), ()),
 }
 _WHOLE_BODY = ("lies_back", "lies_front", "lies_left", "lies_right", "all_fours", "handstand", "plank", "bridge")
 _BENT_OVER = ("bends_forward", "stoops")
