@@ -117,7 +117,7 @@ WORDS: dict[tuple[str, str], Words] = {
         ("bent {c} further forward", "leaning {c} further forward"),
     ),
     ("torso", "back"): Words(
-        ("bring {p} back {m}", "lean {w} back", "lean back {m}", "lean {p} {c} further back"),
+        ("bring {p} back {m}", "lean back {m}", "lean {p} {c} further back"),
         ("{c} further back", "leaning {c} further back"),
     ),
     ("lean", "left"): Words(
@@ -231,7 +231,7 @@ POSTURES: dict[str, Words] = {
     ),
     "crouches": Words(("crouch", "crouch down"), ("now crouching", "now standing with bent knees")),
     "stands": Words(
-        ("stand up", "stand upright", "come to a stand", "stand on both legs"),
+        ("stand up", "stand up straight", "stand upright", "come to a stand", "stand on both legs"),
         ("now standing", "now standing upright"),
     ),
     "stoops": Words(
@@ -246,7 +246,11 @@ POSTURES: dict[str, Words] = {
         ),
     ),
     "tips_right": Words(
-        ("tip over on the right leg with the left foot lifted", "balance on the right leg with the upper body low"),
+        (
+            "tip over on the right leg with the left foot lifted",
+            "balance on the right leg with the upper body low",
+            "stand on the right leg with the upper body low",
+        ),
         ("now tipped over on the right leg", "now balancing on the right leg with the upper body low"),
     ),
     "staggered_left": Words(
@@ -254,7 +258,7 @@ POSTURES: dict[str, Words] = {
         ("now in a staggered stance with the left foot leading", "now standing with the left foot well ahead"),
     ),
     "one_bent_left": Words(
-        ("stand with only the left knee bent", "come to a stand with just the left knee bent"),
+        ("stand with only the left knee bent", "stand with just the left knee bent"),
         ("now standing with only the left knee bent", "now standing with just the left knee bent"),
     ),
     "low": Words(
