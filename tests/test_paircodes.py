@@ -10,6 +10,7 @@ import torch
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, MIRRORED_JOINTS, mirror_pose
 from unipose.training.archetypes import archetype_poses
+from unipose.training.captions import posecodes
 from unipose.training.captions.pair_measures import measure_pairs
 from unipose.training.captions.paircodes import (
     ABSOLUTE,
@@ -23,7 +24,7 @@ from unipose.training.captions.paircodes import (
     paircodes_hold,
     parts_of,
 )
-from unipose.training.captions.posecodes import holding
+from unipose.training.captions.posecodes import Posecode, holding
 from unipose.training.poses import load_motion_clips, sample_training_poses, turn
 
 
@@ -125,7 +126,7 @@ def test_the_way_back_has_the_opposite_codes(codes, pairs, rotations) -> None:
         if not any(code.kind == "posture" for code in (*there, *back)):
             assert {code.reversed().key for code in relative} == keys([code for code in back if code.relative])
             compared += 1
-    assert compared > 150
+    assert compared > 80
 
 
 def test_a_mirrored_pair_has_mirrored_codes(codes, pairs, rotmats) -> None:
@@ -220,6 +221,33 @@ def test_transitions_of_posture(body: BodyModel, first: str, second: str, postur
     codes = codes_of(body, archetype_poses([first]), archetype_poses([second]))
     assert codes[0] == Paircode("posture", "body", posture)
     assert not {"left_foot", "left_leg", "hips"} & {code.subject for code in codes if code.kind == "move"}
+
+
+def test_every_posture_of_captions_is_told_when_it_begins() -> None:
+    told = {said for code, said in ABSOLUTE.items() if code.kind == "posture"}
+    assert told == {code for code in posecodes.CODES if code.kind == "posture"}
+
+
+@pytest.mark.parametrize("posture", ["sits_cross_legged", "stoops", "low", "tips_right", "one_bent_left"])
+def test_a_posture_begins_where_a_is_clearly_short_of_it(codes, pairs, posture: str) -> None:
+    code = Paircode("posture", "body", posture)
+    before, after = (holding([Posecode("posture", "body", posture)], joints, 0.0)[0] for joints in pairs)
+    began = np.array([code in given for given in codes])
+    assert began.any()
+    assert (after & ~before)[began].all()
+
+
+def test_a_posture_is_told_with_what_it_leaves_open(codes) -> None:
+    """Bends of knees go without saying where somebody stands up, not where he bends over."""
+    kinds = {"stands": set(), "bends_forward": set(), "one_bent_left": set()}
+    for given in codes:
+        if given[0].value in kinds:
+            kinds[given[0].value] |= {(code.kind, code.subject) for code in given if code.relative}
+    for posture in ("stands", "one_bent_left"):
+        assert not {("bend", "left_knee"), ("bend", "right_knee")} & kinds[posture]
+    assert ("bend", "left_knee") in kinds["bends_forward"]
+    assert ("torso", "torso") not in kinds["bends_forward"] | kinds["stands"]
+    assert ("torso", "torso") in kinds["one_bent_left"]
 
 
 def test_goals_are_new_in_b(codes, pairs) -> None:

@@ -223,4 +223,4 @@ def test_texts_name_the_part_that_was_changed(body: BodyModel, rotmats: torch.Te
     named = [names_changed_part(instruct(given, rng, mood="difference").text, joint) for given in codes]
     assert np.mean(named) > 0.9
     if "leg" not in next(iter(parts_of(joint))):
-        assert np.mean([names_changed_part(instruct(given, rng).text, swap_sides(joint)) for given in codes]) < 0.7
+        assert np.mean([names_changed_part(instruct(given, rng).text, swap_sides(joint)) for given in codes]) < 0.8

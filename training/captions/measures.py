@@ -59,6 +59,16 @@ def _axes(up: Array, across: Array) -> Array:
     return np.stack([left, up, np.cross(left, up)], axis=-1)
 
 
+def torso_axes(points: dict[str, Array]) -> Array:
+    """The left, up and forward axes of the torso, as its shoulders are turned: (n, 3, 3), columns."""
+    return _axes(points["neck"] - points["pelvis"], points["left_shoulder"] - points["right_shoulder"])
+
+
+def hip_axes(points: dict[str, Array]) -> Array:
+    """The same, as its hips are turned."""
+    return _axes(points["neck"] - points["pelvis"], points["left_hip"] - points["right_hip"])
+
+
 def body_points(joints: npt.ArrayLike) -> dict[str, Array]:
     """The named points that statements are about: the 22 joints, the hands and the top of the head; (n, 3) each."""
     joints = np.asarray(joints, dtype=np.float64)
@@ -82,9 +92,7 @@ def measure(joints: npt.ArrayLike, rotmats: npt.ArrayLike | None = None) -> dict
         "<part>.<quantity>" -> (n,) in metres or degrees.
     """
     points = body_points(joints)
-    shoulders = points["left_shoulder"] - points["right_shoulder"]
-    torso = _axes(points["neck"] - points["pelvis"], shoulders)
-    hips = _axes(points["neck"] - points["pelvis"], points["left_hip"] - points["right_hip"])
+    torso, hips = torso_axes(points), hip_axes(points)
     turn = heading(hips)
     measures = _measure_torso(points, torso, hips, turn) | _measure_head(points, torso, rotmats)
     measures |= _measure_ground(points) | _measure_pairs(points, torso, hips)
@@ -113,7 +121,7 @@ def _measure_torso(points: dict[str, Array], torso: Array, hips: Array, turn: Ar
 
 def _measure_head(points: dict[str, Array], torso: Array, rotmats: npt.ArrayLike | None) -> dict[str, Array]:
     """Pitch and tilt are those of the line from neck to head, the turn that of neck and head against the chest."""
-    head = _in_frame(torso, points["head"] - points["neck"])
+    head = in_frame(torso, points["head"] - points["neck"])
     tilt = np.degrees(np.arctan2(head[:, 0], np.hypot(head[:, 1], head[:, 2])))
     turn = np.full(len(tilt), np.nan)
     if rotmats is not None:
@@ -161,8 +169,8 @@ def _ahead(vectors: Array, turn: Array) -> Array:
     return vectors[:, 0] * np.sin(turn) + vectors[:, 2] * np.cos(turn)
 
 
-def _in_frame(axes: Array, vectors: Array) -> Array:
-    """(n, 3) vectors as left, up, forward components along (n, 3, 3) axes."""
+def in_frame(axes: Array, vectors: Array) -> Array:
+    """(n, 3) vectors as left, up, forward components along the columns of (n, 3, 3) axes."""
     return np.einsum("nji,nj->ni", axes, vectors)
 
 
@@ -173,9 +181,9 @@ def _distances(points: dict[str, Array], start: str, targets: Iterable[str]) -> 
 def _measure_arm(points: dict[str, Array], side: str, other: str, torso: Array) -> dict[str, Array]:
     hand, elbow, shoulder = (points[f"{side}_{part}"] for part in ("hand", "elbow", "shoulder"))
     outward = 1.0 if side == "left" else -1.0
-    from_spine = _in_frame(torso, hand - points["pelvis"])
-    hand_from_shoulder, elbow_from_shoulder = _in_frame(torso, hand - shoulder), _in_frame(torso, elbow - shoulder)
-    from_other = _in_frame(torso, hand - points[f"{other}_hand"])
+    from_spine = in_frame(torso, hand - points["pelvis"])
+    hand_from_shoulder, elbow_from_shoulder = in_frame(torso, hand - shoulder), in_frame(torso, elbow - shoulder)
+    from_other = in_frame(torso, hand - points[f"{other}_hand"])
     down = np.array([0.0, -1.0, 0.0])
     measures = {
         f"{side}_elbow.angle": _degrees_between(shoulder - elbow, hand - elbow),
@@ -214,12 +222,12 @@ def _measure_leg(points: dict[str, Array], side: str, other: str, hips: Array, t
         f"{side}_knee.before_pelvis": _ahead(knee - points["pelvis"], turn),
         f"{side}_foot.before_hip": _ahead(ankle - hip, turn),
         f"{side}_foot.before_torso": _ahead(ankle - torso, turn),
-        f"{side}_foot.outward": outward * _in_frame(hips, ankle - hip)[:, 0],
+        f"{side}_foot.outward": outward * in_frame(hips, ankle - hip)[:, 0],
         f"{side}_foot.above_hips": ankle[:, 1] - points["pelvis"][:, 1],
         f"{side}_knee.above_hip": knee[:, 1] - hip[:, 1],
         f"{side}_knee.ahead": _ahead(knee - points[f"{other}_knee"], turn),
         f"{side}_knee.before_hip": _ahead(knee - hip, turn),
-        f"{side}_knee.outward": outward * _in_frame(hips, knee - hip)[:, 0],
+        f"{side}_knee.outward": outward * in_frame(hips, knee - hip)[:, 0],
     }
     measures |= _distances(points, f"{side}_foot", (f"{other}_knee",))
     measures[f"{side}_knee.to_chest"] = np.linalg.norm(knee - points["spine3"], axis=-1)

@@ -20,7 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS
-from unipose.training.captions.measures import Array, body_points, heading, measure
+from unipose.training.captions.measures import (
+    PAIRS,
+    Array,
+    body_points,
+    heading,
+    hip_axes,
+    in_frame,
+    measure,
+    torso_axes,
+)
 
 
 Key = tuple[str, str, str]
@@ -32,7 +41,6 @@ ARM_PARTS = ("hand", "elbow")
 LEG_PARTS = ("knee", "foot")
 # What a hand may come closer to: on its own side or the other, or on the midline.
 REACHED_PARTS = ("shoulder", "hip", "knee", "ankle")
-PAIRS = {"hands": "hand", "elbows": "elbow", "knees": "knee", "feet": "ankle"}
 # Directions and their opposites.
 OPPOSITES = {"up": "down", "forward": "back", "left": "right", "bend": "straighten", "closer": "apart"}
 
@@ -62,15 +70,19 @@ def measure_pairs(
     poses = tuple(np.asarray(joints, dtype=np.float64) for joints in (joints_a, joints_b))
     for name, joints in zip("ab", poses):
         _check(f"joints_{name}", joints, (len(poses[0]), NUM_JOINTS, 3))
-    before, after = (measure(joints) for joints in poses)
+    rotations = None if rotmats is None else tuple(np.asarray(given, dtype=np.float64) for given in rotmats)
+    for name, given in zip("ab", rotations or ()):
+        _check(f"rotmats of {name}", given, (len(poses[0]), NUM_JOINTS, 3, 3))
+    before, after = (measure(joints, given) for joints, given in zip(poses, rotations or (None, None)))
     points = tuple(body_points(joints) for joints in poses)
-    frames = tuple(_hip_frame(given) for given in points)
-    changes = _changes_of_angles(before, after) | _changes_of_distances(before, after, points)
+    frames = tuple(hip_axes(given) for given in points)
+    changes = _changes_of_angles(before, after) | _changes_of_distances(before, after)
     changes |= _displacements(before, after, points, frames)
-    turned = _wrap(np.degrees(_yaw(frames[1]) - _yaw(frames[0])))
+    turned = _wrap(np.degrees(heading(frames[1]) - heading(frames[0])))
     changes[("turn", "body", "left")] = turned
-    if rotmats is not None:
-        changes |= _head_rotations(rotmats, len(poses[0]))
+    if rotations is not None:
+        changes[("head_turn", "head", "left")] = _wrap(after["head.turn_left"] - before["head.turn_left"])
+        changes[("head_tilt", "head", "left")] = _head_tilt(rotations[1]) - _head_tilt(rotations[0])
     around: Changes = {("turn", "body", "around"): np.abs(turned)}
     return changes | _opposite(changes) | around | _conditions(before, after, points, frames)
 
@@ -111,11 +123,11 @@ def _changes_of_angles(before: Points, after: Points) -> Changes:
     return {key: _wrap(after[name] - before[name]) for key, name in names.items()}
 
 
-def _changes_of_distances(before: Points, after: Points, points: tuple[Points, ...]) -> Changes:
-    changes: Changes = {}
-    for subject, part in PAIRS.items():
-        first, second = (_length(given[f"left_{part}"] - given[f"right_{part}"]) for given in points)
-        changes[("distance", subject, "apart")] = second - first
+def _changes_of_distances(before: Points, after: Points) -> Changes:
+    changes: Changes = {
+        ("distance", subject, "apart"): after[f"{subject}.distance"] - before[f"{subject}.distance"]
+        for subject in PAIRS.values()
+    }
     for side in SIDES:
         for target in reached(side):
             name = f"{side}_hand.to_{target}"
@@ -123,32 +135,10 @@ def _changes_of_distances(before: Points, after: Points, points: tuple[Points, .
     return changes
 
 
-def _length(vectors: Array) -> Array:
-    return np.linalg.norm(vectors, axis=-1)
-
-
-def _unit(vectors: Array) -> Array:
-    return vectors / np.maximum(_length(vectors)[..., None], 1e-9)
-
-
-def _frame(up: Array, across: Array) -> Array:
-    """(n, 3, 3), columns left, up and forward."""
-    up = _unit(up)
-    left = _unit(across - (across * up).sum(-1, keepdims=True) * up)
-    return np.stack([left, up, np.cross(left, up)], axis=-1)
-
-
-def _hip_frame(points: Points) -> Array:
-    return _frame(points["neck"] - points["pelvis"], points["left_hip"] - points["right_hip"])
-
-
-def _yaw(frame: Array) -> Array:
-    return heading(frame)
-
-
 def _level_axes(frame: Array) -> Array:
     """(n, 3, 3), columns left, up and forward of the heading of a body: up is the world's."""
-    sin, cos = np.sin(_yaw(frame)), np.cos(_yaw(frame))
+    turn = heading(frame)
+    sin, cos = np.sin(turn), np.cos(turn)
     zero, one = np.zeros_like(sin), np.ones_like(sin)
     return np.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], axis=-1).reshape(-1, 3, 3)
 
@@ -161,9 +151,7 @@ def _displacements(before: Points, after: Points, points: tuple[Points, ...], fr
     for side in SIDES:
         for part in (*ARM_PARTS, *LEG_PARTS):
             name = f"{side}_{'ankle' if part == 'foot' else part}"
-            first, second = (
-                np.einsum("nji,nj->ni", axis, given[name] - given["pelvis"]) for axis, given in zip(axes, points)
-            )
+            first, second = (in_frame(axis, given[name] - given["pelvis"]) for axis, given in zip(axes, points))
             moved = second - first
             if part in LEG_PARTS:
                 moved[:, 1] = after[f"{side}_{part}.ground"] - before[f"{side}_{part}.ground"]
@@ -172,28 +160,15 @@ def _displacements(before: Points, after: Points, points: tuple[Points, ...], fr
     return changes
 
 
-def _head_rotations(rotmats: tuple[npt.ArrayLike, npt.ArrayLike], count: int) -> Changes:
-    """Where the head's own left axis points, seen from the chest, tells its turn and tilt whatever its pitch."""
-    angles = []
-    for name, given in zip("ab", rotmats):
-        rotations = np.asarray(given, dtype=np.float64)
-        _check(f"rotmats of {name}", rotations, (count, NUM_JOINTS, 3, 3))
-        neck, head = (rotations[:, JOINT_NAMES.index(joint)] for joint in ("neck", "head"))
-        left = (neck @ head)[:, :, 0]
-        turn = np.degrees(np.arctan2(-left[:, 2], left[:, 0]))
-        angles.append((turn, -np.degrees(np.arcsin(np.clip(left[:, 1], -1.0, 1.0)))))
-    (turn_a, tilt_a), (turn_b, tilt_b) = angles
-    return {
-        ("head_turn", "head", "left"): _wrap(turn_b - turn_a),
-        ("head_tilt", "head", "left"): _wrap(tilt_b - tilt_a),
-    }
+def _head_tilt(rotmats: Array) -> Array:
+    """Degrees that the head leans to its left, seen from the chest: joints show the part of the neck only."""
+    neck, head = (rotmats[:, JOINT_NAMES.index(joint)] for joint in ("neck", "head"))
+    return -np.degrees(np.arcsin(np.clip((neck @ head)[:, 1, 0], -1.0, 1.0)))
 
 
 def _conditions(before: Points, after: Points, points: tuple[Points, ...], frames: tuple[Array, ...]) -> Changes:
-    ups = [np.einsum("nji,nj->ni", _level_axes(frame), frame[..., 1]) for frame in frames]
-    torsos = [
-        _frame(given["neck"] - given["pelvis"], given["left_shoulder"] - given["right_shoulder"]) for given in points
-    ]
+    ups = [in_frame(_level_axes(frame), frame[..., 1]) for frame in frames]
+    torsos = [torso_axes(given) for given in points]
     found: Changes = {
         ("tilt", "torso", ""): np.maximum(before["torso.tilt"], after["torso.tilt"]),
         ("swing", "torso", ""): np.degrees(np.arccos(np.clip((ups[0] * ups[1]).sum(-1), -1.0, 1.0))),
@@ -203,10 +178,10 @@ def _conditions(before: Points, after: Points, points: tuple[Points, ...], frame
             found[("after", f"{side}_{part}", "bend")] = 180.0 - after[f"{side}_{part}.angle"]
         for part in ARM_PARTS:
             first, second = (
-                np.einsum("nji,nj->ni", torso, given[f"{side}_{part}"] - given[f"{side}_shoulder"])
+                in_frame(torso, given[f"{side}_{part}"] - given[f"{side}_shoulder"])
                 for torso, given in zip(torsos, points)
             )
-            found[("own", f"{side}_{part}", "")] = _length(second - first)
+            found[("own", f"{side}_{part}", "")] = np.linalg.norm(second - first, axis=-1)
         for target in reached(side):
             name = f"{side}_hand.to_{target}"
             found[("nearest", f"{side}_hand", f"to_{target}")] = np.minimum(before[name], after[name])

@@ -1,31 +1,39 @@
 """How changes are worded: the one table that `instruct` speaks from and `read_instruction` reads by.
 
 A `Topic` is what a clause can state: one code, or the same change of both sides. It holds every wording of it, so
-that reading is looking up. In the templates {p} stands for the part ("the left hand"), {m} for how much after a verb
-("a little") and {c} for how much before a comparison ("much"). Words that join clauses ("and", "while") occur in none.
+that reading is looking up. In the templates {p} stands for the part ("the left hand") and one of the `HOW_MUCH` for
+the amount. Words that join clauses ("and", "while") occur in none.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import product
 from statistics import median_low
 
-from unipose.training.captions.pair_measures import PAIRS
+from unipose.training.captions.measures import PAIRS
 from unipose.training.captions.paircodes import ABSOLUTE, CODES, RULES, Paircode
 from unipose.training.captions.posecodes import swap_sides
 
 
 Codes = tuple[Paircode, ...]
 
-# How much, after a verb and before a comparison.
-HOW_MUCH = {
-    "": ("",),
-    "slight": ("slightly", "a little", "a bit"),
-    "some": ("",),
-    "much": ("a lot", "considerably"),
-    "full": ("completely", "all the way"),
+_SLIGHTLY = ("slightly", "a little", "a bit", "somewhat")
+# By placeholder, the words of each amount: after a verb, before a direction and before a comparison. Each word has one
+# meaning: "somewhat" is a slight change, and what is told without such a word is neither slight nor much.
+HOW_MUCH: dict[str, dict[str, tuple[str, ...]]] = {
+    "{m}": {
+        "slight": _SLIGHTLY,
+        "much": ("a lot", "a good deal", "considerably"),
+        "full": ("completely", "all the way"),
+    },
+    "{w}": {"slight": _SLIGHTLY, "much": ("far", "well")},
+    "{c}": {
+        "slight": _SLIGHTLY,
+        "much": ("much", "a lot", "a good deal", "considerably"),
+        "full": ("completely", "fully"),
+    },
 }
-HOW_MUCH_MORE = HOW_MUCH | {"much": ("much", "a lot", "considerably"), "full": ("completely", "fully")}
 
 
 @dataclass(frozen=True)
@@ -64,36 +72,36 @@ WORDS: dict[tuple[str, str], Words] = {
         ("down {m}",),
     ),
     ("move", "forward"): Words(
-        ("move {p} forward {m}", "bring {p} forward {m}", "bring {p} {c} further forward"),
+        ("move {p} {w} forward", "move {p} forward {m}", "bring {p} {w} forward", "bring {p} {c} further forward"),
         ("{c} further forward", "{c} further to the front"),
-        ("forward {m}",),
+        ("{w} forward",),
     ),
     ("move", "back"): Words(
-        ("move {p} back {m}", "pull {p} back {m}", "bring {p} {c} further back"),
+        ("move {p} {w} back", "move {p} back {m}", "pull {p} {w} back", "bring {p} {c} further back"),
         ("{c} further back", "{c} further to the back"),
-        ("back {m}",),
+        ("{w} back",),
     ),
     ("move", "left"): Words(
-        ("move {p} {m} to the left", "shift {p} {m} to the left", "bring {p} {c} further to the left"),
+        ("move {p} {w} to the left", "shift {p} {w} to the left", "bring {p} {c} further to the left"),
         ("{c} further to the left", "{c} further left"),
-        ("{m} to the left",),
+        ("{w} to the left",),
     ),
     ("move", "outward"): Words(
-        ("move {p} outward {m}", "bring {p} {c} further out", "move {p} {m} out to the sides"),
+        ("move {p} {w} outward", "bring {p} {c} further out", "move {p} {w} out to the sides"),
         ("{c} further out", "{c} further out to the sides"),
-        ("outward {m}",),
+        ("{w} outward",),
     ),
     ("move", "inward"): Words(
-        ("move {p} inward {m}", "bring {p} {c} further in"),
+        ("move {p} {w} inward", "bring {p} {c} further in"),
         ("{c} further in", "{c} further inward"),
-        ("inward {m}",),
+        ("{w} inward",),
     ),
     ("distance", "closer"): Words(
         ("bring {p} {c} closer together", "move {p} {c} closer to each other"),
         ("{c} closer together", "{c} closer to each other"),
     ),
     ("distance", "apart"): Words(
-        ("move {p} {c} further apart", "spread {p} {m}", "take {p} {c} further away from each other"),
+        ("move {p} {c} further apart", "spread {p} apart {m}", "take {p} {c} further away from each other"),
         ("{c} further apart", "{c} further away from each other"),
     ),
     ("reach", "to"): Words(
@@ -105,7 +113,7 @@ WORDS: dict[tuple[str, str], Words] = {
         ("{c} further from {t}", "{c} further away from {t}"),
     ),
     ("torso", "forward"): Words(
-        ("bend {p} forward {m}", "bend forward {m}", "lean {p} {c} further forward"),
+        ("bend {p} {w} forward", "bend {w} forward", "bend forward {m}", "lean {p} {c} further forward"),
         ("bent {c} further forward", "leaning {c} further forward"),
     ),
     ("torso", "back"): Words(
@@ -113,11 +121,11 @@ WORDS: dict[tuple[str, str], Words] = {
         ("{c} further back", "leaning {c} further back"),
     ),
     ("lean", "left"): Words(
-        ("lean {m} to the left", "lean {p} {m} to the left", "tilt {p} {m} to the left"),
+        ("lean {w} to the left", "lean {p} {w} to the left", "tilt {p} {w} to the left"),
         ("leaning {c} further to the left", "tilted {c} further to the left"),
     ),
     ("twist", "left"): Words(
-        ("twist {p} {m} to the left", "turn {p} {m} to the left", "rotate {p} {m} to the left"),
+        ("twist {p} {w} to the left", "turn {p} {w} to the left", "rotate {p} {w} to the left"),
         ("turned {c} further to the left", "twisted {c} further to the left"),
     ),
     ("head", "down"): Words(
@@ -129,16 +137,16 @@ WORDS: dict[tuple[str, str], Words] = {
         ("tilted {c} further up", "raised {c} more"),
     ),
     ("head_turn", "left"): Words(
-        ("turn {p} {m} to the left", "look {m} to the left"),
+        ("turn {p} {w} to the left", "look {w} to the left"),
         ("turned {c} further to the left", "facing {c} further to the left"),
     ),
     ("head_tilt", "left"): Words(
-        ("tilt {p} {m} to the left", "tip {p} {m} to the left"),
+        ("tilt {p} {w} to the left", "tip {p} {w} to the left"),
         ("tilted {c} further to the left", "tipped {c} further to the left"),
     ),
     ("turn", "left"): Words(
-        ("turn {m} to the left", "turn {p} {m} to the left", "rotate {m} to the left"),
-        ("turned {m} to the left", "facing {c} further to the left"),
+        ("turn {w} to the left", "turn {p} {w} to the left", "rotate {w} to the left"),
+        ("turned {w} to the left", "facing {c} further to the left"),
     ),
 }
 # Where the amount has words of its own.
@@ -152,40 +160,110 @@ COMPLETE: dict[tuple[str, str], Words] = {
 
 # What B does when its posture is another than A's: commands, and what follows "the person is".
 POSTURES: dict[str, Words] = {
-    "lies_back": Words(("lie down on the back", "lie on the back"), ("now lying on the back", "now lying face up")),
+    "lies_back": Words(
+        ("lie down on the back", "lie on the back", "lie face up"), ("now lying on the back", "now lying face up")
+    ),
     "lies_front": Words(
-        ("lie down on the stomach", "lie face down"), ("now lying on the stomach", "now lying face down")
+        ("lie down on the stomach", "lie on the stomach", "lie face down"),
+        ("now lying on the stomach", "now lying face down"),
     ),
     "lies_left": Words(("lie down on the left side", "lie on the left side"), ("now lying on the left side",)),
-    "all_fours": Words(("get down on all fours", "go onto all fours"), ("now on all fours",)),
+    "handstand": Words(
+        ("go into a handstand", "do a handstand", "kick up into a handstand"),
+        ("now in a handstand", "now doing a handstand", "now standing on the hands"),
+    ),
+    "all_fours": Words(("get on all fours", "go onto all fours"), ("now on all fours", "now crawling on all fours")),
+    "plank": Words(
+        ("go into a plank", "get into a push-up position", "hold a plank"),
+        ("now in a plank", "now holding a plank", "now in a push-up position"),
+    ),
+    "bridge": Words(
+        ("go into a bridge", "push up into a bridge", "arch into a bridge"),
+        ("now in a bridge", "now arched into a bridge", "now doing a bridge"),
+    ),
+    "sits_cross_legged": Words(
+        ("sit cross-legged", "sit on the ground with crossed legs", "sit down cross-legged"),
+        ("now sitting cross-legged", "now sitting on the ground with crossed legs"),
+    ),
     "sits_ground": Words(
-        ("sit down on the ground", "sit on the floor"), ("now sitting on the ground", "now sitting on the floor")
+        ("sit on the ground", "sit on the floor", "take a seat on the ground"),
+        ("now sitting on the ground", "now sitting on the floor"),
+    ),
+    "sits_heels": Words(
+        ("sit on the heels", "sit back on the heels", "kneel with the hips resting on the heels"),
+        ("now sitting on the heels", "now sitting back on the heels"),
     ),
     "kneels_both": Words(
-        ("kneel down", "kneel on both knees", "go down on both knees"), ("now kneeling", "now kneeling on both knees")
+        ("kneel", "kneel on both knees", "get onto both knees"), ("now kneeling", "now kneeling on both knees")
     ),
     "kneels_left": Words(
-        ("kneel on the left knee", "go down on the left knee"),
+        ("kneel on the left knee", "get onto the left knee"),
         ("now kneeling on the left knee", "now down on the left knee"),
     ),
-    "sits": Words(("sit down", "sit down on a chair", "take a seat"), ("now sitting", "now seated")),
+    "sits": Words(
+        ("sit down", "sit on a chair", "sit down on a chair", "take a seat"),
+        ("now sitting", "now seated", "now sitting on a chair"),
+    ),
     "squats": Words(("squat", "squat down", "go into a squat"), ("now squatting", "now in a squat")),
     "lunges_left": Words(
         ("lunge with the left leg in front", "go into a lunge with the left leg in front"),
         ("now in a lunge with the left leg in front", "now lunging with the left leg in front"),
     ),
-    "kicks_left": Words(("kick with the left leg",), ("now kicking with the left leg",)),
+    "side_lunges_left": Words(
+        ("lunge sideways onto the left leg", "lunge to the left side", "go into a side lunge on the left leg"),
+        ("now lunging sideways onto the left leg", "now in a side lunge on the left leg"),
+    ),
+    "kicks_left": Words(
+        ("kick with the left leg", "kick the left leg out"),
+        ("now kicking with the left leg", "now doing a kick with the left leg"),
+    ),
     "one_leg_right": Words(
         ("stand on the right leg", "balance on the right leg"),
         ("now standing on the right leg", "now balancing on the right leg"),
     ),
-    "bends_forward": Words(("bend over", "bow forward"), ("now bending over", "now bowing forward")),
+    "bends_forward": Words(
+        ("bend over", "bow forward", "bend over from the hips"),
+        ("now bending over", "now bowing forward", "now bent over"),
+    ),
     "steps_left": Words(
         ("step forward with the left foot", "take a step with the left foot"),
         ("now stepping forward with the left foot", "now taking a step with the left foot"),
     ),
     "crouches": Words(("crouch", "crouch down"), ("now crouching", "now standing with bent knees")),
-    "stands": Words(("stand up", "stand upright", "come to a stand"), ("now standing", "now standing upright")),
+    "stands": Words(
+        ("stand up", "stand up straight", "stand upright", "come to a stand", "stand on both legs"),
+        ("now standing", "now standing upright"),
+    ),
+    "stoops": Words(
+        ("bend low over bent legs", "stoop with bent knees"),
+        ("now bent low over bent legs", "now stooping with bent knees"),
+    ),
+    "balances_right": Words(
+        ("stand on the right foot with the left foot lifted", "balance on the right foot with the left foot lifted"),
+        (
+            "now on the right foot with the left foot lifted",
+            "now balancing on the right foot with the left foot lifted",
+        ),
+    ),
+    "tips_right": Words(
+        (
+            "tip over on the right leg with the left foot lifted",
+            "balance on the right leg with the upper body low",
+            "stand on the right leg with the upper body low",
+        ),
+        ("now tipped over on the right leg", "now balancing on the right leg with the upper body low"),
+    ),
+    "staggered_left": Words(
+        ("take a staggered stance with the left foot leading", "stand with the left foot well ahead"),
+        ("now in a staggered stance with the left foot leading", "now standing with the left foot well ahead"),
+    ),
+    "one_bent_left": Words(
+        ("stand with only the left knee bent", "stand with just the left knee bent"),
+        ("now standing with only the left knee bent", "now standing with just the left knee bent"),
+    ),
+    "low": Words(
+        ("stand low on bent legs", "get low on bent legs"), ("now standing low on bent legs", "now low on bent legs")
+    ),
 }
 UNCHANGED = (
     ("keep the pose", "hold the pose", "stay as you are", "do not change the pose", "leave everything as it is"),
@@ -196,7 +274,7 @@ UNCHANGED = (
 GOALS: dict[tuple[str, str], tuple[str, ...]] = {
     ("bend", "bent_90"): ("at a right angle", "bent at a right angle", "bent at 90 degrees"),
     ("bend", "straight"): ("straight",),
-    ("height", "above_head"): ("above the head", "raised overhead"),
+    ("height", "above_head"): ("above the head", "overhead"),
     ("height", "head"): ("at head height", "level with the head"),
     ("height", "shoulders"): ("at shoulder height", "level with the shoulders"),
     ("height", "chest"): ("at chest height", "level with the chest"),
@@ -212,13 +290,16 @@ GOALS: dict[tuple[str, str], tuple[str, ...]] = {
     ("torso", "level"): ("horizontal", "parallel to the ground"),
 }
 NOUNS = {"torso": ("torso", "upper body"), "body": ("body", "whole body")}
-PLURALS = {"foot": "feet", **{pair: pair for pair in PAIRS}, "hips": "hips"}
+PLURALS = {"foot": "feet", **{pair: pair for pair in PAIRS.values()}, "hips": "hips"}
 
 # The verbs that commands begin with, as they follow "while".
 GERUNDS = {
     **{verb: f"{verb}ing" for verb in ("bend", "extend", "flex", "fold", "kick", "lean", "lift", "look", "lower")},
     **{verb: f"{verb}ing" for verb in ("pull", "shift", "spread", "straighten", "tilt", "turn", "twist")},
-    **{verb: f"{verb}ing" for verb in ("bow", "bring", "crouch", "go", "kneel", "stand")},
+    **{
+        verb: f"{verb}ing" for verb in ("arch", "bow", "bring", "crouch", "do", "go", "hold", "kneel", "push", "stand")
+    },
+    "stoop": "stooping",
     "squat": "squatting",
     "step": "stepping",
     "balance": "balancing",
@@ -344,13 +425,12 @@ def _words(code: Paircode, value: str) -> tuple[Words, str]:
 
 
 def _expand(templates: tuple[str, ...], amount: str, target: str) -> tuple[str, ...]:
-    said = [
-        template.format(p="{p}", t=target, m=much, c=more)
-        for template in templates
-        for much in (HOW_MUCH[amount] if "{m}" in template else ("",))
-        for more in (HOW_MUCH_MORE[amount] if "{c}" in template else ("",))
-    ]
-    return tuple(dict.fromkeys(" ".join(text.split()) for text in said))
+    said = []
+    for template, (slot, words) in product(templates, HOW_MUCH.items()):
+        if slot in template:
+            said += [template.replace(slot, much) for much in words.get(amount, ("",))]
+    said += [template for template in templates if not any(slot in template for slot in HOW_MUCH)]
+    return tuple(dict.fromkeys(" ".join(text.replace("{t}", target).split()) for text in said))
 
 
 def _goal_words(value: str) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from unipose.training.captions.measures import Array
-from unipose.training.captions.pair_measures import PAIRS, SIDES, Changes, Key, measure_pairs, opposite, reached
+from unipose.training.captions.measures import PAIRS, Array
+from unipose.training.captions.pair_measures import SIDES, Changes, Key, measure_pairs, opposite, reached
 from unipose.training.captions.posecodes import Posecode, extract_posecodes, holding, swap_sides
 
 
@@ -66,14 +66,24 @@ NEEDS_ROTATIONS = frozenset({"head_turn", "head_tilt"})
 UNCHANGED = ("bend", "move", "distance", "torso", "twist", "lean", "head", "head_turn", "head_tilt")
 
 
+# What a posture that begins tells of, so that changes of it go without saying: where feet and knees are, how both
+# knees bend, how the torso is inclined. All tell how high the hips are.
+_LEGS, _KNEES, _TORSO = "legs", "knees", "torso"
 # The postures that are told when they begin; right-sided ones are added by mirroring.
-_LYING = ("lies_back", "lies_front", "lies_left")
-_ONE_LEGGED = ("kicks_left", "one_leg_right")
-# Those that tell how both knees are bent.
-_BOTH_KNEES = ("stands", "squats", "sits", "kneels_both", "kneels_left")
-_OTHERS = ("all_fours", "sits_ground", "lunges_left", "bends_forward", "steps_left", "crouches")
-POSTURES = (*_LYING, *_ONE_LEGGED, *_BOTH_KNEES, *_OTHERS)
-_WHOLE_BODY = frozenset({*_LYING, "lies_right", "all_fours"})
+POSTURES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("lies_back", "lies_front", "lies_left", "all_fours", "handstand", "bridge"), (_LEGS, _TORSO)),
+    **dict.fromkeys(("sits_ground", "steps_left"), (_LEGS, _TORSO)),
+    **dict.fromkeys(("stands", "sits", "sits_cross_legged", "plank"), (_LEGS, _KNEES, _TORSO)),
+    **dict.fromkeys(("kneels_both", "kneels_left", "sits_heels"), (_LEGS, _KNEES, _TORSO)),
+    **dict.fromkeys(("squats", "side_lunges_left"), (_LEGS, _KNEES)),
+    **dict.fromkeys(("crouches", "lunges_left"), (_LEGS,)),
+    **dict.fromkeys(("bends_forward", "stoops"), (_LEGS, _TORSO)),
+    "one_bent_left": (_KNEES,),
+    "tips_right": (_TORSO,),
+    **dict.fromkeys(("kicks_left", "one_leg_right", "balances_right", "staggered_left", "low"), ()),
+}
+_WHOLE_BODY = ("lies_back", "lies_front", "lies_left", "lies_right", "all_fours", "handstand", "plank", "bridge")
+_BENT_OVER = ("bends_forward", "stoops")
 
 
 @dataclass(frozen=True, order=True)
@@ -103,7 +113,7 @@ class Paircode:
     def parts(self) -> frozenset[str]:
         """The limbs that the statement is about: "left_arm", "right_arm", "left_leg", "right_leg", "torso", ..."""
         if self.kind == "posture" and self.value not in _WHOLE_BODY:
-            return parts_of("torso" if self.value == "bends_forward" else "legs") | {"body"}
+            return parts_of("torso" if self.value in _BENT_OVER else "legs") | {"body"}
         return parts_of(self.subject)
 
     def mirrored(self) -> "Paircode":
@@ -196,7 +206,7 @@ def _elementary() -> Iterator[PairRule]:
                 yield from _banded(("reach", f"{side}_hand", f"{way}_{target}"), near)
     for value in ("up", "down"):
         yield from _banded(("move", "hips", value))
-    for pair in PAIRS:
+    for pair in PAIRS.values():
         for value in ("closer", "apart"):
             yield from _banded(("distance", pair, value))
 
@@ -303,12 +313,14 @@ def _replaced_keys(code: Paircode) -> Iterator[Key]:
 
 def _replaced_by_posture(posture: str) -> Iterator[Key]:
     yield ("move", "hips", "")
-    if posture in _both_sides(_ONE_LEGGED):
-        return
-    yield from (("move", f"{side}_{part}", "") for side in SIDES for part in ("leg", "foot", "knee"))
-    if posture in _both_sides(_BOTH_KNEES):
+    tells = POSTURES[posture if posture in POSTURES else swap_sides(posture)]
+    if _LEGS in tells:
+        yield from (("move", f"{side}_{part}", "") for side in SIDES for part in ("leg", "foot", "knee"))
+        yield from (("distance", "feet", ""), ("distance", "knees", ""))
+    if _KNEES in tells:
         yield from (("bend", f"{side}_knee", "") for side in SIDES)
-    yield from (("distance", "feet", ""), ("distance", "knees", ""), ("torso", "torso", ""))
+    if _TORSO in tells:
+        yield ("torso", "torso", "")
 
 
 def extract_paircodes(
