@@ -101,7 +101,7 @@ def test_the_automatic_text_is_kept_and_flagged(records: Path, capsys: pytest.Ca
     assert len(endpoint.asked) == 2 * len(REWRITES)
     for each in results:
         assert (each.refined, each.text, each.rounds) == (False, each.automatic, 2)
-        assert any("twists to the right" in reason for reason in each.reasons)
+        assert any("to the right" in reason for reason in each.reasons)
     assert "0 accepted, 10 rejected (automatic text kept)" in capsys.readouterr().out
 
 
@@ -235,8 +235,9 @@ def test_records_with_poses(tmp_path: Path) -> None:
     line = {"name": "kneel", "text": "A person kneels.", "rotvecs": rows[0]["poses"][0]}
     (tmp_path / "records.jsonl").write_text(json.dumps(line))
     (request,) = read_requests(tmp_path / "records.jsonl")
-    assert request.joints is not None
-    np.testing.assert_allclose(request.joints, body.forward_joints(rotmats.float())[0].numpy(), atol=1e-5)
+    assert request.poses is not None
+    np.testing.assert_allclose(request.poses.joints, body.forward_joints(rotmats.float()).numpy(), atol=1e-5)
+    np.testing.assert_allclose(request.poses.rotmats, rotmats.numpy(), atol=1e-5)
 
 
 def test_a_saved_corpus(tmp_path: Path) -> None:
@@ -249,4 +250,4 @@ def test_a_saved_corpus(tmp_path: Path) -> None:
     assert [request.name for request in requests] == [f"pose-to-text:{index}" for index in range(4, 8)]
     answers = [row["messages"][1]["content"][0] for row in rows]
     assert [request.text for request in requests] == [answer["text"] for answer in answers[4:]]
-    assert all(request.joints is not None and request.joints.shape == (22, 3) for request in requests)
+    assert all(request.poses is not None and request.poses.joints.shape == (1, 22, 3) for request in requests)

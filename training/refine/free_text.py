@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from unipose.training.captions.lexicon import facts, posture_phrases
-from unipose.training.captions.pair_words import topics
+from unipose.training.captions.pair_words import GERUNDS, topics
 from unipose.training.captions.paircodes import AMOUNTS, Paircode
 from unipose.training.captions.phrases import PAIR_NOUNS
 from unipose.training.captions.posecodes import Posecode, swap_sides
@@ -35,7 +35,7 @@ LONGEST_PHRASE = 12
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?;])\s+")
 _BEFORE_A_NOUN = re.compile(r"\s*(?:in|of|at)?\s*")
 _BETWEEN_PARTS = re.compile(r"\s*(?:,|and|,\s*and)\s*")
-_DETERMINER = r"(?:(?:the|their|your|a|each) )?"
+_DETERMINER = r"(?:(?:the|their|a|each) )?"
 _SIDE = r"(?:(?P<side>both(?: of)?(?: the| their)?|the two|two|left and right|left|right|other|opposite)[ -])?"
 _WORD = re.compile(r"[\w'-]+")
 
@@ -110,16 +110,21 @@ class Lexicon:
         """The statements of a text, in its order."""
         statements: list[Statement] = []
         known: list[_Mention] = []
-        for sentence in _BETWEEN_SENTENCES.split(" ".join(text.lower().replace("\u2019", "'").split())):
+        plain_text = re.sub(r"\byour\b", "the", " ".join(text.lower().replace("\u2019", "'").split()))
+        for sentence in _BETWEEN_SENTENCES.split(plain_text):
             for turn_of_speech, plain in UNFOLDED:
                 sentence = turn_of_speech.sub(plain, sentence)
             statements += self._read_sentence(sentence, known)
         return list(dict.fromkeys(statements))
 
     def _read_sentence(self, sentence: str, known: list[_Mention]) -> Iterator[Statement]:
-        """A phrase is said of the parts right behind it ("bent knees"), else of those named last."""
+        """A phrase is said of the parts right behind it ("bent knees"), else of those named last.
+
+        What was said last holds for a part that ends the sentence: "bend the left knee less and the right one".
+        """
         about, said = [_Mention("the body", (PERSON, "torso"))], True
         waiting: _Found | None = None
+        last: _Found | None = None
         end = 0
         for found in self._find(sentence):
             gap, end = sentence[end : found.start], found.end
@@ -127,8 +132,10 @@ class Lexicon:
                 yield from self._state(about, waiting)
                 waiting, said = None, True
             if found.nouns is None:
-                waiting = found
+                waiting = last = found
                 continue
+            if last and waiting is None and _BETWEEN_PARTS.fullmatch(gap) and not sentence[end:].strip(".!?; "):
+                waiting = last
             mention = _mention(found, known)
             known.append(mention)
             about = [mention] if said or not _BETWEEN_PARTS.fullmatch(gap) else [*about, mention]
@@ -307,9 +314,11 @@ def change_facts() -> dict[tuple[str, str], Codes]:
         part = codes[0].subject.partition("_")[2]
         subject = codes[0].subject if len(codes) == 1 else f"both_{part}"
         subject = {"body": PERSON, **{pair: f"both_{one}" for pair, one in PAIR_NOUNS.items()}}.get(subject, subject)
-        for said in (*topic.imperatives, *topic.states, *topic.sentences):
-            own = subject if "{p}" in said or said in topic.states else PERSON
-            found.setdefault((own, " ".join(said.replace("{p}", "").split())), codes)
+        for said in (*topic.imperatives, *topic.states, *topic.shorts, *topic.sentences):
+            own = PERSON if said in topic.sentences or (said in topic.imperatives and "{p}" not in said) else subject
+            verb, _, rest = said.partition(" ")
+            for form in (said, f"{GERUNDS[verb]} {rest}") if verb in GERUNDS else (said,):
+                found.setdefault((own, " ".join(form.replace("{p}", "").split())), codes)
     return found
 
 

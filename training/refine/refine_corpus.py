@@ -3,9 +3,10 @@
 python -m unipose.training.refine.refine_corpus --config training/recipes/refine_captions.yaml
 
 Records are lines of JSON: {"name": str, "text": str, "images": [path, ...], "rotvecs": (22, 3)}, the last two
-optional; paths are relative to the file, "rotvecs" are rotation vectors of the stored pose in radians, (2, 22, 3) of
-the two poses of a difference, with which statements can be checked against the poses themselves. A folder that `build_corpus` has written will do as well. Results
-are lines of JSON too, see `Refined`; stopped at any time and run again, the command asks for the rest only.
+optional; paths are relative to the file. "rotvecs" are rotation vectors of the stored pose in radians, (2, 22, 3) of
+the two poses of a difference: with them statements can be checked against the poses themselves. A folder that
+`build_corpus` has written will do as well. Results are lines of JSON too, see `Refined`; stopped at any time and run
+again, the command asks for the rest only.
 """
 
 import hashlib

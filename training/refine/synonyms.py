@@ -16,21 +16,27 @@ _GROUND = r"the (?:ground|floor)"
 _THE = r"(?:the|their)"
 _FRONT = rf"in front(?: of (?:{_THE} (?:body|torso|chest|hips)|them))?"
 _OTHER = r"(?:(?:of |than |as )?(?:the )?other(?: one)?)"
-_ANY_SIDE = "to (?:the|their|your) "
+_TARGET = (
+    r"(?:(?:the|their) )?(?:(?P<which>left|right|own|opposite|other) )?"
+    r"(?P<target>head|hip|shoulder|elbow|knee|ankle|foot|feet|chest)s?"
+)
+_PART = r"(?:the|their|both)(?: (?:left|right|other|upper|lower|whole))* [a-z]+"
+_ANY_SIDE = rf"to {_THE} "
 
 # Turns of speech that are unfolded before reading: "raises the left hand overhead" is "the left hand raises overhead",
 # "leans forward and to the left" is "leans forward and leans to the left", "a foot lifted in front" is "lifted and in
 # front".
 UNFOLDED = (
+    (re.compile(r"\b(?:hold|keep)(?:s|ing)? (?!the pose)(?=(?:the|their|both|it|them)\b)"), ""),
     (
         re.compile(r"\b(foot|feet)( is| are)? (?:raised|lifted)(?= (?:in front|ahead|forward|behind|back))"),
         r"\1\2 lifted and",
     ),
     (
         re.compile(
-            r"\b((?:twist|turn|rotat|lean|tilt|tip|bend|bow|rais|lift|lower|stretch|extend|straighten|hold|keep|flex|fold"
+            r"\b((?:twist|turn|rotat|lean|tilt|tip|bend|bow|rais|lift|lower|stretch|extend|straighten|flex|fold"
             r"|cross|spread|plac|rest|bring|mov|tak|pull|shift)(?:e?s|ing|e)?)"
-            r" ((?:(?:the|their|your|both)(?: (?:left|right|other|upper|lower))* [a-z]+|it|them))\b"
+            rf" ((?:{_PART}|it|them)(?: and {_PART}(?=[.,;]|$))?)\b"
         ),
         r"\2 \1",
     ),
@@ -38,6 +44,7 @@ UNFOLDED = (
         re.compile(rf"\b({_LEAN}) (forwards?)(?:,? and|,) (?:slightly )?(to {_THE} (?:left|right))\b"),
         r"\1 \2 and \1 \3",
     ),
+    (re.compile(rf"\b(is|are) ([^,.;]+?)(?:,? and so|, as) (?:is|are) ({_PART})"), r"\1 \2 and \3 \1 \2"),
 )
 
 
@@ -171,7 +178,8 @@ POSE_PHRASES: Entries = (
     ),
     (
         rf"{_MOVED}(?:{_FRONT}|ahead(?: of the other(?: foot| leg)?)?|forwards?)",
-        "depth=front,far_front order_depth=ahead depth_to_hip=front depth_to_torso=front torso=forward leg=raised_front",
+        "depth=front,far_front order_depth=ahead depth_to_hip=front depth_to_torso=front torso=forward"
+        " leg=raised_front",
     ),
     (rf"{_MOVED}(?:further )?(?:ahead|in front|forward) {_OTHER}", "order_depth=ahead"),
     (
@@ -242,8 +250,7 @@ POSE_PHRASES: Entries = (
     (rf"on (?:{_THE} )?knees", "arms=on_knees"),
     (rf"on (?:{_THE} )?head", "arms=on_head"),
     (
-        rf"(?:near|beside|by|next to|close to|touch\w*|rest\w* on|at|on|almost at) (?:{_THE} )?"
-        r"(?:(?P<which>left|right|own|opposite|other) )?(?P<target>head|hip|shoulder|elbow|knee|ankle|foot|feet|chest)s?",
+        rf"(?:near|beside|by|next to|close to|touch\w*|rest\w* on|at|on|almost at) {_TARGET}",
         "near={target}",
     ),
 )
@@ -293,23 +300,18 @@ CHANGE_PHRASES: Entries = (
     ),
     (rf"(?:lean|tilt|bend|tip)\w*(?: \w+ly| more| further)? {_ANY_SIDE}left", "lean=left head_tilt=left"),
     (rf"(?:further |more |move[sd]? )?{_ANY_SIDE}left", "move=left"),
-    (
-        r"(?:closer|nearer) to (?:the |their |your )?(?:(?P<which>left|right|own|opposite|other) )?"
-        r"(?P<target>head|hip|shoulder|elbow|knee|ankle|foot|chest)",
-        "reach=to_{target}",
-    ),
-    (
-        r"(?:further|farther|away)(?: away)? from (?:the |their |your )?"
-        r"(?:(?P<which>left|right|own|opposite|other) )?(?P<target>head|hip|shoulder|elbow|knee|ankle|foot|chest)",
-        "reach=from_{target}",
-    ),
+    (rf"(?:closer|nearer) to {_TARGET}", "reach=to_{target}"),
+    (rf"(?:further|farther|away)(?: away)? from {_TARGET}", "reach=from_{target}"),
 )
 CHANGE_PARTS: Entries = (
     (r"elbows?", "elbow"),
-    (r"forearms?|lower arms?|upper arms?|arms?", "arm hand elbow"),
+    (r"forearms?|lower arms?|arms?", "arm hand elbow"),
+    (r"upper arms?", "upper_arm arm elbow"),
     (r"hands?|wrists?|palms?", "hand"),
     (r"knees?", "knee"),
-    (r"thighs?|shins?|lower legs?|legs?", "leg foot knee"),
+    (r"legs?", "leg foot knee"),
+    (r"thighs?|upper legs?", "thigh knee"),
+    (r"shins?|lower legs?|calf|calves", "shin foot"),
     (r"foot|feet|ankles?|heels?", "foot"),
     (r"hips|pelvis", "hips"),
     (r"torso|trunk|upper body|back", "torso"),
