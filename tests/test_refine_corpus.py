@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import roma
 from fake_endpoint import Endpoint, Reply, serve
 from PIL import Image
 from refine_examples import DIFFERENCES, REWRITES
@@ -16,7 +17,7 @@ from unipose.training.archetypes import archetype_poses
 from unipose.training.captions.posecodes import swap_sides
 from unipose.training.poses import sample_training_poses
 from unipose.training.refine.chat_models import ChatError
-from unipose.training.refine.refine_corpus import Summary, main, refine
+from unipose.training.refine.refine_corpus import Summary, check_request, main, refine
 from unipose.training.refine.store import Refined, Request, Results, read_requests, read_results
 from unipose.training.rows import build_rows
 
@@ -238,6 +239,20 @@ def test_records_with_poses(tmp_path: Path) -> None:
     assert request.poses is not None
     np.testing.assert_allclose(request.poses.joints, body.forward_joints(rotmats.float()).numpy(), atol=1e-5)
     np.testing.assert_allclose(request.poses.rotmats, rotmats.numpy(), atol=1e-5)
+
+
+def test_records_with_pairs_of_poses(tmp_path: Path) -> None:
+    """The two poses of a difference decide about what the text does not say."""
+    rotmats = archetype_poses(["arms_forward", "kneel"]).float()
+    rotvecs = roma.rotmat_to_rotvec(rotmats)
+    for name, poses in (("there", rotvecs), ("back", rotvecs.flip(0))):
+        line = {"name": name, "text": "Lower both hands.", "rotvecs": poses.tolist()}
+        with (tmp_path / "pairs.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    there, back = read_requests(tmp_path / "pairs.jsonl")
+    rewrite = "Lower both hands and the hips."
+    assert check_request("difference", there, rewrite).accepted
+    assert check_request("difference", back, rewrite).invented
 
 
 def test_a_saved_corpus(tmp_path: Path) -> None:
