@@ -27,6 +27,10 @@ INVENTIONS = (
     "Their right hand touches the left shoulder.",
     "Both arms are crossed.",
     "The left hand is on the ground.",
+    "The right knee is raised above the hip.",
+    "They are propped on the left hand.",
+    "The head turns far to the right.",
+    "The right foot is behind the other foot, and the feet are crossed.",
 )
 CHANGES = (
     ("slightly bent", "sharply bent"),

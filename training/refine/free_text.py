@@ -7,7 +7,7 @@ know are passed over, so it tells what a text states in known words, and nothing
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from unipose.training.captions.lexicon import facts, posture_phrases
@@ -72,9 +72,9 @@ class _Found:
     end: int
     words: str
     names: Mapping[str, str | None]
-    nouns: tuple[str, ...] | None = None
-    meaning: Meaning | None = None
-    facts: Mapping[str, Codes] | None = None
+    nouns: tuple[str, ...] | None
+    meaning: Meaning
+    facts: Mapping[str, Codes] = field(default_factory=dict)
 
 
 class Lexicon:
@@ -90,15 +90,16 @@ class Lexicon:
     def __init__(
         self, parts: Entries, phrases: Entries, inventory: Facts, make: Callable[[str, str, str], Codes]
     ) -> None:
-        self._parts = [
-            (re.compile(rf"\b{_DETERMINER}{_SIDE}(?P<noun>{noun})\b"), tuple(nouns.split())) for noun, nouns in parts
-        ]
-        self._parts.append((re.compile(r"(?<!to )\bthe (?P<side>left|right|other)(?P<noun>)(?: one)?\b"), ()))
-        self._phrases = [
-            (re.compile(rf"\b(?:{said})\b"), means)
+        nouns = [(rf"{_DETERMINER}{_SIDE}(?P<noun>{noun})", tuple(names.split())) for noun, names in parts]
+        nouns.append((r"(?<!to )the (?P<side>left|right|other)(?P<noun>)(?: one)?", ()))
+        said = [
+            each
             for pattern, text in phrases
-            for meaning in (_meaning(text),)
-            for said, means in {pattern: meaning, swap_sides(pattern): _mirrored(meaning)}.items()
+            for each in {pattern: _meaning(text), swap_sides(pattern): _mirrored(_meaning(text))}.items()
+        ]
+        self._entries: list[tuple[re.Pattern[str], tuple[str, ...] | None, Meaning]] = [
+            *((re.compile(rf"\b{pattern}\b"), names, {}) for pattern, names in nouns),
+            *((re.compile(rf"\b(?:{pattern})\b"), None, meaning) for pattern, meaning in said),
         ]
         self._facts: dict[str, dict[str, Codes]] = {}
         for (subject, phrase), codes in inventory.items():
@@ -149,24 +150,17 @@ class Lexicon:
     def _find(self, sentence: str) -> list[_Found]:
         """Every part and phrase, none inside another; the longest of those that start together."""
         found = [
-            _Found(*match.span(), match[0], match.groupdict(), nouns=nouns)
-            for entry, nouns in self._parts
-            for match in entry.finditer(sentence)
-        ]
-        found += [
-            _Found(*match.span(), match[0], match.groupdict(), meaning=meaning)
-            for entry, meaning in self._phrases
+            _Found(*match.span(), match[0], match.groupdict(), nouns, meaning)
+            for entry, nouns, meaning in self._entries
             for match in entry.finditer(sentence)
         ]
         found += self._find_inventory(sentence)
         kept: list[_Found] = []
         for item in sorted(found, key=lambda item: (item.start, -item.end)):
-            last = kept[-1] if kept else None
-            same = last is not None and (item.start, item.end) == (last.start, last.end)
-            if last and same and item.nouns is None and last.nouns is None:
-                kept[-1] = _merge(last, item)
-            elif not last or item.start >= last.end:
+            if not kept or item.start >= kept[-1].end:
                 kept.append(item)
+            elif (item.start, item.end) == (kept[-1].start, kept[-1].end) and item.nouns is kept[-1].nouns is None:
+                kept[-1] = _merge(kept[-1], item)
         return kept
 
     def _find_inventory(self, sentence: str) -> Iterator[_Found]:
@@ -175,7 +169,7 @@ class Lexicon:
             for _, end in words[index : index + LONGEST_PHRASE]:
                 phrase = sentence[start:end]
                 if phrase in self._facts:
-                    yield _Found(start, end, phrase, {}, facts=self._facts[phrase])
+                    yield _Found(start, end, phrase, {}, None, {}, self._facts[phrase])
 
     def _state(self, mentions: Iterable[_Mention], phrase: _Found) -> Iterator[Statement]:
         """What a phrase states of the parts, one statement a side; parts of which it can say nothing are passed over.
@@ -187,10 +181,10 @@ class Lexicon:
 
     def _state_of(self, mention: _Mention, phrase: _Found) -> Iterator[Statement]:
         for side in mention.sides or ("",):
-            codes = _own_codes(mention, side, mention.nouns, phrase.facts or {})
+            codes = _own_codes(mention, side, mention.nouns, phrase.facts)
             if not codes:
                 codes = (
-                    *_own_codes(mention, side, (PERSON,), phrase.facts or {}),
+                    *_own_codes(mention, side, (PERSON,), phrase.facts),
                     *self._may_mean(mention, side, phrase),
                 )
             if codes:
@@ -201,7 +195,7 @@ class Lexicon:
         subjects: dict[str, str] = {}
         for noun in (*mention.nouns, PERSON):
             subjects = self._subjects.get(noun, {}) | subjects
-        for kind, values in (phrase.meaning or {}).items():
+        for kind, values in phrase.meaning.items():
             subject = subjects.get(kind, "")
             if not subject or ("{side}" in subject and not side):
                 continue
@@ -224,16 +218,11 @@ def _mirrored(meaning: Meaning) -> Meaning:
 
 
 def _merge(first: _Found, second: _Found) -> _Found:
-    one, two = first.meaning or {}, second.meaning or {}
+    """One phrase for two entries that matched the same words."""
+    one, two = first.meaning, second.meaning
     meaning = {kind: (*one.get(kind, ()), *two.get(kind, ())) for kind in (*one, *two)}
-    return _Found(
-        first.start,
-        first.end,
-        first.words,
-        {**first.names, **second.names},
-        meaning=meaning,
-        facts=first.facts or second.facts,
-    )
+    names = {**first.names, **second.names}
+    return replace(first, names=names, meaning=meaning, facts={**first.facts, **second.facts})
 
 
 def _subjects(inventory: Facts) -> dict[str, dict[str, str]]:

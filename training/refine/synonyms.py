@@ -15,6 +15,7 @@ _LIES = r"(?:lies|lying|lie)(?: flat| down)?"
 _GROUND = r"the (?:ground|floor)"
 _THE = r"(?:the|their)"
 _FRONT = rf"in front(?: of (?:{_THE} (?:body|torso|chest|hips)|them))?"
+_ABOVE, _BELOW = "(?:above|higher than|over|past)", "(?:below|beneath|under|underneath|lower than)"
 _OTHER = r"(?:(?:of |than |as )?(?:the )?other(?: one)?)"
 _TARGET = (
     r"(?:(?:the|their) )?(?:(?P<which>left|right|own|opposite|other) )?"
@@ -53,20 +54,11 @@ def _level(landmark: str) -> str:
     return f"{_MOVED}(?:{at}|(?:level|even|in line|at the (?:height|level)) (?:with|of) {_THE} {landmark}s?)"
 
 
-def _beyond(landmark: str) -> tuple[str, str]:
-    """Patterns for above and below a landmark."""
-    mark = rf"(?:(?:{_THE} )?{landmark}s?(?: (?:height|level))?)"
-    return (
-        rf"{_MOVED}(?:above|higher than|over|past) {mark}",
-        rf"{_MOVED}(?:below|beneath|under|underneath|lower than) {mark}",
-    )
-
-
 # What people say of a pose, with the codes that it may mean. Those with "left" stand for their mirror images too;
 # "{side}" is the side of the part.
 POSE_PHRASES: Entries = (
     (
-        r"(?:stand|step|balanc)\w*",
+        r"(?:stand|step|balanc|walk|strid|march|run|hop)\w*",
         "posture=stands,crouches,one_leg_left,one_leg_right,steps_left,steps_right,balances_left,balances_right,"
         "staggered_left,staggered_right,one_bent_left,one_bent_right,low,tips_left,tips_right",
     ),
@@ -76,9 +68,6 @@ POSE_PHRASES: Entries = (
         rf"(?:step|strid|walk)\w*(?: forward)? (?:with|on) {_THE} left (?:foot|leg)(?: forward| in front| leading)?",
         "posture=steps_left",
     ),
-    (r"(?:walk|strid|march)\w*", "posture=steps_left,steps_right"),
-    (r"(?:run|hop)\w*", "posture=balances_left,balances_right"),
-    (rf"(?:in )?an? staggered stance|with {_THE} left foot (?:well )?ahead", "posture=staggered_left,staggered_right"),
     (
         r"(?:in|into) a (?:low |deep )?lunge|lunges|lunging|lunge",
         "posture=lunges_left,lunges_right,side_lunges_left,side_lunges_right",
@@ -99,18 +88,10 @@ POSE_PHRASES: Entries = (
     (r"stoop\w*|bend\w* low", "posture=stoops,bends_forward"),
     (r"sits|sitting|seated|sit", "posture=sits,sits_ground,sits_cross_legged,sits_heels"),
     (rf"(?:sits|sitting|seated|sit)(?: down)? on {_GROUND}", "posture=sits_ground,sits_cross_legged"),
-    (
-        r"(?:sits|sitting|seated|sit)(?: down)? (?:cross-legged|with (?:the |their )?legs crossed)",
-        "posture=sits_cross_legged",
-    ),
-    (rf"(?:sits|sitting|sit)(?: back)? on {_THE} heels", "posture=sits_heels"),
     (r"kneel\w*", "posture=kneels_both,kneels_left,kneels_right,sits_heels"),
     (rf"kneel\w*(?: down)? on (?:both|{_THE}) knees", "posture=kneels_both"),
     (rf"(?:kneel\w*(?: down)?|down|rest\w*) on {_THE} left knee", "posture=kneels_left"),
     (rf"on all fours|on (?:{_THE} )?hands and knees", "posture=all_fours"),
-    (r"(?:in|does|doing|holds|holding) a handstand|upside down on (?:the |their )?hands", "posture=handstand"),
-    (r"(?:in |holds |holding )?a (?:plank|push-up)(?: position)?", "posture=plank"),
-    (r"(?:in |into |holds |holding )?a (?:bridge|backbend)(?: position)?", "posture=bridge"),
     (_LIES, "posture=lies_back,lies_front,lies_left,lies_right"),
     (rf"{_LIES}(?: on {_THE} back|,? face up)+|(?:{_LIES} )?supine", "posture=lies_back"),
     (rf"{_LIES}(?: on {_THE} (?:stomach|belly)|,? face down)+|(?:{_LIES} )?prone", "posture=lies_front"),
@@ -148,12 +129,12 @@ POSE_PHRASES: Entries = (
     (_level("(?:neck|throat)"), "height_to_neck=level"),
     (_level("chest"), "height=chest"),
     (_level("(?:hip|waist)"), "height=hips height_to_hip=level"),
-    (_beyond("shoulder")[0], "height_to_shoulder=above"),
-    (_beyond("shoulder")[1], "height_to_shoulder=below"),
-    (_beyond("neck")[0], "height_to_neck=above"),
-    (_beyond("neck")[1], "height_to_neck=below"),
-    (_beyond("(?:hip|waist)")[0], "height_to_hip=above segment=up"),
-    (_beyond("(?:hip|waist)")[1], "height=below_hips height_to_hip=below"),
+    (rf"{_MOVED}{_ABOVE} {_THE} shoulders?", "height_to_shoulder=above"),
+    (rf"{_MOVED}{_ABOVE} {_THE} neck", "height_to_neck=above"),
+    (rf"{_MOVED}{_ABOVE} {_THE} (?:hips?|waist)", "height_to_hip=above segment=up"),
+    (rf"{_MOVED}{_BELOW} {_THE} shoulders?", "height_to_shoulder=below"),
+    (rf"{_MOVED}{_BELOW} {_THE} neck", "height_to_neck=below"),
+    (rf"{_MOVED}{_BELOW} {_THE} (?:hips?|waist)|below hip (?:height|level)", "height=below_hips height_to_hip=below"),
     (rf"(?:raised |held )?(?:higher|above) {_OTHER}", "order_height=higher"),
     (
         r"(?:level|even) with (?:the other|each other|one another)|at (?:the same|an equal) (?:height|level)",
@@ -163,11 +144,6 @@ POSE_PHRASES: Entries = (
         r"(?:rais|lift)(?:e|s|ed|es)(?: up| high)?|held up|in the air",
         "height=above_head,head,hips arms={side}_up,overhead ground=off segment=up,straight_up head=up"
         " leg=raised_front,raised_back,raised_side,knee_up",
-    ),
-    (r"(?:rais|lift|draw|drawn|pull|bring|brought)\w* (?:up )?with (?:a |the )?bent knee", "leg=knee_up"),
-    (
-        r"(?:rais|lift|pull|kick|fold)\w* (?:up )?(?:towards? the (?:bottom|buttocks)|behind with a bent knee)",
-        "leg=heel_up",
     ),
     (rf"(?:on|touch\w*|against) {_GROUND}|(?:rest\w*|planted|placed) on {_GROUND}", "ground=on"),
     (rf"(?:lifted |raised |held )?(?:off|clear of|above) {_GROUND}", "ground=off"),
@@ -190,22 +166,19 @@ POSE_PHRASES: Entries = (
         rf"{_MOVED}(?:out )?(?:to (?:{_THE} sides?|(?:one|either|each) side)|sideways|outwards?)",
         "side=outward,far_outward arms=t_pose,low_wings,{side}_out leg=raised_side side_to_hip=outside",
     ),
-    (r"(?:wider|further out) than (?:the|their) (?:shoulder|hip)s?", "side_to_shoulder=outside side_to_hip=outside"),
-    (r"(?:narrower|further in) than (?:the|their) (?:shoulder|hip)s?", "side_to_shoulder=inside side_to_hip=inside"),
-    (r"(?:turn|point)\w* (?:in|inwards?)", "side_to_hip=inside"),
     (rf"cross\w* (?:in front of )?{_THE} (?:body|chest|torso)", "side=across depth=front"),
     (rf"across(?: {_THE} (?:body|chest|torso|front|midline))?", "side=across"),
-    (r"tucked(?: in)?(?: (?:to|against) (?:the|their) (?:sides?|body|ribs|torso))?", "side=tucked head=down"),
-    (rf"(?:crossed|folded)(?: (?:over|across|in front of) {_THE} (?:chest|body))", "arms=crossed"),
-    (r"cross(?:ed|ing|es)?(?: over)?", "arms=crossed legs=crossed crossing=crossed"),
+    (r"tucked", "side=tucked head=down"),
+    (
+        rf"(?:cross|fold)(?:ed|ing|es)(?: over)?(?: (?:over|across|in front of) {_THE} (?:chest|body))?",
+        "arms=crossed legs=crossed crossing=crossed",
+    ),
+    (rf"(?:clasp|join|interlock|interlac)\w*(?: together)?(?: {_FRONT})?", "arms=clasped"),
     (
         rf"(?:hang\w*|relax\w*|rest\w*)(?: loosely| straight)?(?: down)?(?: (?:at|by) {_THE} sides?)?"
         rf"|(?:at|by) {_THE} sides?|alongside {_THE} body",
         "arms=down segment=down",
     ),
-    (rf"(?:clasp|join|interlock|interlac|fold)\w*(?: together)?(?: {_FRONT})?", "arms=clasped"),
-    (rf"(?:clasp|join|interlock|interlac)\w*(?: together)? behind {_THE} back", "arms=behind_back"),
-    (r"(?:in|into) an? (?:\w+ )?guard", "arms=guard"),
     (
         r"(?:stretch|reach|extend|swept|sweep)\w*(?: out)? (?:back(?:wards?)?|behind)",
         "depth=behind arms=swept_back leg=raised_back",
@@ -229,9 +202,7 @@ POSE_PHRASES: Entries = (
     (rf"{_LEAN} (?:slightly )?forwards?", "torso=forward,far_forward posture=bends_forward"),
     (rf"(?:{_LEAN} (?:far|deeply|well) forwards?|deeply (?:bent|tilted|folded) forward)", "torso=far_forward"),
     (r"(?:lean|bend|bent|tilt|tip|arch)\w*(?: slightly)? back(?:wards?)?", "torso=back head=up"),
-    (r"(?:lean|bend|bent|tilt|tip|arch)\w* far back(?:wards?)?", "torso=far_back"),
     (rf"{_LEAN} (?:slightly )?(?:over )?(?:to|towards?) {_THE} left(?: side| shoulder)?", "lean=left head_tilt=left"),
-    (rf"{_LEAN} far (?:over )?(?:to|towards?) {_THE} left(?: side)?", "lean=far_left"),
     (
         r"(?:turn|twist|rotat)\w*(?: slightly)? (?:(?:to|towards?) (?:the|their) )?left(?: side)?",
         "twist=left head_turn=left",
@@ -242,13 +213,10 @@ POSE_PHRASES: Entries = (
         "twist=far_left head_turn=far_left",
     ),
     (r"(?:look|fac|gaz)\w* (?:(?:to|towards?) (?:the|their) )?left", "head_turn=left"),
-    (r"(?:look|gaz)\w* over (?:the|their) left shoulder", "head_turn=far_left"),
     (r"bowed|bent down|lowered|dropped|look\w* down(?:wards?)?|tilted down(?:wards?)?", "head=down"),
-    (rf"(?:lowered|dropped|down) (?:to|onto) {_THE} chest", "head=far_down"),
     (r"look\w* up(?:wards?)?|tilted up(?:wards?)?", "head=up"),
     (rf"on (?:{_THE} )?(?:hips?|waist)", "arms=on_hips,{side}_on_hip"),
-    (rf"on (?:{_THE} )?knees", "arms=on_knees"),
-    (rf"on (?:{_THE} )?head", "arms=on_head"),
+    (rf"on {_THE} knees", "arms=on_knees"),
     (
         rf"(?:near|beside|by|next to|close to|touch\w*|rest\w* on|at|on|almost at) {_TARGET}",
         "near={target}",
