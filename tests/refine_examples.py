@@ -72,6 +72,30 @@ REWRITES = (
         "The person bends forward at the hips, keeping both legs straight. The left arm is straight, the right "
         "hand stretches forward, and the hands are close to each other.",
     ),
+    (
+        "A person stands on the left leg. The right leg is extended to the back. The left hand is higher than the "
+        "right hand. The head is turned to the left. Both elbows are slightly bent.",
+        "Balancing on the left leg, the person stretches the right leg out behind, the left hand higher than the "
+        "other, the head turned to the left and both elbows gently bent.",
+    ),
+    (
+        "Someone is sitting on the ground. Both legs are crossed. The body is propped on the right hand. The left "
+        "hand is above the shoulder. The torso is leaning far to the right.",
+        "The person sits on the floor with their legs crossed, propped on the right hand. The torso leans far to the "
+        "right, and the left hand is raised above the shoulder.",
+    ),
+    (
+        "A person stands. Both hands are at the same height. The elbows are crossing each other. The left foot is in "
+        "front of the right foot. The line between the feet is horizontal. The head is tilted to the right.",
+        "The person stands with the left foot in front of the right foot and the line between the feet horizontal. "
+        "Their hands are at the same height, the elbows crossed over, and the head tilts to the right.",
+    ),
+    (
+        "The left knee is above the hip. The right foot is behind the hip. The right elbow is tucked in. Both arms "
+        "are stretched forward. The left foot is outside of the hip.",
+        "The left knee is higher than the hip, and the left foot is outside of the hip. The right foot is behind the "
+        "hip. Both arms reach forward, with the right elbow tucked in.",
+    ),
 )
 DIFFERENCES = (
     (
@@ -85,5 +109,11 @@ DIFFERENCES = (
     (
         "Move the hands closer together. Raise the right knee. Tilt the head to the left.",
         "Bring the hands closer together, lift the right knee and tilt the head to the left.",
+    ),
+    (
+        "Look a little to the left. Bring the right hand closer to the left hip. Step forward with the right foot. "
+        "Lower the hips considerably.",
+        "Step forward with the right foot and lower the hips a lot, turn the head slightly to the left, and bring the "
+        "right hand nearer to the left hip.",
     ),
 )

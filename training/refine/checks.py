@@ -13,34 +13,30 @@ import numpy as np
 import numpy.typing as npt
 
 from unipose.training.captions.describe import describe
-from unipose.training.captions.posecodes import (
-    DEGREES,
-    RULES,
-    TOLERANCE_DEGREES,
-    TOLERANCE_METRES,
-    Posecode,
-    Range,
-    holding,
-)
-from unipose.training.captions.read import Reading, read_caption
+from unipose.training.captions.instruct import instruct
+from unipose.training.captions.paircodes import CODES as PAIR_CODES
+from unipose.training.captions.paircodes import NEEDS_ROTATIONS, paircodes_hold
+from unipose.training.captions.posecodes import RULES, Posecode, Range, Rule, holding
+from unipose.training.captions.read import read_caption
+from unipose.training.captions.read_instruction import read_instruction
 
-from .lexicon import Lexicon, Statement, change_lexicon, pose_lexicon
+from .free_text import Lexicon, Statement, change_lexicon, pose_lexicon
 
 
-Reader = Callable[[str], Reading]
 Bounds = dict[str, tuple[float, float]]
 
-# What a description of a body has no business with; a word of the caption itself is always allowed.
+# What a description of a body has no business with; a word of the caption itself is always allowed, and so are the
+# captioner's own.
 FORBIDDEN = {
     "the picture": r"image|images|picture|pictures|photo\w*|camera|caption|viewer|frame|description",
     "clothes": r"shirt\w*|trousers|pants|jeans|shorts|skirt|dress\w*|jacket|coat|hat|cap|shoes?|boots?|sneakers|socks?"
     r"|gloves?|cloth\w*|outfit|wear\w*|barefoot|sleeve\w*",
-    "the scene": r"background|room|wall|street|grass|field|beach|sky|indoors|outdoors|chair|bench|table|bed|gym|court"
-    r"|stage|light\w*|shadow\w*",
+    "the scene": r"background|room|wall|street|grass|field|beach|(?<!at the )sky|indoors|outdoors|(?<!on a )chair"
+    r"|bench|table|bed|gym|court|stage|light\w*|shadow\w*",
     "who it is": r"m[ae]n|wom[ae]n|boys?|girls?|lady|guy|male|female|he|she|his|her|him|hers|young|old|elderly|child"
-    r"|athlete|dancer|player|model|figure|mannequin|character|hair|beard|skin|face(?! down| up)",
+    r"|athlete|dancer|player|model|mannequin|character|hair|beard|skin",
     "how it feels": r"happy|sad|calm|angry|confident\w*|graceful\w*|elegant\w*|playful\w*|smil\w*|emotion\w*",
-    "what is not so": r"not|no|never|without|neither|nor|none|\w+n't",
+    "what is not so": r"not(?! changed?\b)|no(?! (?:wider|further))|never|without|neither|nor|none|\w+n't",
 }
 _MARKUP = re.compile(r"[\n*#_`<>{}\[\]|\"]")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -77,7 +73,11 @@ class Verdict:
 
 
 def check_caption(
-    caption: str, rewrite: str, joints: npt.ArrayLike | None = None, limits: Limits = Limits()
+    caption: str,
+    rewrite: str,
+    joints: npt.ArrayLike | None = None,
+    limits: Limits = Limits(),
+    rotmats: npt.ArrayLike | None = None,
 ) -> Verdict:
     """Judges the rewrite of a pose's description.
 
@@ -87,46 +87,68 @@ def check_caption(
         joints: (22, 3), metres, y up. Where given, the pose itself decides whether a statement that the caption does
             not make is true; where not, it has to follow from what the caption states.
         limits: what is still acceptable.
+        rotmats: (22, 3, 3) rotations of the same pose; without them no new statement about a turn of the head is true.
     """
-    required = list(_statements(caption, read_caption, pose_lexicon()))
-    said = list(_statements(rewrite, read_caption, pose_lexicon()))
-    if joints is None:
-        bounds = _bounds(statement.codes for statement in required)
-        new = [statement for statement in said if not (statement.agrees(required) or _follows(statement, bounds))]
-    else:
-        new = [statement for statement in said if not (statement.agrees(required) or _true(statement, joints))]
-    return _judge(caption, rewrite, required, said, new, limits)
+    required, said = (list(_statements(text, _read_pose, pose_lexicon())) for text in (caption, rewrite))
+    stated, kept = _bounds(required), _bounds(said)
+
+    def true(statement: Statement) -> bool:
+        if joints is None:
+            return _follows(statement, stated)
+        turns = None if rotmats is None else np.asarray(rotmats)[None]
+        codes = [rule.code for rule in _rules(statement)]
+        return bool(codes) and bool(holding(codes, np.asarray(joints)[None], rotmats=turns).any())
+
+    lost = [item for item in required if not (item.agrees(said) or _follows(item, kept))]
+    added = [item for item in said if not item.agrees(required)]
+    return _judge(caption, rewrite, required, lost, added, true, limits)
 
 
-def check_difference(text: str, rewrite: str, reader: Reader | None = None, limits: Limits = Limits()) -> Verdict:
+def check_difference(
+    text: str,
+    rewrite: str,
+    joints: npt.ArrayLike | None = None,
+    limits: Limits = Limits(),
+    rotmats: npt.ArrayLike | None = None,
+) -> Verdict:
     """Judges the rewrite of what turns one pose into another.
 
     Args:
         text: the automatic instruction or difference.
         rewrite: what a model made of it.
-        reader: reads our own inventory of such texts, as `read_caption` does for descriptions. It is used where it
-            reads all of both texts; otherwise the synonyms of `change_lexicon` are all there is.
+        joints: (2, 22, 3) of the first and the second pose, metres, y up. Where given, the poses decide whether a
+            statement that the text does not make is true; where not, the text has to make it.
         limits: what is still acceptable.
+        rotmats: (2, 22, 3, 3) rotations of the same poses, for turns and tilts of the head.
     """
-    readings = [] if reader is None else [reader(text), reader(rewrite)]
-    if readings and not any(reading.unread for reading in readings):
-        required, said = ([Statement(str(code), frozenset({code})) for code in reading.codes] for reading in readings)
-    else:
-        required, said = change_lexicon().read(text), change_lexicon().read(rewrite)
-    new = [statement for statement in said if not statement.agrees(required)]
-    return _judge(text, rewrite, required, said, new, limits)
+    required, said = (list(_statements(each, _read_pair, change_lexicon())) for each in (text, rewrite))
+
+    def true(statement: Statement) -> bool:
+        hidden = NEEDS_ROTATIONS if rotmats is None else frozenset()
+        codes = [code for code in PAIR_CODES if code in statement.codes and code.kind not in hidden]
+        if joints is None or not codes:
+            return False
+        first, second = np.asarray(joints)[:, None]
+        turns = None if rotmats is None else tuple(np.asarray(rotmats)[:, None])
+        return bool(paircodes_hold(codes, first, second, rotmats=turns).any())
+
+    lost = [item for item in required if not item.agrees(said)]
+    added = [item for item in said if not item.agrees(required)]
+    return _judge(text, rewrite, required, lost, added, true, limits)
 
 
 def _judge(
     text: str,
     rewrite: str,
     required: Sequence[Statement],
-    said: Sequence[Statement],
-    new: Sequence[Statement],
+    lost: Sequence[Statement],
+    added: Sequence[Statement],
+    true: Callable[[Statement], bool],
     limits: Limits,
 ) -> Verdict:
-    lost = [statement for statement in required if not statement.agrees(said)]
-    swapped = [statement for statement in lost if statement.mirrored().agrees(new)]
+    """Sides that are exchanged are wrong even where what is said happens to be true of the other side as well."""
+    swapped = [statement for statement in lost if statement.mirrored().agrees(added)]
+    new = [statement for statement in added if not true(statement)]
     reasons = list(_complaints_about_form(text, rewrite, limits))
     if not required:
         reasons.append("Nothing of the automatic text can be read, so that no rewrite of it can be checked.")
@@ -155,31 +177,46 @@ def _complaints_about_form(text: str, rewrite: str, limits: Limits) -> Iterator[
                 yield f"It speaks of {topic} ({word!r})."
 
 
-def _statements(text: str, read: Reader, lexicon: Lexicon) -> Iterator[Statement]:
+def _read_pose(sentence: str) -> Iterator[Statement]:
+    """What a sentence of the captioner states; nothing of one that is not understood in full."""
+    reading = read_caption(sentence)
+    for code in () if reading.unread else reading.codes:
+        yield Statement(describe((code,), np.random.default_rng(0), drop=0.0, variety=0.0).text, frozenset({code}))
+
+
+def _read_pair(sentence: str) -> Iterator[Statement]:
+    """The same for a sentence about what changes."""
+    reading = read_instruction(sentence)
+    for code in () if reading.unread else reading.codes:
+        yield Statement(instruct((code,), np.random.default_rng(0), drop=0.0).text, frozenset({code}))
+
+
+def _statements(text: str, read: Callable[[str], Iterator[Statement]], lexicon: Lexicon) -> Iterator[Statement]:
     """The statements of a text: exact for each sentence that the reader knows, by synonyms for each other one.
 
     Sentences of the lexicon are read together, since "the other leg" looks back.
     """
     prose = []
     for sentence in _SENTENCE.split(text.strip()):
-        reading = read(sentence)
-        if reading.unread or not reading.codes:
+        known = list(read(sentence))
+        yield from known
+        if not known:
             prose.append(sentence)
-            continue
-        for code in reading.codes:
-            yield Statement(describe((code,), np.random.default_rng(0), drop=0.0).text, frozenset({code}))
     yield from lexicon.read(" ".join(prose))
 
 
-def _unit(item: Range) -> float:
-    return TOLERANCE_DEGREES if item.measure.partition(".")[2] in DEGREES else TOLERANCE_METRES
+def _rules(statement: Statement) -> Iterator[Rule]:
+    """The rules of the codes that a statement may stand for and that can be measured."""
+    for code in statement.codes:
+        if isinstance(code, Posecode) and code in RULES:
+            yield RULES[code]
 
 
-def _bounds(statements: Iterable[frozenset[Posecode]]) -> Bounds:
+def _bounds(statements: Iterable[Statement]) -> Bounds:
     """Where each measurement lies, by all that is stated without ambiguity."""
     bounds: Bounds = {}
-    for codes in statements:
-        for item in (item for code in codes if len(codes) == 1 and code in RULES for item in RULES[code].says):
+    for statement in statements:
+        for item in (item for rule in _rules(statement) if len(statement.codes) == 1 for item in rule.says):
             low, high = bounds.get(item.measure, (-np.inf, np.inf))
             bounds[item.measure] = max(low, item.low), min(high, item.high)
     return bounds
@@ -191,8 +228,8 @@ def _follows(statement: Statement, bounds: Bounds) -> bool:
     "Bent" is several values of one measurement side by side: together they span one range.
     """
     groups: dict[tuple[str, str], list[tuple[Range, ...]]] = {}
-    for code in statement.codes & RULES.keys():
-        groups.setdefault(code.group, []).append(RULES[code].says)
+    for rule in _rules(statement):
+        groups.setdefault(rule.code.group, []).append(rule.says)
     for meanings in groups.values():
         items = [item for says in meanings for item in says]
         if len({item.measure for item in items}) == 1:
@@ -202,9 +239,4 @@ def _follows(statement: Statement, bounds: Bounds) -> bool:
 
 def _within(item: Range, bounds: Bounds) -> bool:
     low, high = bounds.get(item.measure, (-np.inf, np.inf))
-    return low >= item.low - _unit(item) and high <= item.high + _unit(item)
-
-
-def _true(statement: Statement, joints: npt.ArrayLike) -> bool:
-    codes = list(statement.codes & RULES.keys())
-    return bool(codes) and bool(holding(codes, np.asarray(joints)[None]).any())
+    return low >= item.low - item.unit and high <= item.high + item.unit

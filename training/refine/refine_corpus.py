@@ -3,9 +3,10 @@
 python -m unipose.training.refine.refine_corpus --config training/recipes/refine_captions.yaml
 
 Records are lines of JSON: {"name": str, "text": str, "images": [path, ...], "rotvecs": (22, 3)}, the last two
-optional; paths are relative to the file, "rotvecs" are rotation vectors of the stored pose in radians, with which
-statements can be checked against the pose itself. A folder that `build_corpus` has written will do as well. Results
-are lines of JSON too, see `Refined`; stopped at any time and run again, the command asks for the rest only.
+optional; paths are relative to the file. "rotvecs" are rotation vectors of the stored pose in radians, (2, 22, 3) of
+the two poses of a difference: with them statements can be checked against the poses themselves. A folder that
+`build_corpus` has written will do as well. Results are lines of JSON too, see `Refined`; stopped at any time and run
+again, the command asks for the rest only.
 """
 
 import hashlib
@@ -70,9 +71,12 @@ class Summary:
 
 def check_request(task: Task, request: Request, rewrite: str) -> Verdict:
     """The usual check of a task."""
-    if task == "caption":
-        return check_caption(request.text, rewrite, request.joints)
-    return check_difference(request.text, rewrite)
+    poses = request.poses
+    if task == "difference":
+        pair = poses if poses is not None and len(poses.joints) == 2 else None
+        return check_difference(request.text, rewrite, pair and pair.joints, rotmats=pair and pair.rotmats)
+    one = poses if poses is not None and len(poses.joints) == 1 else None
+    return check_caption(request.text, rewrite, one and one.joints[0], rotmats=one and one.rotmats[0])
 
 
 def refine_one(request: Request, model: ChatModel, task: Task, check: Check, rounds: int, prompt: str) -> Refined:

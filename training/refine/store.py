@@ -16,7 +16,20 @@ from datasets import Image, load_from_disk
 from unipose.processing.body_model import BodyModel
 
 
-ACCEPTED = '{"name": str, "text": str, "images": [path, ...], "rotvecs": (22, 3)}, the last two optional'
+ACCEPTED = '{"name": str, "text": str, "images": [path, ...], "rotvecs": (22, 3) or (2, 22, 3)}, the last two optional'
+
+
+@dataclass(frozen=True)
+class Poses:
+    """The pose of a caption, or the two of a difference.
+
+    Args:
+        joints: (1 or 2, 22, 3), metres, y up.
+        rotmats: (1 or 2, 22, 3, 3), the stored rotations.
+    """
+
+    joints: npt.NDArray[np.float32]
+    rotmats: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -27,13 +40,13 @@ class Request:
         name: where it comes from.
         text: the automatic caption or difference.
         pictures: encoded; none, or those that the task wants.
-        joints: (22, 3), metres, y up, or None.
+        poses: what the text is about, if known.
     """
 
     name: str
     text: str
     pictures: tuple[bytes, ...] = ()
-    joints: npt.NDArray[np.float32] | None = None
+    poses: Poses | None = None
 
 
 @dataclass(frozen=True)
@@ -121,14 +134,14 @@ def _file_requests(path: Path, pictures: bool, body: BodyModel) -> Iterator[Requ
             try:
                 values = json.loads(line)
                 name, text = str(values["name"]), str(values["text"])
-                joints = _joints(values["rotvecs"], body) if "rotvecs" in values else None
+                poses = _poses(values["rotvecs"], body) if "rotvecs" in values else None
                 files = [path.parent / file for file in values.get("images", ())]
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise ValueError(
                     f"{path}, line {number}: found {line.strip()[:80]!r} ({type(error).__name__}: {error}); "
                     f"accepted is {ACCEPTED}."
                 ) from error
-            yield Request(name, text, tuple(file.read_bytes() for file in files if pictures), joints)
+            yield Request(name, text, tuple(file.read_bytes() for file in files if pictures), poses)
 
 
 def _corpus_requests(path: Path, pictures: bool, body: BodyModel) -> Iterator[Request]:
@@ -137,13 +150,14 @@ def _corpus_requests(path: Path, pictures: bool, body: BodyModel) -> Iterator[Re
         answer = row["messages"][-1]["content"]
         if [block["type"] for block in answer] != ["text"]:
             continue
-        joints = _joints(row["poses"][0], body) if len(row["poses"]) == 1 else None
+        poses = _poses(row["poses"], body) if row["poses"] else None
         data = tuple(image["bytes"] for image in row["images"] if pictures)
-        yield Request(f"{row['task']}:{index}", answer[0]["text"], data, joints)
+        yield Request(f"{row['task']}:{index}", answer[0]["text"], data, poses)
 
 
-def _joints(rotvecs: Any, body: BodyModel) -> npt.NDArray[np.float32]:
+def _poses(rotvecs: Any, body: BodyModel) -> Poses:
     vectors = torch.tensor(rotvecs, dtype=torch.float32)
-    if vectors.shape != (22, 3) or not vectors.isfinite().all():
-        raise ValueError(f"rotvecs have the shape {tuple(vectors.shape)}; accepted are (22, 3) finite numbers")
-    return body.forward_joints(roma.rotvec_to_rotmat(vectors)[None])[0].numpy()
+    if vectors.shape not in ((22, 3), (1, 22, 3), (2, 22, 3)) or not vectors.isfinite().all():
+        raise ValueError(f"rotvecs have the shape {tuple(vectors.shape)}; accepted are (22, 3) or (2, 22, 3), finite")
+    rotmats = roma.rotvec_to_rotmat(vectors.reshape(-1, 22, 3))
+    return Poses(body.forward_joints(rotmats).numpy(), rotmats.numpy())
