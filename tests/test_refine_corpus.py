@@ -15,11 +15,11 @@ from refine_examples import DIFFERENCES, REWRITES
 from unipose.processing.body_model import BodyModel
 from unipose.training.archetypes import archetype_poses
 from unipose.training.captions.posecodes import swap_sides
-from unipose.training.poses import sample_training_poses
+from unipose.training.corpus import write_records
+from unipose.training.generate import RecordGenerator, to_rotvecs
 from unipose.training.refine.chat_models import ChatError
 from unipose.training.refine.refine_corpus import Summary, check_request, main, refine
 from unipose.training.refine.store import Refined, Request, Results, read_requests, read_results
-from unipose.training.rows import build_rows
 
 
 KEY = "sk-very-secret-7351"
@@ -232,8 +232,7 @@ def test_records_with_poses(tmp_path: Path) -> None:
     """The joints of a record are those of its pose."""
     body = BodyModel.builtin()
     rotmats = archetype_poses(["kneel"])
-    rows = build_rows(rotmats.float(), ["kneel"], ["pose-to-text"], 0, body=body)
-    line = {"name": "kneel", "text": "A person kneels.", "rotvecs": rows[0]["poses"][0]}
+    line = {"name": "kneel", "text": "A person kneels.", "rotvecs": to_rotvecs(rotmats[0]).tolist()}
     (tmp_path / "records.jsonl").write_text(json.dumps(line))
     (request,) = read_requests(tmp_path / "records.jsonl")
     assert request.poses is not None
@@ -257,12 +256,10 @@ def test_records_with_pairs_of_poses(tmp_path: Path) -> None:
 
 def test_a_saved_corpus(tmp_path: Path) -> None:
     """Described rows of a corpus are requests; rows that ask for a pose are not."""
-    body = BodyModel.builtin()
-    rotmats, labels = sample_training_poses(4, 0, body)
-    rows = build_rows(rotmats.float(), labels, ["text-to-pose", "pose-to-text"], 0, body=body)
-    rows.save_to_disk(str(tmp_path / "corpus"))
+    generator, tasks = RecordGenerator(BodyModel.builtin()), ["text-to-pose", "pose-to-text"]
+    records = generator.records("pose-to-text", 4, np.random.default_rng(0), "made")
+    write_records(tmp_path / "corpus", {"train": records}, tasks, seed=0)
     requests = list(read_requests(tmp_path / "corpus"))
-    assert [request.name for request in requests] == [f"pose-to-text:{index}" for index in range(4, 8)]
-    answers = [row["messages"][1]["content"][0] for row in rows]
-    assert [request.text for request in requests] == [answer["text"] for answer in answers[4:]]
+    assert [request.name for request in requests] == [f"pose-to-text:made:{index}" for index in range(4)]
+    assert [request.text for request in requests] == [record.captions[0] for record in records]
     assert all(request.poses is not None and request.poses.joints.shape == (1, 22, 3) for request in requests)

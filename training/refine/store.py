@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import roma
 import torch
-from datasets import Image, load_from_disk
+from datasets import Image, List
 
 from unipose.processing.body_model import BodyModel
+from unipose.training.corpus import load_corpus
+from unipose.training.rows import POSE_ANSWERS
 
 
 ACCEPTED = '{"name": str, "text": str, "images": [path, ...], "rotvecs": (22, 3) or (2, 22, 3)}, the last two optional'
@@ -145,14 +147,12 @@ def _file_requests(path: Path, pictures: bool, body: BodyModel) -> Iterator[Requ
 
 
 def _corpus_requests(path: Path, pictures: bool, body: BodyModel) -> Iterator[Request]:
-    corpus = load_from_disk(str(path)).cast_column("images", [Image(decode=False)])
-    for index, row in enumerate(corpus):
-        answer = row["messages"][-1]["content"]
-        if [block["type"] for block in answer] != ["text"]:
+    for row in load_corpus(path, streaming=True).cast_column("images", List(Image(decode=False))):
+        if row["task"] in POSE_ANSWERS:
             continue
         poses = _poses(row["poses"], body) if row["poses"] else None
         data = tuple(image["bytes"] for image in row["images"] if pictures)
-        yield Request(f"{row['task']}:{index}", answer[0]["text"], data, poses)
+        yield Request(f"{row['task']}:{row['source']}", row["text"], data, poses)
 
 
 def _poses(rotvecs: Any, body: BodyModel) -> Poses:

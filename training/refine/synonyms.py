@@ -282,7 +282,7 @@ CHANGE_PARTS: Entries = (
     (r"shins?|lower legs?|calf|calves", "shin foot"),
     (r"foot|feet|ankles?|heels?", "foot"),
     (r"hips|pelvis", "hips"),
-    (r"torso|trunk|upper body|back", "torso"),
+    (r"torso|trunk|upper body|(?<=the )back|(?<=their )back", "torso"),
     (r"(?:whole )?body|person", "person torso"),
     (r"head|chin|gaze", "head"),
 )
