@@ -31,7 +31,7 @@ runs/pose_tokenizer/model.safetensors: | $(VENV)/.developing
 	$(BIN)/python -m unipose.training.train_pose_tokenizer --config training/recipes/tiny_pose_tokenizer.yaml
 
 runs/corpus/corpus.json: | $(VENV)/.developing
-	$(BIN)/python -m unipose.training.build_corpus --config training/recipes/tiny_corpus.yaml
+	$(BIN)/python -m unipose.training.corpus.build_corpus --config training/recipes/tiny_corpus.yaml
 
 runs/initial/model.safetensors: runs/pose_tokenizer/model.safetensors runs/corpus/corpus.json
 	$(BIN)/python -m unipose.training.build_model --config training/recipes/tiny_model.yaml
@@ -44,6 +44,10 @@ benchmark: $(VENV)/.developing
 	$(BIN)/python benchmarks/parallel_vs_causal.py
 	$(BIN)/python benchmarks/rendering.py
 	$(BIN)/python benchmarks/pictures.py
+	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/captions.py
+	$(BIN)/python benchmarks/instructions.py
+	$(BIN)/python benchmarks/corpus.py
 	$(BIN)/python benchmarks/wheel_size.py
 
 # torch alone and first: another package's wider range would bring a build for GPUs.

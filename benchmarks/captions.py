@@ -15,7 +15,7 @@ from unipose.training.captions.describe import describe
 from unipose.training.captions.posecodes import extract_posecodes
 from unipose.training.captions.read import read_caption
 from unipose.training.captions.score import score_captions
-from unipose.training.poses import sample_training_poses
+from unipose.training.sampler.poses import sample_training_poses
 
 
 POSES, PROCESSES = 2000, 2

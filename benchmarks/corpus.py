@@ -14,8 +14,8 @@ from pathlib import Path
 import datasets
 from measure import medians, parse, print_machine, print_table
 
-from unipose.training.build_corpus import Recipe, build_shard, build_shards
-from unipose.training.instructions import TASKS
+from unipose.training.corpus.build_corpus import Recipe, build_shard, build_shards
+from unipose.training.corpus.instructions import TASKS
 
 
 ROWS, SHARDS = 200, 6

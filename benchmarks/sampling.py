@@ -7,10 +7,10 @@ import torch
 from measure import medians, parse, print_machine, print_table
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.anatomy import within_limits
-from unipose.training.collisions import body_capsules, passes_through_itself
-from unipose.training.pose_pairs import sample_pose_pairs
-from unipose.training.poses import (
+from unipose.training.sampler.anatomy import within_limits
+from unipose.training.sampler.collisions import body_capsules, passes_through_itself
+from unipose.training.sampler.pose_pairs import sample_pose_pairs
+from unipose.training.sampler.poses import (
     PoseSampler,
     SamplerShares,
     held_out_poses,

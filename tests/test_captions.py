@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.archetypes import ARCHETYPES, archetype_poses
 from unipose.training.captions import phrases
 from unipose.training.captions.describe import Caption, describe, statements_true
 from unipose.training.captions.lexicon import both_forms, expand, facts, forms, posture_phrases
 from unipose.training.captions.merge import Dice, merge
 from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_posecodes
 from unipose.training.captions.read import read_caption
-from unipose.training.poses import sample_training_poses
+from unipose.training.sampler.archetypes import ARCHETYPES, archetype_poses
+from unipose.training.sampler.poses import sample_training_poses
 
 
 NUM_POSES = 300

@@ -25,7 +25,7 @@ from unipose.training.evaluate import (
     to_markdown,
 )
 from unipose.training.metrics import pose_errors
-from unipose.training.poses import held_out_poses, sample_training_poses
+from unipose.training.sampler.poses import held_out_poses, sample_training_poses
 from unipose.training.show_results import CELL, SENTENCES, draw_results, regular_frames
 
 

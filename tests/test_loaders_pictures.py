@@ -27,7 +27,7 @@ from unipose.processing.rendering import Camera, render_pose
 from unipose.training.captions.measures import heading
 from unipose.training.loaders import Crop, DatasetError, HmrPictures, HmrTarPictures, ThreeDPWPictures
 from unipose.training.loaders.orientation import camera_to_stored
-from unipose.training.poses import remove_heading
+from unipose.training.sampler.poses import remove_heading
 
 
 POSES = random_poses(4, 5)

@@ -9,7 +9,6 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, MIRRORED_JOINTS, mirror_pose
-from unipose.training.archetypes import archetype_poses
 from unipose.training.captions import posecodes
 from unipose.training.captions.pair_measures import measure_pairs
 from unipose.training.captions.paircodes import (
@@ -25,7 +24,8 @@ from unipose.training.captions.paircodes import (
     parts_of,
 )
 from unipose.training.captions.posecodes import Posecode, holding
-from unipose.training.poses import load_motion_clips, sample_training_poses, turn
+from unipose.training.sampler.archetypes import archetype_poses
+from unipose.training.sampler.poses import load_motion_clips, sample_training_poses, turn
 
 
 NUM_PAIRS = 400

@@ -14,8 +14,16 @@ from unipose.processing.clothing import MATERIALS, PRINTS, Landmarks, Outfit, ma
 from unipose.processing.pose_features import JOINT_NAMES
 from unipose.processing.rasterising import Camera
 from unipose.processing.rendering import Light, Palette, render_pose
-from unipose.training.body_shapes import BodyShape, shape_body
-from unipose.training.picture_style import (
+from unipose.training.pictures.body_shapes import BodyShape, shape_body
+from unipose.training.pictures.drawing import (
+    LEAST_INSIDE,
+    LEAST_VISIBLE,
+    MOST_HIDDEN,
+    draw_picture,
+    random_picture,
+    take_picture,
+)
+from unipose.training.pictures.style import (
     CROPS,
     PATTERNS,
     Background,
@@ -29,15 +37,7 @@ from unipose.training.picture_style import (
     plain_style,
     random_style,
 )
-from unipose.training.pictures import (
-    LEAST_INSIDE,
-    LEAST_VISIBLE,
-    MOST_HIDDEN,
-    draw_picture,
-    random_picture,
-    take_picture,
-)
-from unipose.training.poses import sample_training_poses
+from unipose.training.sampler.poses import sample_training_poses
 
 
 SIZE = 64

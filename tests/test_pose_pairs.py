@@ -7,10 +7,10 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up
-from unipose.training.anatomy import limit_excess
 from unipose.training.captions.measures import heading
-from unipose.training.pose_pairs import CHANGES, LEAST_MOVE, PairShares, PosePairs, sample_pose_pairs
-from unipose.training.poses import HELD_OUT_CLIPS, load_motion_clips, plausible, remove_heading
+from unipose.training.sampler.anatomy import limit_excess
+from unipose.training.sampler.pose_pairs import CHANGES, LEAST_MOVE, PairShares, PosePairs, sample_pose_pairs
+from unipose.training.sampler.poses import HELD_OUT_CLIPS, load_motion_clips, plausible, remove_heading
 
 
 NUM_PAIRS = 240

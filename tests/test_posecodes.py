@@ -7,7 +7,6 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, MIRRORED_JOINTS, mirror_pose, to_z_up
-from unipose.training.archetypes import ARCHETYPES, archetype_poses
 from unipose.training.captions.elementary import BENDS, DISTANCES
 from unipose.training.captions.implied import IMPLICATIONS_FILE, drop_implied, implied_by_one, implied_by_order, mine
 from unipose.training.captions.measures import HAND_REACH, body_points, heading, measure
@@ -20,7 +19,8 @@ from unipose.training.captions.posecodes import (
     holds,
     swap_sides,
 )
-from unipose.training.poses import held_out_poses, turn
+from unipose.training.sampler.archetypes import ARCHETYPES, archetype_poses
+from unipose.training.sampler.poses import held_out_poses, turn
 
 
 @pytest.fixture(scope="module")

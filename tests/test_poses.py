@@ -7,11 +7,11 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS, to_y_up, to_z_up
-from unipose.training.archetypes import ARCHETYPES, archetype_codes, archetype_poses
 from unipose.training.captions.measures import heading
 from unipose.training.captions.posecodes import holding, swap_sides
-from unipose.training.mixing import LIMBS, add_noise, blend_poses, mix_limbs
-from unipose.training.poses import (
+from unipose.training.sampler.archetypes import ARCHETYPES, archetype_codes, archetype_poses
+from unipose.training.sampler.mixing import LIMBS, add_noise, blend_poses, mix_limbs
+from unipose.training.sampler.poses import (
     HELD_OUT_CLIPS,
     SPLIT_CLIPS,
     PoseSampler,

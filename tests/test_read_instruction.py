@@ -9,7 +9,6 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES
-from unipose.training.archetypes import archetype_poses
 from unipose.training.captions.instruct import MOODS, Mood, instruct
 from unipose.training.captions.pair_words import topics
 from unipose.training.captions.paircodes import CODES, NONE, Paircode, extract_paircodes, parts_of
@@ -21,7 +20,8 @@ from unipose.training.captions.read_instruction import (
     score_instruction,
     score_instructions,
 )
-from unipose.training.poses import sample_training_poses
+from unipose.training.sampler.archetypes import archetype_poses
+from unipose.training.sampler.poses import sample_training_poses
 
 
 NUM_PAIRS = 500

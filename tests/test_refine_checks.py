@@ -7,7 +7,6 @@ import pytest
 from refine_examples import DIFFERENCES, REWRITES
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.archetypes import archetype_poses
 from unipose.training.captions.describe import describe
 from unipose.training.captions.instruct import MOODS, instruct
 from unipose.training.captions.paircodes import CODES as PAIR_CODES
@@ -15,11 +14,12 @@ from unipose.training.captions.paircodes import Paircode, extract_paircodes
 from unipose.training.captions.phrases import OPENERS, PEOPLE
 from unipose.training.captions.posecodes import CODES, Posecode, extract_posecodes, swap_sides
 from unipose.training.captions.read import read_caption
-from unipose.training.poses import sample_training_poses
 from unipose.training.refine.checks import FORBIDDEN, Limits, check_caption, check_difference
 from unipose.training.refine.free_text import change_facts, change_lexicon, pose_facts, pose_lexicon
 from unipose.training.refine.store import Poses
 from unipose.training.refine.synonyms import POSE_PHRASES
+from unipose.training.sampler.archetypes import archetype_poses
+from unipose.training.sampler.poses import sample_training_poses
 
 
 INVENTIONS = (

@@ -15,7 +15,6 @@ from unipose.modeling_unipose import shift_pose_labels
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotmat_to_rotation_6d
 from unipose.processing.processing_unipose import SPECIAL_TOKENS, add_pose_tokens
-from unipose.training.archetypes import archetype_poses
 from unipose.training.build_model import (
     ModelArguments,
     build_config,
@@ -24,12 +23,13 @@ from unipose.training.build_model import (
     spread_pose_codes,
 )
 from unipose.training.collator import UniPoseDataCollator
-from unipose.training.generate import ANSWER_MAX_WORDS, RecordGenerator, caption_poses, to_rotvecs
+from unipose.training.corpus.generate import ANSWER_MAX_WORDS, RecordGenerator, caption_poses, to_rotvecs
+from unipose.training.corpus.records import PictureRecord, PoseRecord
+from unipose.training.corpus.rows import POSE_ANSWERS, TASKS, rows_from_records, to_dataset
 from unipose.training.losses import body_loss
-from unipose.training.pictures import random_picture
-from unipose.training.poses import training_motion_poses
-from unipose.training.records import PictureRecord, PoseRecord
-from unipose.training.rows import POSE_ANSWERS, TASKS, rows_from_records, to_dataset
+from unipose.training.pictures.drawing import random_picture
+from unipose.training.sampler.archetypes import archetype_poses
+from unipose.training.sampler.poses import training_motion_poses
 from unipose.training.text_tokenizer import train_text_tokenizer
 from unipose.training.train_instruct import prepare_rows
 from unipose.training.train_pose_tokenizer import (

@@ -27,9 +27,8 @@ from unipose import (
     UniPoseVQVAE,
 )
 from unipose.processing.processing_unipose import SPECIAL_TOKENS, add_pose_tokens
-
-from .corpus import load_corpus
-from .text_tokenizer import train_text_tokenizer
+from unipose.training.corpus.shards import load_corpus
+from unipose.training.text_tokenizer import train_text_tokenizer
 
 
 @dataclass

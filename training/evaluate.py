@@ -21,15 +21,14 @@ from tqdm.auto import tqdm
 from transformers import HfArgumentParser, pipeline
 
 from unipose.processing.body_model import BodyModel
-
-from .captions.describe import Caption, describe
-from .captions.posecodes import CODES, Posecode, extract_posecodes, holding
-from .captions.read import read_caption
-from .generate import LARGEST_TURN
-from .metrics import pose_errors
-from .pictures import random_picture
-from .poses import held_out_poses, sample_training_poses, turn
-from .train_pose_tokenizer import reconstruction_error
+from unipose.training.captions.describe import Caption, describe
+from unipose.training.captions.posecodes import CODES, Posecode, extract_posecodes, holding
+from unipose.training.captions.read import read_caption
+from unipose.training.corpus.generate import LARGEST_TURN
+from unipose.training.metrics import pose_errors
+from unipose.training.pictures.drawing import random_picture
+from unipose.training.sampler.poses import held_out_poses, sample_training_poses, turn
+from unipose.training.train_pose_tokenizer import reconstruction_error
 
 
 # {task: {what answered it: {measure: value}}}; "model" is the checkpoint, everything else is there to compare with.

@@ -16,9 +16,8 @@ from transformers import HfArgumentParser, pipeline
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.rendering import TEXT_COLOUR, contact_sheet, render_pose
-
-from .evaluate import HeldOut, ask, hold_out
-from .poses import held_out_poses
+from unipose.training.evaluate import HeldOut, ask, hold_out
+from unipose.training.sampler.poses import held_out_poses
 
 
 SENTENCES = (

@@ -10,9 +10,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTConfig, SFTTrainer, TrlParser
 
 from unipose import UniPoseForConditionalGeneration
-
-from .collator import UniPoseDataCollator, add_pose_codes
-from .corpus import load_corpus
+from unipose.training.collator import UniPoseDataCollator, add_pose_codes
+from unipose.training.corpus.shards import load_corpus
 
 
 @dataclass

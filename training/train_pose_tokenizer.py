@@ -14,10 +14,9 @@ from trl import TrlParser
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotation_6d_to_rotmat, rotmat_to_rotation_6d
-
-from .losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
-from .metrics import pose_errors
-from .poses import held_out_poses, jitter_orientation, sample_training_poses
+from unipose.training.losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
+from unipose.training.metrics import pose_errors
+from unipose.training.sampler.poses import held_out_poses, jitter_orientation, sample_training_poses
 
 
 @dataclass

@@ -13,8 +13,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import AutoModelForImageTextToText
 from trl import TrlParser
 
-from .evaluate import to_markdown
-from .poses import HELD_OUT_CLIPS
+from unipose.training.evaluate import to_markdown
+from unipose.training.sampler.poses import HELD_OUT_CLIPS
 
 
 @dataclass

@@ -17,12 +17,11 @@ import torch
 from transformers import HfArgumentParser
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.poses import held_out_poses, sample_training_poses
-
-from .describe import Caption, describe
-from .posecodes import CODES, RULES, extract_posecodes
-from .read import read_caption
-from .score import CaptionScore, score_captions
+from unipose.training.captions.describe import Caption, describe
+from unipose.training.captions.posecodes import CODES, RULES, extract_posecodes
+from unipose.training.captions.read import read_caption
+from unipose.training.captions.score import CaptionScore, score_captions
+from unipose.training.sampler.poses import held_out_poses, sample_training_poses
 
 
 @dataclass

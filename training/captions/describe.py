@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from . import phrases
-from .implied import drop_implied
-from .lexicon import Codes, postures
-from .merge import Clause, Dice, merge
-from .posecodes import RULES, Posecode, holding
+from unipose.training.captions import phrases
+from unipose.training.captions.implied import drop_implied
+from unipose.training.captions.lexicon import Codes, postures
+from unipose.training.captions.merge import Clause, Dice, merge
+from unipose.training.captions.posecodes import RULES, Posecode, holding
 
 
 # How often two clauses share a sentence, and the arms join the first sentence.

@@ -7,8 +7,8 @@ and "level", and the like, lies a band of which nothing is said. Ranges and wort
 
 from collections.abc import Iterator
 
-from .measures import PAIRS
-from .rules import INF, Posecode, Range, Rule, Worth, groups
+from unipose.training.captions.measures import PAIRS
+from unipose.training.captions.rules import INF, Posecode, Range, Rule, Worth, groups
 
 
 UPRIGHT = (Range("torso.tilt", high=50.0),)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .posecodes import CODES, RULES, Posecode, extract_posecodes, swap_sides
+from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_posecodes, swap_sides
 
 
 IMPLICATIONS_FILE = Path(__file__).parent.parent / "assets" / "posecode_implications.json"
@@ -123,7 +123,7 @@ def mine(poses: Sequence[Sequence[Posecode]]) -> dict[Posecode, list[Posecode]]:
 def main() -> None:
     # Imported here: poses are drawn by modules that import this package.
     from unipose.processing.body_model import BodyModel
-    from unipose.training.poses import sample_training_poses
+    from unipose.training.sampler.poses import sample_training_poses
 
     body = BodyModel.builtin()
     rotmats, _ = sample_training_poses(MINED_POSES, 0, body)

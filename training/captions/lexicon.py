@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from .phrases import (
+from unipose.training.captions.phrases import (
     INVERSE,
     NEAR,
     NEAR_CHEST,
@@ -18,8 +18,8 @@ from .phrases import (
     SUBJECTS,
     WHOLE_NOUNS,
 )
-from .posecodes import CODES, Posecode, swap_sides
-from .super_phrases import POSTURES, SUPER_PHRASES
+from unipose.training.captions.posecodes import CODES, Posecode, swap_sides
+from unipose.training.captions.super_phrases import POSTURES, SUPER_PHRASES
 
 
 Codes = tuple[Posecode, ...]

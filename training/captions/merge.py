@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from .lexicon import Codes, Form, both_forms, forms, shared_states
-from .posecodes import RULES, Posecode
+from unipose.training.captions.lexicon import Codes, Form, both_forms, forms, shared_states
+from unipose.training.captions.posecodes import RULES, Posecode
 
 
 Choice = TypeVar("Choice")

@@ -11,10 +11,10 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from .elementary import elementary_rules
-from .measures import Array, measure
-from .rules import Group, Posecode, Range, Rule, both_sides, swap_sides
-from .super_codes import super_rules
+from unipose.training.captions.elementary import elementary_rules
+from unipose.training.captions.measures import Array, measure
+from unipose.training.captions.rules import Group, Posecode, Range, Rule, both_sides, swap_sides
+from unipose.training.captions.super_codes import super_rules
 
 
 __all__ = ["CODES", "RULES", "Posecode", "Range", "Rule", "extract_posecodes", "holding", "holds", "swap_sides"]

@@ -10,11 +10,10 @@ from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 
-from unipose.training.archetypes import ARCHETYPES, archetype_sentences
-
-from . import phrases
-from .lexicon import Codes, facts, posture_phrases, subject_nouns
-from .posecodes import Posecode, swap_sides
+from unipose.training.captions import phrases
+from unipose.training.captions.lexicon import Codes, facts, posture_phrases, subject_nouns
+from unipose.training.captions.posecodes import Posecode, swap_sides
+from unipose.training.sampler.archetypes import ARCHETYPES, archetype_sentences
 
 
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+")

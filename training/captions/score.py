@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .posecodes import RULES, Posecode, extract_posecodes, holding
-from .read import read_caption
+from unipose.training.captions.posecodes import RULES, Posecode, extract_posecodes, holding
+from unipose.training.captions.read import read_caption
 
 
 @dataclass(frozen=True)

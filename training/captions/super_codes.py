@@ -6,8 +6,8 @@ what carries the body. In each table the first that fits is said.
 
 from collections.abc import Iterator
 
-from .elementary import OFF_GROUND, ON_GROUND, ORDER, UPRIGHT
-from .rules import Group, Posecode, Range, Rule, groups, pair
+from unipose.training.captions.elementary import OFF_GROUND, ON_GROUND, ORDER, UPRIGHT
+from unipose.training.captions.rules import Group, Posecode, Range, Rule, groups, pair
 
 
 _Row = tuple[str, tuple[Range, ...], tuple[Group, ...]]

@@ -5,15 +5,15 @@ refused at once), `len` is there where it is known without reading everything, a
 a total.
 """
 
-from .amass import AMASS_SPLITS, MOYO, AmassFrames, AmassPoses
-from .crops import Crop
-from .errors import SOURCES, DatasetError
-from .hmr_npz import HmrPictures
-from .hmr_tars import HmrTarPictures
-from .mixing import POSE_ESTIMATION_WEIGHTS, WeightedMix
-from .posefix import PoseFixPairs
-from .posescript import PoseScriptPoses
-from .threedpw import ThreeDPWPictures
+from unipose.training.loaders.amass import AMASS_SPLITS, MOYO, AmassFrames, AmassPoses
+from unipose.training.loaders.crops import Crop
+from unipose.training.loaders.errors import SOURCES, DatasetError
+from unipose.training.loaders.hmr_npz import HmrPictures
+from unipose.training.loaders.hmr_tars import HmrTarPictures
+from unipose.training.loaders.mixing import POSE_ESTIMATION_WEIGHTS, WeightedMix
+from unipose.training.loaders.posefix import PoseFixPairs
+from unipose.training.loaders.posescript import PoseScriptPoses
+from unipose.training.loaders.threedpw import ThreeDPWPictures
 
 
 __all__ = [

@@ -18,11 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unipose.training.records import PoseRecord, Rotvecs
-
-from .errors import SOURCES, DatasetError, Source, missing
-from .files import body_rotvecs, list_arrays, read_arrays, require_folder
-from .orientation import remove_heading_euler
+from unipose.training.corpus.records import PoseRecord, Rotvecs
+from unipose.training.loaders.errors import SOURCES, DatasetError, Source, missing
+from unipose.training.loaders.files import body_rotvecs, list_arrays, read_arrays, require_folder
+from unipose.training.loaders.orientation import remove_heading_euler
 
 
 # The split its authors suggest, by sub-dataset. BMLmovi, BMLhandball, DanceDB and others came later: they are in none.

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from .errors import DatasetError, Source, damaged, missing
+from unipose.training.loaders.errors import DatasetError, Source, damaged, missing
 
 
 # A box this many times as long as the picture's longer side is a mistake (pixels taken for metres, or the like).

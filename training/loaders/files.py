@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from unipose.processing.pose_features import NUM_JOINTS
-from unipose.training.records import Rotvecs
-
-from .errors import DatasetError, Source, damaged, missing
+from unipose.training.corpus.records import Rotvecs
+from unipose.training.loaders.errors import DatasetError, Source, damaged, missing
 
 
 BROKEN_NPZ = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)

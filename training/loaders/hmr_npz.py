@@ -21,12 +21,18 @@ from pathlib import Path
 
 import numpy as np
 
-from unipose.training.records import PictureRecord, Rotvecs
-
-from .crops import Crop, open_picture
-from .errors import DatasetError, find_source, pass_over
-from .files import body_rotvecs, check_finite, list_arrays, read_arrays, require_folder, to_numbers
-from .orientation import camera_to_stored
+from unipose.training.corpus.records import PictureRecord, Rotvecs
+from unipose.training.loaders.crops import Crop, open_picture
+from unipose.training.loaders.errors import DatasetError, find_source, pass_over
+from unipose.training.loaders.files import (
+    body_rotvecs,
+    check_finite,
+    list_arrays,
+    read_arrays,
+    require_folder,
+    to_numbers,
+)
+from unipose.training.loaders.orientation import camera_to_stored
 
 
 NEEDED = ("imgname", "center", "scale")

@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unipose.training.records import PictureRecord
-
-from .crops import Crop, decode_picture
-from .errors import DatasetError, Source, damaged, find_source, missing, pass_over
-from .files import body_rotvecs, check_pickles_allowed, require_file, to_numbers, unpickle
-from .hmr_npz import SMPL_WIDTH
-from .orientation import camera_to_stored
+from unipose.training.corpus.records import PictureRecord
+from unipose.training.loaders.crops import Crop, decode_picture
+from unipose.training.loaders.errors import DatasetError, Source, damaged, find_source, missing, pass_over
+from unipose.training.loaders.files import body_rotvecs, check_pickles_allowed, require_file, to_numbers, unpickle
+from unipose.training.loaders.hmr_npz import SMPL_WIDTH
+from unipose.training.loaders.orientation import camera_to_stored
 
 
 PICTURE_ENDINGS = ("jpg", "jpeg", "png")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import roma
 import torch
 
-from unipose.training.records import Rotvecs
+from unipose.training.corpus.records import Rotvecs
 
 
 Matrices = npt.NDArray[np.float64]

@@ -20,13 +20,26 @@ from typing import Any
 
 import numpy as np
 
-from unipose.training.records import PosePairRecord, Rotvecs
-
-from .amass import AmassFrames
-from .errors import SOURCES, DatasetError
-from .files import read_json, require_folder
-from .orientation import heading_euler, remove_heading_euler, to_matrices, turn_about_vertical, turn_pelvis
-from .posescript import POSE_TABLE, SPLITS, check_choice, find_one, read_ids, read_pose_table, texts_of
+from unipose.training.corpus.records import PosePairRecord, Rotvecs
+from unipose.training.loaders.amass import AmassFrames
+from unipose.training.loaders.errors import SOURCES, DatasetError
+from unipose.training.loaders.files import read_json, require_folder
+from unipose.training.loaders.orientation import (
+    heading_euler,
+    remove_heading_euler,
+    to_matrices,
+    turn_about_vertical,
+    turn_pelvis,
+)
+from unipose.training.loaders.posescript import (
+    POSE_TABLE,
+    SPLITS,
+    check_choice,
+    find_one,
+    read_ids,
+    read_pose_table,
+    texts_of,
+)
 
 
 TEXT_FILES = {

@@ -15,12 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from unipose.training.records import PoseRecord
-
-from .amass import AmassFrames
-from .errors import SOURCES, DatasetError, Source, missing
-from .files import read_json, require_folder
-from .orientation import remove_heading_euler
+from unipose.training.corpus.records import PoseRecord
+from unipose.training.loaders.amass import AmassFrames
+from unipose.training.loaders.errors import SOURCES, DatasetError, Source, missing
+from unipose.training.loaders.files import read_json, require_folder
+from unipose.training.loaders.orientation import remove_heading_euler
 
 
 SPLITS = ("train", "val", "test")

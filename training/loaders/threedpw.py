@@ -22,13 +22,19 @@ import numpy as np
 import numpy.typing as npt
 
 from unipose.processing.pose_features import MAX_DEVIATION
-from unipose.training.records import PictureRecord, Rotvecs
-
-from .crops import Crop, open_picture
-from .errors import SOURCES, DatasetError, missing
-from .files import body_rotvecs, check_finite, check_pickles_allowed, require_folder, to_numbers, unpickle
-from .orientation import camera_to_stored, turn_pelvis
-from .posescript import check_choice
+from unipose.training.corpus.records import PictureRecord, Rotvecs
+from unipose.training.loaders.crops import Crop, open_picture
+from unipose.training.loaders.errors import SOURCES, DatasetError, missing
+from unipose.training.loaders.files import (
+    body_rotvecs,
+    check_finite,
+    check_pickles_allowed,
+    require_folder,
+    to_numbers,
+    unpickle,
+)
+from unipose.training.loaders.orientation import camera_to_stored, turn_pelvis
+from unipose.training.loaders.posescript import check_choice
 
 
 SOURCE = SOURCES["3dpw"]

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx2
 from transformers import pipeline
 
-from .prompts import Message
+from unipose.training.refine.prompts import Message
 
 
 PipelineTask = Literal["image-text-to-text", "text-generation"]

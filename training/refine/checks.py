@@ -19,8 +19,7 @@ from unipose.training.captions.paircodes import NEEDS_ROTATIONS, paircodes_hold
 from unipose.training.captions.posecodes import RULES, Posecode, Range, Rule, holding
 from unipose.training.captions.read import read_caption
 from unipose.training.captions.read_instruction import read_instruction
-
-from .free_text import Lexicon, Statement, change_lexicon, pose_lexicon
+from unipose.training.refine.free_text import Lexicon, Statement, change_lexicon, pose_lexicon
 
 
 Bounds = dict[str, tuple[float, float]]

@@ -15,8 +15,7 @@ from unipose.training.captions.pair_words import GERUNDS, topics
 from unipose.training.captions.paircodes import AMOUNTS, Paircode
 from unipose.training.captions.phrases import PAIR_NOUNS
 from unipose.training.captions.posecodes import Posecode, swap_sides
-
-from .synonyms import CHANGE_PARTS, CHANGE_PHRASES, POSE_PARTS, POSE_PHRASES, UNFOLDED, Entries
+from unipose.training.refine.synonyms import CHANGE_PARTS, CHANGE_PHRASES, POSE_PARTS, POSE_PHRASES, UNFOLDED, Entries
 
 
 Code = Posecode | Paircode

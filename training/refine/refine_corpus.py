@@ -22,10 +22,17 @@ from typing import cast, get_args
 from tqdm.auto import tqdm
 from trl import TrlParser
 
-from .chat_models import ChatError, ChatModel, OpenAIChatModel, PipelineChatModel, PipelineTask, Retry
-from .checks import Verdict, check_caption, check_difference
-from .prompts import Task, ask_again, refine_messages
-from .store import Refined, Request, Results, read_requests
+from unipose.training.refine.chat_models import (
+    ChatError,
+    ChatModel,
+    OpenAIChatModel,
+    PipelineChatModel,
+    PipelineTask,
+    Retry,
+)
+from unipose.training.refine.checks import Verdict, check_caption, check_difference
+from unipose.training.refine.prompts import Task, ask_again, refine_messages
+from unipose.training.refine.store import Refined, Request, Results, read_requests
 
 
 Check = Callable[[Request, str], Verdict]

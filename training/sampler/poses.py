@@ -13,19 +13,18 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import mirror_pose, to_y_up
-from unipose.training.archetypes import ARCHETYPES, archetype_codes, archetype_poses
 from unipose.training.captions.measures import heading
 from unipose.training.captions.posecodes import holding, swap_sides
-
-from .anatomy import within_limits
-from .balance import off_balance
-from .collisions import Capsules, body_capsules, passes_through_itself
-from .mixing import add_noise, blend_poses, mix_limbs
+from unipose.training.sampler.anatomy import within_limits
+from unipose.training.sampler.archetypes import ARCHETYPES, archetype_codes, archetype_poses
+from unipose.training.sampler.balance import off_balance
+from unipose.training.sampler.collisions import Capsules, body_capsules, passes_through_itself
+from unipose.training.sampler.mixing import add_noise, blend_poses, mix_limbs
 
 
 Labels = list[str | None]
 
-MOTION_FILE = Path(__file__).parent / "assets" / "motion.npz"
+MOTION_FILE = Path(__file__).parent.parent / "assets" / "motion.npz"
 HELD_OUT_CLIPS = ("dance_b", "getup_facedown", "spinkick")
 VALIDATION_CLIPS = ("jump",)
 # Clips that training never sees.

@@ -1,8 +1,9 @@
 """Reads a dataset that you brought and keeps its records in a folder that opens at once (`SavedRecords`).
 
-python -m unipose.training.import_data --source amass --root AMASS --frames_per_second 10 --output runs/amass
-python -m unipose.training.import_data --source posefix --root posefix_release --amass AMASS --output runs/posefix
-python -m unipose.training.import_data --source hmr_tars --root coco --pickles_may_run_code true --output runs/coco
+python -m unipose.training.loaders.import_data --source amass --root AMASS --frames_per_second 10 --output runs/amass
+python -m unipose.training.loaders.import_data --source posefix --root posefix --amass AMASS --output runs/pairs
+python -m unipose.training.loaders.import_data --source hmr_tars --root coco --pickles_may_run_code true \
+    --output runs/coco
 
 Where it was interrupted the same command goes on: what is written is not written again (but read over).
 """
@@ -20,7 +21,8 @@ from datasets import Dataset, Features, List, Value, concatenate_datasets, load_
 from tqdm.auto import tqdm
 from trl import TrlParser
 
-from .loaders import (
+from unipose.training.corpus.records import PictureRecord, PosePairRecord, PoseRecord
+from unipose.training.loaders import (
     AmassPoses,
     Crop,
     HmrPictures,
@@ -30,7 +32,6 @@ from .loaders import (
     ThreeDPWPictures,
     WeightedMix,
 )
-from .records import PictureRecord, PosePairRecord, PoseRecord
 
 
 Record = PoseRecord | PosePairRecord | PictureRecord
@@ -207,7 +208,9 @@ class SavedRecords(Sequence[Record]):
         folder = Path(folder)
         path = folder / STATE_FILE
         if not path.is_file():
-            raise ValueError(f"{folder} holds no records: there is no {path}; make it by unipose.training.import_data")
+            raise ValueError(
+                f"{folder} holds no records: there is no {path}; make it by unipose.training.loaders.import_data"
+            )
         if json.loads(path.read_text(encoding="utf-8"))["records"] is None:
             raise ValueError(f"the import into {folder} was interrupted; give the same command again")
         parts = [load_from_disk(part) for part in sorted(folder.glob("part-*"))]

@@ -1,6 +1,6 @@
 """Named poses of sport, work and balance, on the feet. Angles as in `joint_angles`."""
 
-from .archetype import ARMS_DOWN, Archetype
+from unipose.training.sampler.archetype_tables.archetype import ARMS_DOWN, Archetype
 
 
 ACTIVE: dict[str, Archetype] = {

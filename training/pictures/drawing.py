@@ -17,9 +17,9 @@ from unipose.processing.clothing import Landmarks, materials, thickness
 from unipose.processing.pose_features import JOINT_NAMES
 from unipose.processing.rasterising import Fragments, Projection, vertex_normals
 from unipose.processing.rendering import Size, darken_ground, material_colours, paste_lit, see
-from unipose.training.backdrops import develop, occluder_cover, paint_background, paint_occluder
-from unipose.training.body_shapes import BodyShape, shape_body
-from unipose.training.picture_style import CROPS, Clothes, Companion, Framing, Occluder, PictureStyle, random_style
+from unipose.training.pictures.backdrops import develop, occluder_cover, paint_background, paint_occluder
+from unipose.training.pictures.body_shapes import BodyShape, shape_body
+from unipose.training.pictures.style import CROPS, Clothes, Companion, Framing, Occluder, PictureStyle, random_style
 
 
 SUPERSAMPLE = 1.5

@@ -13,8 +13,7 @@ import torch
 
 from unipose.processing.body_model import PARENTS, BodyModel, forward_kinematics
 from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS, to_y_up
-
-from .joint_angles import part_of
+from unipose.training.sampler.joint_angles import part_of
 
 
 # Capsules may overlap by this much (metres): flesh gives way, and a mesh is not made of capsules.

@@ -15,11 +15,10 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up
 from unipose.training.captions.measures import heading
 from unipose.training.captions.posecodes import swap_sides
-
-from .anatomy import limit_excess
-from .collisions import Capsules, body_capsules, passes_through_itself
-from .joint_angles import mirror_joint, part_of
-from .poses import (
+from unipose.training.sampler.anatomy import limit_excess
+from unipose.training.sampler.collisions import Capsules, body_capsules, passes_through_itself
+from unipose.training.sampler.joint_angles import mirror_joint, part_of
+from unipose.training.sampler.poses import (
     MotionClip,
     Shares,
     keeps_balance,

@@ -8,9 +8,8 @@ import roma
 import torch
 
 from unipose.processing.pose_features import JOINT_NAMES
-
-from .anatomy import RANGES
-from .joint_angles import mirror_joint, part_of
+from unipose.training.sampler.anatomy import RANGES
+from unipose.training.sampler.joint_angles import mirror_joint, part_of
 
 
 # What is exchanged as one. A leg goes without the pelvis: the trunk's direction stays.

@@ -1,6 +1,6 @@
 """Counts what a corpus says: rows, lengths, vocabulary, statements, pictures.
 
-    python -m unipose.training.corpus_statistics --corpus runs/corpus
+    python -m unipose.training.corpus.corpus_statistics --corpus runs/corpus
 
 writes `statistics.json` and `statistics.md` into the corpus.
 """
@@ -19,10 +19,10 @@ from PIL import Image as PILImage
 from tqdm.auto import tqdm
 from transformers import HfArgumentParser
 
-from .captions.read import Reading, read_caption
-from .captions.read_instruction import Reading as PairReading
-from .captions.read_instruction import read_instruction
-from .corpus import load_corpus, read_summary, write_json
+from unipose.training.captions.read import Reading, read_caption
+from unipose.training.captions.read_instruction import Reading as PairReading
+from unipose.training.captions.read_instruction import read_instruction
+from unipose.training.corpus.shards import load_corpus, read_summary, write_json
 
 
 Statistics = dict[str, dict[str, dict[str, Any]]]

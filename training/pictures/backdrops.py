@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from unipose.processing.rasterising import Projection
-from unipose.training.picture_style import Background, Occluder, Pattern, Sensor
+from unipose.training.pictures.style import Background, Occluder, Pattern, Sensor
 
 
 NOISE_CELLS = 16  # a square of value noise, which repeats

@@ -20,8 +20,8 @@ import numpy as np
 from datasets import Dataset, IterableDataset, load_dataset
 from tqdm.auto import tqdm
 
-from unipose.training.instructions import TASKS, check_tasks
-from unipose.training.rows import Record, Row, rows_from_records, to_dataset
+from unipose.training.corpus.instructions import TASKS, check_tasks
+from unipose.training.corpus.rows import Record, Row, rows_from_records, to_dataset
 
 
 RECIPE_FILE, CORPUS_FILE = "recipe.json", "corpus.json"
@@ -201,7 +201,7 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
     if not file.exists():
         begun = (Path(folder) / RECIPE_FILE).exists()
         reason = "holds a corpus that is not complete: go on" if begun else "holds no corpus: make one"
-        raise FileNotFoundError(f"{folder} {reason} with python -m unipose.training.build_corpus")
+        raise FileNotFoundError(f"{folder} {reason} with python -m unipose.training.corpus.build_corpus")
     return json.loads(file.read_text("utf-8"))
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from datasets import Dataset, Features, Image, Json, List, Value
 
 from unipose.processing.pose_features import NUM_JOINTS
-from unipose.training.instructions import TASKS, TEXTS, check_tasks, check_template, load_instructions
-from unipose.training.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord, Rotvecs
+from unipose.training.corpus.instructions import TASKS, TEXTS, check_tasks, check_template, load_instructions
+from unipose.training.corpus.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord, Rotvecs
 
 
 Row = dict[str, Any]

@@ -3,7 +3,7 @@
 Angles as in `joint_angles`.
 """
 
-from .archetype import ARMS_DOWN, Archetype
+from unipose.training.sampler.archetype_tables.archetype import ARMS_DOWN, Archetype
 
 
 LOW: dict[str, Archetype] = {

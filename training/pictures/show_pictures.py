@@ -1,6 +1,6 @@
 """A sheet of random training pictures: look at it before training on them.
 
-python -m unipose.training.show_pictures [--output docs/pictures.jpg] [--seed 3]
+python -m unipose.training.pictures.show_pictures [--output docs/pictures.jpg] [--seed 3]
 """
 
 import argparse
@@ -12,8 +12,8 @@ from PIL import Image
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.rendering import contact_sheet
-from unipose.training.pictures import random_picture
-from unipose.training.poses import sample_training_poses, turn
+from unipose.training.pictures.drawing import random_picture
+from unipose.training.sampler.poses import sample_training_poses, turn
 
 
 LARGEST_YAW = 180.0  # degrees

@@ -1,6 +1,6 @@
 """Builds a corpus: poses, pairs, captions, differences, pictures and instructions as rows of the seven tasks.
 
-    python -m unipose.training.build_corpus --config training/recipes/tiny_seven_tasks.yaml
+    python -m unipose.training.corpus.build_corpus --config training/recipes/tiny_seven_tasks.yaml
 
 Shards are made side by side by `--workers` processes, each from its own seed, so that any number of workers makes the
 same files. Finished shards are kept: the same command goes on where it was interrupted. `--push_to_hub owner/name`
@@ -25,12 +25,11 @@ from tqdm.auto import tqdm
 from trl import TrlParser
 
 from unipose.processing.body_model import BodyModel
-
-from .corpus import Shard, close_corpus, missing_shards, open_corpus, plan_shards, write_shard
-from .corpus_card import push_corpus
-from .generate import RecordGenerator
-from .instructions import TASKS
-from .rows import rows_from_records
+from unipose.training.corpus.corpus_card import push_corpus
+from unipose.training.corpus.generate import RecordGenerator
+from unipose.training.corpus.instructions import TASKS
+from unipose.training.corpus.rows import rows_from_records
+from unipose.training.corpus.shards import Shard, close_corpus, missing_shards, open_corpus, plan_shards, write_shard
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ import roma
 import torch
 
 from unipose.processing.pose_features import JOINT_NAMES
-
-from .joint_angles import euler_candidates, mirror_joint, part_of
+from unipose.training.sampler.joint_angles import euler_candidates, mirror_joint, part_of
 
 
 # How far outside the ranges a plausible pose may lie (degrees).

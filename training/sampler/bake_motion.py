@@ -1,6 +1,6 @@
 """Bakes the free motion clips: DeepMimic's motion capture (pybullet_data, zlib licence) on SMPL's 22 joints.
 
-    python -m unipose.training.bake_motion --output training/assets/motion.npz
+    python -m unipose.training.sampler.bake_motion --output training/assets/motion.npz
 
 The source body faces +x with y up and z to its RIGHT, its arms hang, knees and elbows are single angles; the target is
 the frame and joint order of `unipose.processing.pose_features`. Collars, wrists and feet are not captured and stay at

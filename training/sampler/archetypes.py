@@ -7,13 +7,12 @@ a twin on the other side ("kneel_right"), which is not in the table but its mirr
 import torch
 
 from unipose.processing.pose_features import mirror_pose, to_z_up
-from unipose.training.archetype_tables.active import ACTIVE
-from unipose.training.archetype_tables.archetype import Archetype
-from unipose.training.archetype_tables.low import LOW
-from unipose.training.archetype_tables.standing import STANDING
 from unipose.training.captions.posecodes import Posecode, swap_sides
-
-from .joint_angles import pose_from_angles
+from unipose.training.sampler.archetype_tables.active import ACTIVE
+from unipose.training.sampler.archetype_tables.archetype import Archetype
+from unipose.training.sampler.archetype_tables.low import LOW
+from unipose.training.sampler.archetype_tables.standing import STANDING
+from unipose.training.sampler.joint_angles import pose_from_angles
 
 
 ARCHETYPES: dict[str, Archetype] = {**STANDING, **ACTIVE, **LOW}

@@ -1,6 +1,6 @@
 """Draws every named pose with its name.
 
-python -m unipose.training.show_archetypes --output docs/archetypes.png
+python -m unipose.training.sampler.show_archetypes --output docs/archetypes.png
 """
 
 from dataclasses import dataclass, field
@@ -11,8 +11,7 @@ from transformers import HfArgumentParser
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.rendering import contact_sheet, render_pose
-
-from .archetypes import ARCHETYPES, archetype_poses
+from unipose.training.sampler.archetypes import ARCHETYPES, archetype_poses
 
 
 VIEW = 40.0  # degrees of the camera's azimuth: most poses show best between the front and the side

@@ -10,7 +10,7 @@ import numpy as np
 from unipose.processing.clothing import PRINTS, Outfit
 from unipose.processing.rasterising import Camera
 from unipose.processing.rendering import BACKGROUND, Colour, Light, Palette, hsv_colour
-from unipose.training.body_shapes import BodyShape
+from unipose.training.pictures.body_shapes import BodyShape
 
 
 PATTERNS = ("solid", "gradient", "glow", "stripes", "checks", "blobs", "clouds", "grain")

@@ -9,8 +9,7 @@ import math
 import torch
 
 from unipose.processing.body_model import BodyModel
-
-from .collisions import Capsules, capsule_ends
+from unipose.training.sampler.collisions import Capsules, capsule_ends
 
 
 # The share of the body's mass of each capsule, by the joint that moves it, its side left out: the usual table of

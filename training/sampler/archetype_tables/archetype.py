@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from unipose.training.joint_angles import Angles
+from unipose.training.sampler.joint_angles import Angles
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,17 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import mirror_pose
-from unipose.training.archetypes import archetype_sentences
 from unipose.training.captions.describe import Caption, describe
 from unipose.training.captions.instruct import Mood, instruct
 from unipose.training.captions.paircodes import NONE, extract_paircodes
 from unipose.training.captions.posecodes import Posecode, extract_posecodes
-from unipose.training.instructions import check_tasks
-from unipose.training.pictures import random_picture
-from unipose.training.pose_pairs import sample_pose_pairs
-from unipose.training.poses import SPLIT_CLIPS, load_motion_clips, motion_poses, sample_training_poses, turn
-from unipose.training.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord, Rotvecs
-from unipose.training.rows import Record
+from unipose.training.corpus.instructions import check_tasks
+from unipose.training.corpus.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord, Rotvecs
+from unipose.training.corpus.rows import Record
+from unipose.training.pictures.drawing import random_picture
+from unipose.training.sampler.archetypes import archetype_sentences
+from unipose.training.sampler.pose_pairs import sample_pose_pairs
+from unipose.training.sampler.poses import SPLIT_CLIPS, load_motion_clips, motion_poses, sample_training_poses, turn
 
 
 SPLITS = ("train", *SPLIT_CLIPS)

@@ -1,6 +1,6 @@
 """Writes the dataset card of a corpus from what is counted in it, and uploads both.
 
-python -m unipose.training.corpus_card --corpus runs/corpus --name owner/unipose-corpus --push_to_hub
+python -m unipose.training.corpus.corpus_card --corpus runs/corpus --name owner/unipose-corpus --push_to_hub
 """
 
 import json
@@ -12,9 +12,9 @@ from typing import Any
 from huggingface_hub import DatasetCard, DatasetCardData, HfApi
 from transformers import HfArgumentParser
 
-from .corpus import RECIPE_FILE, read_summary
-from .corpus_statistics import to_markdown, write_statistics
-from .poses import SPLIT_CLIPS
+from unipose.training.corpus.corpus_statistics import to_markdown, write_statistics
+from unipose.training.corpus.shards import RECIPE_FILE, read_summary
+from unipose.training.sampler.poses import SPLIT_CLIPS
 
 
 # Borders of the Hub's size categories, and what a corpus below each is called.

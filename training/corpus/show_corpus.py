@@ -1,6 +1,6 @@
 """Draws a page by which a person can judge the corpus: poses with their captions, pairs with their instructions.
 
-python -m unipose.training.show_corpus --output docs/corpus.png
+python -m unipose.training.corpus.show_corpus --output docs/corpus.png
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,9 @@ from transformers import HfArgumentParser
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.rendering import contact_sheet, render_pose
-
-from .generate import SPLITS, RecordGenerator
-from .records import PosePairRecord, PoseRecord, Rotvecs
-from .show_results import heading, stack
+from unipose.training.corpus.generate import SPLITS, RecordGenerator
+from unipose.training.corpus.records import PosePairRecord, PoseRecord, Rotvecs
+from unipose.training.show_results import heading, stack
 
 
 CELL = 204  # pixels

@@ -1,6 +1,6 @@
 """Named poses of someone who stands on both feet: gestures, looks, stretches. Angles as in `joint_angles`."""
 
-from .archetype import ARMS_DOWN, Archetype
+from unipose.training.sampler.archetype_tables.archetype import ARMS_DOWN, Archetype
 
 
 STANDING: dict[str, Archetype] = {

@@ -1,1 +1,0 @@
-"""The tables of named poses; `unipose.training.archetypes` gives them as poses."""

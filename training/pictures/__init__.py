@@ -1,0 +1,1 @@
+"""Rendered people in all variety."""

@@ -1,0 +1,1 @@
+"""The tables of named poses; `unipose.training.sampler.archetypes` gives them as poses."""
