@@ -27,7 +27,7 @@ from trl import TrlParser
 from unipose.processing.body_model import BodyModel
 from unipose.training.corpus.corpus_card import push_corpus
 from unipose.training.corpus.generate import RecordGenerator
-from unipose.training.corpus.instructions import TASKS
+from unipose.training.corpus.instructions import TASKS, load_instructions
 from unipose.training.corpus.rows import rows_from_records
 from unipose.training.corpus.shards import Shard, close_corpus, missing_shards, open_corpus, plan_shards, write_shard
 
@@ -46,6 +46,8 @@ class Recipe:
     validation: int = field(default=0, metadata={"help": "Rows of each task from the validation clips."})
     test: int = field(default=0, metadata={"help": "Rows of each task from the held-out clips."})
     picture_size: int = field(default=96, metadata={"help": "Pixels of the square pictures."})
+    variety: float = field(default=1.0, metadata={"help": "1: captions in all wordings; 0: in the first of each."})
+    templates: int = field(default=200, metadata={"help": "How many ways to ask for each task are used."})
     shard_size: int = field(default=1000, metadata={"help": "Rows of a shard."})
     seed: int = 1
 
@@ -83,9 +85,10 @@ def build_shard(folder: Path, recipe: Recipe, shard: Shard) -> Shard:
     """Makes the rows of one shard and writes them."""
     rng = np.random.default_rng(shard.seed(recipe.seed))
     with one_thread(), torch.no_grad():
-        generator = RecordGenerator(BodyModel.builtin(), shard.split, recipe.picture_size)
+        generator = RecordGenerator(BodyModel.builtin(), shard.split, recipe.picture_size, recipe.variety)
         records = generator.records(shard.task, shard.rows, rng, shard.name.removesuffix(".parquet"))
-        write_shard(folder, shard, rows_from_records(records, [shard.task], rng))
+        templates = {shard.task: load_instructions(shard.task)[: recipe.templates]}
+        write_shard(folder, shard, rows_from_records(records, [shard.task], rng, templates))
     return shard
 
 

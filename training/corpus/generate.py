@@ -62,6 +62,7 @@ class RecordGenerator:
         body: whose joints are measured, and which is drawn.
         split: one of `SPLITS`: which clips poses come from.
         picture_size: pixels of the square pictures.
+        variety: of the captions' wordings (see `describe`).
 
     Raises:
         ValueError: an unknown split.
@@ -70,6 +71,7 @@ class RecordGenerator:
     body: BodyModel
     split: str = "train"
     picture_size: int = 96
+    variety: float = 1.0
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -148,7 +150,7 @@ class RecordGenerator:
         found: list[tuple[torch.Tensor, str]] = []
         while len(found) < count:
             rotmats, labels = draw_poses(self.split, count - len(found), rng, self.body)
-            captions = caption_poses(rotmats, labels, rng, self.body, lengths, sentence_alone)
+            captions = caption_poses(rotmats, labels, rng, self.body, lengths, sentence_alone, self.variety)
             found += [(pose, caption.text) for pose, caption in zip(rotmats, captions) if caption.text]
         return found
 
@@ -233,6 +235,7 @@ def caption_poses(
     body: BodyModel,
     lengths: Sequence[int] = MAX_WORDS,
     sentence_alone: float = SENTENCE_ALONE,
+    variety: float = 1.0,
 ) -> list[Caption]:
     """Describes poses, at various lengths; a pose with a name may be described by that name's plain sentences.
 
@@ -243,6 +246,7 @@ def caption_poses(
         body: whose joints are measured.
         lengths: the most words of a description; one is drawn for each.
         sentence_alone: how often a plain sentence is all that is said.
+        variety: of the wordings (see `describe`).
 
     Raises:
         ValueError: there is another number of labels than poses.
@@ -251,18 +255,23 @@ def caption_poses(
         raise ValueError(f"there are {len(rotmats)} poses and {len(labels)} labels; give one label a pose")
     codes = extract_posecodes(body.forward_joints(rotmats).numpy(), rotmats=rotmats)
     return [
-        _caption(pose_codes, label, rng, int(rng.choice(lengths)), sentence_alone)
+        _caption(pose_codes, label, rng, int(rng.choice(lengths)), sentence_alone, variety)
         for pose_codes, label in zip(codes, labels)
     ]
 
 
 def _caption(
-    codes: Sequence[Posecode], label: str | None, rng: np.random.Generator, max_words: int, sentence_alone: float
+    codes: Sequence[Posecode],
+    label: str | None,
+    rng: np.random.Generator,
+    max_words: int,
+    sentence_alone: float,
+    variety: float,
 ) -> Caption:
     if label is None or rng.random() >= USE_SENTENCE:
-        return describe(codes, rng, max_words=max_words)
+        return describe(codes, rng, max_words=max_words, variety=variety)
     sentences = archetype_sentences(label)
     lead = sentences[int(rng.integers(len(sentences)))]
     if rng.random() < sentence_alone:
         return Caption(lead, ())
-    return describe(codes, rng, lead=lead, max_words=max_words)
+    return describe(codes, rng, lead=lead, max_words=max_words, variety=variety)
