@@ -11,6 +11,7 @@ import torch
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotation_6d_to_rotmat
 from unipose.training.captions.describe import describe
+from unipose.training.captions.instruct import instruct
 from unipose.training.captions.posecodes import Posecode
 from unipose.training.captions.read import read_caption
 from unipose.training.evaluate import (
@@ -24,6 +25,7 @@ from unipose.training.evaluate import (
     statement_share,
     to_markdown,
 )
+from unipose.training.evaluate_pairs import HeldOutPairs, hold_out_pairs
 from unipose.training.metrics import pose_errors
 from unipose.training.sampler.poses import held_out_poses, sample_training_poses
 from unipose.training.show_results import CELL, SENTENCES, draw_results, regular_frames
@@ -47,7 +49,7 @@ class LosslessPoseTokenizer:
 class PerfectPipeline:
     """Knows the answer to each question about the held-out frames."""
 
-    def __init__(self, held_out: HeldOut, body: BodyModel):
+    def __init__(self, held_out: HeldOut, pairs: HeldOutPairs, body: BodyModel):
         self.model = SimpleNamespace(model=SimpleNamespace(pose_tokenizer=LosslessPoseTokenizer()))
         rng = np.random.default_rng(5)
         texts = [describe(codes, rng).text for codes in pose_statements(held_out.poses, body)]
@@ -55,19 +57,32 @@ class PerfectPipeline:
             "text-to-pose": dict(zip((caption.text for caption in held_out.captions), held_out.poses)),
             "image-to-pose": dict(zip((picture.tobytes() for picture in held_out.pictures), held_out.turned)),
             "pose-to-text": dict(zip((pose.numpy().tobytes() for pose in held_out.poses), texts)),
+            "pose-edit": dict(zip((instruction.text for instruction in pairs.instructions), pairs.pairs.second)),
+            "pose-diff": {
+                (first.numpy().tobytes(), second.numpy().tobytes()): instruct(instruction.codes, rng, drop=0.0).text
+                for first, second, instruction in zip(pairs.pairs.first, pairs.pairs.second, pairs.instructions)
+            },
         }
         self.batches: list[int] = []
 
     def __call__(self, task: str, batch_size: int, do_sample: bool, **column: list[Any]) -> list[dict[str, Any]]:
         assert not do_sample
-        ((name, rows),) = column.items()
+        name, rows = next(iter(column.items()))
         self.batches.append(len(rows))
-        key = {"text": str, "images": lambda picture: picture.tobytes(), "poses": lambda pose: pose.numpy().tobytes()}
-        found = [self.answers[task][key[name](row)] for row in rows]
+        found = [self.answers[task][key_of(name, row)] for row in rows]
         return [
             {"text": answer, "poses": []} if isinstance(answer, str) else {"text": "", "poses": [answer.numpy()]}
             for answer in found
         ]
+
+
+def key_of(name: str, row: Any) -> Any:
+    """What an answer is filed under: a text, a picture's bytes, a pose's, or those of both poses of a pair."""
+    if name == "images":
+        return row.tobytes()
+    if name == "text":
+        return row
+    return tuple(pose.numpy().tobytes() for pose in row) if isinstance(row, list) else row.numpy().tobytes()
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +101,15 @@ def held_out(body: BodyModel) -> HeldOut:
     return hold_out(poses[:: len(poses) // FRAMES][:FRAMES], body, picture_size=24, seed=0)
 
 
-def test_perfect_model(body: BodyModel, training: torch.Tensor, held_out: HeldOut) -> None:
-    pipe = PerfectPipeline(held_out, body)
-    metrics = evaluate(pipe, held_out, training, body, batch_size=5)
-    assert pipe.batches == [5, 5, 2] * 3
+@pytest.fixture(scope="module")
+def pairs(body: BodyModel) -> HeldOutPairs:
+    return hold_out_pairs(FRAMES, body, seed=0)
+
+
+def test_perfect_model(body: BodyModel, training: torch.Tensor, held_out: HeldOut, pairs: HeldOutPairs) -> None:
+    pipe = PerfectPipeline(held_out, pairs, body)
+    metrics = evaluate(pipe, held_out, pairs, training, body, batch_size=5)
+    assert pipe.batches == [5, 5, 2] * 5
     for answered in metrics.values():
         for measure, value in answered["model"].items():
             if measure.endswith("_mm"):
@@ -98,6 +118,13 @@ def test_perfect_model(body: BodyModel, training: torch.Tensor, held_out: HeldOu
     assert metrics["pose-to-text"]["model"]["statements_true"] == 1.0
     assert metrics["pose-to-text"]["model"]["sentences_unread"] == 0.0
     assert metrics["pose-to-text"]["model"]["statements_said"] > 2.0
+    for task in ("pose-edit", "pose-diff"):
+        assert metrics[task]["model"]["statements_true"] == 1.0
+    assert metrics["pose-edit"]["keeping the pose"]["mpjpe_mm"] > 10.0
+    assert metrics["pose-edit"]["keeping the pose"]["statements_true"] < 0.5
+    assert metrics["pose-diff"]["model"]["sentences_unread"] == 0.0
+    assert metrics["pose-diff"]["model"]["part_named"] > 0.7
+    assert metrics["pose-diff"]["model's texts of other pairs"]["statements_true"] < 0.6
     assert metrics["image-to-pose"]["pose tokenizer alone"]["mpjpe_mm"] == pytest.approx(0.0, abs=1e-2)
     for task, name in (
         ("text-to-pose", "mean training pose"),
@@ -125,8 +152,10 @@ def test_mean_pose_by_hand() -> None:
     torch.testing.assert_close(roma.rotmat_to_rotvec(mean_pose(roma.rotvec_to_rotmat(rotvecs))), expected)
 
 
-def test_mean_pose_baseline_by_hand(body: BodyModel, training: torch.Tensor, held_out: HeldOut) -> None:
-    metrics = evaluate(PerfectPipeline(held_out, body), held_out, training, body)
+def test_mean_pose_baseline_by_hand(
+    body: BodyModel, training: torch.Tensor, held_out: HeldOut, pairs: HeldOutPairs
+) -> None:
+    metrics = evaluate(PerfectPipeline(held_out, pairs, body), held_out, pairs, training, body)
     left, _, right = torch.linalg.svd(training.double().mean(dim=0))
     left[..., -1] *= torch.det(left @ right)[:, None]
     joints = body.forward_joints((left @ right).float()[None])
@@ -175,8 +204,8 @@ def test_others_are_never_oneself() -> None:
         assert (others != np.arange(count)).all()
 
 
-def test_the_picture_of_results(body: BodyModel, held_out: HeldOut) -> None:
-    pipe = PerfectPipeline(held_out, body)
+def test_the_picture_of_results(body: BodyModel, held_out: HeldOut, pairs: HeldOutPairs) -> None:
+    pipe = PerfectPipeline(held_out, pairs, body)
     pipe.answers["text-to-pose"] |= dict(zip(SENTENCES, held_out.poses))
     few = HeldOut(held_out.poses[:2], held_out.captions[:2], held_out.turned[:2], held_out.pictures[:2])
     picture = draw_results(pipe, few, body)

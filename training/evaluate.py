@@ -17,7 +17,6 @@ import numpy.typing as npt
 import roma
 import torch
 from PIL import Image
-from tqdm.auto import tqdm
 from transformers import HfArgumentParser, pipeline
 
 from unipose.processing.body_model import BodyModel
@@ -25,6 +24,7 @@ from unipose.training.captions.describe import Caption, describe
 from unipose.training.captions.posecodes import CODES, Posecode, extract_posecodes, holding
 from unipose.training.captions.read import read_caption
 from unipose.training.corpus.generate import LARGEST_TURN
+from unipose.training.evaluate_pairs import HeldOutPairs, ask, evaluate_pose_diff, evaluate_pose_edit, hold_out_pairs
 from unipose.training.metrics import pose_errors
 from unipose.training.pictures.drawing import random_picture
 from unipose.training.sampler.poses import held_out_poses, sample_training_poses, turn
@@ -40,8 +40,9 @@ MEASURES = {
     "statements_true": "statements that hold (%)",
     "statements_said": "statements a caption",
     "sentences_unread": "sentences outside the inventory (%)",
+    "part_named": "texts that name the changed part (%)",
 }
-SHARES = ("statements_true", "sentences_unread")
+SHARES = ("statements_true", "sentences_unread", "part_named")
 
 
 @dataclass
@@ -51,6 +52,7 @@ class EvaluationArguments:
     model: str = field(default="modeling_unipose/embedded", metadata={"help": "Folder or Hub id of the model."})
     output: str = field(default="runs/evaluation", metadata={"help": "Folder for metrics.json."})
     every: int = field(default=1, metadata={"help": "Takes every n-th held-out frame."})
+    pairs: int = field(default=200, metadata={"help": "Pairs of poses for edits and differences."})
     training_poses: int = field(default=4000, metadata={"help": "Poses behind the mean pose and the neighbours."})
     picture_size: int = field(default=96, metadata={"help": "Pixels of a picture, as in the corpus."})
     batch_size: int = 32
@@ -127,23 +129,6 @@ def statement_share(statements: Sequence[Sequence[Posecode]], poses: torch.Tenso
     return float(sum(held)) / max(sum(map(len, statements)), 1)
 
 
-def ask(pipe: Any, task: str, batch_size: int, **column: Sequence[Any]) -> list[dict[str, Any]]:
-    """The pipeline's greedy answers to a list of rows, batch by batch.
-
-    Args:
-        pipe: `pipeline("unipose")`.
-        task: the task.
-        batch_size: rows that are run at once.
-        column: the rows, under the pipeline's name for them: text, images or poses.
-    """
-    ((name, rows),) = column.items()
-    answers: list[dict[str, Any]] = []
-    for start in tqdm(range(0, len(rows), batch_size), desc=task, leave=False, disable=None):
-        batch = list(rows[start : start + batch_size])
-        answers += pipe(**{name: batch}, task=task, batch_size=len(batch), do_sample=False)
-    return answers
-
-
 def _poses(answers: Sequence[dict[str, Any]]) -> torch.Tensor:
     return torch.stack([torch.as_tensor(answer["poses"][0]).float() for answer in answers])
 
@@ -210,23 +195,33 @@ def others_at_random(count: int, rng: np.random.Generator) -> npt.NDArray[np.int
 
 @torch.no_grad()
 def evaluate(
-    pipe: Any, held_out: HeldOut, training: torch.Tensor, body: BodyModel, batch_size: int = 32, seed: int = 0
+    pipe: Any,
+    held_out: HeldOut,
+    pairs: HeldOutPairs,
+    training: torch.Tensor,
+    body: BodyModel,
+    batch_size: int = 32,
+    seed: int = 0,
 ) -> Metrics:
     """All measures of a model.
 
     Args:
         pipe: `pipeline("unipose")` of the model.
         held_out: what it is asked, from `hold_out`.
+        pairs: what it is asked about pairs, from `hold_out_pairs`.
         training: (m, 22, 3, 3) poses for the mean pose and the nearest neighbours.
         body: whose joints are measured.
         batch_size: rows that are run at once.
         seed: of the baselines' random choices.
     """
+    others = others_at_random(len(pairs.pairs), np.random.default_rng(seed))
     return {
         "pose tokenizer": {"model": reconstruction_error(pipe.model.model.pose_tokenizer, held_out.poses, body)},
         "text-to-pose": evaluate_text_to_pose(pipe, held_out, training, body, batch_size),
         "image-to-pose": evaluate_image_to_pose(pipe, held_out, training, body, batch_size, seed),
         "pose-to-text": evaluate_pose_to_text(pipe, held_out, body, batch_size, seed),
+        "pose-edit": evaluate_pose_edit(pipe, pairs, body, batch_size),
+        "pose-diff": evaluate_pose_diff(pipe, pairs, body, batch_size, others),
     }
 
 
@@ -255,7 +250,8 @@ def main() -> None:
     held_out = hold_out(held_out_poses()[:: arguments.every].float(), body, arguments.picture_size, arguments.seed)
     training, _ = sample_training_poses(arguments.training_poses, arguments.seed, body)
     pipe = pipeline("unipose", model=arguments.model)  # type: ignore[call-overload]
-    metrics = evaluate(pipe, held_out, training.float(), body, arguments.batch_size, arguments.seed)
+    pairs = hold_out_pairs(arguments.pairs, body, arguments.seed)
+    metrics = evaluate(pipe, held_out, pairs, training.float(), body, arguments.batch_size, arguments.seed)
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     report = {"settings": vars(arguments), "frames": len(held_out.poses), "metrics": metrics}
