@@ -20,7 +20,7 @@ import numpy as np
 
 from unipose.training.corpus.records import PoseRecord, Rotvecs
 from unipose.training.loaders.errors import SOURCES, DatasetError, Source, missing
-from unipose.training.loaders.files import body_rotvecs, list_arrays, read_arrays, require_folder
+from unipose.training.loaders.files import body_rotvecs, in_seeded_order, list_arrays, read_arrays, require_folder
 from unipose.training.loaders.orientation import remove_heading_euler
 
 
@@ -148,9 +148,7 @@ class AmassPoses:
         paths = [path for path in paths if not any(path.match(pattern) for pattern in SHAPE_FILES)]
         if not paths:
             raise DatasetError(f"no motion files (.npz) are in {', '.join(map(str, folders))}. {SOURCES['amass']}.")
-        if self.seed is not None:
-            paths = [paths[index] for index in np.random.default_rng(self.seed).permutation(len(paths))]
-        return paths
+        return in_seeded_order(paths, self.seed)
 
     def __iter__(self) -> Iterator[PoseRecord]:
         for path in self.files():

@@ -77,6 +77,11 @@ def read_json(path: Path, source: Source, kind: type) -> Any:
     return content
 
 
+def in_seeded_order(paths: list[Path], seed: int | None) -> list[Path]:
+    """Files shuffled by a seed; as they are where there is none."""
+    return paths if seed is None else [paths[index] for index in np.random.default_rng(seed).permutation(len(paths))]
+
+
 def check_pickles_allowed(allowed: bool, what: str) -> None:
     """Raises a DatasetError unless the caller has said that pickles may run code."""
     if not allowed:

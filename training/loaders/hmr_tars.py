@@ -23,7 +23,14 @@ from PIL import Image
 from unipose.training.corpus.records import PictureRecord
 from unipose.training.loaders.crops import Crop, decode_picture
 from unipose.training.loaders.errors import DatasetError, Source, damaged, find_source, missing, pass_over
-from unipose.training.loaders.files import body_rotvecs, check_pickles_allowed, require_file, to_numbers, unpickle
+from unipose.training.loaders.files import (
+    body_rotvecs,
+    check_pickles_allowed,
+    in_seeded_order,
+    require_file,
+    to_numbers,
+    unpickle,
+)
 from unipose.training.loaders.hmr_npz import SMPL_WIDTH
 from unipose.training.loaders.orientation import camera_to_stored
 
@@ -77,9 +84,7 @@ class HmrTarPictures:
             paths = [require_file(Path(tar), source) for tar in self.tars]
         if not paths:
             raise missing(Path(str(self.tars)) / "*.tar", source)
-        if self.seed is not None:
-            paths = [paths[index] for index in np.random.default_rng(self.seed).permutation(len(paths))]
-        return paths
+        return in_seeded_order(paths, self.seed)
 
     def __iter__(self) -> Iterator[PictureRecord]:
         for path in self.files():

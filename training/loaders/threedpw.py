@@ -29,6 +29,7 @@ from unipose.training.loaders.files import (
     body_rotvecs,
     check_finite,
     check_pickles_allowed,
+    in_seeded_order,
     require_folder,
     to_numbers,
     unpickle,
@@ -95,9 +96,7 @@ class ThreeDPWPictures:
         paths = sorted(folder.glob("*.pkl"))
         if not paths:
             raise missing(folder / "*.pkl", SOURCE)
-        if self.seed is not None:
-            paths = [paths[index] for index in np.random.default_rng(self.seed).permutation(len(paths))]
-        return paths
+        return in_seeded_order(paths, self.seed)
 
     def __iter__(self) -> Iterator[PictureRecord]:
         for path in self.files():
