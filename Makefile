@@ -28,16 +28,16 @@ train: runs/instruct/model.safetensors
 	$(BIN)/python -m unipose.training.show_results --model modeling_unipose/embedded --output docs/results.png
 
 runs/pose_tokenizer/model.safetensors: | $(VENV)/.developing
-	$(BIN)/python -m unipose.training.train_pose_tokenizer --config training/recipes/tiny_pose_tokenizer.yaml
+	$(BIN)/python -m unipose.training.stages.pose_tokenizer --config training/recipes/tiny/pose_tokenizer.yaml
 
 runs/corpus/corpus.json: | $(VENV)/.developing
-	$(BIN)/python -m unipose.training.corpus.build_corpus --config training/recipes/tiny_corpus.yaml
+	$(BIN)/python -m unipose.training.corpus.build_corpus --config training/recipes/tiny/corpus.yaml
 
 runs/initial/model.safetensors: runs/pose_tokenizer/model.safetensors runs/corpus/corpus.json
-	$(BIN)/python -m unipose.training.build_model --config training/recipes/tiny_model.yaml
+	$(BIN)/python -m unipose.training.build_model --config training/recipes/tiny/model.yaml
 
 runs/instruct/model.safetensors: runs/initial/model.safetensors
-	OMP_NUM_THREADS=2 $(BIN)/python -m unipose.training.train_instruct --config training/recipes/tiny_instruct.yaml
+	OMP_NUM_THREADS=2 $(BIN)/python -m unipose.training.stages.instruct --config training/recipes/tiny/instruct.yaml
 
 benchmark: $(VENV)/.developing
 	$(BIN)/python benchmarks/latency.py

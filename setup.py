@@ -17,6 +17,7 @@ PACKAGES = {
     "unipose.training.corpus.instructions": "training/corpus/instructions",
     "unipose.training.loaders": "training/loaders",
     "unipose.training.refine": "training/refine",
+    "unipose.training.stages": "training/stages",
     "unipose.model_cards": "model_cards",
 }
 
@@ -64,7 +65,7 @@ setup(
     package_data={
         "unipose": ["py.typed", "embedded/*"],
         "unipose.processing": ["*.jinja", "assets/*"],
-        "unipose.training": ["assets/*", "recipes/*"],
+        "unipose.training": ["assets/*", "recipes/*.yaml", "recipes/*/*.yaml"],
         "unipose.training.corpus.instructions": ["*.txt"],
         "unipose.model_cards": ["*.md.jinja"],
     },

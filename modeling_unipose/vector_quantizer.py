@@ -42,7 +42,9 @@ class VectorQuantizer(nn.Module):
         """(..., dim) -> (...) index of the nearest code, in fp32; the first of equals."""
         flat = features.reshape(-1, features.shape[-1]).to(self.codebook.device, torch.float32)
         codebook = self.codebook.float()
-        distances = flat.square().sum(1, keepdim=True) - 2 * flat @ codebook.T + codebook.square().sum(1)
+        # Autocast would take the product in half precision, and other codes would be the nearest.
+        with torch.autocast(flat.device.type, enabled=False):
+            distances = flat.square().sum(1, keepdim=True) - 2 * flat @ codebook.T + codebook.square().sum(1)
         return distances.argmin(dim=1).view(features.shape[:-1])
 
     def codes_to_features(self, pose_codes: torch.Tensor) -> torch.Tensor:
@@ -75,7 +77,8 @@ class VectorQuantizer(nn.Module):
         """Moves codes to the average of their rows (n, dim); dead codes become random rows of the batch."""
         one_hot = nn.functional.one_hot(codes, self.codebook_size).to(self.ema_sum.dtype)
         rows = rows.to(self.ema_sum.dtype)
-        self.ema_sum.lerp_(one_hot.T @ rows, 1 - self.decay)
+        with torch.autocast(rows.device.type, enabled=False):
+            self.ema_sum.lerp_(one_hot.T @ rows, 1 - self.decay)
         self.ema_count.lerp_(one_hot.sum(0), 1 - self.decay)
         alive = (self.ema_count >= self.dead_code_threshold).unsqueeze(1)
         average = self.ema_sum / self.ema_count.clamp_min(1e-9).unsqueeze(1)

@@ -8,7 +8,7 @@ import roma
 import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast, TrainingArguments
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig
 
 from unipose import UniPoseForConditionalGeneration, UniPoseProcessor, UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.modeling_unipose import shift_pose_labels
@@ -22,22 +22,23 @@ from unipose.training.build_model import (
     corpus_texts,
     spread_pose_codes,
 )
-from unipose.training.collator import UniPoseDataCollator
 from unipose.training.corpus.generate import ANSWER_MAX_WORDS, RecordGenerator, caption_poses, to_rotvecs
 from unipose.training.corpus.records import PictureRecord, PoseRecord
 from unipose.training.corpus.rows import POSE_ANSWERS, TASKS, rows_from_records, to_dataset
-from unipose.training.losses import body_loss
 from unipose.training.pictures.drawing import random_picture
 from unipose.training.sampler.archetypes import archetype_poses
 from unipose.training.sampler.poses import training_motion_poses
-from unipose.training.text_tokenizer import train_text_tokenizer
-from unipose.training.train_instruct import prepare_rows
-from unipose.training.train_pose_tokenizer import (
+from unipose.training.stages.collator import UniPoseDataCollator
+from unipose.training.stages.losses import body_loss
+from unipose.training.stages.pose_tokenizer import (
     PoseDataset,
     PoseTokenizerTrainer,
     collate_poses,
     reconstruction_error,
 )
+from unipose.training.stages.rows import prepare_rows
+from unipose.training.stages.trainers import LanguageTrainer
+from unipose.training.text_tokenizer import train_text_tokenizer
 
 
 NAMES: list[str | None] = ["t_pose", "squat", "kneel_left", "sit"]
@@ -291,6 +292,11 @@ UNREACHED = {
 }
 
 
+def batch_of(collator: UniPoseDataCollator, rows: Dataset) -> dict[str, torch.Tensor]:
+    """All rows in one batch, without their numbers, which are for the trainer."""
+    return collator(list(rows.remove_columns("row")))
+
+
 class Run:
     """One small SFT run on rows that are shown again and again."""
 
@@ -303,8 +309,8 @@ class Run:
         self.rows = prepare_rows(rows, model, self.collator)
         self.before = snapshot(model)
         with torch.no_grad():
-            self.first_loss = float(model.eval()(**self.collator(list(self.rows))).loss)
-        self.trainer = SFTTrainer(
+            self.first_loss = float(model.eval()(**batch_of(self.collator, self.rows)).loss)
+        self.trainer = LanguageTrainer(
             model=model,
             args=SFTConfig(
                 output_dir=str(folder),
@@ -346,7 +352,7 @@ def run(
 
 
 def test_prepared_rows_keep_pictures_and_carry_their_length(run: Run, rows: Dataset) -> None:
-    assert set(run.rows.column_names) == {"images", "input_ids", "labels", "shift_labels", "length"}
+    assert set(run.rows.column_names) == {"images", "input_ids", "labels", "shift_labels", "length", "pictures", "row"}
     assert run.rows["length"][:] == [len(ids) for ids in run.rows["input_ids"]]
     assert [len(images) for images in run.rows["images"]] == [len(images) for images in rows["images"]]
 
@@ -359,7 +365,7 @@ def test_a_batch_holds_rows_of_all_seven_tasks(
     rows = [row for task in TASKS for row in rows_from_records(generator.records(task, 2, rng, task), [task], rng)]
     model = build(tokenizer, pose_tokenizer).eval()
     collator = UniPoseDataCollator(build_processor(model.config, tokenizer))
-    batch = collator(list(prepare_rows(to_dataset(rows), model, collator)))
+    batch = batch_of(collator, prepare_rows(to_dataset(rows), model, collator))
     asked = (batch["input_ids"] == model.config.pose_query_token_id).sum(dim=1)
     room = SIZES["num_pose_tokens"]
     assert asked.tolist() == [room if task in POSE_ANSWERS else 0 for task in TASKS for _ in range(2)]
@@ -388,7 +394,7 @@ def test_training_mode_does_not_move_the_frozen_codebook(run: Run) -> None:
 def test_trl_logs_the_papers_loss(run: Run) -> None:
     """Before the first step all rows are one batch: the logged loss is that batch's, computed by hand."""
     assert run.losses[0] == pytest.approx(run.first_loss, rel=1e-4)
-    batch = run.collator(list(run.rows))
+    batch = batch_of(run.collator, run.rows)
     queries = batch["input_ids"] == run.model.config.pose_query_token_id
     assert torch.equal(shift_pose_labels(queries, batch["labels"]), batch["shift_labels"])
     with torch.no_grad():

@@ -1,6 +1,6 @@
 """Assembles an untrained small model around a trained pose tokenizer, with a text tokenizer learned from the corpus.
 
-python -m unipose.training.build_model --config training/recipes/tiny_model.yaml
+python -m unipose.training.build_model --config training/recipes/tiny/model.yaml
 """
 
 from collections.abc import Iterator

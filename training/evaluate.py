@@ -28,7 +28,7 @@ from unipose.training.evaluate_pairs import HeldOutPairs, ask, evaluate_pose_dif
 from unipose.training.metrics import pose_errors
 from unipose.training.pictures.drawing import random_picture
 from unipose.training.sampler.poses import held_out_poses, sample_training_poses, turn
-from unipose.training.train_pose_tokenizer import reconstruction_error
+from unipose.training.stages.pose_tokenizer import reconstruction_error
 
 
 # {task: {what answered it: {measure: value}}}; "model" is the checkpoint, everything else is there to compare with.

@@ -1,6 +1,6 @@
 """Builds a corpus: poses, pairs, captions, differences, pictures and instructions as rows of the seven tasks.
 
-    python -m unipose.training.corpus.build_corpus --config training/recipes/tiny_seven_tasks.yaml
+    python -m unipose.training.corpus.build_corpus --config training/recipes/tiny/corpus.yaml
 
 Shards are made side by side by `--workers` processes, each from its own seed, so that any number of workers makes the
 same files. Finished shards are kept: the same command goes on where it was interrupted. `--push_to_hub owner/name`

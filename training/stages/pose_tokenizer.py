@@ -1,6 +1,6 @@
 """Stage 1: trains the pose tokenizer (paper, section 3.1 and stage 1 of section 3.4).
 
-python -m unipose.training.train_pose_tokenizer --config training/recipes/tiny_pose_tokenizer.yaml
+python -m unipose.training.stages.pose_tokenizer --config training/recipes/tiny/pose_tokenizer.yaml
 """
 
 from dataclasses import dataclass, field
@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 from trl import TrlParser
 
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotation_6d_to_rotmat, rotmat_to_rotation_6d
-from unipose.training.losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
 from unipose.training.metrics import pose_errors
 from unipose.training.sampler.poses import held_out_poses, jitter_orientation, sample_training_poses
+from unipose.training.stages.checkpoints import find_checkpoint
+from unipose.training.stages.losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
+from unipose.training.stages.trainers import LossIsFinite
 
 
 @dataclass
@@ -54,7 +56,7 @@ def collate_poses(pose_values: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"pose_values": pose_values}
 
 
-class PoseTokenizerTrainer(Trainer):
+class PoseTokenizerTrainer(LossIsFinite):
     """Adds the joint and vertex losses, which need a body, and logs every part."""
 
     def __init__(self, body: BodyModel, **kwargs):
@@ -100,7 +102,7 @@ def main() -> None:
         train_dataset=PoseDataset(rotmats.float(), training_arguments.seed),
         data_collator=collate_poses,
     )
-    trainer.train(resume_from_checkpoint=training_arguments.resume_from_checkpoint)
+    trainer.train(resume_from_checkpoint=find_checkpoint(training_arguments))
     trainer.save_model()
     metrics = reconstruction_error(trainer.model.cpu(), held_out_poses().float(), body.cpu())
     trainer.log_metrics("held_out", metrics)

@@ -22,6 +22,8 @@ Row = dict[str, Any]
 class UniPoseDataCollator:
     """Makes one right-padded batch of rows, or of rows that `encode` has prepared before.
 
+    A batch of `prepare_rows` also says which rows it holds (`row`), for `LossIsFinite`, which takes that out again.
+
     Args:
         processor: of the model that is trained.
         pose_attention: the model's. "mixed": output poses become queries that are asked for their own code; "causal":
@@ -76,6 +78,8 @@ class UniPoseDataCollator:
         }
         lengths = torch.tensor([len(row["input_ids"]) for row in encoded])
         batch["attention_mask"] = (torch.arange(length) < lengths[:, None]).long()
+        if "row" in encoded[0]:
+            batch["row"] = torch.tensor([row["row"] for row in encoded])
         pictures = [picture for row in encoded for picture in row.get("images") or []]
         if pictures:
             batch |= self.processor.image_processor(pictures, return_tensors="pt")

@@ -1,0 +1,13 @@
+"""Stage 3: the projector learns to show pictures to the language model (paper, section 3.4).
+
+python -m unipose.training.stages.project --config training/recipes/tiny/project.yaml
+
+Trained: the projector, and nothing else.
+"""
+
+from unipose.training.stages.language import run_stage
+from unipose.training.stages.parts import PROJECT
+
+
+if __name__ == "__main__":
+    run_stage(PROJECT)

@@ -1,0 +1,24 @@
+"""Rows of a corpus, made ready once: codes for poses, ids for text; pictures wait until a batch needs them."""
+
+from datasets import Dataset
+
+from unipose import UniPoseForConditionalGeneration
+from unipose.training.stages.collator import UniPoseDataCollator, add_pose_codes
+
+
+def prepare_rows(rows: Dataset, model: UniPoseForConditionalGeneration, collator: UniPoseDataCollator) -> Dataset:
+    """Adds input_ids, labels, shift_labels, `length` in tokens, and the number of `pictures` of each row."""
+    rows = rows.map(
+        add_pose_codes,
+        batched=True,
+        batch_size=512,
+        fn_kwargs={"pose_tokenizer": model.model.pose_tokenizer},
+        desc="pose codes",
+    )
+    used = [name for name in rows.column_names if name != "images"]
+    rows = rows.map(collator.encode, desc="text tokens", remove_columns=used)
+    rows = rows.add_column("length", [len(ids) for ids in rows["input_ids"]])
+    image_token_id = model.config.image_token_id
+    return rows.add_column("pictures", [int(image_token_id in ids) for ids in rows["input_ids"]]).add_column(
+        "row", list(range(len(rows)))
+    )

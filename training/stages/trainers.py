@@ -1,0 +1,45 @@
+"""transformers' and TRL's trainers with what every stage wants: a loss that is a number, and an order that resumes."""
+
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler
+from transformers import Trainer
+from trl import SFTTrainer
+
+from unipose.training.stages.order import GroupedSampler
+
+
+# The key under which a batch says which rows of the dataset it holds.
+ROW_KEY = "row"
+
+
+class LossIsFinite(Trainer):
+    """Stops, before the weights are touched, at a loss that is NaN or infinite, and names the batch."""
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        rows = inputs.pop(ROW_KEY, None)
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(self.blame(loss, rows))
+        return loss
+
+    def blame(self, loss: torch.Tensor, rows: torch.Tensor | None) -> str:
+        named = "unknown rows" if rows is None else f"rows {', '.join(map(str, rows.tolist()))} of the dataset"
+        return (
+            f"the loss is {loss.item()} at step {self.state.global_step + 1} ({named}); the weights are still those "
+            "of the step before. Look at these rows, or go on from the last checkpoint with a lower learning rate"
+        )
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        inputs.pop(ROW_KEY, None)
+        return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+
+
+class LanguageTrainer(LossIsFinite, SFTTrainer):
+    """TRL's trainer on prepared rows, which have `length` and `pictures`."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        batch_size = self.args.train_batch_size * self.args.world_size
+        return GroupedSampler(rows["length"], rows["pictures"], batch_size, self.args.seed)
