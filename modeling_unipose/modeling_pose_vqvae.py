@@ -58,9 +58,10 @@ def resize_and_convolve(channels: int, length: int) -> nn.Sequential:
 
 @torch.no_grad()
 def initialize_convolution(module: nn.Conv1d) -> None:
-    """As torch does, but without touching weights that a checkpoint has filled."""
-    init.kaiming_uniform_(module.weight, a=5**0.5)
+    """He's: torch's own shrinks what passes through so many layers to next to nothing, and training starts late."""
+    init.kaiming_normal_(module.weight, nonlinearity="relu")
     if module.bias is not None:
+        # Not zero: the codebook is, before training, and a pose of zeros has no rotations.
         bound = (module.in_channels * module.kernel_size[0]) ** -0.5
         init.uniform_(module.bias, -bound, bound)
 
@@ -164,6 +165,7 @@ class UniPoseVQVAE(PreTrainedModel):
     def decode_features(self, features: torch.Tensor) -> torch.Tensor:
         """(batch, num_pose_tokens, codebook_dim) -> rotation matrices (batch, 22, 3, 3), by Gram-Schmidt on rows."""
         rotation_6d = self.decoder(features.to(self.dtype).mT).mT
+        rotation_6d = rotation_6d.to(torch.promote_types(rotation_6d.dtype, torch.float32))
         return roma.special_gramschmidt(rotation_6d.unflatten(-1, (2, 3)).mT).mT
 
     @can_return_tuple

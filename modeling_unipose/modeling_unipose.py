@@ -372,7 +372,9 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
                 at the same place; everywhere else it is the next token's, as usual.
             shift_labels: (batch, length), what each position must predict; made from `labels` where absent.
             num_items_in_batch: Divisor of the summed loss; the number of labels where absent (paper, section 3.4).
-            logits_to_keep: Only the last positions (an int) or these positions (a tensor); 0 keeps all.
+            logits_to_keep: Only the last positions (an int) or these positions (a tensor); 0 keeps all. A (batch,
+                length) mask gives the logits (kept, vocab_size), and the loss, of these positions alone: training
+                needs no more than those that are asked for something.
             served_logits: (batch, 1, vocab_size) that an earlier forward has computed: returned without running.
         """
         if served_logits is not None:
@@ -388,15 +390,18 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             pose_values=pose_values,
             **kwargs,
         )
-        logits = self.lm_head(slice_logits_to_keep(outputs.last_hidden_state, logits_to_keep))
+        is_mask = isinstance(logits_to_keep, torch.Tensor) and logits_to_keep.dtype == torch.bool
+        hidden = outputs.last_hidden_state
+        logits = self.lm_head(hidden[logits_to_keep] if is_mask else slice_logits_to_keep(hidden, logits_to_keep))
         loss = None
         if labels is not None or shift_labels is not None:
             if shift_labels is None:
                 shift_labels = self.shift_labels(input_ids, labels, inputs_embeds)
             counted = shift_labels if labels is None else labels
             divisor = (counted != -100).sum() if num_items_in_batch is None else num_items_in_batch
+            asked = shift_labels[logits_to_keep] if is_mask else shift_labels.flatten()
             loss = nn.functional.cross_entropy(
-                logits.flatten(0, 1).float(), shift_labels.to(logits.device).flatten(), reduction="sum"
+                logits.flatten(0, -2).float(), asked.to(logits.device), reduction="sum"
             ) / torch.as_tensor(divisor, device=logits.device).clamp_min(1)
         return UniPoseCausalLMOutputWithPast(
             loss=loss,

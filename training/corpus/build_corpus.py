@@ -47,6 +47,7 @@ class Recipe:
     test: int = field(default=0, metadata={"help": "Rows of each task from the held-out clips."})
     picture_size: int = field(default=96, metadata={"help": "Pixels of the square pictures."})
     variety: float = field(default=1.0, metadata={"help": "1: captions in all wordings; 0: in the first of each."})
+    answer_variety: float = field(default=1.0, metadata={"help": "The same, of captions that are asked for."})
     templates: int = field(default=200, metadata={"help": "How many ways to ask for each task are used."})
     shard_size: int = field(default=1000, metadata={"help": "Rows of a shard."})
     seed: int = 1
@@ -85,7 +86,9 @@ def build_shard(folder: Path, recipe: Recipe, shard: Shard) -> Shard:
     """Makes the rows of one shard and writes them."""
     rng = np.random.default_rng(shard.seed(recipe.seed))
     with one_thread(), torch.no_grad():
-        generator = RecordGenerator(BodyModel.builtin(), shard.split, recipe.picture_size, recipe.variety)
+        generator = RecordGenerator(
+            BodyModel.builtin(), shard.split, recipe.picture_size, recipe.variety, recipe.answer_variety
+        )
         records = generator.records(shard.task, shard.rows, rng, shard.name.removesuffix(".parquet"))
         templates = {shard.task: load_instructions(shard.task)[: recipe.templates]}
         write_shard(folder, shard, rows_from_records(records, [shard.task], rng, templates))

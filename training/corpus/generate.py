@@ -54,6 +54,14 @@ class Pair(NamedTuple):
     same: bool
 
 
+class Wording(NamedTuple):
+    """How poses are described: see `caption_poses`."""
+
+    lengths: Sequence[int]
+    sentence_alone: float
+    variety: float
+
+
 @dataclass(frozen=True)
 class RecordGenerator:
     """Makes the records of each task.
@@ -62,7 +70,8 @@ class RecordGenerator:
         body: whose joints are measured, and which is drawn.
         split: one of `SPLITS`: which clips poses come from.
         picture_size: pixels of the square pictures.
-        variety: of the captions' wordings (see `describe`).
+        variety: of the wordings of captions that are told (see `describe`).
+        answer_variety: of those that are asked for.
 
     Raises:
         ValueError: an unknown split.
@@ -72,6 +81,7 @@ class RecordGenerator:
     split: str = "train"
     picture_size: int = 96
     variety: float = 1.0
+    answer_variety: float = 1.0
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -85,24 +95,25 @@ class RecordGenerator:
         """
         check_tasks([task])
         if task == "pose-to-text":
-            return self.pose_records(count, rng, name, ANSWER_MAX_WORDS, 0.0)
+            return self._pose_records(count, rng, name, self.asked)
         if task == "text-to-pose":
-            return self.pose_records(count, rng, name)
+            return self._pose_records(count, rng, name, self.told)
         if task in ("image-to-text", "image-to-pose"):
             return self.picture_records(count, rng, name)
         if task == "image-diff":
             return self.picture_pair_records(count, rng, name)
         return self.pose_pair_records(count, rng, name, "instruction" if task == "pose-edit" else "difference")
 
-    def pose_records(
-        self,
-        count: int,
-        rng: np.random.Generator,
-        name: str,
-        lengths: Sequence[int] = MAX_WORDS,
-        sentence_alone: float = SENTENCE_ALONE,
-    ) -> list[PoseRecord]:
-        described = self._described_poses(count, rng, lengths, sentence_alone)
+    @property
+    def told(self) -> Wording:
+        return Wording(MAX_WORDS, SENTENCE_ALONE, self.variety)
+
+    @property
+    def asked(self) -> Wording:
+        return Wording(ANSWER_MAX_WORDS, 0.0, self.answer_variety)
+
+    def _pose_records(self, count: int, rng: np.random.Generator, name: str, wording: Wording) -> list[PoseRecord]:
+        described = self._described_poses(count, rng, wording)
         return [
             PoseRecord(f"{name}:{index}", to_rotvecs(pose), (text,)) for index, (pose, text) in enumerate(described)
         ]
@@ -114,7 +125,7 @@ class RecordGenerator:
         ]
 
     def picture_records(self, count: int, rng: np.random.Generator, name: str) -> list[PictureRecord]:
-        described = self._described_poses(count, rng, ANSWER_MAX_WORDS, 0.0)
+        described = self._described_poses(count, rng, self.asked)
         seen = turn(torch.stack([pose for pose, _ in described]), _camera_turns(count, rng))
         return [
             self._picture(f"{name}:{index}", pose, rng, (text,))
@@ -144,13 +155,13 @@ class RecordGenerator:
         return PictureRecord(name, image, to_rotvecs(pose), captions)
 
     def _described_poses(
-        self, count: int, rng: np.random.Generator, lengths: Sequence[int], sentence_alone: float
+        self, count: int, rng: np.random.Generator, wording: Wording
     ) -> list[tuple[torch.Tensor, str]]:
         """Poses that something can be said about, and what is said."""
         found: list[tuple[torch.Tensor, str]] = []
         while len(found) < count:
             rotmats, labels = draw_poses(self.split, count - len(found), rng, self.body)
-            captions = caption_poses(rotmats, labels, rng, self.body, lengths, sentence_alone, self.variety)
+            captions = caption_poses(rotmats, labels, rng, self.body, *wording)
             found += [(pose, caption.text) for pose, caption in zip(rotmats, captions) if caption.text]
         return found
 

@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers.utils import SAFE_WEIGHTS_NAME
 from trl import SFTConfig, TrlParser
 
+from unipose import UniPoseForConditionalGeneration
 from unipose.training.corpus.shards import load_corpus
 from unipose.training.stages.checkpoints import find_checkpoint
 from unipose.training.stages.collator import UniPoseDataCollator
+from unipose.training.stages.muon import OptimizerArguments, build_optimizer
 from unipose.training.stages.parts import LoraArguments, Part, set_trainable
 from unipose.training.stages.rows import prepare_rows
 from unipose.training.stages.trainers import LanguageTrainer
@@ -21,6 +26,9 @@ class StageArguments:
 
     model: str = field(metadata={"help": "Folder or Hub id of the model to start from."})
     corpus: str = field(default="runs/corpus", metadata={"help": "Folder that build_corpus has written."})
+    towers: str | None = field(
+        default=None, metadata={"help": "Folder that the stage towers has written: put into the model first."}
+    )
     tasks: list[str] | None = field(default=None, metadata={"help": "Of the corpus; all where left out."})
     attention: str | None = field(
         default=None,
@@ -34,32 +42,47 @@ class StageArguments:
 
 def run_stage(parts: Sequence[Part]) -> None:
     """Parses a command line or a recipe, trains some parts of a model, and saves all of it."""
-    parser = TrlParser((StageArguments, LoraArguments, SFTConfig))
-    arguments, lora, training_arguments = parser.parse_args_and_config()
-    trainer = build_trainer(arguments, lora, training_arguments, parts)
+    parser = TrlParser((StageArguments, LoraArguments, OptimizerArguments, SFTConfig))
+    arguments, lora, optimizer, training_arguments = parser.parse_args_and_config()
+    trainer = build_trainer(arguments, lora, optimizer, training_arguments, parts)
     trainer.train(resume_from_checkpoint=find_checkpoint(training_arguments))
     save_whole(trainer)
 
 
 def build_trainer(
-    arguments: StageArguments, lora: LoraArguments, training_arguments: SFTConfig, parts: Sequence[Part]
+    arguments: StageArguments,
+    lora: LoraArguments,
+    optimizer: OptimizerArguments,
+    training_arguments: SFTConfig,
+    parts: Sequence[Part],
 ) -> LanguageTrainer:
     """The model of which `parts` move, the corpus made ready for it, and the trainer of both."""
     processor = AutoProcessor.from_pretrained(arguments.model)
     model = AutoModelForImageTextToText.from_pretrained(arguments.model)
+    if arguments.towers is not None:
+        put_towers(model, Path(arguments.towers))
     if arguments.attention is not None:
         model.set_attn_implementation({"text_config": arguments.attention})
     collator = UniPoseDataCollator(processor, model.config.pose_attention)
     rows = prepare_rows(load_corpus(arguments.corpus, tasks=arguments.tasks), model, collator)
     if arguments.compile_language_model:
         model.model.language_model.compile(dynamic=True)
+    trained = set_trainable(model, parts, lora)
     return LanguageTrainer(
-        model=set_trainable(model, parts, lora),
+        model=trained,
         args=training_arguments,
         train_dataset=rows,
         data_collator=collator,
         processing_class=processor,
+        optimizers=build_optimizer(trained, optimizer, training_arguments),
     )
+
+
+def put_towers(model: UniPoseForConditionalGeneration, folder: Path) -> None:
+    """Gives a model the weights of the towers that the stage `towers` has trained, which are of the same sizes."""
+    for tower, name in ((model.model.vision_tower, "vision"), (model.model.pose_vision_tower, "pose_vision")):
+        if tower is not None:
+            tower.load_state_dict(load_file(folder / name / SAFE_WEIGHTS_NAME))
 
 
 def save_whole(trainer: LanguageTrainer) -> None:

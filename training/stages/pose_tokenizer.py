@@ -18,7 +18,8 @@ from unipose.training.metrics import pose_errors
 from unipose.training.sampler.poses import held_out_poses, jitter_orientation, sample_training_poses
 from unipose.training.stages.checkpoints import find_checkpoint
 from unipose.training.stages.losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
-from unipose.training.stages.trainers import LossIsFinite
+from unipose.training.stages.muon import OptimizerArguments, build_optimizer
+from unipose.training.stages.trainers import LogsLossParts
 
 
 @dataclass
@@ -30,6 +31,7 @@ class PoseTokenizerArguments:
     codebook_size: int = 512
     codebook_dim: int = 64
     num_pose_tokens: int = 20
+    dead_code_threshold: float = 1.0
 
 
 class PoseDataset(Dataset):
@@ -56,28 +58,23 @@ def collate_poses(pose_values: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"pose_values": pose_values}
 
 
-class PoseTokenizerTrainer(LossIsFinite):
+class PoseTokenizerTrainer(LogsLossParts):
     """Adds the joint and vertex losses, which need a body, and logs every part."""
 
     def __init__(self, body: BodyModel, **kwargs):
         super().__init__(**kwargs)
         self.body = body.to(self.args.device)
-        self.parts: dict[str, list[float]] = {}
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)
-        parts = body_loss(self.body, outputs.reconstruction, rotation_6d_to_rotmat(inputs["pose_values"]))
+        target = rotation_6d_to_rotmat(inputs["pose_values"])
+        # Half precision is a matter of millimetres along a chain of joints.
+        with torch.autocast(target.device.type, enabled=False):
+            parts = body_loss(self.body, outputs.reconstruction.float(), target)
         loss = outputs.loss + JOINT_LOSS_WEIGHT * parts["joint_loss"] + VERTEX_LOSS_WEIGHT * parts["vertex_loss"]
         if model.training:
-            parts |= {name: outputs[name] for name in ("rotation_loss", "commitment_loss", "perplexity")}
-            for name, value in parts.items():
-                self.parts.setdefault(name, []).append(value.item())
+            self.note(parts | {name: outputs[name] for name in ("rotation_loss", "commitment_loss", "perplexity")})
         return (loss, outputs) if return_outputs else loss
-
-    def log(self, logs: dict[str, float], *args, **kwargs) -> None:
-        means = {name: sum(values) / len(values) for name, values in self.parts.items() if values}
-        self.parts.clear()
-        super().log(logs | means, *args, **kwargs)
 
 
 @torch.no_grad()
@@ -89,18 +86,20 @@ def reconstruction_error(model: UniPoseVQVAE, rotmats: torch.Tensor, body: BodyM
 
 
 def main() -> None:
-    parser = TrlParser((PoseTokenizerArguments, TrainingArguments))
-    arguments, training_arguments = parser.parse_args_and_config()
+    parser = TrlParser((PoseTokenizerArguments, OptimizerArguments, TrainingArguments))
+    arguments, optimizer, training_arguments = parser.parse_args_and_config()
     body = BodyModel.builtin()
     torch.manual_seed(training_arguments.seed)
     rotmats, _ = sample_training_poses(arguments.num_poses, training_arguments.seed, body)
     sizes = {name: value for name, value in vars(arguments).items() if name != "num_poses"}
+    model = UniPoseVQVAE(UniPoseVQVAEConfig(**sizes))
     trainer = PoseTokenizerTrainer(
         body,
-        model=UniPoseVQVAE(UniPoseVQVAEConfig(**sizes)),
+        model=model,
         args=training_arguments,
         train_dataset=PoseDataset(rotmats.float(), training_arguments.seed),
         data_collator=collate_poses,
+        optimizers=build_optimizer(model, optimizer, training_arguments),
     )
     trainer.train(resume_from_checkpoint=find_checkpoint(training_arguments))
     trainer.save_model()

@@ -1,0 +1,83 @@
+"""Muon: what a step is, and that it is one optimizer with AdamW."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import nn
+from transformers import TrainingArguments
+
+from unipose.training.stages.muon import MuonAdamW, OptimizerArguments, build_optimizer, orthogonalize
+
+
+def small_network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Embedding(5, 6), nn.Linear(6, 8), nn.Flatten(), nn.Linear(8, 3))
+
+
+def arguments(tmp_path) -> TrainingArguments:
+    return TrainingArguments(output_dir=str(tmp_path), learning_rate=0.01, weight_decay=0.0, use_cpu=True)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (8, 3), (3, 8), (2, 5, 6)])
+def test_a_direction_has_singular_values_near_one(shape: tuple[int, ...]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalize(matrix))
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+    nearest = torch.linalg.svd(matrix, full_matrices=False)
+    # The same singular vectors: the product with the orthogonal factor is near the identity.
+    factor = nearest.U @ nearest.Vh
+    assert nn.functional.cosine_similarity(orthogonalize(matrix).flatten(), factor.flatten(), dim=0) > 0.95
+
+
+def test_matrices_are_muons_and_the_rest_is_adamws(tmp_path) -> None:
+    model, twin = small_network(), None
+    twin = deepcopy(model)
+    optimizer, _ = build_optimizer(
+        model, OptimizerArguments(muon_learning_rate=0.1, muon_momentum=0.0), arguments(tmp_path)
+    )
+    assert optimizer is not None
+    reference = torch.optim.AdamW(twin.parameters(), lr=0.01, weight_decay=0.0)
+    ids = torch.tensor([1, 3, 3])
+    for network, each in ((model, optimizer), (twin, reference)):
+        network(ids).square().sum().backward()
+        each.step()
+    assert torch.equal(model[0].weight, twin[0].weight), "a table is looked up, not multiplied"
+    for layer in (1, 3):
+        assert torch.equal(model[layer].bias, twin[layer].bias)
+        assert not torch.equal(model[layer].weight, twin[layer].weight)
+    step = small_network()[3].weight - model[3].weight
+    assert torch.linalg.svdvals(step.detach()).max() == pytest.approx(0.1, rel=0.3)
+
+
+def test_the_state_is_saved_and_loaded(tmp_path) -> None:
+    """Two steps, and one step, saved, loaded and another one: the same weights, bit by bit."""
+
+    def step(network: nn.Module, optimizer: MuonAdamW) -> None:
+        network(torch.tensor([0, 2, 4])).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    settings = OptimizerArguments(muon_learning_rate=0.1)
+    straight = small_network()
+    optimizer, _ = build_optimizer(straight, settings, arguments(tmp_path))
+    assert optimizer is not None
+    step(straight, optimizer)
+    stopped, state = deepcopy(straight), deepcopy(optimizer.state_dict())
+    step(straight, optimizer)
+    resumed, _ = build_optimizer(stopped, settings, arguments(tmp_path))
+    assert resumed is not None
+    resumed.load_state_dict(state)
+    step(stopped, resumed)
+    assert all(torch.equal(first, second) for first, second in zip(straight.parameters(), stopped.parameters()))
+
+
+def test_frozen_parameters_stay_and_no_rate_means_the_trainers_own(tmp_path) -> None:
+    model = small_network()
+    model[1].requires_grad_(False)
+    optimizer, _ = build_optimizer(model, OptimizerArguments(muon_learning_rate=0.1), arguments(tmp_path))
+    assert optimizer is not None
+    taken = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    assert taken == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    assert build_optimizer(model, OptimizerArguments(), arguments(tmp_path)) == (None, None)

@@ -1,0 +1,48 @@
+"""Sizes of small picture towers, for a model that takes no pretrained ones."""
+
+from dataclasses import dataclass
+
+from transformers import CLIPVisionConfig, VitPoseBackboneConfig
+
+from unipose import UniPoseImageProcessor
+
+
+@dataclass
+class TowerSizes:
+    """Widths and depths of the two towers, which see pictures of 96 pixels."""
+
+    vision_hidden_size: int = 128
+    vision_layers: int = 3
+    pose_vision_hidden_size: int = 192
+    pose_vision_layers: int = 5
+
+
+def tower_configs(sizes: TowerSizes) -> tuple[CLIPVisionConfig, VitPoseBackboneConfig]:
+    """96 px pictures: 6 x 6 tokens of the general tower, 8 x 6 of the pose tower."""
+    vision = CLIPVisionConfig(
+        hidden_size=sizes.vision_hidden_size,
+        intermediate_size=2 * sizes.vision_hidden_size,
+        num_hidden_layers=sizes.vision_layers,
+        num_attention_heads=4,
+        image_size=96,
+        patch_size=16,
+    )
+    pose_vision = VitPoseBackboneConfig(
+        hidden_size=sizes.pose_vision_hidden_size,
+        mlp_ratio=2,
+        num_hidden_layers=sizes.pose_vision_layers,
+        num_attention_heads=6,
+        image_size=[96, 72],
+        patch_size=[12, 12],
+        out_indices=[sizes.pose_vision_layers],
+        layer_norm_eps=1e-6,
+    )
+    return vision, pose_vision
+
+
+def image_processor(vision: CLIPVisionConfig, pose_vision: VitPoseBackboneConfig) -> UniPoseImageProcessor:
+    """What makes pictures into the pixels of both towers."""
+    height, width = pose_vision.image_size
+    return UniPoseImageProcessor(
+        size={"height": vision.image_size, "width": vision.image_size}, pose_size={"height": height, "width": width}
+    )
