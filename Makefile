@@ -20,7 +20,11 @@ lint: $(VENV)/.developing
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/typed .
 	MYPYPATH=build/typed $(BIN)/mypy -p unipose
 
-# What ships as modeling_unipose/embedded, from nothing; `make -j2 train` runs the first two stages side by side.
+# What ships as modeling_unipose/embedded, from nothing: hours on two cores; `make -j2 train` runs what can side by side.
+# Stopped anywhere, it goes on from the last checkpoint.
+STAGE := $(BIN)/python -m unipose.training.stages
+RECIPES := training/recipes/tiny
+
 train: runs/instruct/model.safetensors
 	$(BIN)/python -m unipose.training.export_embedded --model runs/instruct --output modeling_unipose/embedded
 	$(BIN)/python -m unipose.training.evaluate --model modeling_unipose/embedded --output runs/evaluation
@@ -28,16 +32,25 @@ train: runs/instruct/model.safetensors
 	$(BIN)/python -m unipose.training.show_results --model modeling_unipose/embedded --output docs/results.png
 
 runs/pose_tokenizer/model.safetensors: | $(VENV)/.developing
-	$(BIN)/python -m unipose.training.stages.pose_tokenizer --config training/recipes/tiny/pose_tokenizer.yaml
+	$(STAGE).pose_tokenizer --config $(RECIPES)/pose_tokenizer.yaml
 
 runs/corpus/corpus.json: | $(VENV)/.developing
-	$(BIN)/python -m unipose.training.corpus.build_corpus --config training/recipes/tiny/corpus.yaml
+	$(BIN)/python -m unipose.training.corpus.build_corpus --config $(RECIPES)/corpus.yaml
+
+runs/towers/pose_vision/model.safetensors: | $(VENV)/.developing
+	$(STAGE).towers --config $(RECIPES)/towers.yaml
 
 runs/initial/model.safetensors: runs/pose_tokenizer/model.safetensors runs/corpus/corpus.json
-	$(BIN)/python -m unipose.training.build_model --config training/recipes/tiny/model.yaml
+	$(BIN)/python -m unipose.training.build_model --config $(RECIPES)/model.yaml
 
-runs/instruct/model.safetensors: runs/initial/model.safetensors
-	OMP_NUM_THREADS=2 $(BIN)/python -m unipose.training.stages.instruct --config training/recipes/tiny/instruct.yaml
+runs/align/model.safetensors: runs/initial/model.safetensors
+	$(STAGE).align --config $(RECIPES)/align.yaml
+
+runs/project/model.safetensors: runs/align/model.safetensors runs/towers/pose_vision/model.safetensors
+	$(STAGE).project --config $(RECIPES)/project.yaml
+
+runs/instruct/model.safetensors: runs/project/model.safetensors
+	OMP_NUM_THREADS=2 $(STAGE).instruct --config $(RECIPES)/instruct.yaml
 
 benchmark: $(VENV)/.developing
 	$(BIN)/python benchmarks/latency.py
