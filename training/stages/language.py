@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from peft import PeftModel
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTConfig, TrlParser
 
 from unipose.training.corpus.shards import load_corpus
 from unipose.training.stages.checkpoints import find_checkpoint
 from unipose.training.stages.collator import UniPoseDataCollator
-from unipose.training.stages.parts import LoraArguments, Part, set_trainable
+from unipose.training.stages.parts import LoraArguments, Part, merge, set_trainable
 from unipose.training.stages.rows import prepare_rows
 from unipose.training.stages.trainers import LanguageTrainer
 
@@ -65,9 +64,7 @@ def build_trainer(
 def save_whole(trainer: LanguageTrainer) -> None:
     """Saves the model with its adapters merged, and the processor: a folder that `from_pretrained` loads."""
     folder = trainer.args.output_dir
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if isinstance(model, PeftModel):
-        model = model.merge_and_unload()
+    model = merge(trainer.accelerator.unwrap_model(trainer.model))
     if trainer.is_world_process_zero():
         model.save_pretrained(folder)
         trainer.processing_class.save_pretrained(folder)
