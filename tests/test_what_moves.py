@@ -240,7 +240,7 @@ def test_trained_towers_do_drop_out() -> None:
 @pytest.mark.parametrize("stage", ["project", "align_lora", "instruct_lora_new_rows"])
 def test_activation_checkpointing_changes_nothing(stage: str, corpus: Path, start: Path, tmp_path: Path) -> None:
     """Under checkpoints gradients still reach the projector through frozen layers, and the adapters behind them."""
-    parts, lora, tasks, moving = STAGES[stage]
+    parts, lora, tasks, _ = STAGES[stage]
     results = []
     for checkpointing in (False, True):
         torch.manual_seed(0)
