@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from transformers import (
-    AutoBackbone,
     AutoConfig,
     AutoImageProcessor,
     AutoModel,
@@ -121,7 +120,7 @@ def load_pose_tower(name: str, dtype: torch.dtype) -> PreTrainedModel:
     if kind == "vitpose":
         backbone = VitPoseForPoseEstimation.from_pretrained(name, dtype=dtype).backbone
     else:
-        backbone = AutoBackbone.from_pretrained(name, dtype=dtype)
+        backbone = VitPoseBackbone.from_pretrained(name, dtype=dtype)
     weights = backbone.state_dict()
     if backbone.config.num_experts > 1:
         weights = choose_expert(weights, COCO_EXPERT)

@@ -56,7 +56,13 @@ def grow_tables(
 
 
 def turn_codebook(codebook: torch.Tensor, width: int) -> torch.Tensor:
-    """(codes, codebook_dim) -> (codes, width), by a random turn: alike codes stay alike; mean 0, deviation 1."""
+    """(codes, codebook_dim) -> (codes, width), by a random turn: alike codes stay alike; mean 0, deviation 1.
+
+    Raises:
+        ValueError: all codes are alike: the pose tokenizer is not trained.
+    """
+    if not codebook.std() > 0:
+        raise ValueError("all codes of the pose tokenizer are alike: it is not trained (stage pose_tokenizer)")
     turn = nn.init.orthogonal_(torch.empty(width, codebook.shape[1]))
     turned = (codebook - codebook.mean(dim=0)) @ turn.T
     return turned / turned.std()
