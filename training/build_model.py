@@ -8,7 +8,7 @@ The pose tokenizer comes from its own stage. A new language model gets a text to
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from datasets import Dataset
@@ -188,7 +188,7 @@ def assemble(
 @torch.no_grad()
 def new_queries(model: UniPoseForConditionalGeneration) -> nn.Embedding:
     """The queries of output poses; they stand among embeddings, and so are as far apart as these."""
-    table = model.get_input_embeddings().weight
+    table = cast(nn.Embedding, model.get_input_embeddings()).weight
     queries = nn.Embedding(model.config.num_pose_tokens, table.shape[1])
     nn.init.normal_(queries.weight, std=table.float().std().item())
     return queries
@@ -227,6 +227,7 @@ def load_parts(arguments: ModelArguments, pose_tokenizer: UniPoseVQVAE) -> tuple
     """The pretrained parts, and a tokenizer that has UniPose's tokens."""
     dtype, codebook_size = getattr(torch, arguments.dtype), pose_tokenizer.config.codebook_size
     language_model = None
+    tokenizer: PreTrainedTokenizerBase
     if arguments.backbone is None:
         tokenizer = train_text_tokenizer(corpus_texts(load_corpus(arguments.corpus)), arguments.vocab_size)
         add_pose_tokens(tokenizer, codebook_size)

@@ -45,9 +45,10 @@ def grow_tables(
     # Some tables are larger than their vocabulary.
     language_model.resize_token_embeddings(max(rows, len(tokenizer)), mean_resizing=False)
     codebook = pose_tokenizer.quantizer.codebook
-    first = tokenizer.convert_tokens_to_ids("<pose_0>")
+    first = cast(int, tokenizer.convert_tokens_to_ids("<pose_0>"))
     tables = (language_model.get_input_embeddings(), language_model.get_output_embeddings())
-    for table in {id(table.weight): table.weight for table in tables}.values():
+    weights = [cast(torch.Tensor, table.weight) for table in tables]
+    for table in {id(weight): weight for weight in weights}.values():
         old = table[:old_tokens].float()
         mean, deviation = old.mean(dim=0), (old - old.mean(dim=0)).std()
         new = mean + ROW_NOISE * deviation * torch.randn(len(tokenizer) - old_tokens, len(mean))

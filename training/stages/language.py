@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTConfig, TrlParser
 
@@ -43,9 +44,15 @@ def run_stage(parts: Sequence[Part]) -> None:
 def build_trainer(
     arguments: StageArguments, lora: LoraArguments, training_arguments: SFTConfig, parts: Sequence[Part]
 ) -> LanguageTrainer:
-    """The model of which `parts` move, the corpus made ready for it, and the trainer of both."""
+    """The model of which `parts` move, the corpus made ready for it, and the trainer of both.
+
+    Raises:
+        ValueError: A model in half precision, whose trained weights are in float32, without `bf16` or `fp16`.
+    """
     processor = AutoProcessor.from_pretrained(arguments.model)
     model = AutoModelForImageTextToText.from_pretrained(arguments.model)
+    if model.dtype != torch.float32 and not (training_arguments.bf16 or training_arguments.fp16):
+        raise ValueError(f"{arguments.model} is in {model.dtype}: train it with bf16: true, or build it in float32")
     if arguments.attention is not None:
         model.set_attn_implementation({"text_config": arguments.attention})
     collator = UniPoseDataCollator(processor, model.config.pose_attention)

@@ -88,8 +88,10 @@ def lora_config(model: UniPoseForConditionalGeneration, parts: Sequence[Part], l
 def merge(trained: UniPoseForConditionalGeneration | PeftModel) -> UniPoseForConditionalGeneration:
     """The plain model: adapters are added to the weights, and these have the checkpoint's dtype again."""
     model = trained.merge_and_unload() if isinstance(trained, PeftModel) else trained
-    if model.config.dtype is not None:
+    # Of the whole config it is overwritten whenever a checkpoint is saved.
+    dtype = model.config.text_config.dtype
+    if dtype is not None:
         for part in (*model.model.children(), model.lm_head):
             if part is not model.model.pose_tokenizer:
-                part.to(model.config.dtype)
+                part.to(dtype)
     return model

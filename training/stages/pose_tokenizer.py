@@ -18,6 +18,7 @@ from unipose.training.metrics import pose_errors
 from unipose.training.sampler.poses import held_out_poses, jitter_orientation, sample_training_poses
 from unipose.training.stages.checkpoints import find_checkpoint
 from unipose.training.stages.losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
+from unipose.training.stages.schedules import StepArguments, step_schedule
 from unipose.training.stages.trainers import LossIsFinite
 
 
@@ -59,10 +60,16 @@ def collate_poses(pose_values: torch.Tensor) -> dict[str, torch.Tensor]:
 class PoseTokenizerTrainer(LossIsFinite):
     """Adds the joint and vertex losses, which need a body, and logs every part."""
 
-    def __init__(self, body: BodyModel, **kwargs):
+    def __init__(self, body: BodyModel, schedule: StepArguments | None = None, **kwargs):
         super().__init__(**kwargs)
+        self.schedule = schedule or StepArguments()
         self.body = body.to(self.args.device)
         self.parts: dict[str, list[float]] = {}
+
+    def create_scheduler(self, num_training_steps, optimizer=None):
+        if self.lr_scheduler is None and self.schedule.lr_drops:
+            self.lr_scheduler = step_schedule(optimizer or self.optimizer, num_training_steps, self.schedule)
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)
@@ -89,14 +96,15 @@ def reconstruction_error(model: UniPoseVQVAE, rotmats: torch.Tensor, body: BodyM
 
 
 def main() -> None:
-    parser = TrlParser((PoseTokenizerArguments, TrainingArguments))
-    arguments, training_arguments = parser.parse_args_and_config()
+    parser = TrlParser((PoseTokenizerArguments, StepArguments, TrainingArguments))
+    arguments, schedule, training_arguments = parser.parse_args_and_config()
     body = BodyModel.builtin()
     torch.manual_seed(training_arguments.seed)
     rotmats, _ = sample_training_poses(arguments.num_poses, training_arguments.seed, body)
     sizes = {name: value for name, value in vars(arguments).items() if name != "num_poses"}
     trainer = PoseTokenizerTrainer(
         body,
+        schedule,
         model=UniPoseVQVAE(UniPoseVQVAEConfig(**sizes)),
         args=training_arguments,
         train_dataset=PoseDataset(rotmats.float(), training_arguments.seed),
