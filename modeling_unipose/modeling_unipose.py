@@ -151,10 +151,14 @@ class UniPoseModel(UniPosePreTrainedModel):
     def train(self, mode: bool = True) -> "UniPoseModel":
         """The pose tokenizer is trained as a model of its own; inside this one it stays in evaluation mode, frozen.
 
-        Loading makes every weight trainable and calls this one at its end.
+        So does a tower of which nothing is trained: dropout would only blur its features. Loading makes every weight
+        trainable and calls this one at its end.
         """
         super().train(mode)
         self.pose_tokenizer.eval().requires_grad_(False)
+        for tower in (self.vision_tower, self.pose_vision_tower):
+            if tower is not None and not any(weight.requires_grad for weight in tower.parameters()):
+                tower.eval()
         return self
 
     @can_return_tuple

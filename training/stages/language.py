@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from peft import PeftModel
+import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import SAFE_WEIGHTS_NAME
@@ -15,7 +15,7 @@ from unipose.training.corpus.shards import load_corpus
 from unipose.training.stages.checkpoints import find_checkpoint
 from unipose.training.stages.collator import UniPoseDataCollator
 from unipose.training.stages.muon import OptimizerArguments, build_optimizer
-from unipose.training.stages.parts import LoraArguments, Part, set_trainable
+from unipose.training.stages.parts import LoraArguments, Part, merge, set_trainable
 from unipose.training.stages.rows import prepare_rows
 from unipose.training.stages.trainers import LanguageTrainer
 
@@ -56,9 +56,15 @@ def build_trainer(
     training_arguments: SFTConfig,
     parts: Sequence[Part],
 ) -> LanguageTrainer:
-    """The model of which `parts` move, the corpus made ready for it, and the trainer of both."""
+    """The model of which `parts` move, the corpus made ready for it, and the trainer of both.
+
+    Raises:
+        ValueError: A model in half precision, whose trained weights are in float32, without `bf16` or `fp16`.
+    """
     processor = AutoProcessor.from_pretrained(arguments.model)
     model = AutoModelForImageTextToText.from_pretrained(arguments.model)
+    if model.dtype != torch.float32 and not (training_arguments.bf16 or training_arguments.fp16):
+        raise ValueError(f"{arguments.model} is in {model.dtype}: train it with bf16: true, or build it in float32")
     if arguments.towers is not None:
         put_towers(model, Path(arguments.towers))
     if arguments.attention is not None:
@@ -88,9 +94,7 @@ def put_towers(model: UniPoseForConditionalGeneration, folder: Path) -> None:
 def save_whole(trainer: LanguageTrainer) -> None:
     """Saves the model with its adapters merged, and the processor: a folder that `from_pretrained` loads."""
     folder = trainer.args.output_dir
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if isinstance(model, PeftModel):
-        model = model.merge_and_unload()
+    model = merge(trainer.accelerator.unwrap_model(trainer.model))
     if trainer.is_world_process_zero():
         model.save_pretrained(folder)
         trainer.processing_class.save_pretrained(folder)

@@ -36,43 +36,60 @@ class LoraArguments:
 
 
 def new_token_ids(model: UniPoseForConditionalGeneration) -> list[int]:
-    """Ids of pose codes and of the tokens around poses and pictures: what no pretrained language model knows."""
-    config = model.config
-    codes = range(config.pose_code_start_id, config.pose_code_start_id + config.pose_tokenizer_config.codebook_size)
-    around = (
-        config.pose_start_token_id,
-        config.pose_end_token_id,
-        config.image_start_token_id,
-        config.image_end_token_id,
-    )
-    return [*codes, *around]
+    """Ids that no pretrained language model knows: `add_pose_tokens` adds pose code 0 first, all others after it."""
+    return list(range(model.config.pose_code_start_id, model.config.text_config.vocab_size))
 
 
 def set_trainable(
     model: UniPoseForConditionalGeneration, parts: Sequence[Part], lora: LoraArguments
 ) -> UniPoseForConditionalGeneration | PeftModel:
-    """Freezes all but some parts; returns the model, wrapped where its language model is trained by LoRA."""
+    """Freezes all but some parts; returns the model, wrapped where its language model is trained by LoRA.
+
+    What is trained is held in float32, whatever the checkpoint has: bfloat16 would round most steps away.
+
+    Raises:
+        ValueError: A part that this model does not have.
+    """
     model.requires_grad_(False)
+    if "multi_modal_projector" in parts and model.model.multi_modal_projector is None:
+        raise ValueError("this model has no picture towers, and so no projector to train: skip the stage `project`")
+    trained: UniPoseForConditionalGeneration | PeftModel = model
     if "language_model" in parts and lora.lora_rank is not None:
-        return get_peft_model(model, lora_config(model, parts, lora))
-    for part in parts:
-        module = model.lm_head if part == "lm_head" else model.model.get_submodule(part)
-        module.requires_grad_(True)
-    return model.train()
+        trained = get_peft_model(model, lora_config(model, parts, lora))
+    else:
+        for part in parts:
+            module = model.lm_head if part == "lm_head" else model.model.get_submodule(part)
+            module.requires_grad_(True)
+    for weight in trained.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+    return trained.train()
 
 
 def lora_config(model: UniPoseForConditionalGeneration, parts: Sequence[Part], lora: LoraArguments) -> LoraConfig:
     """Adapters for the language model; the other parts are trained whole, embeddings and head as `lora` says."""
     tied = model.config.tie_word_embeddings
     whole = [part for part in parts if part not in ("language_model", "lm_head")]
+    # peft ties the head to the embeddings by itself.
     tables = ["embed_tokens"] if tied else ["embed_tokens", "lm_head"]
-    new = new_token_ids(model)
     return LoraConfig(
         r=lora.lora_rank,
         lora_alpha=lora.lora_alpha,
         lora_dropout=lora.lora_dropout,
         target_modules=LORA_TARGETS,
         modules_to_save=whole + (tables if lora.old_embeddings else []),
-        trainable_token_indices=None if lora.old_embeddings else dict.fromkeys(tables, new),
-        ensure_weight_tying=tied,
+        trainable_token_indices=None if lora.old_embeddings else dict.fromkeys(tables, new_token_ids(model)),
+        ensure_weight_tying=tied and lora.old_embeddings,
     )
+
+
+def merge(trained: UniPoseForConditionalGeneration | PeftModel) -> UniPoseForConditionalGeneration:
+    """The plain model: adapters are added to the weights, and these have the checkpoint's dtype again."""
+    model = trained.merge_and_unload() if isinstance(trained, PeftModel) else trained
+    # Of the whole config it is overwritten whenever a checkpoint is saved.
+    dtype = model.config.text_config.dtype
+    if dtype is not None:
+        for part in (*model.model.children(), model.lm_head):
+            if part is not model.model.pose_tokenizer:
+                part.to(dtype)
+    return model

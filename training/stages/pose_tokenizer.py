@@ -19,6 +19,7 @@ from unipose.training.sampler.poses import held_out_poses, jitter_orientation, s
 from unipose.training.stages.checkpoints import find_checkpoint
 from unipose.training.stages.losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
 from unipose.training.stages.muon import OptimizerArguments, build_optimizer
+from unipose.training.stages.schedules import StepArguments, step_schedule
 from unipose.training.stages.trainers import LogsLossParts
 
 
@@ -61,9 +62,15 @@ def collate_poses(pose_values: torch.Tensor) -> dict[str, torch.Tensor]:
 class PoseTokenizerTrainer(LogsLossParts):
     """Adds the joint and vertex losses, which need a body, and logs every part."""
 
-    def __init__(self, body: BodyModel, **kwargs):
+    def __init__(self, body: BodyModel, schedule: StepArguments | None = None, **kwargs):
         super().__init__(**kwargs)
+        self.schedule = schedule or StepArguments()
         self.body = body.to(self.args.device)
+
+    def create_scheduler(self, num_training_steps, optimizer=None):
+        if self.lr_scheduler is None and self.schedule.lr_drops:
+            self.lr_scheduler = step_schedule(optimizer or self.optimizer, num_training_steps, self.schedule)
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)
@@ -86,8 +93,8 @@ def reconstruction_error(model: UniPoseVQVAE, rotmats: torch.Tensor, body: BodyM
 
 
 def main() -> None:
-    parser = TrlParser((PoseTokenizerArguments, OptimizerArguments, TrainingArguments))
-    arguments, optimizer, training_arguments = parser.parse_args_and_config()
+    parser = TrlParser((PoseTokenizerArguments, StepArguments, OptimizerArguments, TrainingArguments))
+    arguments, schedule, optimizer, training_arguments = parser.parse_args_and_config()
     body = BodyModel.builtin()
     torch.manual_seed(training_arguments.seed)
     rotmats, _ = sample_training_poses(arguments.num_poses, training_arguments.seed, body)
@@ -95,6 +102,7 @@ def main() -> None:
     model = UniPoseVQVAE(UniPoseVQVAEConfig(**sizes))
     trainer = PoseTokenizerTrainer(
         body,
+        schedule,
         model=model,
         args=training_arguments,
         train_dataset=PoseDataset(rotmats.float(), training_arguments.seed),
