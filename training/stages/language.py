@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from peft import PeftModel
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.tensor import DTensor
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin, set_seed
 from trl import SFTConfig, TrlParser
 
 from unipose.training.corpus.shards import load_corpus
@@ -38,13 +41,17 @@ def run_stage(parts: Sequence[Part]) -> None:
     arguments, lora, training_arguments = parser.parse_args_and_config()
     trainer = build_trainer(arguments, lora, training_arguments, parts)
     trainer.train(resume_from_checkpoint=find_checkpoint(training_arguments))
-    save_whole(trainer)
+    model = gather_weights(trainer.accelerator.unwrap_model(trainer.model), arguments, lora, parts)
+    if trainer.is_world_process_zero():
+        save_whole(model, trainer.processing_class, training_arguments.output_dir)
 
 
 def build_trainer(
     arguments: StageArguments, lora: LoraArguments, training_arguments: SFTConfig, parts: Sequence[Part]
 ) -> LanguageTrainer:
     """The model of which `parts` move, the corpus made ready for it, and the trainer of both."""
+    # Adapters are drawn before the trainer sets the seed; several processes must draw the same.
+    set_seed(training_arguments.seed)
     processor = AutoProcessor.from_pretrained(arguments.model)
     model = AutoModelForImageTextToText.from_pretrained(arguments.model)
     if arguments.attention is not None:
@@ -62,12 +69,26 @@ def build_trainer(
     )
 
 
-def save_whole(trainer: LanguageTrainer) -> None:
+def gather_weights(
+    model: PreTrainedModel | PeftModel, arguments: StageArguments, lora: LoraArguments, parts: Sequence[Part]
+) -> PreTrainedModel | PeftModel:
+    """The model; where each process holds a shard of its weights (FSDP2), in the first one a model with all of them.
+
+    All processes must call it.
+    """
+    if not any(isinstance(weight, DTensor) for weight in model.parameters()):
+        return model
+    weights = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    if not weights:
+        return model
+    whole = set_trainable(AutoModelForImageTextToText.from_pretrained(arguments.model), parts, lora)
+    whole.load_state_dict(weights)
+    return whole
+
+
+def save_whole(model: PreTrainedModel | PeftModel, processor: ProcessorMixin, folder: str | Path) -> None:
     """Saves the model with its adapters merged, and the processor: a folder that `from_pretrained` loads."""
-    folder = trainer.args.output_dir
-    model = trainer.accelerator.unwrap_model(trainer.model)
     if isinstance(model, PeftModel):
         model = model.merge_and_unload()
-    if trainer.is_world_process_zero():
-        model.save_pretrained(folder)
-        trainer.processing_class.save_pretrained(folder)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)

@@ -18,7 +18,8 @@ from unipose.training.metrics import pose_errors
 from unipose.training.sampler.poses import held_out_poses, jitter_orientation, sample_training_poses
 from unipose.training.stages.checkpoints import find_checkpoint
 from unipose.training.stages.losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
-from unipose.training.stages.trainers import LossIsFinite
+from unipose.training.stages.order import SeededSampler
+from unipose.training.stages.trainers import LossIsFinite, TellEpoch
 
 
 @dataclass
@@ -35,12 +36,17 @@ class PoseTokenizerArguments:
 class PoseDataset(Dataset):
     """Poses as the networks see them; a whole batch is fetched at once, its orientations jittered (paper, stage 1).
 
-    The jitter follows from the seed and the batch's indices alone, so that a resumed training sees the same poses.
+    The jitter of a pose follows from the seed and the epoch alone: a resumed training sees the same poses, and so do
+    several processes together.
     """
 
     def __init__(self, rotmats: torch.Tensor, seed: int | None):
         self.rotmats = rotmats
         self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return len(self.rotmats)
@@ -48,7 +54,8 @@ class PoseDataset(Dataset):
     def __getitems__(self, indices: list[int]) -> torch.Tensor:
         rotmats = self.rotmats[indices]
         if self.seed is not None:
-            rotmats = jitter_orientation(rotmats, np.random.default_rng([self.seed, *indices]))
+            generators = [np.random.default_rng([self.seed, self.epoch, index]) for index in indices]
+            rotmats = jitter_orientation(rotmats, np.stack([rng.uniform(-1.0, 1.0, 3) for rng in generators]))
         return rotmat_to_rotation_6d(rotmats)
 
 
@@ -64,6 +71,12 @@ class PoseTokenizerTrainer(LossIsFinite):
         self.body = body.to(self.args.device)
         self.parts: dict[str, list[float]] = {}
 
+    def _get_train_sampler(self, train_dataset: PoseDataset | None = None) -> SeededSampler:
+        poses = self.train_dataset if train_dataset is None else train_dataset
+        sampler = SeededSampler(len(poses), self.args.seed)
+        self.add_callback(TellEpoch(sampler, poses))
+        return sampler
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)
         parts = body_loss(self.body, outputs.reconstruction, rotation_6d_to_rotmat(inputs["pose_values"]))
@@ -75,9 +88,12 @@ class PoseTokenizerTrainer(LossIsFinite):
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
-        means = {name: sum(values) / len(values) for name, values in self.parts.items() if values}
-        self.parts.clear()
-        super().log(logs | means, *args, **kwargs)
+        if self.parts:
+            means = torch.tensor([sum(values) / len(values) for values in self.parts.values()])
+            of_all = self.accelerator.reduce(means.to(self.args.device), "mean")
+            logs = logs | dict(zip(self.parts, of_all.tolist()))
+            self.parts.clear()
+        super().log(logs, *args, **kwargs)
 
 
 @torch.no_grad()

@@ -1,10 +1,10 @@
 """transformers' and TRL's trainers with what every stage wants: a loss that is a number, and an order that resumes."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import Sampler
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import SFTTrainer
 
 from unipose.training.stages.order import GroupedSampler
@@ -12,6 +12,25 @@ from unipose.training.stages.order import GroupedSampler
 
 # The key under which a batch says which rows of the dataset it holds.
 ROW_KEY = "row"
+
+
+class HasEpoch(Protocol):
+    def set_epoch(self, epoch: int) -> None: ...
+
+
+class TellEpoch(TrainerCallback):
+    """Tells the epoch to a sampler, and to a dataset whose rows change with it.
+
+    The library does so too, but its message does not arrive where several processes go on with a run: there the
+    sampler lies under two others.
+    """
+
+    def __init__(self, *listeners: HasEpoch):
+        self.listeners = listeners
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
+        for listener in self.listeners:
+            listener.set_epoch(int(state.epoch or 0))
 
 
 class LossIsFinite(Trainer):
@@ -42,4 +61,6 @@ class LanguageTrainer(LossIsFinite, SFTTrainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = self.train_dataset if train_dataset is None else train_dataset
         batch_size = self.args.train_batch_size * self.args.world_size
-        return GroupedSampler(rows["length"], rows["pictures"], batch_size, self.args.seed)
+        sampler = GroupedSampler(rows["length"], rows["pictures"], batch_size, self.args.seed)
+        self.add_callback(TellEpoch(sampler))
+        return sampler
