@@ -3,87 +3,27 @@
 import json
 import subprocess
 import sys
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DistributedType
 from distributed_runs import LORA, one_step, quantizer_after_steps, run
-from PIL import Image
-from safetensors.torch import load_file
-from tiny_checkpoint import save_tiny_checkpoint
+from tiny_stages import logged, weights, write_stages
 
-from unipose.training.corpus.generate import to_rotvecs
-from unipose.training.corpus.records import PictureRecord, PoseRecord
-from unipose.training.corpus.shards import write_records
-from unipose.training.sampler.poses import training_motion_poses
 from unipose.training.stages.parts import LoraArguments
 
 
 CONFIGS = Path(__file__).parent.parent / "training/recipes/distributed"
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
-COMMON = {
-    "learning_rate": 0.01,
-    "lr_scheduler_type": "constant",
-    # Gradients that are all but zero must not be blown up to steps of full size.
-    "adam_epsilon": 1.0e-3,
-    "logging_steps": 1,
-    "save_steps": 2,
-    "remove_unused_columns": False,
-    "report_to": "none",
-    "use_cpu": True,
-    "disable_tqdm": True,
-}
-# Nine rows without a picture and seven with one, in global batches of four: the last batch of an epoch is mixed.
-NUM_POSES, NUM_PICTURES = 9, 7
-
-
-def random_records() -> list[PoseRecord | PictureRecord]:
-    rng = np.random.default_rng(0)
-    poses = to_rotvecs(training_motion_poses()[::50][: NUM_POSES + NUM_PICTURES].float())
-    words = ["kneel", "sit", "left", "right", "hand", "above", "the", "head"]
-    records: list[PoseRecord | PictureRecord] = []
-    for index, pose in enumerate(poses):
-        if index < NUM_POSES:
-            records.append(PoseRecord(str(index), pose, (" ".join(rng.choice(words, 3 + index)),)))
-            continue
-        file = BytesIO()
-        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(file, "png")
-        records.append(PictureRecord(str(index), file.getvalue(), pose))
-    return records
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds what one process has trained, and what two have."""
     folder = tmp_path_factory.mktemp("distributed")
-    save_tiny_checkpoint(folder / "model")
-    write_records(folder / "corpus", {"train": random_records()}, ["text-to-pose", "image-to-pose"], seed=0)
-    stages = {
-        "instruct": {
-            "model": str(folder / "model"),
-            "corpus": str(folder / "corpus"),
-            "max_steps": 8,
-            "dataset_kwargs": {"skip_prepare_dataset": True},
-            "max_length": None,
-            "activation_checkpointing": False,
-            "bf16": False,
-        },
-        "pose_tokenizer": {
-            "num_poses": 48,
-            "hidden_size": 16,
-            "codebook_size": 32,
-            "codebook_dim": 8,
-            "num_pose_tokens": 6,
-            "max_steps": 6,
-        },
-    }
-    for stage, recipe in stages.items():
-        (folder / f"{stage}.yaml").write_text(yaml.safe_dump(recipe | COMMON))
+    write_stages(folder)
     run("instruct", folder, "one", 4)
     run("instruct", folder, "lora_of_one", 4, *LORA)
     run("pose_tokenizer", folder, "poses_of_one", 16)
@@ -92,15 +32,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     process = subprocess.run([*launch, script, str(folder)], capture_output=True, text=True, timeout=300)
     assert process.returncode == 0, process.stderr
     return folder
-
-
-def logged(run: Path, name: str = "loss") -> list[float]:
-    state = json.loads((max(run.glob("checkpoint-*")) / "trainer_state.json").read_text("utf-8"))
-    return [entry[name] for entry in state["log_history"] if name in entry]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
 
 
 def assert_same_weights(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:

@@ -55,9 +55,8 @@ class GroupedSampler(SeededSampler):
 
     def __iter__(self) -> Iterator[int]:
         rng = self.random()
-        batches = [
-            batch for shown in (False, True) for batch in self.batches(np.flatnonzero(self.shown == shown), rng)
-        ]
+        groups = (np.flatnonzero(~self.shown), np.flatnonzero(self.shown))
+        batches = [batch for rows in groups for batch in self.batches(rows, rng)]
         short = [batch for batch in batches if len(batch) < self.batch_size]
         whole = [batch for batch in batches if len(batch) == self.batch_size]
         for batch in [whole[index] for index in rng.permutation(len(whole))] + short:
