@@ -160,6 +160,12 @@ class UniPoseConfig(PreTrainedConfig):
         return height // patch_height, width // patch_width
 
     @property
+    def num_image_channels(self) -> int:
+        """Channels of a picture token before it is projected: those of both towers."""
+        towers = (self.vision_config, self.pose_vision_config)
+        return sum(tower.hidden_size for tower in towers if tower is not None)
+
+    @property
     def num_image_tokens(self) -> int:
         """Tokens a picture; 0 for a model without towers."""
         if self.vision_config is None and self.pose_vision_config is None:

@@ -150,17 +150,20 @@ class UniPoseVQVAE(PreTrainedModel):
         return self.encoder(pose_values.to(self.dtype).mT).mT
 
     def encode(self, pose_values: torch.Tensor) -> torch.Tensor:
-        """(batch, 22, 6) -> pose_codes (batch, num_pose_tokens)."""
-        return self.quantizer.nearest(self.encode_features(pose_values))
+        """(batch, 22, 6) -> pose_codes (batch, num_pose_tokens), in the weights' precision also under autocast."""
+        # Codes are arg-minima: features in half precision have others.
+        with torch.autocast(pose_values.device.type, enabled=False):
+            return self.quantizer.nearest(self.encode_features(pose_values))
 
     def decode(self, pose_codes: torch.Tensor) -> torch.Tensor:
-        """(batch, num_pose_tokens) -> rotation matrices (batch, 22, 3, 3)."""
+        """(batch, num_pose_tokens) -> rotation matrices (batch, 22, 3, 3), precise also under autocast."""
         tokens, size = self.config.num_pose_tokens, self.config.codebook_size
         if pose_codes.ndim != 2 or pose_codes.shape[1] != tokens:
             raise ValueError(f"pose_codes must have the shape (batch, {tokens}), found {tuple(pose_codes.shape)}")
         if pose_codes.numel() and not 0 <= int(pose_codes.min()) <= int(pose_codes.max()) < size:
             raise ValueError(f"pose_codes must lie in 0..{size - 1}, found {pose_codes.min()}..{pose_codes.max()}")
-        return self.decode_features(self.quantizer.codes_to_features(pose_codes))
+        with torch.autocast(pose_codes.device.type, enabled=False):
+            return self.decode_features(self.quantizer.codes_to_features(pose_codes))
 
     def decode_features(self, features: torch.Tensor) -> torch.Tensor:
         """(batch, num_pose_tokens, codebook_dim) -> rotation matrices (batch, 22, 3, 3), by Gram-Schmidt on rows."""

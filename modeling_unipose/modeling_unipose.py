@@ -233,6 +233,16 @@ class UniPoseModel(UniPosePreTrainedModel):
             return inputs_embeds
         return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), features.to(inputs_embeds))
 
+    def reach_projector(self, inputs_embeds: torch.Tensor) -> torch.Tensor:
+        """Lets a trained projector get a gradient of zero, not none, from a batch without pictures.
+
+        Several processes exchange their gradients: all must have those of the same weights.
+        """
+        if not self.training or not any(weight.requires_grad for weight in self.multi_modal_projector.parameters()):
+            return inputs_embeds
+        blank = inputs_embeds.new_zeros(1, 1, self.config.num_image_channels)
+        return inputs_embeds + 0.0 * self.multi_modal_projector(blank).to(inputs_embeds)
+
     def insert_queries(self, inputs_embeds: torch.Tensor, is_query: torch.Tensor) -> torch.Tensor:
         """Replaces the placeholders of output poses' queries by the learned queries, counted from each run's start."""
         index = (query_index(is_query) % self.config.num_pose_tokens).clamp_min(0)
@@ -305,6 +315,8 @@ class UniPoseModel(UniPosePreTrainedModel):
         )
         inputs_embeds = self.insert_pose_codes(inputs_embeds, is_pose, pose_values)
         inputs_embeds = self.insert_image_features(inputs_embeds, is_image, image_features)
+        if image_features is None and self.multi_modal_projector is not None:
+            inputs_embeds = self.reach_projector(inputs_embeds)
         inputs_embeds = self.insert_queries(inputs_embeds, is_query)
         mask = self.create_mask(inputs_embeds, attention_mask, past_key_values, position_ids, is_query)
         outputs = self.language_model(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import distributed, nn
 
 
 @dataclass
@@ -16,9 +16,31 @@ class QuantizerOutput:
     perplexity: torch.Tensor
 
 
+def is_shared() -> bool:
+    """Whether several processes train together."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def gather_rows(rows: torch.Tensor) -> torch.Tensor:
+    """(n, dim), n alike in all processes -> (processes * n, dim), in their order, the same in each."""
+    if not is_shared():
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)
+
+
+def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
+    """Adds up, in place, what each process has; the same in each."""
+    if is_shared():
+        distributed.all_reduce(values)
+    return values
+
+
 class VectorQuantizer(nn.Module):
     """Codes that follow the moving average of the vectors assigned to them.
 
+    Where several processes train together they share one codebook: it moves as if one process had all their rows.
     The original release does not store the sums, so that a resumed training re-initialises its codebook; here
     `codebook`, `ema_sum`, `ema_count` and `initialized` are buffers and training goes on where it stopped.
     """
@@ -58,10 +80,12 @@ class VectorQuantizer(nn.Module):
         pose_codes = self.nearest(features)
         quantized = self.codes_to_features(pose_codes).to(features)
         commitment_loss = (features - quantized).square().mean()
-        usage = torch.bincount(pose_codes.flatten(), minlength=self.codebook_size) / pose_codes.numel()
-        perplexity = torch.exp(-torch.sum(usage * torch.log(usage + 1e-7)))
         if self.training:
-            self.update(features.detach().flatten(0, 1), pose_codes.flatten())
+            counts = self.update(features.detach().flatten(0, 1), pose_codes.flatten())
+        else:
+            counts = torch.bincount(pose_codes.flatten(), minlength=self.codebook_size)
+        usage = counts / counts.sum()
+        perplexity = torch.exp(-torch.sum(usage * torch.log(usage + 1e-7)))
         return QuantizerOutput(features + (quantized - features).detach(), pose_codes, commitment_loss, perplexity)
 
     @torch.no_grad()
@@ -73,21 +97,34 @@ class VectorQuantizer(nn.Module):
         self.initialized.fill_(True)
 
     @torch.no_grad()
-    def update(self, rows: torch.Tensor, codes: torch.Tensor) -> None:
-        """Moves codes to the average of their rows (n, dim); dead codes become random rows of the batch."""
+    def update(self, rows: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """Moves codes to the average of their rows (n, dim); dead codes become random rows of the batch.
+
+        Returns:
+            (codebook_size,) how many rows each code has, in all processes.
+        """
         one_hot = nn.functional.one_hot(codes, self.codebook_size).to(self.ema_sum.dtype)
         rows = rows.to(self.ema_sum.dtype)
         with torch.autocast(rows.device.type, enabled=False):
-            self.ema_sum.lerp_(one_hot.T @ rows, 1 - self.decay)
-        self.ema_count.lerp_(one_hot.sum(0), 1 - self.decay)
+            self.ema_sum.lerp_(sum_over_processes(one_hot.T @ rows), 1 - self.decay)
+        counts = sum_over_processes(one_hot.sum(0))
+        self.ema_count.lerp_(counts, 1 - self.decay)
         alive = (self.ema_count >= self.dead_code_threshold).unsqueeze(1)
         average = self.ema_sum / self.ema_count.clamp_min(1e-9).unsqueeze(1)
         self.codebook.copy_(torch.where(alive, average, self.random_rows(rows)))
+        return counts
 
     def random_rows(self, rows: torch.Tensor) -> torch.Tensor:
-        """(n, dim) -> (codebook_size, dim); with repeats, slightly moved apart, where the batch has too few rows."""
+        """(n, dim) -> (codebook_size, dim); with repeats, slightly moved apart, where the batch has too few rows.
+
+        All processes draw from the rows of all, and get what the first has drawn.
+        """
+        rows = gather_rows(rows)
         if len(rows) < self.codebook_size:
             repeats = -(-self.codebook_size // len(rows))
             rows = rows.repeat(repeats, 1)
             rows = rows + torch.randn_like(rows) * 0.01 / rows.shape[1] ** 0.5
-        return rows[torch.randperm(len(rows), device=rows.device)[: self.codebook_size]]
+        drawn = rows[torch.randperm(len(rows), device=rows.device)[: self.codebook_size]]
+        if is_shared():
+            distributed.broadcast(drawn, 0)
+        return drawn

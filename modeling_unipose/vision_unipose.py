@@ -14,9 +14,8 @@ class UniPoseMultiModalProjector(nn.Module):
 
     def __init__(self, config: UniPoseConfig):
         super().__init__()
-        towers = [tower for tower in (config.vision_config, config.pose_vision_config) if tower is not None]
         width = config.text_config.hidden_size
-        self.linear_1 = nn.Linear(sum(tower.hidden_size for tower in towers), width)
+        self.linear_1 = nn.Linear(config.num_image_channels, width)
         self.act = ACT2FN[config.projector_hidden_act]
         self.linear_2 = nn.Linear(width, width)
 

@@ -13,7 +13,7 @@ from transformers import AutoModelForImageTextToText, TrainingArguments, get_sch
 from unipose import UniPoseForConditionalGeneration, UniPoseVQVAE
 from unipose.training import build_model
 from unipose.training.corpus import build_corpus
-from unipose.training.stages import language, parts, pose_tokenizer
+from unipose.training.stages import language, parts, pose_tokenizer, towers
 from unipose.training.stages.schedules import StepArguments, step_schedule
 
 

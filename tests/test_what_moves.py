@@ -133,7 +133,7 @@ def test_a_stage_moves_what_it_trains_and_nothing_else(stage: str, start: Path, 
     before = snapshot(load_whole(start))
     trainer = make_trainer(start, corpus, tmp_path, parts, lora, tasks)
     trainer.train()
-    save_whole(trainer)
+    save_whole(trainer.model, trainer.processing_class, trainer.args.output_dir)
     after = load_whole(tmp_path)
     assert after.state_dict().keys() == before.keys()
     wanted = {name for name in before if re.fullmatch(moving, name)}
@@ -178,7 +178,7 @@ def test_merged_adapters_answer_as_they_did_unmerged(
     with torch.no_grad():
         unmerged = model(**batch).logits
         codes = model.generate(**prompt, max_new_tokens=12, do_sample=False)
-    save_whole(trainer)
+    save_whole(trainer.model, trainer.processing_class, trainer.args.output_dir)
     merged = load_whole(tmp_path).eval()
     with torch.no_grad():
         assert (merged(**batch).logits - unmerged).abs().max() < 1e-5 * unmerged.abs().max()
@@ -269,7 +269,7 @@ def test_trained_weights_are_held_in_float32_and_saved_as_they_came(corpus: Path
     trained = {name: weight.dtype for name, weight in trainer.model.named_parameters() if weight.requires_grad}
     assert set(trained.values()) == {torch.float32}
     trainer.train()
-    save_whole(trainer)
+    save_whole(trainer.model, trainer.processing_class, trainer.args.output_dir)
     after = load_whole(tmp_path / "end")
     assert {name: weight.dtype for name, weight in after.state_dict().items()} == {
         name: weight.dtype for name, weight in before.items()

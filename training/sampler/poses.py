@@ -103,14 +103,14 @@ def turn(rotmats: torch.Tensor, yaw: torch.Tensor) -> torch.Tensor:
     return _turn_global(rotmats, roma.rotvec_to_rotmat(axis))
 
 
-def jitter_orientation(rotmats: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+def jitter_orientation(rotmats: torch.Tensor, shares: np.ndarray) -> torch.Tensor:
     """The tokenizer's augmentation of the global orientation: z within 45 degrees, x and y within 20 (paper, stage 1).
 
     Args:
         rotmats: (n, 22, 3, 3) in the stored z-up frame.
-        rng: decides the angles.
+        shares: (n, 3) of these angles, -1 to 1, for z, y and x.
     """
-    angles = torch.from_numpy(rng.uniform(-1.0, 1.0, (len(rotmats), 3)) * (45.0, 20.0, 20.0))
+    angles = torch.from_numpy(shares * (45.0, 20.0, 20.0))
     return _turn_global(rotmats, roma.euler_to_rotmat("zyx", angles.to(rotmats.dtype), degrees=True))
 
 

@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.tensor import DTensor
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin, set_seed
 from transformers.utils import SAFE_WEIGHTS_NAME
 from trl import SFTConfig, TrlParser
 
@@ -46,7 +49,9 @@ def run_stage(parts: Sequence[Part]) -> None:
     arguments, lora, optimizer, training_arguments = parser.parse_args_and_config()
     trainer = build_trainer(arguments, lora, optimizer, training_arguments, parts)
     trainer.train(resume_from_checkpoint=find_checkpoint(training_arguments))
-    save_whole(trainer)
+    model = gather_weights(trainer.accelerator.unwrap_model(trainer.model), arguments, lora, parts)
+    if trainer.is_world_process_zero():
+        save_whole(model, trainer.processing_class, training_arguments.output_dir)
 
 
 def build_trainer(
@@ -61,6 +66,8 @@ def build_trainer(
     Raises:
         ValueError: A model in half precision, whose trained weights are in float32, without `bf16` or `fp16`.
     """
+    # Adapters are drawn before the trainer sets the seed; several processes must draw the same.
+    set_seed(training_arguments.seed)
     processor = AutoProcessor.from_pretrained(arguments.model)
     model = AutoModelForImageTextToText.from_pretrained(arguments.model)
     if model.dtype != torch.float32 and not (training_arguments.bf16 or training_arguments.fp16):
@@ -91,10 +98,24 @@ def put_towers(model: UniPoseForConditionalGeneration, folder: Path) -> None:
             tower.load_state_dict(load_file(folder / name / SAFE_WEIGHTS_NAME))
 
 
-def save_whole(trainer: LanguageTrainer) -> None:
+def gather_weights(
+    model: PreTrainedModel | PeftModel, arguments: StageArguments, lora: LoraArguments, parts: Sequence[Part]
+) -> PreTrainedModel | PeftModel:
+    """The model; where each process holds a shard of its weights (FSDP2), in the first one a model with all of them.
+
+    All processes must call it.
+    """
+    if not any(isinstance(weight, DTensor) for weight in model.parameters()):
+        return model
+    weights = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    if not weights:
+        return model
+    whole = set_trainable(AutoModelForImageTextToText.from_pretrained(arguments.model), parts, lora)
+    whole.load_state_dict(weights)
+    return whole
+
+
+def save_whole(model: PreTrainedModel | PeftModel, processor: ProcessorMixin, folder: str | Path) -> None:
     """Saves the model with its adapters merged, and the processor: a folder that `from_pretrained` loads."""
-    folder = trainer.args.output_dir
-    model = merge(trainer.accelerator.unwrap_model(trainer.model))
-    if trainer.is_world_process_zero():
-        model.save_pretrained(folder)
-        trainer.processing_class.save_pretrained(folder)
+    merge(model).save_pretrained(folder)
+    processor.save_pretrained(folder)

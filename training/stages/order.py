@@ -10,10 +10,35 @@ from torch.utils.data import Sampler
 BATCHES_SORTED_TOGETHER = 50
 
 
-class GroupedSampler(Sampler[int]):
+class SeededSampler(Sampler[int]):
+    """Random order that follows from the seed and the epoch alone.
+
+    A resumed run sees what an uninterrupted one would have, and several processes share one order.
+    """
+
+    def __init__(self, num_rows: int, seed: int):
+        self.num_rows = num_rows
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.random().permutation(self.num_rows).tolist()
+
+    def random(self) -> np.random.Generator:
+        """What decides the order of this epoch."""
+        return np.random.default_rng([self.seed, self.epoch])
+
+
+class GroupedSampler(SeededSampler):
     """Random order, but rows of one batch are of like length, and have pictures or have none.
 
-    The order follows from the seed and the epoch alone: a resumed run sees what an uninterrupted one would have.
+    Only what is left over at the end of an epoch is mixed.
 
     Args:
         lengths: of each row, in tokens.
@@ -23,28 +48,25 @@ class GroupedSampler(Sampler[int]):
     """
 
     def __init__(self, lengths: Sequence[int], pictures: Sequence[int], batch_size: int, seed: int):
+        super().__init__(len(lengths), seed)
         self.lengths = np.asarray(lengths)
-        self.pictures = np.asarray(pictures)
+        self.shown = np.asarray(pictures) > 0
         self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        rng = np.random.default_rng([self.seed, self.epoch])
-        order = rng.permutation(len(self.lengths))
-        batches: list[np.ndarray] = []
-        for start in range(0, len(order), BATCHES_SORTED_TOGETHER * self.batch_size):
-            rows = order[start : start + BATCHES_SORTED_TOGETHER * self.batch_size]
-            rows = rows[np.lexsort((self.lengths[rows], self.pictures[rows] > 0))]
-            batches += [rows[first : first + self.batch_size] for first in range(0, len(rows), self.batch_size)]
-        # Only the last batch may be short.
+        rng = self.random()
+        groups = (np.flatnonzero(~self.shown), np.flatnonzero(self.shown))
+        batches = [batch for rows in groups for batch in self.batches(rows, rng)]
         short = [batch for batch in batches if len(batch) < self.batch_size]
         whole = [batch for batch in batches if len(batch) == self.batch_size]
-        ordered = [whole[index] for index in rng.permutation(len(whole))] + short
-        yield from np.concatenate(ordered).tolist()
+        for batch in [whole[index] for index in rng.permutation(len(whole))] + short:
+            yield from batch.tolist()
+
+    def batches(self, rows: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Some rows, in batches of like length; the last may be short."""
+        order = rng.permutation(rows)
+        together = BATCHES_SORTED_TOGETHER * self.batch_size
+        for start in range(0, len(order), together):
+            some = order[start : start + together]
+            some = some[np.argsort(self.lengths[some], kind="stable")]
+            yield from (some[first : first + self.batch_size] for first in range(0, len(some), self.batch_size))

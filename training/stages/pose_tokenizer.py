@@ -19,8 +19,9 @@ from unipose.training.sampler.poses import held_out_poses, jitter_orientation, s
 from unipose.training.stages.checkpoints import find_checkpoint
 from unipose.training.stages.losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
 from unipose.training.stages.muon import OptimizerArguments, build_optimizer
+from unipose.training.stages.order import SeededSampler
 from unipose.training.stages.schedules import StepArguments, step_schedule
-from unipose.training.stages.trainers import LogsLossParts
+from unipose.training.stages.trainers import LogsLossParts, TellEpoch
 
 
 @dataclass
@@ -38,12 +39,17 @@ class PoseTokenizerArguments:
 class PoseDataset(Dataset):
     """Poses as the networks see them; a whole batch is fetched at once, its orientations jittered (paper, stage 1).
 
-    The jitter follows from the seed and the batch's indices alone, so that a resumed training sees the same poses.
+    The jitter of a pose follows from the seed and the epoch alone: a resumed training sees the same poses, and so do
+    several processes together.
     """
 
     def __init__(self, rotmats: torch.Tensor, seed: int | None):
         self.rotmats = rotmats
         self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return len(self.rotmats)
@@ -51,7 +57,8 @@ class PoseDataset(Dataset):
     def __getitems__(self, indices: list[int]) -> torch.Tensor:
         rotmats = self.rotmats[indices]
         if self.seed is not None:
-            rotmats = jitter_orientation(rotmats, np.random.default_rng([self.seed, *indices]))
+            generators = [np.random.default_rng([self.seed, self.epoch, index]) for index in indices]
+            rotmats = jitter_orientation(rotmats, np.stack([rng.uniform(-1.0, 1.0, 3) for rng in generators]))
         return rotmat_to_rotation_6d(rotmats)
 
 
@@ -71,6 +78,12 @@ class PoseTokenizerTrainer(LogsLossParts):
         if self.lr_scheduler is None and self.schedule.lr_drops:
             self.lr_scheduler = step_schedule(optimizer or self.optimizer, num_training_steps, self.schedule)
         return super().create_scheduler(num_training_steps, optimizer)
+
+    def _get_train_sampler(self, train_dataset: PoseDataset | None = None) -> SeededSampler:
+        poses = self.train_dataset if train_dataset is None else train_dataset
+        sampler = SeededSampler(len(poses), self.args.seed)
+        self.add_callback(TellEpoch(sampler, poses))
+        return sampler
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)

@@ -1,11 +1,11 @@
 """transformers' and TRL's trainers with what every stage wants: a loss that is a number, and an order that resumes."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import Sampler
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import SFTTrainer
 
 from unipose.training.stages.order import GroupedSampler
@@ -13,6 +13,25 @@ from unipose.training.stages.order import GroupedSampler
 
 # The key under which a batch says which rows of the dataset it holds.
 ROW_KEY = "row"
+
+
+class HasEpoch(Protocol):
+    def set_epoch(self, epoch: int) -> None: ...
+
+
+class TellEpoch(TrainerCallback):
+    """Tells the epoch to a sampler, and to a dataset whose rows change with it.
+
+    The library does so too, but its message does not arrive where several processes go on with a run: there the
+    sampler lies under two others.
+    """
+
+    def __init__(self, *listeners: HasEpoch):
+        self.listeners = listeners
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
+        for listener in self.listeners:
+            listener.set_epoch(int(state.epoch or 0))
 
 
 class LossIsFinite(Trainer):
@@ -49,9 +68,12 @@ class LogsLossParts(LossIsFinite):
             self.parts.setdefault(name, []).append(value.item())
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
-        means = {name: sum(values) / len(values) for name, values in self.parts.items()}
-        self.parts.clear()
-        super().log(logs | means, *args, **kwargs)
+        if self.parts:
+            means = torch.tensor([sum(values) / len(values) for values in self.parts.values()])
+            of_all = self.accelerator.reduce(means.to(self.args.device), "mean")
+            logs = logs | dict(zip(self.parts, of_all.tolist()))
+            self.parts.clear()
+        super().log(logs, *args, **kwargs)
 
 
 class LanguageTrainer(LogsLossParts, SFTTrainer):
@@ -76,4 +98,6 @@ class LanguageTrainer(LogsLossParts, SFTTrainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = self.train_dataset if train_dataset is None else train_dataset
         batch_size = self.args.train_batch_size * self.args.world_size
-        return GroupedSampler(rows["length"], rows["pictures"], batch_size, self.args.seed)
+        sampler = GroupedSampler(rows["length"], rows["pictures"], batch_size, self.args.seed)
+        self.add_callback(TellEpoch(sampler))
+        return sampler

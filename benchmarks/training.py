@@ -1,0 +1,162 @@
+"""Rows and tokens a second of instruction tuning: our loop beside a naive one, and ways to run it.
+
+    python benchmarks/training.py --corpus runs/corpus [--compile]
+
+The naive loop takes rows in random order, encodes their poses in every step, and shows a blank picture to the towers
+for every row that has none. A step is collating, forward, backward and AdamW; padding does not count as tokens.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+import datasets
+import numpy as np
+import torch
+from datasets import Dataset
+from measure import medians, print_machine, print_table
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from unipose import UniPoseForConditionalGeneration
+from unipose.embedded_checkpoint import find_embedded_checkpoint
+from unipose.training.corpus.build_corpus import Recipe, build_shards
+from unipose.training.corpus.shards import close_corpus, load_corpus, open_corpus
+from unipose.training.stages.collator import UniPoseDataCollator, add_pose_codes
+from unipose.training.stages.order import GroupedSampler
+from unipose.training.stages.parts import INSTRUCT, LoraArguments, set_trainable
+from unipose.training.stages.rows import prepare_rows
+
+
+class Loop:
+    """A model that learns some rows, again and again.
+
+    Args:
+        folder: of the model.
+        rows: of a corpus.
+        batch_size: rows of a step.
+        attention: of the language model.
+        bf16: forward under autocast.
+        compiled: compile the language model.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        rows: Dataset,
+        batch_size: int,
+        attention: str = "sdpa",
+        bf16: bool = False,
+        compiled: bool = False,
+    ):
+        self.processor = AutoProcessor.from_pretrained(folder)
+        self.model: UniPoseForConditionalGeneration = AutoModelForImageTextToText.from_pretrained(folder)
+        self.model.set_attn_implementation({"text_config": attention})
+        self.collator = UniPoseDataCollator(self.processor, self.model.config.pose_attention)
+        self.raw, self.batch_size, self.bf16 = rows, batch_size, bf16
+        self.rows = prepare_rows(rows, self.model, self.collator).remove_columns("row")
+        self.order = list(GroupedSampler(self.rows["length"], self.rows["pictures"], batch_size, seed=0))
+        if compiled:
+            self.model.model.language_model.compile(dynamic=True)
+        set_trainable(self.model, INSTRUCT, LoraArguments()).train()
+        trained = [weight for weight in self.model.parameters() if weight.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, 1e-5)
+
+    def in_batches(self, order: Iterable[int]) -> list[list[int]]:
+        rows = list(order)
+        return [rows[first : first + self.batch_size] for first in range(0, len(rows), self.batch_size)]
+
+    def padding(self, order: Iterable[int]) -> float:
+        """Share of the places in batches that no token fills."""
+        lengths = np.asarray(self.rows["length"])
+        places = sum(len(batch) * lengths[batch].max() for batch in self.in_batches(order))
+        return float(1 - lengths.sum() / places)
+
+    def step(self, batch: dict[str, torch.Tensor], blank: torch.Tensor | float = 0.0) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            loss = self.model(**batch).loss + blank
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def ours(self) -> None:
+        for batch in self.in_batches(self.order):
+            self.step(self.collator([self.rows[row] for row in batch]))
+
+    def naive(self) -> None:
+        for batch in self.in_batches(range(len(self.raw))):
+            rows = [self.raw[row] for row in batch]
+            codes = add_pose_codes({"poses": [row["poses"] for row in rows]}, self.model.model.pose_tokenizer)
+            coded = [row | {"pose_codes": own} for row, own in zip(rows, codes["pose_codes"])]
+            self.step(self.collator(coded), self.blank(sum(not row["images"] for row in rows)))
+
+    def blank(self, count: int) -> torch.Tensor | float:
+        """What blank pictures add to the loss: nothing, at their full price."""
+        if not count:
+            return 0.0
+        pictures = [Image.new("RGB", (96, 96))] * count
+        pixels = self.processor.image_processor(pictures, return_tensors="pt")
+        return 0.0 * self.model.get_image_features(**pixels).pooler_output.sum()
+
+
+def small_corpus(folder: Path) -> None:
+    """Rows of every task, in the shares of the embedded model's corpus."""
+    recipe = Recipe(56, 40, 24, 16, 136, 32, 56, shard_size=200)
+    open_corpus(folder, {"maker": "benchmark"})
+    close_corpus(folder, list(build_shards(folder, recipe, recipe.shards(), 1)))
+
+
+def take_rows(corpus: Path | None, count: int) -> Dataset:
+    """Rows of a corpus, or of one made here, in random order."""
+    with tempfile.TemporaryDirectory() as folder:
+        if corpus is None:
+            small_corpus(Path(folder))
+        rows = load_corpus(corpus or folder, cache_dir=folder).shuffle(seed=0)
+        # In memory, as the folder is left here.
+        return Dataset.from_list(list(rows.select(range(min(count, len(rows))))), features=rows.features)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, help="default: a small one is made")
+    parser.add_argument("--model", type=Path, help="default: the model that ships with the package")
+    parser.add_argument("--rows", type=int, default=320, help="default: %(default)s")
+    parser.add_argument("--batch_size", type=int, default=32, help="default: %(default)s")
+    parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--compile", action="store_true", help="measure a compiled model too: needs a C++ compiler")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    datasets.disable_progress_bars()
+    rows = take_rows(arguments.corpus, arguments.rows)
+    make = partial(Loop, arguments.model or find_embedded_checkpoint(), rows, arguments.batch_size)
+    loop = make()
+    calls: dict[str, Callable[[], None]] = {
+        "naive: sdpa, fp32": loop.naive,
+        "ours: sdpa, fp32": loop.ours,
+        "ours: eager, fp32": make("eager").ours,
+        "ours: sdpa, bf16": make("sdpa", bf16=True).ours,
+        "ours: eager, bf16": make("eager", bf16=True).ours,
+    }
+    if arguments.compile:
+        calls["ours: eager, bf16, compiled"] = make("eager", bf16=True, compiled=True).ours
+    seconds = medians(calls, arguments.repeats)
+    tokens, base = sum(loop.rows["length"]), seconds["naive: sdpa, fp32"]
+    print_machine()
+    table = [
+        (name, f"{len(rows) / own:.0f}", f"{tokens / own:.0f}", f"{base / own:.2f}") for name, own in seconds.items()
+    ]
+    header = ["loop", f"rows/s (median of {arguments.repeats})", "tokens/s", "against naive"]
+    print_table(header, table)
+    padding = [loop.padding(order) for order in (range(len(rows)), loop.order)]
+    print(
+        f"\n{len(rows)} rows, batches of {arguments.batch_size}; padding: {padding[0]:.0%}, grouped {padding[1]:.0%}"
+    )
+
+
+if __name__ == "__main__":
+    main()

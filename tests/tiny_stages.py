@@ -1,0 +1,84 @@
+"""A tiny model, a corpus of sixteen rows, and recipes of two stages for both; what a run has logged and saved."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+from tiny_checkpoint import save_tiny_checkpoint
+
+from unipose.training.corpus.generate import to_rotvecs
+from unipose.training.corpus.records import PictureRecord, PoseRecord
+from unipose.training.corpus.shards import write_records
+from unipose.training.sampler.poses import training_motion_poses
+
+
+COMMON = {
+    "learning_rate": 0.01,
+    "lr_scheduler_type": "constant",
+    # Gradients that are all but zero must not be blown up to steps of full size.
+    "adam_epsilon": 1.0e-3,
+    "logging_steps": 1,
+    "save_steps": 2,
+    "remove_unused_columns": False,
+    "report_to": "none",
+    "use_cpu": True,
+    "disable_tqdm": True,
+}
+# Nine rows without a picture and seven with one, in global batches of four: the last batch of an epoch is mixed.
+NUM_POSES, NUM_PICTURES = 9, 7
+
+
+def random_records() -> list[PoseRecord | PictureRecord]:
+    rng = np.random.default_rng(0)
+    poses = to_rotvecs(training_motion_poses()[::50][: NUM_POSES + NUM_PICTURES].float())
+    words = ["kneel", "sit", "left", "right", "hand", "above", "the", "head"]
+    records: list[PoseRecord | PictureRecord] = []
+    for index, pose in enumerate(poses):
+        if index < NUM_POSES:
+            records.append(PoseRecord(str(index), pose, (" ".join(rng.choice(words, 3 + index)),)))
+            continue
+        file = BytesIO()
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(file, "png")
+        records.append(PictureRecord(str(index), file.getvalue(), pose))
+    return records
+
+
+def write_stages(folder: Path) -> None:
+    """Writes `model`, `corpus`, `instruct.yaml` (8 steps) and `pose_tokenizer.yaml` (6 steps)."""
+    save_tiny_checkpoint(folder / "model")
+    write_records(folder / "corpus", {"train": random_records()}, ["text-to-pose", "image-to-pose"], seed=0)
+    stages = {
+        "instruct": {
+            "model": str(folder / "model"),
+            "corpus": str(folder / "corpus"),
+            "max_steps": 8,
+            "dataset_kwargs": {"skip_prepare_dataset": True},
+            "max_length": None,
+            "activation_checkpointing": False,
+            "bf16": False,
+        },
+        "pose_tokenizer": {
+            "num_poses": 48,
+            "hidden_size": 16,
+            "codebook_size": 32,
+            "codebook_dim": 8,
+            "num_pose_tokens": 6,
+            "max_steps": 6,
+        },
+    }
+    for stage, recipe in stages.items():
+        (folder / f"{stage}.yaml").write_text(yaml.safe_dump(recipe | COMMON))
+
+
+def logged(run: Path, name: str = "loss") -> list[float]:
+    state = json.loads((max(run.glob("checkpoint-*")) / "trainer_state.json").read_text("utf-8"))
+    return [entry[name] for entry in state["log_history"] if name in entry]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
