@@ -15,10 +15,16 @@ from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotation_6d_to_rotmat, rotmat_to_rotation_6d
 from unipose.training.metrics import pose_errors
-from unipose.training.sampler.poses import held_out_poses, jitter_orientation, sample_training_poses
+from unipose.training.sampler.poses import (
+    held_out_poses,
+    jitter_orientation,
+    sample_training_poses,
+    validation_poses,
+)
 from unipose.training.stages.checkpoints import find_checkpoint
 from unipose.training.stages.losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
-from unipose.training.stages.trainers import LossIsFinite
+from unipose.training.stages.trainers import ROW_KEY, StageTrainer
+from unipose.training.stages.watch import WatchReconstructions
 
 
 @dataclass
@@ -30,6 +36,7 @@ class PoseTokenizerArguments:
     codebook_size: int = 512
     codebook_dim: int = 64
     num_pose_tokens: int = 20
+    samples: int = field(default=6, metadata={"help": "Validation poses that an evaluation draws; 0: none."})
 
 
 class PoseDataset(Dataset):
@@ -45,24 +52,28 @@ class PoseDataset(Dataset):
     def __len__(self) -> int:
         return len(self.rotmats)
 
-    def __getitems__(self, indices: list[int]) -> torch.Tensor:
+    def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
         rotmats = self.rotmats[indices]
         if self.seed is not None:
             rotmats = jitter_orientation(rotmats, np.random.default_rng([self.seed, *indices]))
-        return rotmat_to_rotation_6d(rotmats)
+        return {"pose_values": rotmat_to_rotation_6d(rotmats), ROW_KEY: torch.tensor(indices)}
 
 
-def collate_poses(pose_values: torch.Tensor) -> dict[str, torch.Tensor]:
-    return {"pose_values": pose_values}
+def collate_poses(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """`PoseDataset` gives whole batches."""
+    return batch
 
 
-class PoseTokenizerTrainer(LossIsFinite):
-    """Adds the joint and vertex losses, which need a body, and logs every part."""
+class PoseTokenizerTrainer(StageTrainer):
+    """Adds the joint and vertex losses, which need a body, and logs every part, and the share of codes in use."""
 
     def __init__(self, body: BodyModel, **kwargs):
         super().__init__(**kwargs)
+        # Its inputs are its labels.
+        self.can_return_loss = True
         self.body = body.to(self.args.device)
         self.parts: dict[str, list[float]] = {}
+        self.used_codes: set[int] = set()
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)
@@ -72,12 +83,16 @@ class PoseTokenizerTrainer(LossIsFinite):
             parts |= {name: outputs[name] for name in ("rotation_loss", "commitment_loss", "perplexity")}
             for name, value in parts.items():
                 self.parts.setdefault(name, []).append(value.item())
+            self.used_codes.update(outputs.pose_codes.unique().tolist())
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
-        means = {name: sum(values) / len(values) for name, values in self.parts.items() if values}
-        self.parts.clear()
-        super().log(logs | means, *args, **kwargs)
+        if "loss" in logs and self.parts:
+            logs = logs | {name: sum(values) / len(values) for name, values in self.parts.items()}
+            logs["codebook_usage"] = len(self.used_codes) / self.model.config.codebook_size
+            self.parts.clear()
+            self.used_codes.clear()
+        super().log(logs, *args, **kwargs)
 
 
 @torch.no_grad()
@@ -94,14 +109,18 @@ def main() -> None:
     body = BodyModel.builtin()
     torch.manual_seed(training_arguments.seed)
     rotmats, _ = sample_training_poses(arguments.num_poses, training_arguments.seed, body)
-    sizes = {name: value for name, value in vars(arguments).items() if name != "num_poses"}
+    sizes = {name: value for name, value in vars(arguments).items() if name not in ("num_poses", "samples")}
+    validation = validation_poses().float()
     trainer = PoseTokenizerTrainer(
         body,
         model=UniPoseVQVAE(UniPoseVQVAEConfig(**sizes)),
         args=training_arguments,
         train_dataset=PoseDataset(rotmats.float(), training_arguments.seed),
+        eval_dataset=PoseDataset(validation, None),
         data_collator=collate_poses,
     )
+    if arguments.samples:
+        trainer.add_callback(WatchReconstructions(trainer, body, validation, arguments.samples))
     trainer.train(resume_from_checkpoint=find_checkpoint(training_arguments))
     trainer.save_model()
     metrics = reconstruction_error(trainer.model.cpu(), held_out_poses().float(), body.cpu())
