@@ -45,6 +45,7 @@ EXTRAS = {
         "sacrebleu>=2.6",
         "httpx2>=2.0",
     ],
+    "logging": ["tensorboard>=2.20"],
     "convert": ["sentencepiece>=0.2.1", "protobuf>=6"],
     "smpl": ["smplx>=0.1.28"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],

@@ -22,8 +22,8 @@ INSTRUCTION = "Bend the left knee."
 PROMPTS = {
     "pose-to-text": ["Describe this pose: {pose}"],
     "image-to-text": ["Describe this pose: {image}"],
-    "pose-diff": ["How does {pose_b} differ from {pose_a}?"],
-    "image-diff": ["How does {image_b} differ from {image_a}?"],
+    "pose-diff": ["What is other in {pose_a} {pose_b}?"],
+    "image-diff": ["What is other in {image_a} {image_b}?"],
     "text-to-pose": ["Move: {caption}"],
     "image-to-pose": ["Move: {image}"],
     "pose-edit": ["{pose} {instruction}"],

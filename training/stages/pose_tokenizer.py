@@ -73,6 +73,7 @@ class PoseTokenizerTrainer(StageTrainer):
         self.can_return_loss = True
         self.body = body.to(self.args.device)
         self.parts: dict[str, list[float]] = {}
+        self.codebook_size: int = kwargs["model"].config.codebook_size
         self.used_codes: set[int] = set()
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -89,7 +90,7 @@ class PoseTokenizerTrainer(StageTrainer):
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
         if "loss" in logs and self.parts:
             logs = logs | {name: sum(values) / len(values) for name, values in self.parts.items()}
-            logs["codebook_usage"] = len(self.used_codes) / self.model.config.codebook_size
+            logs["codebook_usage"] = len(self.used_codes) / self.codebook_size
             self.parts.clear()
             self.used_codes.clear()
         super().log(logs, *args, **kwargs)

@@ -1,6 +1,7 @@
 """Asks a model that is trained a few held-out questions of each task, and looks at its answers beside those wanted."""
 
 from collections.abc import Sequence
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from unipose.training.evaluate_pairs import changes_true
 from unipose.training.metrics import pose_errors
 from unipose.training.stages.trainers import LanguageTrainer
 from unipose.training.stages.watch import CELL, FONT_SIZE, Sight, Watch, in_a_row
+
+
+LONGEST_TEXT = 240  # characters in the picture; the JSON lines hold all
 
 
 class WatchAnswers(Watch):
@@ -121,9 +125,12 @@ def to_line(row: Row, answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_caption(line: dict[str, Any]) -> str:
-    asked = f"{line['task']}. Asked: {line['question']}"
-    texts = isinstance(line["answer"], str)
-    return f"{asked} ANSWERED: {line['answer'] or '(nothing)'} WANTED: {line['expected']}" if texts else asked
+    """What stands under a picture; texts without end, as untrained models write them, are cut."""
+    asked = f"{line['task']}. Asked: {shorten(line['question'], LONGEST_TEXT)}"
+    if line["task"] in POSE_ANSWERS:
+        return asked
+    answer, expected = (shorten(line[name], LONGEST_TEXT) or "(nothing)" for name in ("answer", "expected"))
+    return f"{asked} ANSWERED: {answer} WANTED: {expected}"
 
 
 def draw_answer(row: Row, answer: dict[str, Any], body: BodyModel) -> Image.Image:
@@ -134,5 +141,7 @@ def draw_answer(row: Row, answer: dict[str, Any], body: BodyModel) -> Image.Imag
     if row["task"] in POSE_ANSWERS:
         poses += [to_rotmats([row], -1)[0], torch.as_tensor(answer["poses"][0])]
         names += ["wanted", "answered"]
-    drawn += [render_pose(pose, body, CELL, view="three-quarter") for pose in poses]
+    # Poses of pictures are those that the camera sees.
+    view = "front" if row["images"] else "three-quarter"
+    drawn += [render_pose(pose, body, CELL, view=view) for pose in poses]
     return in_a_row(drawn, names)
