@@ -121,7 +121,7 @@ def main() -> None:
         data_collator=collate_poses,
     )
     if arguments.samples:
-        trainer.add_callback(WatchReconstructions(trainer, body, validation, arguments.samples))
+        trainer.add_callback(WatchReconstructions(trainer, BodyModel.builtin(), validation, arguments.samples))
     trainer.train(resume_from_checkpoint=find_checkpoint(training_arguments))
     trainer.save_model()
     metrics = reconstruction_error(trainer.model.cpu(), held_out_poses().float(), body.cpu())
