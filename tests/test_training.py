@@ -123,17 +123,22 @@ def test_resumed_training_equals_uninterrupted(body: BodyModel, tmp_path: Path) 
 
 def test_jitter_changes_the_orientation_only_and_follows_from_the_epoch() -> None:
     poses = training_motion_poses()[:6].float()
-    plain, jittered = PoseDataset(poses, None), PoseDataset(poses, 0)
-    assert torch.equal(plain.__getitems__([4, 1]), rotmat_to_rotation_6d(poses[[4, 1]]))
-    one = jittered.__getitems__([4, 1])
-    assert torch.equal(one[:, 1:], plain.__getitems__([4, 1])[:, 1:])
-    assert not torch.isclose(one[:, 0], plain.__getitems__([4, 1])[:, 0]).all(dim=1).any()
-    assert torch.equal(one, jittered.__getitems__([4, 1]))
-    assert torch.equal(one[:1], jittered.__getitems__([4])), "whatever batch a pose is in"
-    jittered.set_epoch(1)
-    assert not torch.isclose(one[:, 0], jittered.__getitems__([4, 1])[:, 0]).all(dim=1).any()
-    jittered.set_epoch(0)
-    assert not torch.equal(one, PoseDataset(poses, 1).__getitems__([4, 1]))
+
+    def batch(seed: int | None, rows: list[int], epoch: int = 0) -> torch.Tensor:
+        dataset = PoseDataset(poses, seed)
+        dataset.set_epoch(epoch)
+        found = dataset.__getitems__(rows)
+        assert found["row"].tolist() == rows
+        return found["pose_values"]
+
+    plain, one = batch(None, [4, 1]), batch(0, [4, 1])
+    assert torch.equal(plain, rotmat_to_rotation_6d(poses[[4, 1]]))
+    assert torch.equal(one[:, 1:], plain[:, 1:])
+    assert not torch.isclose(one[:, 0], plain[:, 0]).all(dim=1).any()
+    assert torch.equal(one, batch(0, [4, 1]))
+    assert torch.equal(one[:1], batch(0, [4])), "whatever batch a pose is in"
+    assert not torch.isclose(one[:, 0], batch(0, [4, 1], epoch=1)[:, 0]).all(dim=1).any()
+    assert not torch.equal(one, batch(1, [4, 1]))
 
 
 def two_triangles() -> BodyModel:
@@ -355,7 +360,8 @@ def run(
 
 
 def test_prepared_rows_keep_pictures_and_carry_their_length(run: Run, rows: Dataset) -> None:
-    assert set(run.rows.column_names) == {"images", "input_ids", "labels", "shift_labels", "length", "pictures", "row"}
+    made = {"input_ids", "labels", "shift_labels", "length", "pictures", "row"}
+    assert set(run.rows.column_names) == {"images", "task", "source"} | made
     assert run.rows["length"][:] == [len(ids) for ids in run.rows["input_ids"]]
     assert [len(images) for images in run.rows["images"]] == [len(images) for images in rows["images"]]
 

@@ -80,6 +80,11 @@ def held_out_poses() -> torch.Tensor:
     return motion_poses(clip for clip in load_motion_clips() if clip.name in HELD_OUT_CLIPS)
 
 
+def validation_poses() -> torch.Tensor:
+    """`motion_poses` of `VALIDATION_CLIPS`: to look at while training."""
+    return motion_poses(clip for clip in load_motion_clips() if clip.name in VALIDATION_CLIPS)
+
+
 def remove_heading(rotmats: torch.Tensor) -> torch.Tensor:
     """Turns each pose about the vertical until it faces the default way (+z of the y-up world, -y of the stored one).
 

@@ -17,7 +17,8 @@ _NUMBERED = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
 
 def checkpoints(folder: str | Path) -> list[Path]:
     """The folders checkpoint-<step> of a run, in the order of their steps."""
-    found = [(int(match[1]), path) for path in Path(folder).glob("*") if (match := _NUMBERED.fullmatch(path.name))]
+    folders = [path for path in Path(folder).glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.is_dir()]
+    found = [(int(match[1]), path) for path in folders if (match := _NUMBERED.fullmatch(path.name))]
     return [path for _, path in sorted(found)]
 
 
@@ -25,7 +26,7 @@ def is_complete(checkpoint: Path) -> bool:
     """Whether a checkpoint was written to its end: the trainer writes its state after all else."""
     try:
         json.loads((checkpoint / TRAINER_STATE_NAME).read_text("utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
     return True
 
@@ -57,5 +58,5 @@ def find_checkpoint(arguments: TrainingArguments) -> str | None:
     complete = [path for path in found if is_complete(path)]
     for path in found:
         if path not in complete:
-            logger.warning(f"{path} was not written to its end: it is left out")
+            logger.warning(f"{path} was not written to its end: it is left out, and removed at the next save")
     return str(complete[-1]) if complete else None

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
+from datasets import Dataset
 from peft import PeftModel
 from safetensors.torch import load_file
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -14,6 +16,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from trl import SFTConfig, TrlParser
 
 from unipose import UniPoseForConditionalGeneration
+from unipose.processing.body_model import BodyModel
 from unipose.training.corpus.shards import load_corpus
 from unipose.training.stages.checkpoints import find_checkpoint
 from unipose.training.stages.collator import UniPoseDataCollator
@@ -21,6 +24,7 @@ from unipose.training.stages.muon import OptimizerArguments, build_optimizer
 from unipose.training.stages.parts import LoraArguments, Part, merge, set_trainable
 from unipose.training.stages.rows import prepare_rows
 from unipose.training.stages.trainers import LanguageTrainer
+from unipose.training.stages.watch_answers import WatchAnswers
 
 
 @dataclass
@@ -40,6 +44,13 @@ class StageArguments:
     compile_language_model: bool = field(
         default=False,
         metadata={"help": "Compile the language model; needs a C++ compiler."},
+    )
+    eval_rows: int = field(
+        default=256, metadata={"help": "The most validation rows that an evaluation takes its loss from."}
+    )
+    samples: int = field(
+        default=2,
+        metadata={"help": "Validation rows of each task whose answers an evaluation shows; 0: none."},
     )
 
 
@@ -78,17 +89,32 @@ def build_trainer(
         model.set_attn_implementation({"text_config": arguments.attention})
     collator = UniPoseDataCollator(processor, model.config.pose_attention)
     rows = prepare_rows(load_corpus(arguments.corpus, tasks=arguments.tasks), model, collator)
+    evaluates = training_arguments.eval_strategy != "no"
+    held_out = load_corpus(arguments.corpus, "validation", tasks=arguments.tasks) if evaluates else None
+    questions = None
+    if held_out is not None:
+        questions = prepare_rows(some_rows(held_out, arguments.eval_rows), model, collator)
     if arguments.compile_language_model:
         model.model.language_model.compile(dynamic=True)
     trained = set_trainable(model, parts, lora)
-    return LanguageTrainer(
+    trainer = LanguageTrainer(
         model=trained,
         args=training_arguments,
         train_dataset=rows,
+        eval_dataset=questions,
         data_collator=collator,
         processing_class=processor,
         optimizers=build_optimizer(trained, optimizer, training_arguments),
     )
+    if held_out is not None and arguments.samples:
+        trainer.add_callback(WatchAnswers(trainer, BodyModel.builtin(), held_out, processor, arguments.samples))
+    return trainer
+
+
+def some_rows(rows: Dataset, number: int) -> Dataset:
+    """At most `number` rows, from all over `rows`, so that each task keeps its share."""
+    number = min(number, len(rows))
+    return rows.select(np.arange(number) * len(rows) // number)
 
 
 def put_towers(model: UniPoseForConditionalGeneration, folder: Path) -> None:

@@ -15,13 +15,19 @@ from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotation_6d_to_rotmat, rotmat_to_rotation_6d
 from unipose.training.metrics import pose_errors
-from unipose.training.sampler.poses import held_out_poses, jitter_orientation, sample_training_poses
+from unipose.training.sampler.poses import (
+    held_out_poses,
+    jitter_orientation,
+    sample_training_poses,
+    validation_poses,
+)
 from unipose.training.stages.checkpoints import find_checkpoint
 from unipose.training.stages.losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
 from unipose.training.stages.muon import OptimizerArguments, build_optimizer
 from unipose.training.stages.order import SeededSampler
 from unipose.training.stages.schedules import StepArguments, step_schedule
-from unipose.training.stages.trainers import LogsLossParts, TellEpoch
+from unipose.training.stages.trainers import ROW_KEY, StageTrainer, TellEpoch
+from unipose.training.stages.watch import WatchReconstructions
 
 
 @dataclass
@@ -34,6 +40,7 @@ class PoseTokenizerArguments:
     codebook_dim: int = 64
     num_pose_tokens: int = 20
     dead_code_threshold: float = 1.0
+    samples: int = field(default=6, metadata={"help": "Validation poses that an evaluation draws; 0: none."})
 
 
 class PoseDataset(Dataset):
@@ -54,24 +61,29 @@ class PoseDataset(Dataset):
     def __len__(self) -> int:
         return len(self.rotmats)
 
-    def __getitems__(self, indices: list[int]) -> torch.Tensor:
+    def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
         rotmats = self.rotmats[indices]
         if self.seed is not None:
             generators = [np.random.default_rng([self.seed, self.epoch, index]) for index in indices]
             rotmats = jitter_orientation(rotmats, np.stack([rng.uniform(-1.0, 1.0, 3) for rng in generators]))
-        return rotmat_to_rotation_6d(rotmats)
+        return {"pose_values": rotmat_to_rotation_6d(rotmats), ROW_KEY: torch.tensor(indices)}
 
 
-def collate_poses(pose_values: torch.Tensor) -> dict[str, torch.Tensor]:
-    return {"pose_values": pose_values}
+def collate_poses(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """`PoseDataset` gives whole batches."""
+    return batch
 
 
-class PoseTokenizerTrainer(LogsLossParts):
-    """Adds the joint and vertex losses, which need a body, and logs every part."""
+class PoseTokenizerTrainer(StageTrainer):
+    """Adds the joint and vertex losses, which need a body, and logs every part, and the share of codes in use."""
 
     def __init__(self, body: BodyModel, schedule: StepArguments | None = None, **kwargs):
         super().__init__(**kwargs)
         self.schedule = schedule or StepArguments()
+        # Its inputs are its labels.
+        self.can_return_loss = True
+        self.codebook_size: int = kwargs["model"].config.codebook_size
+        self.used_codes: set[int] = set()
         self.body = body.to(self.args.device)
 
     def create_scheduler(self, num_training_steps, optimizer=None):
@@ -94,7 +106,14 @@ class PoseTokenizerTrainer(LogsLossParts):
         loss = outputs.loss + JOINT_LOSS_WEIGHT * parts["joint_loss"] + VERTEX_LOSS_WEIGHT * parts["vertex_loss"]
         if model.training:
             self.note(parts | {name: outputs[name] for name in ("rotation_loss", "commitment_loss", "perplexity")})
+            self.used_codes.update(outputs.pose_codes.unique().tolist())
         return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], *args, **kwargs) -> None:
+        if "loss" in logs:
+            logs = logs | {"codebook_usage": len(self.used_codes) / self.codebook_size}
+            self.used_codes.clear()
+        super().log(logs, *args, **kwargs)
 
 
 @torch.no_grad()
@@ -111,17 +130,21 @@ def main() -> None:
     body = BodyModel.builtin()
     torch.manual_seed(training_arguments.seed)
     rotmats, _ = sample_training_poses(arguments.num_poses, training_arguments.seed, body)
-    sizes = {name: value for name, value in vars(arguments).items() if name != "num_poses"}
+    sizes = {name: value for name, value in vars(arguments).items() if name not in ("num_poses", "samples")}
     model = UniPoseVQVAE(UniPoseVQVAEConfig(**sizes))
+    validation = validation_poses().float()
     trainer = PoseTokenizerTrainer(
         body,
         schedule,
         model=model,
         args=training_arguments,
         train_dataset=PoseDataset(rotmats.float(), training_arguments.seed),
+        eval_dataset=PoseDataset(validation, None),
         data_collator=collate_poses,
         optimizers=build_optimizer(model, optimizer, training_arguments),
     )
+    if arguments.samples:
+        trainer.add_callback(WatchReconstructions(trainer, BodyModel.builtin(), validation, arguments.samples))
     trainer.train(resume_from_checkpoint=find_checkpoint(training_arguments))
     trainer.save_model()
     metrics = reconstruction_error(trainer.model.cpu(), held_out_poses().float(), body.cpu())

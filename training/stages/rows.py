@@ -7,7 +7,10 @@ from unipose.training.stages.collator import UniPoseDataCollator, add_pose_codes
 
 
 def prepare_rows(rows: Dataset, model: UniPoseForConditionalGeneration, collator: UniPoseDataCollator) -> Dataset:
-    """Adds input_ids, labels, shift_labels, `length` in tokens, and the number of `pictures` of each row."""
+    """Adds input_ids, labels, shift_labels, `length` in tokens, the number of `pictures`, and the `row`'s own number.
+
+    Of the corpus' columns the images stay, and what names a row to a person: `task` and `source`.
+    """
     rows = rows.map(
         add_pose_codes,
         batched=True,
@@ -15,7 +18,7 @@ def prepare_rows(rows: Dataset, model: UniPoseForConditionalGeneration, collator
         fn_kwargs={"pose_tokenizer": model.model.pose_tokenizer},
         desc="pose codes",
     )
-    used = [name for name in rows.column_names if name != "images"]
+    used = [name for name in rows.column_names if name not in ("images", "task", "source")]
     rows = rows.map(collator.encode, desc="text tokens", remove_columns=used)
     rows = rows.add_column("length", [len(ids) for ids in rows["input_ids"]])
     image_token_id = model.config.image_token_id

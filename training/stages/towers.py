@@ -32,7 +32,7 @@ from unipose.processing.pose_features import NUM_JOINTS, rotation_6d_to_rotmat
 from unipose.training.stages.checkpoints import find_checkpoint
 from unipose.training.stages.muon import OptimizerArguments, build_optimizer
 from unipose.training.stages.tower_pictures import draw_tower_pictures
-from unipose.training.stages.trainers import LogsLossParts
+from unipose.training.stages.trainers import StageTrainer
 from unipose.training.text_tokenizer import train_text_tokenizer
 from unipose.training.tower_sizes import TowerSizes, image_processor, tower_configs
 
@@ -198,7 +198,7 @@ def joint_cells(joints: torch.Tensor, visible: torch.Tensor, pose_vision: VitPos
     return cells.flatten(-2) * visible.unsqueeze(-1)
 
 
-class TowerTrainer(LogsLossParts):
+class TowerTrainer(StageTrainer):
     """Adds the distance of the joints, in metres, and logs every part of the loss."""
 
     def __init__(self, body: BodyModel, **kwargs):

@@ -1,0 +1,321 @@
+"""Runs that are stopped, killed or led astray: they go on as if nothing had happened, or stop and say where."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from tiny_checkpoint import save_tiny_checkpoint
+from tiny_stage import SFT_ARGUMENTS, unlike, weights_of, write_tiny_corpus
+from transformers import TrainingArguments
+from trl import SFTConfig
+
+from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
+from unipose.processing.body_model import BodyModel
+from unipose.training.sampler.poses import training_motion_poses
+from unipose.training.stages import align, pose_tokenizer
+from unipose.training.stages.checkpoints import find_checkpoint, is_complete
+from unipose.training.stages.language import StageArguments, build_trainer, run_stage
+from unipose.training.stages.parts import ALIGN, LoraArguments
+from unipose.training.stages.pose_tokenizer import PoseDataset, PoseTokenizerTrainer, collate_poses
+from unipose.training.stages.trainers import LanguageTrainer
+
+
+TASKS = ("pose-to-text", "text-to-pose")  # 10 rows: 5 steps an epoch
+LORA = {"lora_rank": 2, "lora_dropout": 0.2}
+# Ends the process, as the system does for want of memory, just before a file of a checkpoint is opened for writing.
+KILL = """
+import os, signal, sys
+
+def hook(event, details):
+    if event == "open" and str(details[0]).endswith(os.environ["KILLED_AT"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(hook)
+"""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    write_tiny_corpus(folder, TASKS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    save_tiny_checkpoint(folder, towers=False)
+    return folder
+
+
+def language_trainer(
+    model: Path, corpus: Path, folder: Path, lora: dict[str, Any] | None = None, **arguments
+) -> LanguageTrainer:
+    config = SFTConfig(output_dir=str(folder), **(SFT_ARGUMENTS | {"save_strategy": "no"} | arguments))
+    stage = StageArguments(model=str(model), corpus=str(corpus))
+    return build_trainer(stage, LoraArguments(**(lora or {})), config, ALIGN)
+
+
+def pose_trainer(folder: Path, poses: torch.Tensor, seed: int = 0, **arguments) -> PoseTokenizerTrainer:
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
+    common = {name: SFT_ARGUMENTS[name] for name in SFT_ARGUMENTS if name not in ("dataset_kwargs", "max_length")}
+    return PoseTokenizerTrainer(
+        BodyModel.builtin(),
+        model=UniPoseVQVAE(UniPoseVQVAEConfig(**sizes)),
+        args=TrainingArguments(output_dir=str(folder), **(common | {"save_strategy": "no"} | arguments)),
+        train_dataset=PoseDataset(poses, 0),
+        data_collator=collate_poses,
+    )
+
+
+def ten_poses() -> torch.Tensor:
+    return training_motion_poses()[::100][:10].float()
+
+
+def losses(trainer: Any) -> list[float]:
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+# Going on.
+
+
+@pytest.mark.parametrize("step", [5, 7], ids=["between epochs", "within the second epoch"])
+@pytest.mark.parametrize("lora", [None, LORA], ids=["whole", "lora with dropout"])
+def test_a_resumed_language_stage_equals_an_uninterrupted_one(
+    model: Path, corpus: Path, tmp_path: Path, lora: dict[str, Any] | None, step: int
+) -> None:
+    straight = language_trainer(
+        model, corpus, tmp_path, lora, max_steps=12, save_strategy="steps", save_steps=step, save_total_limit=None
+    )
+    straight.train()
+    resumed = language_trainer(model, corpus, tmp_path / "resumed", lora, max_steps=12)
+    resumed.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{step}"))
+    assert losses(resumed) == losses(straight)
+    assert len(losses(resumed)) == 12
+    assert unlike(weights_of(resumed.model), weights_of(straight.model)) == []
+
+
+def test_dropout_and_order_matter_to_the_tests_above(model: Path, corpus: Path, tmp_path: Path) -> None:
+    """Another seed after resuming gives other weights: the equality above is not for want of randomness."""
+    arguments = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
+    straight = language_trainer(model, corpus, tmp_path, LORA, **arguments)
+    straight.train()
+    for file in (tmp_path / "checkpoint-2").glob("rng_state*"):
+        file.unlink()
+    forgetful = language_trainer(model, corpus, tmp_path / "resumed", LORA, max_steps=4)
+    torch.manual_seed(1)
+    forgetful.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert losses(forgetful) != losses(straight)
+
+
+def test_a_resumed_pose_tokenizer_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    """Within the second epoch, with its codebook and moving averages."""
+    straight = pose_trainer(tmp_path, ten_poses(), max_steps=12, save_strategy="steps", save_steps=7)
+    straight.train()
+    resumed = pose_trainer(tmp_path / "resumed", ten_poses(), seed=1, max_steps=12)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-7"))
+    assert losses(resumed) == losses(straight)
+    assert unlike(weights_of(resumed.model), weights_of(straight.model)) == []
+
+
+def test_evaluating_on_the_way_changes_no_weight(model: Path, corpus: Path, tmp_path: Path) -> None:
+    """With dropout, whose random numbers an evaluation must leave where they were."""
+    arguments = {"eval_strategy": "steps", "eval_steps": 1}
+    ends = []
+    for name, own in (("plain", {}), ("evaluated", arguments)):
+        trainer = language_trainer(model, corpus, tmp_path / name, LORA, max_steps=3, **own)
+        trainer.train()
+        ends.append(weights_of(trainer.model))
+    assert [entry["step"] for entry in trainer.state.log_history if "eval_loss" in entry] == [1, 2, 3]
+    assert unlike(*ends) == []
+
+
+# Killed.
+
+
+def write_recipe(path: Path, **settings) -> list[str]:
+    path.write_text(yaml.safe_dump(settings))
+    return ["--config", str(path)]
+
+
+def run_and_kill(command: list[str], at: str, folder: Path) -> None:
+    """Runs a command that must be killed when it opens a file whose path ends with `at`."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(KILL)
+    environment = os.environ | {"PYTHONPATH": str(folder), "KILLED_AT": at, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def run(command: list[str]) -> str:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+
+
+def test_a_language_stage_killed_while_it_saves_goes_on_by_the_same_command(
+    model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SFT_ARGUMENTS | LORA | {"model": str(model), "corpus": str(corpus), "max_steps": 9, "save_steps": 3}
+    settings |= {"resume_from_checkpoint": "true", "save_total_limit": 1}
+    straight = write_recipe(tmp_path / "straight.yaml", **settings, output_dir=str(tmp_path / "straight"))
+    monkeypatch.setattr(sys, "argv", ["align", *straight])
+    run_stage(ALIGN)
+
+    output = tmp_path / "killed"
+    recipe = write_recipe(tmp_path / "recipe.yaml", **settings, output_dir=str(output))
+    command = [sys.executable, "-m", align.__name__, *recipe]
+    run_and_kill(command, "checkpoint-6/trainer_state.json", tmp_path / "hook")
+    assert is_complete(output / "checkpoint-3")
+    broken = output / "checkpoint-6"
+    assert {"adapter_model.safetensors", "optimizer.pt", "rng_state.pth"} <= {file.name for file in broken.iterdir()}
+    assert not is_complete(broken)
+    # A file that the next save does not write over.
+    (broken / "model-00002-of-00002.safetensors").write_text("left")
+
+    said = run(command)
+    assert f"{broken} was not written to its end" in said
+    assert [folder.name for folder in output.glob("checkpoint-*")] == ["checkpoint-9"]
+    wanted = load_file(tmp_path / "straight" / "model.safetensors")
+    assert unlike(load_file(output / "model.safetensors"), wanted) == []
+    state = json.loads((output / "checkpoint-9" / "trainer_state.json").read_text())
+    assert [entry["step"] for entry in state["log_history"]] == list(range(1, 10))
+
+
+def test_a_pose_tokenizer_killed_while_it_saves_goes_on_by_the_same_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {name: SFT_ARGUMENTS[name] for name in SFT_ARGUMENTS if name not in ("dataset_kwargs", "max_length")}
+    settings |= {"num_poses": 20, "hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
+    settings |= {"max_steps": 6, "save_steps": 2, "resume_from_checkpoint": "true", "eval_strategy": "no"}
+    ends = []
+    for name in ("straight", "killed"):
+        recipe = write_recipe(tmp_path / f"{name}.yaml", **settings, output_dir=str(tmp_path / name))
+        if name == "killed":
+            command = [sys.executable, "-m", pose_tokenizer.__name__, *recipe]
+            run_and_kill(command, "checkpoint-4/config.json", tmp_path / "hook")
+            assert not is_complete(tmp_path / name / "checkpoint-4")
+        monkeypatch.setattr(sys, "argv", ["pose_tokenizer", *recipe])
+        pose_tokenizer.main()
+        ends.append(load_file(tmp_path / name / "model.safetensors"))
+    assert unlike(*ends) == []
+    assert is_complete(tmp_path / "killed" / "checkpoint-4")
+
+
+# Which checkpoint.
+
+
+def checkpoint(folder: Path, step: int, state: str | None = "{}") -> Path:
+    path = folder / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    if state is not None:
+        (path / "trainer_state.json").write_text(state)
+    return path
+
+
+def found_with(folder: Path, wanted: str | None) -> str | None:
+    arguments = TrainingArguments(output_dir=str(folder), use_cpu=True, report_to="none")
+    arguments.resume_from_checkpoint = wanted
+    return find_checkpoint(arguments)
+
+
+def test_the_last_complete_checkpoint_is_found_by_its_number(tmp_path: Path) -> None:
+    assert found_with(tmp_path, "true") is None
+    for step, state in ((900, "{}"), (1000, "{}"), (1100, '{"global_step": 11'), (1200, ""), (1300, None)):
+        checkpoint(tmp_path, step, state)
+    (tmp_path / "checkpoint-1400").write_text("a file")
+    (tmp_path / "checkpoint-last").mkdir()
+    assert found_with(tmp_path, "true") == str(tmp_path / "checkpoint-1000")
+
+
+def test_a_start_does_not_bury_checkpoints_and_a_broken_one_cannot_be_named(tmp_path: Path) -> None:
+    broken = checkpoint(tmp_path, 5, None)
+    with pytest.raises(ValueError, match=r"checkpoint-5.*resume_from_checkpoint true"):
+        found_with(tmp_path, None)
+    with pytest.raises(ValueError, match="checkpoint-5 is not a complete checkpoint"):
+        found_with(tmp_path, str(broken))
+
+
+def test_a_save_leaves_no_file_of_another_run_and_no_broken_checkpoint(tmp_path: Path) -> None:
+    """Also where the other run's checkpoint looks complete, and its step is beyond this run's."""
+    (checkpoint(tmp_path, 2) / "pytorch_model.bin").write_text("of another run")
+    checkpoint(tmp_path, 1, None)
+    checkpoint(tmp_path, 100, None)
+    pose_trainer(tmp_path, ten_poses(), max_steps=2, save_strategy="steps", save_steps=2, save_total_limit=1).train()
+    assert [folder.name for folder in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
+    assert is_complete(tmp_path / "checkpoint-2")
+    assert not (tmp_path / "checkpoint-2" / "pytorch_model.bin").exists()
+
+
+def test_a_finished_run_that_is_run_again_stays_as_it_is(
+    model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SFT_ARGUMENTS | {"model": str(model), "corpus": str(corpus), "max_steps": 2, "save_steps": 2}
+    settings |= {"resume_from_checkpoint": "true", "output_dir": str(tmp_path / "run")}
+    monkeypatch.setattr(sys, "argv", ["align", *write_recipe(tmp_path / "recipe.yaml", **settings)])
+    ends = []
+    for _ in range(2):
+        run_stage(ALIGN)
+        ends.append(load_file(tmp_path / "run" / "model.safetensors"))
+    assert unlike(*ends) == []
+
+
+# Led astray.
+
+
+def spoil(model: torch.nn.Module, call: int, gradient_only: bool) -> None:
+    """At one call the embeddings are not numbers: by their value, or only by their gradient."""
+    calls = iter(range(1, 100))
+
+    def hook(module: torch.nn.Module, inputs: Any, embedded: torch.Tensor) -> torch.Tensor:
+        if next(calls) != call:
+            return embedded
+        # The slope of the root is infinite at 0, and 0 times it is no number.
+        return embedded + (embedded * 0).abs().sqrt() if gradient_only else embedded * float("nan")
+
+    model.get_input_embeddings().register_forward_hook(hook)
+
+
+@pytest.mark.parametrize("accumulated", [1, 2])
+@pytest.mark.parametrize("gradient_only", [False, True], ids=["loss", "gradient"])
+def test_a_language_stage_stops_at_what_is_not_a_number_and_names_the_rows(
+    model: Path, corpus: Path, tmp_path: Path, gradient_only: bool, accumulated: int
+) -> None:
+    """At the last batch of the second step; with another one before it where two make a step."""
+    arguments = {"gradient_accumulation_steps": accumulated}
+    before = language_trainer(model, corpus, tmp_path, max_steps=1, **arguments)
+    before.train()
+    trainer = language_trainer(model, corpus, tmp_path, max_steps=2, **arguments)
+    order, end = list(trainer._get_train_sampler()), 4 * accumulated
+    spoil(trainer.model, 2 * accumulated, gradient_only)
+    fault = "gradient's norm is nan" if gradient_only else "loss is nan"
+    with pytest.raises(FloatingPointError, match=f"{fault} at step 2 ") as stopped:
+        trainer.train()
+    blamed = order[end - (2 * accumulated if gradient_only else 2) : end]
+    rows = trainer.train_dataset
+    named = ", ".join(f"{row} ({rows[row]['task']}, {rows[row]['source']})" for row in blamed)
+    assert f"(rows {named} of the dataset)" in str(stopped.value)
+    assert "train:" in named
+    assert unlike(weights_of(trainer.model), weights_of(before.model)) == []
+
+
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_a_pose_tokenizer_stops_at_a_pose_that_is_not_a_number(tmp_path: Path, accumulated: int) -> None:
+    poses = ten_poses()
+    poses[3, 5] = float("nan")
+    trainer = pose_trainer(tmp_path, poses, max_steps=5, gradient_accumulation_steps=accumulated)
+    before = []
+    for name, value in trainer.model.named_parameters():
+        value.register_hook(lambda gradient, name=name, value=value: before.append((name, value.detach().clone())))
+    with pytest.raises(FloatingPointError, match=r"loss is nan at step \d+ \(rows (\d, 3|3, \d) of the dataset\)"):
+        trainer.train()
+    # What the weights were when their last gradient came is what they are.
+    assert unlike(dict(trainer.model.named_parameters()), dict(before)) == []

@@ -1,0 +1,312 @@
+"""What a run shows of its model while it trains: pictures, lines and numbers at each evaluation."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import roma
+import torch
+from PIL import Image
+from tiny_checkpoint import save_tiny_checkpoint
+from tiny_stage import CAPTION, INSTRUCTION, SFT_ARGUMENTS, write_tiny_corpus
+from transformers import PrinterCallback, TrainingArguments
+from transformers.integrations import TrackioCallback
+from trl import SFTConfig
+
+from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
+from unipose.processing.body_model import BodyModel
+from unipose.training.corpus.instructions import TASKS
+from unipose.training.corpus.rows import POSE_ANSWERS
+from unipose.training.corpus.shards import load_corpus
+from unipose.training.sampler.poses import validation_poses
+from unipose.training.stages.language import StageArguments, build_trainer, some_rows
+from unipose.training.stages.parts import INSTRUCT, LoraArguments
+from unipose.training.stages.pose_tokenizer import (
+    PoseDataset,
+    PoseTokenizerTrainer,
+    collate_poses,
+    reconstruction_error,
+)
+from unipose.training.stages.trainers import LanguageTrainer, random_states_kept
+from unipose.training.stages.watch import WatchReconstructions, show_picture
+from unipose.training.stages.watch_answers import WatchAnswers, ask_rows, judge
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.builtin()
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    write_tiny_corpus(folder, TASKS, pictures=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    save_tiny_checkpoint(folder)
+    return folder
+
+
+def language_trainer(
+    model: Path, corpus: Path, folder: Path, stage: dict[str, Any], lora_rank: int | None = None, **arguments
+) -> LanguageTrainer:
+    config = SFTConfig(output_dir=str(folder), **(SFT_ARGUMENTS | {"save_strategy": "no", "max_steps": 2} | arguments))
+    arguments = StageArguments(model=str(model), corpus=str(corpus), **stage)
+    return build_trainer(arguments, LoraArguments(lora_rank=lora_rank), config, INSTRUCT)
+
+
+def entries(trainer: Any, name: str) -> dict[int, float]:
+    """{step: value} of what was logged under a name."""
+    return {entry["step"]: entry[name] for entry in trainer.state.log_history if name in entry}
+
+
+@pytest.fixture(scope="module")
+def watched(model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> LanguageTrainer:
+    """Two steps of all seven tasks through adapters, each evaluated, reported to tensorboard where it is there."""
+    has_tensorboard = importlib.util.find_spec("tensorboard") is not None
+    trainer = language_trainer(
+        model,
+        corpus,
+        tmp_path_factory.mktemp("run"),
+        {"samples": 1, "eval_rows": 14},
+        lora_rank=2,
+        eval_strategy="steps",
+        eval_steps=1,
+        report_to="tensorboard" if has_tensorboard else "none",
+    )
+    trainer.train()
+    return trainer
+
+
+def test_each_evaluation_writes_a_picture_and_what_was_asked(watched: LanguageTrainer, corpus: Path) -> None:
+    folder = Path(watched.args.output_dir) / "samples"
+    assert sorted(file.name for file in folder.iterdir()) == [
+        f"step-00000{step}.{kind}" for step in (1, 2) for kind in ("jsonl", "png")
+    ]
+    lines = [json.loads(line) for line in (folder / "step-000002.jsonl").read_text().splitlines()]
+    assert [line["task"] for line in lines] == list(TASKS)
+    for line in lines:
+        assert line["source"] == "validation:t_pose"
+        if line["task"] in POSE_ANSWERS:
+            assert np.shape(line["answer"]) == np.shape(line["expected"]) == (22, 3)
+        else:
+            assert line["expected"] in (CAPTION, INSTRUCTION)
+    questions = {line["task"]: line["question"] for line in lines}
+    assert questions["pose-edit"] == f"<pose> {INSTRUCTION}"
+    assert questions["image-to-text"] == "Describe this pose: <image>"
+    with Image.open(folder / "step-000002.png") as sheet:
+        assert sheet.height > sheet.width, "a row for each of the tasks"
+        assert len(sheet.getcolors(1 << 24)) > 1000
+
+
+def test_each_evaluation_logs_its_loss_and_numbers_of_each_task(watched: LanguageTrainer) -> None:
+    names = {
+        "eval_loss",
+        "eval_pose-to-text_statements_true",
+        "eval_image-to-text_statements_expected",
+        "eval_text-to-pose_mpjpe_mm",
+        "eval_image-to-pose_pa_mpjpe_mm",
+        "eval_pose-edit_mpjpe_mm",
+        "eval_pose-diff_statements_true",
+        "eval_image-diff_statements_expected",
+    }
+    for name in names:
+        found = entries(watched, name)
+        assert list(found) == [1, 2]
+        assert all(np.isfinite(value) and value >= 0 for value in found.values())
+    assert len(watched.eval_dataset) == 14
+
+
+def test_tensorboard_gets_numbers_and_pictures(watched: LanguageTrainer) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    # An evaluation after the run opens another file.
+    file = min(Path(watched.args.output_dir).glob("runs/*/events*"))
+    events = EventAccumulator(str(file), size_guidance={"images": 0}).Reload()
+    assert [event.step for event in events.Images("samples")] == [1, 2]
+    values = [(event.step, event.value) for event in events.Scalars("eval/text-to-pose_mpjpe_mm")]
+    wanted = entries(watched, "eval_text-to-pose_mpjpe_mm")
+    assert values == [(step, pytest.approx(value, rel=1e-6)) for step, value in wanted.items()]
+
+
+def test_the_picture_goes_to_trackio_where_that_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a stand-in for the package, which wants an older pillow than the tests have."""
+    logged: list[dict[str, Any]] = []
+    monkeypatch.setitem(sys.modules, "trackio", SimpleNamespace(log=logged.append, Image=lambda value: value))
+    picture = Image.new("RGB", (4, 2))
+    show_picture(picture, 7, [PrinterCallback(), TrackioCallback.__new__(TrackioCallback)])
+    assert logged == [{"samples": picture, "train/global_step": 7}]
+
+
+def test_samples_and_evaluations_are_left_out_where_nobody_asks(model: Path, corpus: Path, tmp_path: Path) -> None:
+    silent = language_trainer(model, corpus, tmp_path, {"tasks": ["pose-edit"], "samples": 0}, eval_strategy="epoch")
+    assert not any(isinstance(callback, WatchAnswers) for callback in silent.callback_handler.callbacks)
+    assert len(silent.eval_dataset) == 5
+    (corpus_of_train := tmp_path / "corpus").mkdir()
+    for name in ("corpus.json", "train"):
+        (corpus_of_train / name).symlink_to(corpus / name)
+    blind = language_trainer(model, corpus_of_train, tmp_path, {"tasks": ["pose-edit"]})
+    assert blind.eval_dataset is None
+    assert not (tmp_path / "samples").exists()
+
+
+def test_evaluation_rows_keep_the_shares_of_the_tasks(corpus: Path) -> None:
+    rows = load_corpus(corpus, "validation")
+    assert some_rows(rows, 100)["source"] == rows["source"]
+    assert sorted(some_rows(rows, 14)["task"]) == sorted([*TASKS, *TASKS])
+
+
+# The answers are the model's own, and are judged as they should be.
+
+
+def test_answers_come_from_the_adapters_that_are_trained(watched: LanguageTrainer) -> None:
+    """Other adapters, other answers; an evaluation leaves the random numbers where they were."""
+    file = Path(watched.args.output_dir) / "samples" / "step-000002.jsonl"
+    before = [json.loads(line) for line in file.read_text().splitlines()]
+    adapters = [value for name, value in watched.model.named_parameters() if "lora_B" in name]
+    kept = [value.detach().clone() for value in adapters]
+    states = (torch.random.get_rng_state(), np.random.get_state()[1].tolist())
+    with torch.no_grad():
+        for value in adapters:
+            value.normal_(generator=torch.Generator().manual_seed(0))
+    metrics = watched.evaluate()
+    with torch.no_grad():
+        for value, old in zip(adapters, kept):
+            value.copy_(old)
+    changed = [json.loads(line) for line in file.read_text().splitlines()]
+    assert torch.equal(states[0], torch.random.get_rng_state())
+    assert states[1] == np.random.get_state()[1].tolist()
+    assert "eval_text-to-pose_mpjpe_mm" in metrics, "numbers can decide which checkpoint is the best"
+    assert [line["answer"] for line in changed] != [line["answer"] for line in before]
+    assert [line["question"] for line in changed] == [line["question"] for line in before]
+
+
+def test_a_look_leaves_the_model_in_its_mode(body: BodyModel, tmp_path: Path) -> None:
+    trainer = pose_trainer(body, tmp_path, max_steps=1, eval_strategy="no")
+    (watch,) = [each for each in trainer.callback_handler.callbacks if isinstance(each, WatchReconstructions)]
+    codebook = trainer.model.quantizer.codebook.clone()
+    for training in (True, False):
+        trainer.model.train(training)
+        watch.on_evaluate(trainer.args, trainer.state, trainer.control, model=trainer.model, metrics={})
+        assert trainer.model.training is training
+    assert torch.equal(trainer.model.quantizer.codebook, codebook)
+
+
+class Perfect:
+    """Answers every row with the answer that the row holds."""
+
+    def __init__(self, rows: list[dict[str, Any]]):
+        self.rows = rows
+        self.asked: dict[str, Any] = {}
+
+    def __call__(self, **asked: Any) -> list[dict[str, Any]]:
+        self.asked = asked
+        return [
+            {"text": row["text"], "poses": roma.rotvec_to_rotmat(torch.tensor(row["poses"]))[-1:].numpy()}
+            if row["poses"]
+            else {"text": row["text"], "poses": []}
+            for row in self.rows
+        ]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_rows_own_answers_are_judged_to_be_right(corpus: Path, body: BodyModel, task: str) -> None:
+    rows = [row for row in load_corpus(corpus, "validation", tasks=[task]) if row["source"] == "validation:squat"]
+    pipe = Perfect(rows)
+    measures = judge(task, rows, ask_rows(pipe, task, rows), body)
+    wanted = {"mpjpe_mm": 0.0, "pa_mpjpe_mm": 0.0} if task in POSE_ANSWERS else {}
+    if task in ("pose-to-text", "image-to-text", "image-diff"):
+        (measure,) = measures
+        wanted = {measure: 1.0}
+    for measure, value in wanted.items():
+        assert measures[measure] == pytest.approx(value, abs=1e-2)
+    shown = {"pose-to-text": 1, "pose-diff": 2, "pose-edit": 1}
+    assert [len(poses) for poses in pipe.asked["poses"]] == [shown.get(task, 0)]
+    assert [len(messages) for messages in pipe.asked["text"]] == [1], "the answer is not shown"
+
+
+def test_wrong_answers_are_judged_to_be_wrong(corpus: Path, body: BodyModel) -> None:
+    rows = [row for row in load_corpus(corpus, "validation") if row["source"] == "validation:t_pose"]
+    by_task = {row["task"]: row for row in rows}
+    upright = torch.eye(3).expand(1, 22, 3, 3).numpy()
+    answer = {"text": f"{CAPTION} Raise the right arm.", "poses": upright}
+    measured = {task: judge(task, [row], [answer], body) for task, row in by_task.items()}
+    assert measured["pose-to-text"] == {"statements_true": 0.0}, "nobody squats in a T-pose"
+    assert measured["image-diff"] == {"statements_expected": 0.0}, "the knee was to be bent"
+    assert measured["text-to-pose"]["mpjpe_mm"] > 100
+    silent = {"text": "", "poses": upright}
+    texts = [task for task in TASKS if task not in POSE_ANSWERS]
+    assert all(value == 0 for task in texts for value in judge(task, [by_task[task]], [silent], body).values())
+
+
+def test_random_states_are_given_back() -> None:
+    def draw() -> list[float]:
+        return [np.random.random(), torch.rand(()).item()]
+
+    with random_states_kept(torch.device("cpu")):
+        inside = draw()
+    assert draw() == inside
+    assert draw() != inside
+
+
+# The pose tokenizer.
+
+
+def pose_trainer(body: BodyModel, folder: Path, **arguments) -> PoseTokenizerTrainer:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
+    common = {name: SFT_ARGUMENTS[name] for name in SFT_ARGUMENTS if name not in ("dataset_kwargs", "max_length")}
+    common |= {"save_strategy": "no", "eval_strategy": "steps", "eval_steps": 1}
+    poses = validation_poses()[:8].float()
+    trainer = PoseTokenizerTrainer(
+        body,
+        model=UniPoseVQVAE(UniPoseVQVAEConfig(**sizes)),
+        args=TrainingArguments(output_dir=str(folder), **(common | arguments)),
+        train_dataset=PoseDataset(poses, 0),
+        eval_dataset=PoseDataset(poses, None),
+        data_collator=collate_poses,
+    )
+    trainer.add_callback(WatchReconstructions(trainer, body, poses, shown=3))
+    return trainer
+
+
+def test_a_pose_tokenizer_shows_what_its_codes_decode_to(body: BodyModel, tmp_path: Path) -> None:
+    trainer = pose_trainer(body, tmp_path, max_steps=2)
+    trainer.train()
+    error = reconstruction_error(trainer.model, validation_poses()[:8].float(), body)
+    assert entries(trainer, "eval_mpjpe_mm")[2] == pytest.approx(error["mpjpe_mm"], rel=1e-5)
+    assert list(entries(trainer, "eval_loss")) == [1, 2]
+    lines = [json.loads(line) for line in (tmp_path / "samples" / "step-000002.jsonl").read_text().splitlines()]
+    assert [line["pose"] for line in lines] == [0, 2, 5]
+    assert all(len(line["pose_codes"]) == 6 for line in lines)
+    with Image.open(tmp_path / "samples" / "step-000002.png") as sheet:
+        assert sheet.width > 3 * 2 * 144, "three pairs in a row"
+
+
+def test_a_pose_tokenizer_logs_the_share_of_codes_in_use(body: BodyModel, tmp_path: Path) -> None:
+    """Counted over all steps since the last log; what an evaluation encodes does not count."""
+    trainer = pose_trainer(body, tmp_path, max_steps=4, logging_steps=2)
+    used: list[set[int]] = []
+    forward = trainer.model.forward
+
+    def watched_forward(**inputs: Any) -> Any:
+        outputs = forward(**inputs)
+        if trainer.model.training:
+            used.append(set(outputs.pose_codes.flatten().tolist()))
+        return outputs
+
+    trainer.model.forward = watched_forward
+    trainer.train()
+    wanted = [len(used[0] | used[1]) / 32, len(used[2] | used[3]) / 32]
+    assert list(entries(trainer, "codebook_usage").values()) == wanted
+    assert entries(trainer, "codebook_usage").keys() == entries(trainer, "perplexity").keys()
