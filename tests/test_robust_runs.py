@@ -23,6 +23,7 @@ from unipose.training.sampler.poses import training_motion_poses
 from unipose.training.stages import align, pose_tokenizer
 from unipose.training.stages.checkpoints import find_checkpoint, is_complete
 from unipose.training.stages.language import StageArguments, build_trainer, run_stage
+from unipose.training.stages.muon import OptimizerArguments
 from unipose.training.stages.parts import ALIGN, LoraArguments
 from unipose.training.stages.pose_tokenizer import PoseDataset, PoseTokenizerTrainer, collate_poses
 from unipose.training.stages.trainers import LanguageTrainer
@@ -61,7 +62,7 @@ def language_trainer(
 ) -> LanguageTrainer:
     config = SFTConfig(output_dir=str(folder), **(SFT_ARGUMENTS | {"save_strategy": "no"} | arguments))
     stage = StageArguments(model=str(model), corpus=str(corpus))
-    return build_trainer(stage, LoraArguments(**(lora or {})), config, ALIGN)
+    return build_trainer(stage, LoraArguments(**(lora or {})), OptimizerArguments(), config, ALIGN)
 
 
 def pose_trainer(folder: Path, poses: torch.Tensor, seed: int = 0, **arguments) -> PoseTokenizerTrainer:

@@ -25,6 +25,7 @@ from unipose.training.corpus.rows import POSE_ANSWERS
 from unipose.training.corpus.shards import load_corpus
 from unipose.training.sampler.poses import validation_poses
 from unipose.training.stages.language import StageArguments, build_trainer, some_rows
+from unipose.training.stages.muon import OptimizerArguments
 from unipose.training.stages.parts import INSTRUCT, LoraArguments
 from unipose.training.stages.pose_tokenizer import (
     PoseDataset,
@@ -61,7 +62,7 @@ def language_trainer(
 ) -> LanguageTrainer:
     config = SFTConfig(output_dir=str(folder), **(SFT_ARGUMENTS | {"save_strategy": "no", "max_steps": 2} | arguments))
     arguments = StageArguments(model=str(model), corpus=str(corpus), **stage)
-    return build_trainer(arguments, LoraArguments(lora_rank=lora_rank), config, INSTRUCT)
+    return build_trainer(arguments, LoraArguments(lora_rank=lora_rank), OptimizerArguments(), config, INSTRUCT)
 
 
 def entries(trainer: Any, name: str) -> dict[int, float]:

@@ -23,6 +23,7 @@ from unipose.training.stages.collator import UniPoseDataCollator
 from unipose.training.stages.muon import OptimizerArguments, build_optimizer
 from unipose.training.stages.parts import LoraArguments, Part, merge, set_trainable
 from unipose.training.stages.rows import prepare_rows
+from unipose.training.stages.smoothing import smooth_targets
 from unipose.training.stages.trainers import LanguageTrainer
 from unipose.training.stages.watch_answers import WatchAnswers
 
@@ -40,6 +41,10 @@ class StageArguments:
     attention: str | None = field(
         default=None,
         metadata={"help": "Of the language model: sdpa, eager or flex_attention."},
+    )
+    code_smoothing: float | None = field(
+        default=None,
+        metadata={"help": "Codes near the right one are partly right; left out: the paper's loss."},
     )
     compile_language_model: bool = field(
         default=False,
@@ -96,6 +101,9 @@ def build_trainer(
         questions = prepare_rows(some_rows(held_out, arguments.eval_rows), model, collator)
     if arguments.compile_language_model:
         model.model.language_model.compile(dynamic=True)
+    code_targets = None
+    if arguments.code_smoothing is not None:
+        code_targets = smooth_targets(model.model.pose_tokenizer.quantizer.codebook, arguments.code_smoothing)
     trained = set_trainable(model, parts, lora)
     trainer = LanguageTrainer(
         model=trained,
@@ -104,6 +112,7 @@ def build_trainer(
         eval_dataset=questions,
         data_collator=collator,
         processing_class=processor,
+        code_targets=code_targets,
         optimizers=build_optimizer(trained, optimizer, training_arguments),
     )
     if held_out is not None and arguments.samples:

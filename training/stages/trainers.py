@@ -15,6 +15,7 @@ from trl import SFTTrainer
 
 from unipose.training.stages.checkpoints import checkpoints, is_complete
 from unipose.training.stages.order import GroupedSampler
+from unipose.training.stages.smoothing import smoothed_cross_entropy
 
 
 # The key under which a batch says which rows of the dataset it holds.
@@ -162,18 +163,32 @@ class LanguageTrainer(StageTrainer, SFTTrainer):
 
     TRL's fused head pads what is asked to whole tiles and takes their logits in fp32, which at a small model's size is
     half of a step; here the model computes those of the positions that are asked for something, and no others.
+
+    Args:
+        code_targets: what is to be predicted for each pose code, from `smooth_targets`; the code alone where left out.
     """
+
+    def __init__(self, *args, code_targets: torch.Tensor | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.code_targets = None if code_targets is None else code_targets.to(self.args.device)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         asked = inputs["shift_labels"] != -100
-        outputs = model(**inputs, logits_to_keep=asked, num_items_in_batch=num_items_in_batch, use_cache=False)
-        loss = outputs.loss
+        targets = inputs["shift_labels"][asked]
+        if self.code_targets is None:
+            outputs = model(**inputs, logits_to_keep=asked, num_items_in_batch=num_items_in_batch, use_cache=False)
+            loss = outputs.loss
+        else:
+            unlabelled = {name: value for name, value in inputs.items() if "labels" not in name}
+            outputs = model(**unlabelled, logits_to_keep=asked, use_cache=False)
+            first_code = self.model.config.pose_code_start_id
+            loss = smoothed_cross_entropy(outputs.logits, targets, first_code, self.code_targets)
+            loss = loss / torch.as_tensor(num_items_in_batch or len(targets), device=loss.device).clamp_min(1)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             # The divisor counts the labels of all processes, whose gradients are averaged.
             loss = loss * self.accelerator.num_processes
         if model.training and (self.state.global_step + 1) % self.args.logging_steps == 0:
-            right = outputs.logits.argmax(dim=-1) == inputs["shift_labels"][asked]
-            self.note({"token_accuracy": right.float().mean()})
+            self.note({"token_accuracy": (outputs.logits.argmax(dim=-1) == targets).float().mean()})
         return (loss, outputs) if return_outputs else loss
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
