@@ -1,7 +1,7 @@
 """Pose codes that lie near the right one are not as wrong as the others: a loss that knows the codebook.
 
-Not the paper's, whose loss takes all wrong codes alike. A small model with few rows learns the neighbourhood first, and
-its most likely code is the middle of what it thinks possible, not the one of many like codes that got a little more.
+Not the paper's, whose loss takes all wrong codes alike. A small model with few rows learns the neighbourhood first,
+and its most likely code is the middle of what it thinks possible, not the one of many that got a little more.
 """
 
 import torch
@@ -23,9 +23,7 @@ def smooth_targets(codebook: torch.Tensor, smoothing: float) -> torch.Tensor:
         ValueError: `smoothing` is not positive.
     """
     if smoothing <= 0:
-        raise ValueError(
-            f"smoothing is {smoothing}; it must be positive (leave code_smoothing out for the paper's loss)"
-        )
+        raise ValueError(f"smoothing is {smoothing}; it must be positive (for the paper's loss, leave it out)")
     squared = torch.cdist(codebook.float(), codebook.float()).square()
     nearest = squared.fill_diagonal_(torch.inf).amin(dim=1).mean()
     return nn.functional.softmax(-squared.fill_diagonal_(0.0) / (smoothing * nearest), dim=1)
