@@ -17,13 +17,11 @@ from transformers import (
     AutoBackbone,
     AutoModel,
     AutoModelForCausalLM,
-    CLIPVisionConfig,
     GenerationConfig,
     LlamaConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    VitPoseBackboneConfig,
 )
 from trl import TrlParser
 
@@ -45,12 +43,13 @@ from unipose.training.backbones import (
 )
 from unipose.training.corpus.shards import load_corpus
 from unipose.training.text_tokenizer import train_text_tokenizer
+from unipose.training.tower_sizes import TowerSizes, tower_configs
 from unipose.training.vocabulary import extend_tokenizer, grow_tables, spread_pose_codes
 from unipose.vision_unipose import UniPoseMultiModalProjector
 
 
 @dataclass
-class ModelArguments:
+class ModelArguments(TowerSizes):
     """Where pretrained parts come from, and the sizes of new ones."""
 
     pose_tokenizer: str = field(default="runs/pose_tokenizer", metadata={"help": "Folder of a trained UniPoseVQVAE."})
@@ -80,11 +79,6 @@ class ModelArguments:
     initializer_range: float = field(
         default=0.06, metadata={"help": "Of the language model; the usual 0.02 is too small for so small a width."}
     )
-    # Of new towers.
-    vision_hidden_size: int = 128
-    vision_layers: int = 3
-    pose_vision_hidden_size: int = 192
-    pose_vision_layers: int = 5
     seed: int = 0
 
 
@@ -92,29 +86,6 @@ def corpus_texts(corpus: Dataset) -> Iterator[str]:
     for messages in corpus["messages"]:
         for message in messages:
             yield from (block["text"] for block in message["content"] if block["type"] == "text")
-
-
-def picture_towers(arguments: ModelArguments) -> tuple[CLIPVisionConfig, VitPoseBackboneConfig]:
-    """96 px pictures: 6 x 6 tokens of the general tower, 8 x 6 of the pose tower."""
-    vision = CLIPVisionConfig(
-        hidden_size=arguments.vision_hidden_size,
-        intermediate_size=2 * arguments.vision_hidden_size,
-        num_hidden_layers=arguments.vision_layers,
-        num_attention_heads=4,
-        image_size=96,
-        patch_size=16,
-    )
-    pose_vision = VitPoseBackboneConfig(
-        hidden_size=arguments.pose_vision_hidden_size,
-        mlp_ratio=2,
-        num_hidden_layers=arguments.pose_vision_layers,
-        num_attention_heads=6,
-        image_size=[96, 72],
-        patch_size=[12, 12],
-        out_indices=[arguments.pose_vision_layers],
-        layer_norm_eps=1e-6,
-    )
-    return vision, pose_vision
 
 
 def new_text_config(arguments: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> LlamaConfig:
@@ -137,7 +108,7 @@ def build_config(
     pretrained: Pretrained = ALL_NEW,
 ) -> UniPoseConfig:
     """Sizes come from the pretrained parts where there are any, else from the arguments."""
-    vision, pose_vision = picture_towers(arguments) if arguments.towers else (None, None)
+    vision, pose_vision = tower_configs(arguments) if arguments.towers else (None, None)
     text: PreTrainedConfig = new_text_config(arguments, tokenizer)
     if pretrained.language_model is not None:
         text = pretrained.language_model.config

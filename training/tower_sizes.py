@@ -42,7 +42,7 @@ def tower_configs(sizes: TowerSizes) -> tuple[CLIPVisionConfig, VitPoseBackboneC
 
 def image_processor(vision: CLIPVisionConfig, pose_vision: VitPoseBackboneConfig) -> UniPoseImageProcessor:
     """What makes pictures into the pixels of both towers."""
-    height, width = pose_vision.image_size
     return UniPoseImageProcessor(
-        size={"height": vision.image_size, "width": vision.image_size}, pose_size={"height": height, "width": width}
+        size=dict.fromkeys(("height", "width"), vision.image_size),
+        pose_size=dict(zip(("height", "width"), pose_vision.image_size)),
     )

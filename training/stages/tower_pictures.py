@@ -44,7 +44,7 @@ def draw_tower_pictures(folder: str | Path, count: int, size: int, seed: int, wo
 
     Args:
         folder: of the shards.
-        count: pictures, in whole shards of 1,000.
+        count: pictures.
         size: pixels of the square pictures.
         seed: of poses, words and looks; every shard has its own.
         workers: processes.
@@ -55,20 +55,21 @@ def draw_tower_pictures(folder: str | Path, count: int, size: int, seed: int, wo
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"size{size}-seed{seed}-{index:05d}.parquet" for index in range(-(-count // SHARD_SIZE))]
-    missing = [(file, index) for index, file in enumerate(files) if not file.exists()]
+    rows = [min(SHARD_SIZE, count - start) for start in range(0, count, SHARD_SIZE)]
+    files = [folder / f"size{size}-seed{seed}-{index:05d}-rows{own}.parquet" for index, own in enumerate(rows)]
+    missing = [(file, index, rows[index]) for index, file in enumerate(files) if not file.exists()]
     if missing:
         draw = partial(_write_shard, size=size, seed=seed)
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            list(tqdm(pool.map(draw, *zip(*missing)), total=len(missing), desc="pictures", unit=" thousand"))
+            list(tqdm(pool.map(draw, *zip(*missing)), total=len(missing), desc="pictures", unit=" shards"))
     return load_dataset("parquet", data_files=[str(file) for file in files], split="train", features=FEATURES)
 
 
-def _write_shard(file: Path, index: int, size: int, seed: int) -> None:
+def _write_shard(file: Path, index: int, rows: int, size: int, seed: int) -> None:
     torch.set_num_threads(1)
     rng = np.random.default_rng((seed, index))
     partial_file = file.with_suffix(".partial")
-    Dataset.from_list(list(_rows(SHARD_SIZE, size, rng)), features=FEATURES).to_parquet(partial_file)
+    Dataset.from_list(list(_rows(rows, size, rng)), features=FEATURES).to_parquet(partial_file)
     os.replace(partial_file, file)
 
 

@@ -49,7 +49,7 @@ class TowerArguments(TowerSizes):
     """Which pictures the towers see, and how they are attended to."""
 
     pictures: str = field(default="runs/pictures", metadata={"help": "Folder of the pictures, drawn where missing."})
-    num_pictures: int = field(default=60000, metadata={"help": "Pictures, in whole thousands."})
+    num_pictures: int = field(default=60000, metadata={"help": "How many pictures."})
     picture_seed: int = 7
     workers: int = field(default=2, metadata={"help": "Processes that draw."})
     attention: str = field(default="sdpa", metadata={"help": "Of both towers: sdpa or eager."})

@@ -1,0 +1,154 @@
+"""The stage that pretrains picture towers: its pictures, where it says joints are, and that both towers learn."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import CLIPVisionModel, TrainingArguments, VitPoseBackbone
+
+from unipose.processing.body_model import BodyModel
+from unipose.training.stages import towers as stage
+from unipose.training.stages.language import put_towers
+from unipose.training.stages.tower_pictures import draw_tower_pictures
+from unipose.training.stages.towers import (
+    TowerArguments,
+    TowerCollator,
+    TowerTrainer,
+    TowerTraining,
+    build_towers,
+    joint_cells,
+    pose_grid,
+)
+from unipose.training.text_tokenizer import train_text_tokenizer
+from unipose.training.tower_sizes import image_processor, tower_configs
+
+
+SIZES = {
+    "vision_hidden_size": 16,
+    "vision_layers": 1,
+    "pose_vision_hidden_size": 24,
+    "pose_vision_layers": 1,
+}
+NUMBER, SIZE, SEED = 12, 96, 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pictures")
+
+
+@pytest.fixture(scope="module")
+def pictures(folder: Path) -> Dataset:
+    return draw_tower_pictures(folder, NUMBER, SIZE, SEED)
+
+
+def test_pictures_are_drawn_once(pictures: Dataset, folder: Path) -> None:
+    (file,) = folder.glob("*.parquet")
+    written = file.stat().st_mtime_ns
+    again = draw_tower_pictures(folder, NUMBER, SIZE, SEED)
+    assert file.stat().st_mtime_ns == written
+    assert again["text"] == pictures["text"]
+    assert len(pictures) == NUMBER
+    assert all(picture.size == (SIZE, SIZE) for picture in pictures["picture"])
+    assert np.mean(pictures["visible"]) > 0.5
+    assert all(text.endswith(".") for text in pictures["text"])
+
+
+def test_visible_joints_are_in_the_picture(pictures: Dataset) -> None:
+    joints, visible = np.array(pictures["joints_2d"]), np.array(pictures["visible"])
+    assert joints.shape == (NUMBER, 22, 2)
+    assert ((joints[visible] >= 0) & (joints[visible] < 1)).all()
+
+
+def test_cells_say_where_a_joint_is() -> None:
+    _, pose_vision = tower_configs(TowerArguments(**SIZES))
+    rows, columns = pose_grid(pose_vision)
+    assert (rows, columns) == (8, 6)
+    # The tower sees the middle 72 of 96 columns: 12 pixels a patch.
+    places = torch.tensor([[(12 + 12 * 2 + 6) / 96, (12 * 5 + 6) / 96], [(12 + 12 * 3) / 96, 0.5], [0.05, 0.5]])
+    joints = places[torch.arange(22) % 3][None]
+    visible = torch.ones(1, 22, dtype=torch.bool)
+    visible[0, 21] = False
+    cells = joint_cells(joints, visible, pose_vision)[0].unflatten(-1, (rows, columns))
+    assert cells[0, 5, 2] == pytest.approx(1.0, abs=1e-5), "the middle of a patch"
+    corner = cells[1, 3:5, 2:4]
+    torch.testing.assert_close(corner, torch.full((2, 2), 0.25))
+    assert cells[2].sum() == 0, "outside of the crop"
+    assert cells[21].sum() == 0, "not visible"
+    assert cells.sum(dim=(-2, -1)).max() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_both_towers_learn_and_all_of_them_moves(pictures: Dataset, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    vision, pose_vision = build_towers(TowerArguments(**SIZES))
+    tokenizer = train_text_tokenizer(pictures["text"], 400)
+    training = TowerTraining(vision, pose_vision, len(tokenizer))
+    before = {name: value.clone() for name, value in training.state_dict().items()}
+    trainer = TowerTrainer(
+        BodyModel.builtin(),
+        model=training,
+        args=TrainingArguments(
+            output_dir=str(tmp_path),
+            per_device_train_batch_size=NUMBER,
+            max_steps=80,
+            learning_rate=3e-3,
+            logging_steps=1,
+            remove_unused_columns=False,
+            report_to="none",
+            save_strategy="no",
+            use_cpu=True,
+            disable_tqdm=True,
+        ),
+        train_dataset=pictures,
+        data_collator=TowerCollator(image_processor(vision.config, pose_vision.config), tokenizer, pose_vision.config),
+    )
+    trainer.train()
+    logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+    for part in ("cell_loss", "joint_distance", "caption_loss"):
+        first, last = (np.mean([entry[part] for entry in entries]) for entries in (logged[:3], logged[-3:]))
+        assert last < 0.8 * first, part
+    unmoved = {name for name, value in training.state_dict().items() if torch.equal(value, before[name])}
+    # Only the class token passes through the last of them, and the class token is not read; ids are no weights.
+    assert {name.rpartition("tower.")[2] for name in unmoved} <= {
+        "post_layernorm.weight",
+        "post_layernorm.bias",
+        "embeddings.position_ids",
+    }
+
+
+def test_the_command_writes_two_towers_that_a_model_takes(
+    pictures: Dataset, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {
+        **SIZES,
+        "pictures": folder,
+        "num_pictures": NUMBER,
+        "picture_seed": SEED,
+        "output_dir": tmp_path,
+        "max_steps": 2,
+        "per_device_train_batch_size": 4,
+        "save_strategy": "no",
+        "remove_unused_columns": "false",
+        "report_to": "none",
+        "use_cpu": "true",
+    }
+    flags = [str(word) for name, value in arguments.items() for word in (f"--{name}", value)]
+    monkeypatch.setattr(sys, "argv", ["towers", *flags])
+    stage.main()
+    vision = CLIPVisionModel.from_pretrained(tmp_path / "vision")
+    pose_vision = VitPoseBackbone.from_pretrained(tmp_path / "pose_vision")
+    other = build_towers(TowerArguments(**SIZES))
+
+    class Model:
+        """As much of a model as holds towers."""
+
+        class model:
+            vision_tower, pose_vision_tower = other
+
+    put_towers(Model(), tmp_path)  # type: ignore[arg-type]
+    for trained, taken in zip((vision, pose_vision), other):
+        for name, value in trained.state_dict().items():
+            assert torch.equal(taken.state_dict()[name], value)
