@@ -181,7 +181,7 @@ def test_merged_adapters_answer_as_they_did_unmerged(
     save_whole(trainer.model, trainer.processing_class, trainer.args.output_dir)
     merged = load_whole(tmp_path).eval()
     with torch.no_grad():
-        assert (merged(**batch).logits - unmerged).abs().max() < 1e-5 * unmerged.abs().max()
+        assert (merged(**batch).logits - unmerged).abs().max() < 5e-5 * unmerged.abs().max()
     assert torch.equal(merged.generate(**prompt, max_new_tokens=12, do_sample=False), codes)
     assert codes.shape[1] > prompt["input_ids"].shape[1] + 5
 
@@ -214,7 +214,7 @@ def tower_features(model: UniPoseForConditionalGeneration) -> torch.Tensor:
 @pytest.mark.parametrize("stage", ["project", "instruct", "instruct_lora"])
 def test_frozen_towers_drop_nothing_out(stage: str, corpus: Path, start: Path, tmp_path: Path) -> None:
     parts, lora, tasks, _ = STAGES[stage]
-    trainer = make_trainer(start, corpus, tmp_path, parts, lora, tasks, max_steps=1)
+    trainer = make_trainer(start, corpus, tmp_path, parts, lora, tasks, max_steps=6)
     plain = trainer.accelerator.unwrap_model(trainer.model)
     base = plain.get_base_model() if isinstance(plain, PeftModel) else plain
     seen: list[bool] = []

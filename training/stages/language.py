@@ -85,13 +85,9 @@ def build_trainer(
     # Adapters are drawn before the trainer sets the seed; several processes must draw the same.
     set_seed(training_arguments.seed)
     processor = AutoProcessor.from_pretrained(arguments.model)
-    model = AutoModelForImageTextToText.from_pretrained(arguments.model)
+    model = load_model(arguments)
     if model.dtype != torch.float32 and not (training_arguments.bf16 or training_arguments.fp16):
         raise ValueError(f"{arguments.model} is in {model.dtype}: train it with bf16: true, or build it in float32")
-    if arguments.towers is not None:
-        put_towers(model, Path(arguments.towers))
-    if arguments.attention is not None:
-        model.set_attn_implementation({"text_config": arguments.attention})
     collator = UniPoseDataCollator(processor, model.config.pose_attention)
     rows = prepare_rows(load_corpus(arguments.corpus, tasks=arguments.tasks), model, collator)
     evaluates = training_arguments.eval_strategy != "no"
@@ -99,8 +95,6 @@ def build_trainer(
     questions = None
     if held_out is not None:
         questions = prepare_rows(some_rows(held_out, arguments.eval_rows), model, collator)
-    if arguments.compile_language_model:
-        model.model.language_model.compile(dynamic=True)
     code_targets = None
     if arguments.code_smoothing is not None:
         code_targets = smooth_targets(model.model.pose_tokenizer.quantizer.codebook, arguments.code_smoothing)
@@ -118,6 +112,18 @@ def build_trainer(
     if held_out is not None and arguments.samples:
         trainer.add_callback(WatchAnswers(trainer, BodyModel.builtin(), held_out, processor, arguments.samples))
     return trainer
+
+
+def load_model(arguments: StageArguments) -> UniPoseForConditionalGeneration:
+    """The model to start from, with its towers and its way of attending as the stage wants them."""
+    model = AutoModelForImageTextToText.from_pretrained(arguments.model)
+    if arguments.towers is not None:
+        put_towers(model, Path(arguments.towers))
+    if arguments.attention is not None:
+        model.set_attn_implementation({"text_config": arguments.attention})
+    if arguments.compile_language_model:
+        model.model.language_model.compile(dynamic=True)
+    return model
 
 
 def some_rows(rows: Dataset, number: int) -> Dataset:
