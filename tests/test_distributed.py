@@ -16,7 +16,7 @@ from unipose.training.stages.parts import LoraArguments
 
 
 CONFIGS = Path(__file__).parent.parent / "training/recipes/distributed"
-CLOSE = {"atol": 2e-5, "rtol": 1e-4}
+CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_training_has_moved_the_projector_and_not_the_towers(folder: Path) -> No
     moved = {
         name
         for name, value in after.items()
-        if (value.float() - before[name].float()).abs().max() > 100 * CLOSE["atol"]
+        if (value.float() - before[name].float()).abs().max() > 20 * CLOSE["atol"]
     }
     assert {name for name in after if "multi_modal_projector" in name} <= moved
     assert not any("tower" in name or "pose_tokenizer" in name for name in moved)
