@@ -70,10 +70,11 @@ def write_stages(folder: Path) -> None:
             "num_pose_tokens": 6,
             # Codes are arg-minima: after more steps, rounding lets one of them flip.
             "max_steps": 4,
+            "learning_rate": 0.001,
         },
     }
     for stage, recipe in stages.items():
-        (folder / f"{stage}.yaml").write_text(yaml.safe_dump(recipe | COMMON))
+        (folder / f"{stage}.yaml").write_text(yaml.safe_dump(COMMON | recipe))
 
 
 def logged(run: Path, name: str = "loss") -> list[float]:
