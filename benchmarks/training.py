@@ -2,8 +2,9 @@
 
     python benchmarks/training.py --corpus runs/corpus [--compile]
 
-The naive loop takes rows in random order, encodes their poses in every step, and shows a blank picture to the towers
-for every row that has none. A step is collating, forward, backward and AdamW; padding does not count as tokens.
+The naive loop takes rows in random order, encodes their poses in every step, shows a blank picture to the towers for
+every row that has none, and computes the logits of all positions. A step is collating, forward, backward and AdamW;
+padding does not count as tokens.
 """
 
 import argparse
@@ -74,23 +75,26 @@ class Loop:
         places = sum(len(batch) * lengths[batch].max() for batch in self.in_batches(order))
         return float(1 - lengths.sum() / places)
 
-    def step(self, batch: dict[str, torch.Tensor], blank: torch.Tensor | float = 0.0) -> None:
+    def step(
+        self, batch: dict[str, torch.Tensor], kept: torch.Tensor | int = 0, blank: torch.Tensor | float = 0.0
+    ) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-            loss = self.model(**batch).loss + blank
+            loss = self.model(**batch, logits_to_keep=kept).loss + blank
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
 
     def ours(self) -> None:
         for batch in self.in_batches(self.order):
-            self.step(self.collator([self.rows[row] for row in batch]))
+            collated = self.collator([self.rows[row] for row in batch])
+            self.step(collated, kept=collated["shift_labels"] != -100)
 
     def naive(self) -> None:
         for batch in self.in_batches(range(len(self.raw))):
             rows = [self.raw[row] for row in batch]
             codes = add_pose_codes({"poses": [row["poses"] for row in rows]}, self.model.model.pose_tokenizer)
             coded = [row | {"pose_codes": own} for row, own in zip(rows, codes["pose_codes"])]
-            self.step(self.collator(coded), self.blank(sum(not row["images"] for row in rows)))
+            self.step(self.collator(coded), blank=self.blank(sum(not row["images"] for row in rows)))
 
     def blank(self, count: int) -> torch.Tensor | float:
         """What blank pictures add to the loss: nothing, at their full price."""
@@ -122,8 +126,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, help="default: a small one is made")
     parser.add_argument("--model", type=Path, help="default: the model that ships with the package")
-    parser.add_argument("--rows", type=int, default=320, help="default: %(default)s")
-    parser.add_argument("--batch_size", type=int, default=32, help="default: %(default)s")
+    parser.add_argument("--rows", type=int, default=384, help="default: %(default)s")
+    parser.add_argument("--batch_size", type=int, default=64, help="default: %(default)s")
     parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--compile", action="store_true", help="measure a compiled model too: needs a C++ compiler")
     return parser.parse_args()
