@@ -18,6 +18,7 @@ PACKAGES = {
     "unipose.training.loaders": "training/loaders",
     "unipose.training.refine": "training/refine",
     "unipose.training.stages": "training/stages",
+    "unipose.training.ablations": "training/ablations",
     "unipose.model_cards": "model_cards",
 }
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from measure import medians, parse, print_machine, print_table
+from measure import parse, print_machine, print_table
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.captions.describe import describe
@@ -16,6 +16,7 @@ from unipose.training.captions.posecodes import extract_posecodes
 from unipose.training.captions.read import read_caption
 from unipose.training.captions.score import score_captions
 from unipose.training.sampler.poses import sample_training_poses
+from unipose.training.timing import medians
 
 
 POSES, PROCESSES = 2000, 2

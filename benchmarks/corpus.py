@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 
 import datasets
-from measure import medians, parse, print_machine, print_table
+from measure import parse, print_machine, print_table
 
 from unipose.training.corpus.build_corpus import Recipe, build_shard, build_shards
 from unipose.training.corpus.instructions import TASKS
+from unipose.training.timing import medians
 
 
 ROWS, SHARDS = 200, 6

@@ -7,13 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import roma
 import torch
-from measure import medians, parse, print_machine, print_table
+from measure import parse, print_machine, print_table
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.captions.instruct import MOODS, Mood, instruct
 from unipose.training.captions.paircodes import Paircode, extract_paircodes
 from unipose.training.captions.read_instruction import read_instruction, score_instructions
 from unipose.training.sampler.poses import add_noise, load_motion_clips, sample_training_poses
+from unipose.training.timing import medians
 
 
 COUNT = 1000

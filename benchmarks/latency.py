@@ -9,12 +9,13 @@ import sys
 import tempfile
 import time
 
-from measure import medians, parse, print_machine, print_table
+from measure import parse, print_machine, print_table
 from transformers import pipeline
 
 from unipose.demo import LUNGE, load_frames
 from unipose.embedded_checkpoint import find_embedded_checkpoint
 from unipose.processing.rendering import render_pose
+from unipose.training.timing import medians
 
 
 # A fresh process each; the last line that it prints is the measurement.

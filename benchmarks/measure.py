@@ -1,9 +1,7 @@
-"""What the benchmarks share: medians of repeated calls, taken in turn, and Markdown tables."""
+"""What the benchmarks share: their arguments, and Markdown tables."""
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -15,19 +13,6 @@ def parse(description: str | None, repeats: int = 7, model: bool = False) -> arg
     if model:
         parser.add_argument("--model", metavar="DIR", help="default: the model that ships with the package")
     return parser.parse_args()
-
-
-def medians(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each call after one that is not counted; the calls take turns, so that load hits all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for call in calls.values():
-        call()
-    for _ in range(repeats):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

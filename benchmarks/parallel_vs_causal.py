@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from measure import medians, parse, print_machine, print_table
+from measure import parse, print_machine, print_table
 from transformers import AutoConfig, LlamaConfig
 
 from unipose import UniPoseConfig, UniPoseForConditionalGeneration, UniPoseVQVAEConfig
 from unipose.embedded_checkpoint import find_embedded_checkpoint
+from unipose.training.timing import medians
 
 
 PROMPT_TOKENS = 24

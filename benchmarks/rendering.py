@@ -5,11 +5,12 @@ python benchmarks/rendering.py [--repeats 20]
 
 from functools import partial
 
-from measure import medians, parse, print_machine, print_table
+from measure import parse, print_machine, print_table
 
 from unipose.demo import LUNGE, load_frames
 from unipose.processing.body_model import BodyModel
 from unipose.processing.rendering import render_pose
+from unipose.training.timing import medians
 
 
 SETTINGS = ((96, 2), (256, 1), (256, 2), (512, 2))

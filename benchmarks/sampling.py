@@ -4,7 +4,7 @@ OMP_NUM_THREADS=1 python benchmarks/sampling.py
 """
 
 import torch
-from measure import medians, parse, print_machine, print_table
+from measure import parse, print_machine, print_table
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.sampler.anatomy import within_limits
@@ -18,6 +18,7 @@ from unipose.training.sampler.poses import (
     sample_training_poses,
     training_motion_poses,
 )
+from unipose.training.timing import medians
 
 
 NUM_POSES = 2000

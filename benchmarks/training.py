@@ -17,7 +17,7 @@ import datasets
 import numpy as np
 import torch
 from datasets import Dataset
-from measure import medians, print_machine, print_table
+from measure import print_machine, print_table
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -29,6 +29,7 @@ from unipose.training.stages.collator import UniPoseDataCollator, add_pose_codes
 from unipose.training.stages.order import GroupedSampler
 from unipose.training.stages.parts import INSTRUCT, LoraArguments, set_trainable
 from unipose.training.stages.rows import prepare_rows
+from unipose.training.timing import medians
 
 
 class Loop:

@@ -87,6 +87,17 @@ def open_corpus(folder: Path, recipe: dict[str, Any]) -> None:
     Raises:
         ValueError: the folder holds a corpus of another recipe; the message says where the two differ.
     """
+    keep_recipe(folder, recipe, "a corpus")
+    for partial in folder.glob(f"*/*{UNFINISHED}"):
+        partial.unlink()
+
+
+def keep_recipe(folder: Path, recipe: dict[str, Any], made: str) -> None:
+    """Makes a folder that holds its recipe, or makes sure that what lies there, `made` by name, is of the same one.
+
+    Raises:
+        ValueError: it is of another recipe; the message says where the two differ.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / RECIPE_FILE
     if file.exists():
@@ -98,13 +109,11 @@ def open_corpus(folder: Path, recipe: dict[str, Any]) -> None:
         ]
         if changes:
             raise ValueError(
-                f"{folder} holds a corpus of another recipe ({'; '.join(changes)}): give another output folder, or "
+                f"{folder} holds {made} of another recipe ({'; '.join(changes)}): give another output folder, or "
                 "remove this one"
             )
     else:
         write_json(file, recipe)
-    for partial in folder.glob(f"*/*{UNFINISHED}"):
-        partial.unlink()
 
 
 def write_shard(folder: Path, shard: Shard, rows: Iterable[Row]) -> None:

@@ -38,6 +38,9 @@ class StageArguments:
         default=None, metadata={"help": "Folder that the stage towers has written: put into the model first."}
     )
     tasks: list[str] | None = field(default=None, metadata={"help": "Of the corpus; all where left out."})
+    rows: int | None = field(
+        default=None, metadata={"help": "The most training rows of each task; all where left out."}
+    )
     attention: str | None = field(
         default=None,
         metadata={"help": "Of the language model: sdpa, eager or flex_attention."},
@@ -63,11 +66,23 @@ def run_stage(parts: Sequence[Part]) -> None:
     """Parses a command line or a recipe, trains some parts of a model, and saves all of it."""
     parser = TrlParser((StageArguments, LoraArguments, OptimizerArguments, SFTConfig))
     arguments, lora, optimizer, training_arguments = parser.parse_args_and_config()
+    train_stage(arguments, lora, optimizer, training_arguments, parts)
+
+
+def train_stage(
+    arguments: StageArguments,
+    lora: LoraArguments,
+    optimizer: OptimizerArguments,
+    training_arguments: SFTConfig,
+    parts: Sequence[Part],
+) -> LanguageTrainer:
+    """Trains some parts of a model, from the last checkpoint where the run is to go on, and saves all of it."""
     trainer = build_trainer(arguments, lora, optimizer, training_arguments, parts)
     trainer.train(resume_from_checkpoint=find_checkpoint(training_arguments))
     model = gather_weights(trainer.accelerator.unwrap_model(trainer.model), arguments, lora, parts)
     if trainer.is_world_process_zero():
         save_whole(model, trainer.processing_class, training_arguments.output_dir)
+    return trainer
 
 
 def build_trainer(
@@ -89,7 +104,10 @@ def build_trainer(
     if model.dtype != torch.float32 and not (training_arguments.bf16 or training_arguments.fp16):
         raise ValueError(f"{arguments.model} is in {model.dtype}: train it with bf16: true, or build it in float32")
     collator = UniPoseDataCollator(processor, model.config.pose_attention)
-    rows = prepare_rows(load_corpus(arguments.corpus, tasks=arguments.tasks), model, collator)
+    rows = load_corpus(arguments.corpus, tasks=arguments.tasks)
+    if arguments.rows is not None:
+        rows = some_rows_of_each_task(rows, arguments.rows)
+    rows = prepare_rows(rows, model, collator)
     evaluates = training_arguments.eval_strategy != "no"
     held_out = load_corpus(arguments.corpus, "validation", tasks=arguments.tasks) if evaluates else None
     questions = None
@@ -130,6 +148,17 @@ def some_rows(rows: Dataset, number: int) -> Dataset:
     """At most `number` rows, from all over `rows`, so that each task keeps its share."""
     number = min(number, len(rows))
     return rows.select(np.arange(number) * len(rows) // number)
+
+
+def some_rows_of_each_task(rows: Dataset, number: int) -> Dataset:
+    """At most `number` rows of each task, from all over its rows: the same, whatever other tasks there are."""
+    tasks = np.asarray(rows["task"])
+    chosen = []
+    for task in np.unique(tasks):
+        own = np.flatnonzero(tasks == task)
+        few = min(number, len(own))
+        chosen.append(own[np.arange(few) * len(own) // few])
+    return rows.select(np.sort(np.concatenate(chosen)))
 
 
 def put_towers(model: UniPoseForConditionalGeneration, folder: Path) -> None:

@@ -40,6 +40,9 @@ class PoseTokenizerArguments:
     codebook_dim: int = 64
     num_pose_tokens: int = 20
     dead_code_threshold: float = 1.0
+    orientation_noise: bool = field(
+        default=True, metadata={"help": "Whether the global orientation of what is seen is jittered (paper, stage 1)."}
+    )
     samples: int = field(default=6, metadata={"help": "Validation poses that an evaluation draws; 0: none."})
 
 
@@ -126,11 +129,24 @@ def reconstruction_error(model: UniPoseVQVAE, rotmats: torch.Tensor, body: BodyM
 
 def main() -> None:
     parser = TrlParser((PoseTokenizerArguments, StepArguments, OptimizerArguments, TrainingArguments))
-    arguments, schedule, optimizer, training_arguments = parser.parse_args_and_config()
+    trainer = train_pose_tokenizer(*parser.parse_args_and_config())
+    metrics = reconstruction_error(trainer.model.cpu(), held_out_poses().float(), BodyModel.builtin())
+    trainer.log_metrics("held_out", metrics)
+    trainer.save_metrics("held_out", metrics)
+
+
+def train_pose_tokenizer(
+    arguments: PoseTokenizerArguments,
+    schedule: StepArguments,
+    optimizer: OptimizerArguments,
+    training_arguments: TrainingArguments,
+) -> PoseTokenizerTrainer:
+    """Trains a new pose tokenizer, from the last checkpoint where the run is to go on, and saves it."""
     body = BodyModel.builtin()
     torch.manual_seed(training_arguments.seed)
     rotmats, _ = sample_training_poses(arguments.num_poses, training_arguments.seed, body)
-    sizes = {name: value for name, value in vars(arguments).items() if name not in ("num_poses", "samples")}
+    others = ("num_poses", "samples", "orientation_noise")
+    sizes = {name: value for name, value in vars(arguments).items() if name not in others}
     model = UniPoseVQVAE(UniPoseVQVAEConfig(**sizes))
     validation = validation_poses().float()
     trainer = PoseTokenizerTrainer(
@@ -138,7 +154,7 @@ def main() -> None:
         schedule,
         model=model,
         args=training_arguments,
-        train_dataset=PoseDataset(rotmats.float(), training_arguments.seed),
+        train_dataset=PoseDataset(rotmats.float(), training_arguments.seed if arguments.orientation_noise else None),
         eval_dataset=PoseDataset(validation, None),
         data_collator=collate_poses,
         optimizers=build_optimizer(model, optimizer, training_arguments),
@@ -147,9 +163,7 @@ def main() -> None:
         trainer.add_callback(WatchReconstructions(trainer, BodyModel.builtin(), validation, arguments.samples))
     trainer.train(resume_from_checkpoint=find_checkpoint(training_arguments))
     trainer.save_model()
-    metrics = reconstruction_error(trainer.model.cpu(), held_out_poses().float(), body.cpu())
-    trainer.log_metrics("held_out", metrics)
-    trainer.save_metrics("held_out", metrics)
+    return trainer
 
 
 if __name__ == "__main__":

@@ -1,0 +1,57 @@
+"""Output poses code by code against whole, by mixed attention (paper, sections 3.3 and 4): quality and time a pose.
+
+python -m unipose.training.ablations.attention --config training/recipes/ablations/attention.yaml
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from unipose.training.ablations.table import Table, write_table
+from unipose.training.ablations.variants import Ablation, fill
+from unipose.training.stages.parts import ALIGN
+from unipose.training.timing import medians
+
+
+BATCH_SIZES = (1, 8)
+REPEATS = 7
+
+
+def save_with_attention(source: str, pose_attention: Literal["causal", "mixed"], folder: Path) -> None:
+    """Saves a model, a folder or Hub id, and its processor; only how output poses attend is another."""
+    model = AutoModelForImageTextToText.from_pretrained(source)
+    model.config.pose_attention = pose_attention
+    model.save_pretrained(folder)
+    AutoProcessor.from_pretrained(source).save_pretrained(folder)
+
+
+def milliseconds_a_pose(pipes: dict[str, Any], captions: list[str]) -> Table:
+    """Medians for each batch size, of whole answers from a caption to rotations; the variants take turns."""
+    table: Table = {name: {} for name in pipes}
+    for batch_size in BATCH_SIZES:
+        asked = {"text": captions[:batch_size], "batch_size": batch_size, "task": "text-to-pose", "do_sample": False}
+        seconds = medians({name: partial(pipe, **asked) for name, pipe in pipes.items()}, REPEATS)
+        for name, row in table.items():
+            row[f"ms a pose, batch {batch_size}"] = 1000 * seconds[name] / batch_size
+    return table
+
+
+def main() -> None:
+    ablation = Ablation.read(ALIGN)
+    questions = ablation.questions()
+    names: tuple[Literal["causal", "mixed"], ...] = ("causal", "mixed")
+    table: Table = {name: {} for name in names}
+    pipes = {}
+    for name in names:
+        model = ablation.folder / f"{name} model"
+        save_with_attention(ablation.stage.model, name, model)
+        pipes[name] = ablation.train(name, model=str(model))
+        fill(table, questions.text_to_pose(pipes[name], name))
+    fill(table, milliseconds_a_pose(pipes, [caption.text for caption in questions.held_out.captions]))
+    write_table(table, ablation.folder)
+
+
+if __name__ == "__main__":
+    main()
