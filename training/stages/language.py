@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -134,7 +135,7 @@ def build_trainer(
 
 def load_model(arguments: StageArguments) -> UniPoseForConditionalGeneration:
     """The model to start from, with its towers and its way of attending as the stage wants them."""
-    model = AutoModelForImageTextToText.from_pretrained(arguments.model)
+    model = cast(UniPoseForConditionalGeneration, AutoModelForImageTextToText.from_pretrained(arguments.model))
     if arguments.towers is not None:
         put_towers(model, Path(arguments.towers))
     if arguments.attention is not None:
