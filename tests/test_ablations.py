@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from PIL import Image
+from stage_corpus import unlike, weights_of, write_tiny_corpus
 from tiny_checkpoint import save_tiny_checkpoint
-from tiny_stage import unlike, weights_of, write_tiny_corpus
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from unipose import UniPoseVQVAE

@@ -10,7 +10,7 @@ import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DistributedType
 from distributed_runs import LORA, one_step, quantizer_after_steps, run
-from tiny_stages import logged, weights, write_stages
+from stage_recipes import logged, weights, write_stages
 
 from unipose.training.stages.parts import LoraArguments
 

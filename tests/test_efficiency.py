@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from distributed_runs import run
+from stage_recipes import logged, random_records, weights, write_stages
 from tiny_checkpoint import tiny_checkpoint_model, tiny_processor
-from tiny_stages import logged, random_records, weights, write_stages
 
 from unipose import UniPoseForConditionalGeneration, UniPoseModel, UniPoseVQVAE
 from unipose.processing.pose_features import rotmat_to_rotation_6d

@@ -12,8 +12,8 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from stage_corpus import SFT_ARGUMENTS, unlike, weights_of, write_tiny_corpus
 from tiny_checkpoint import save_tiny_checkpoint
-from tiny_stage import SFT_ARGUMENTS, unlike, weights_of, write_tiny_corpus
 from transformers import TrainingArguments
 from trl import SFTConfig
 

@@ -12,8 +12,8 @@ import pytest
 import roma
 import torch
 from PIL import Image
+from stage_corpus import CAPTION, INSTRUCTION, SFT_ARGUMENTS, write_tiny_corpus
 from tiny_checkpoint import save_tiny_checkpoint
-from tiny_stage import CAPTION, INSTRUCTION, SFT_ARGUMENTS, write_tiny_corpus
 from transformers import PrinterCallback, TrainingArguments
 from transformers.integrations import TrackioCallback
 from trl import SFTConfig
