@@ -56,7 +56,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def build_demo_parser() -> argparse.ArgumentParser:
-    from .embedded_checkpoint import TRAINED_TASKS
     from .pipeline_unipose import TASKS
 
     parser = argparse.ArgumentParser(
@@ -69,8 +68,8 @@ def build_demo_parser() -> argparse.ArgumentParser:
         "--tasks",
         nargs="+",
         choices=list(TASKS),
-        default=list(TRAINED_TASKS),
-        help="default: those that the model which ships with the package was trained for",
+        default=list(TASKS),
+        help="default: all seven",
     )
     add_model_argument(parser)
     return parser

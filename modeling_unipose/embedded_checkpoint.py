@@ -5,8 +5,6 @@ from typing import Any
 
 
 EMBEDDED_CHECKPOINT = Path(__file__).parent / "embedded"
-# What it was trained for.
-TRAINED_TASKS = ("text-to-pose", "pose-to-text", "image-to-pose")
 CHECKPOINT_FILES = ("config.json", "model.safetensors", "tokenizer.json", "processor_config.json")
 
 
