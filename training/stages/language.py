@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from peft import PeftModel
+from PIL import Image
 from safetensors.torch import load_file
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.tensor import DTensor
@@ -23,6 +24,7 @@ from unipose.training.stages.checkpoints import find_checkpoint
 from unipose.training.stages.collator import UniPoseDataCollator
 from unipose.training.stages.muon import OptimizerArguments, build_optimizer
 from unipose.training.stages.parts import LoraArguments, Part, merge, set_trainable
+from unipose.training.stages.projector import standardize_projector
 from unipose.training.stages.rows import prepare_rows
 from unipose.training.stages.smoothing import smooth_targets
 from unipose.training.stages.trainers import LanguageTrainer
@@ -37,6 +39,10 @@ class StageArguments:
     corpus: str = field(default="runs/corpus", metadata={"help": "Folder that build_corpus has written."})
     towers: str | None = field(
         default=None, metadata={"help": "Folder that the stage towers has written: put into the model first."}
+    )
+    standardize_pictures: int | None = field(
+        default=None,
+        metadata={"help": "Pictures of the corpus that an untrained projector's scales are fitted to first."},
     )
     tasks: list[str] | None = field(default=None, metadata={"help": "Of the corpus; all where left out."})
     rows: int | None = field(
@@ -114,6 +120,9 @@ def build_trainer(
     questions = None
     if held_out is not None:
         questions = prepare_rows(some_rows(held_out, arguments.eval_rows), model, collator)
+    if arguments.standardize_pictures is not None:
+        pictures = some_pictures(rows, arguments.standardize_pictures)
+        standardize_projector(model, processor.image_processor(pictures, return_tensors="pt"))
     code_targets = None
     if arguments.code_smoothing is not None:
         code_targets = smooth_targets(model.model.pose_tokenizer.quantizer.codebook, arguments.code_smoothing)
@@ -143,6 +152,18 @@ def load_model(arguments: StageArguments) -> UniPoseForConditionalGeneration:
     if arguments.compile_language_model:
         model.model.language_model.compile(dynamic=True)
     return model
+
+
+def some_pictures(rows: Dataset, number: int) -> list[Image.Image]:
+    """The first pictures of at most `number` prepared rows, from all over those that have any.
+
+    Raises:
+        ValueError: No row has a picture.
+    """
+    shown = np.flatnonzero(rows["pictures"])
+    if not len(shown):
+        raise ValueError("no row of these tasks has a picture: leave standardize_pictures out, or name picture tasks")
+    return [row["images"][0] for row in some_rows(rows.select(shown), number)]
 
 
 def some_rows(rows: Dataset, number: int) -> Dataset:
