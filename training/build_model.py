@@ -28,7 +28,6 @@ from trl import TrlParser
 from unipose import (
     UniPoseConfig,
     UniPoseForConditionalGeneration,
-    UniPoseImageProcessor,
     UniPoseProcessor,
     UniPoseVQVAE,
 )
@@ -43,7 +42,7 @@ from unipose.training.backbones import (
 )
 from unipose.training.corpus.shards import load_corpus
 from unipose.training.text_tokenizer import train_text_tokenizer
-from unipose.training.tower_sizes import TowerSizes, tower_configs
+from unipose.training.tower_sizes import TowerSizes, image_processor, tower_configs
 from unipose.training.vocabulary import extend_tokenizer, grow_tables, spread_pose_codes
 from unipose.vision_unipose import UniPoseMultiModalProjector
 
@@ -180,13 +179,8 @@ def check_answers(model: UniPoseForConditionalGeneration, language_model: PreTra
 def build_processor(
     config: UniPoseConfig, tokenizer: PreTrainedTokenizerBase, pretrained: Pretrained = ALL_NEW
 ) -> UniPoseProcessor:
-    size, pose_size = None, None
-    if config.vision_config is not None:
-        size = {"height": config.vision_config.image_size, "width": config.vision_config.image_size}
-    if config.pose_vision_config is not None:
-        pose_size = dict(zip(("height", "width"), config.pose_vision_config.image_size))
     return UniPoseProcessor(
-        UniPoseImageProcessor(size=size, pose_size=pose_size, **(pretrained.picture_statistics or {})),
+        image_processor(config.vision_config, config.pose_vision_config, **(pretrained.picture_statistics or {})),
         tokenizer,
         num_pose_tokens=config.num_pose_tokens,
         num_image_tokens=config.num_image_tokens,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from transformers import CLIPVisionConfig, VitPoseBackboneConfig
+from transformers import CLIPVisionConfig, PreTrainedConfig, VitPoseBackboneConfig
 
 from unipose import UniPoseImageProcessor
 
@@ -40,9 +40,17 @@ def tower_configs(sizes: TowerSizes) -> tuple[CLIPVisionConfig, VitPoseBackboneC
     return vision, pose_vision
 
 
-def image_processor(vision: CLIPVisionConfig, pose_vision: VitPoseBackboneConfig) -> UniPoseImageProcessor:
-    """What makes pictures into the pixels of both towers."""
+def image_processor(
+    vision: PreTrainedConfig | None, pose_vision: PreTrainedConfig | None, **statistics: list[float]
+) -> UniPoseImageProcessor:
+    """What makes pictures into the pixels of both towers, or of the one there is.
+
+    Args:
+        vision, pose_vision: the towers' configs.
+        statistics: `image_mean` and `image_std`; the usual ones where left out.
+    """
     return UniPoseImageProcessor(
-        size=dict.fromkeys(("height", "width"), vision.image_size),
-        pose_size=dict(zip(("height", "width"), pose_vision.image_size)),
+        size=None if vision is None else dict.fromkeys(("height", "width"), vision.image_size),
+        pose_size=None if pose_vision is None else dict(zip(("height", "width"), pose_vision.image_size)),
+        **statistics,
     )

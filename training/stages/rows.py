@@ -20,8 +20,9 @@ def prepare_rows(rows: Dataset, model: UniPoseForConditionalGeneration, collator
     )
     used = [name for name in rows.column_names if name not in ("images", "task", "source")]
     rows = rows.map(collator.encode, desc="text tokens", remove_columns=used)
-    rows = rows.add_column("length", [len(ids) for ids in rows["input_ids"]])
     image_token_id = model.config.image_token_id
-    return rows.add_column("pictures", [int(image_token_id in ids) for ids in rows["input_ids"]]).add_column(
-        "row", list(range(len(rows)))
-    )
+    lengths, pictures = zip(*((len(ids), int(image_token_id in ids)) for ids in rows["input_ids"]))
+    columns = {"length": list(lengths), "pictures": list(pictures), "row": list(range(len(rows)))}
+    for name, column in columns.items():
+        rows = rows.add_column(name, column)
+    return rows

@@ -3,8 +3,8 @@
     python -m unipose.training.stages.towers --config training/recipes/tiny/towers.yaml
 
 The pose tower finds joints and the pose, as the original's does for human mesh recovery; the general tower matches
-pictures with their descriptions, as CLIP does. What they are read out with is thrown away. `build_model` takes the two
-folders that this writes as it takes any pretrained towers, and the later stages freeze them.
+pictures with their descriptions, as CLIP does. What they are read out with is thrown away. A later stage puts the two
+folders that this writes into its model (`towers` of the stage `project`), and all of them freeze the towers.
 """
 
 import itertools
