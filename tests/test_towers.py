@@ -10,9 +10,10 @@ from datasets import Dataset
 from transformers import CLIPVisionModel, TrainingArguments, VitPoseBackbone
 
 from unipose.processing.body_model import BodyModel
+from unipose.processing.pose_features import JOINT_NAMES
 from unipose.training.stages import towers as stage
 from unipose.training.stages.language import put_towers
-from unipose.training.stages.tower_pictures import draw_tower_pictures
+from unipose.training.stages.tower_pictures import WithMirrored, draw_tower_pictures
 from unipose.training.stages.towers import (
     TowerArguments,
     TowerCollator,
@@ -63,6 +64,22 @@ def test_visible_joints_are_in_the_picture(pictures: Dataset) -> None:
     assert ((joints[visible] >= 0) & (joints[visible] < 1)).all()
 
 
+def test_mirrored_pictures_show_the_other_side(pictures: Dataset) -> None:
+    both = WithMirrored(pictures)
+    left, right = JOINT_NAMES.index("left_wrist"), JOINT_NAMES.index("right_wrist")
+    assert len(both) == 2 * NUMBER
+    for index in range(NUMBER):
+        row, mirrored = both[index], both[index + NUMBER]
+        assert np.array_equal(np.array(mirrored["picture"]), np.array(row["picture"])[:, ::-1])
+        joints, others = np.array(row["joints_2d"]), mirrored["joints_2d"]
+        np.testing.assert_allclose(others[right], [1.0 - joints[left, 0], joints[left, 1]], atol=1e-6)
+        assert mirrored["visible"][right] == row["visible"][left]
+        np.testing.assert_allclose(
+            mirrored["rotvecs"][right], np.multiply(row["rotvecs"][left], (1.0, -1.0, -1.0)), atol=1e-5
+        )
+        assert mirrored["text"].count("left") == row["text"].count("right")
+
+
 def test_cells_say_where_a_joint_is() -> None:
     _, pose_vision = tower_configs(TowerArguments(**SIZES))
     rows, columns = pose_grid(pose_vision)
@@ -93,7 +110,7 @@ def test_both_towers_learn_and_all_of_them_moves(pictures: Dataset, tmp_path: Pa
         args=TrainingArguments(
             output_dir=str(tmp_path),
             per_device_train_batch_size=NUMBER,
-            max_steps=80,
+            max_steps=140,
             learning_rate=3e-3,
             logging_steps=1,
             remove_unused_columns=False,
@@ -148,7 +165,9 @@ def test_the_command_writes_two_towers_that_a_model_takes(
         class model:
             vision_tower, pose_vision_tower = other
 
+    went_on = build_towers(TowerArguments(**SIZES, start=str(tmp_path)))
     put_towers(Model(), tmp_path)  # type: ignore[arg-type]
-    for trained, taken in zip((vision, pose_vision), other):
+    for trained, taken, started in zip((vision, pose_vision), other, went_on):
         for name, value in trained.state_dict().items():
             assert torch.equal(taken.state_dict()[name], value)
+            assert torch.equal(started.state_dict()[name], value)

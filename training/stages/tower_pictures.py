@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.ImageOps
+import roma
 import torch
 from datasets import Dataset, Features, Image, List, Value, load_dataset
 from tqdm.auto import tqdm
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_features import NUM_JOINTS
+from unipose.processing.pose_features import MIRRORED_JOINTS, NUM_JOINTS, mirror_pose
+from unipose.training.captions.rules import swap_sides
 from unipose.training.corpus.generate import (
     ANSWER_MAX_WORDS,
     LARGEST_TURN,
@@ -37,6 +40,33 @@ FEATURES = Features(
         "text": Value("string"),
     }
 )
+
+
+class WithMirrored(torch.utils.data.Dataset[dict[str, Any]]):
+    """Rows of `draw_tower_pictures`, and after them each of them mirrored."""
+
+    def __init__(self, rows: Dataset):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return 2 * len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self.rows[index % len(self.rows)]
+        return row if index < len(self.rows) else mirror_row(row)
+
+
+def mirror_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of `draw_tower_pictures` -> what it would be of the mirrored pose, seen from the mirrored place."""
+    poses = roma.rotvec_to_rotmat(torch.tensor(row["rotvecs"]))
+    joints = np.array(row["joints_2d"], dtype=np.float32)[list(MIRRORED_JOINTS)]
+    return {
+        "picture": PIL.ImageOps.mirror(row["picture"]),
+        "joints_2d": np.stack([1.0 - joints[:, 0], joints[:, 1]], axis=1),
+        "visible": [row["visible"][joint] for joint in MIRRORED_JOINTS],
+        "rotvecs": to_rotvecs(mirror_pose(poses)),
+        "text": swap_sides(row["text"]),
+    }
 
 
 def draw_tower_pictures(folder: str | Path, count: int, size: int, seed: int, workers: int = 1) -> Dataset:

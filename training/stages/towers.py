@@ -31,7 +31,7 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import NUM_JOINTS, rotation_6d_to_rotmat
 from unipose.training.stages.checkpoints import find_checkpoint
 from unipose.training.stages.muon import OptimizerArguments, build_optimizer
-from unipose.training.stages.tower_pictures import draw_tower_pictures
+from unipose.training.stages.tower_pictures import WithMirrored, draw_tower_pictures
 from unipose.training.stages.trainers import StageTrainer
 from unipose.training.text_tokenizer import train_text_tokenizer
 from unipose.training.tower_sizes import TowerSizes, image_processor, tower_configs
@@ -40,6 +40,8 @@ from unipose.training.tower_sizes import TowerSizes, image_processor, tower_conf
 # Metres count more than squared entries of rotations; the cross-entropy of cells (up to log 48) leads, not rules.
 JOINT_WEIGHT = 5.0
 CELL_WEIGHT = 0.2
+# Where each tower is saved.
+VISION, POSE_VISION = "vision", "pose_vision"
 # Of the bag of words that descriptions become.
 VOCABULARY = 2000
 
@@ -53,36 +55,31 @@ class TowerArguments(TowerSizes):
     picture_seed: int = 7
     workers: int = field(default=2, metadata={"help": "Processes that draw."})
     attention: str = field(default="sdpa", metadata={"help": "Of both towers: sdpa or eager."})
+    start: str | None = field(default=None, metadata={"help": "Folder of this stage to go on from; else untrained."})
 
 
 class PoseReadout(nn.Module):
     """The pose tower with two readouts: the patch in which each joint is, and the pose.
 
+    The pose is read from the mean of the patches: so each of them carries all of it, and a language model finds it by
+    looking anywhere. Read from where the patches lie, a pose is found here, but not by a language model.
+
     Args:
         tower: the pose tower.
-        channels: of each patch, for the pose.
         hidden: width of the pose's readout.
     """
 
-    def __init__(self, tower: VitPoseBackbone, channels: int = 64, hidden: int = 512):
+    def __init__(self, tower: VitPoseBackbone, hidden: int = 512):
         super().__init__()
-        rows, columns = pose_grid(tower.config)
         width = tower.config.hidden_size
         self.tower = tower
         self.cells = nn.Linear(width, NUM_JOINTS)
-        self.pose = nn.Sequential(
-            nn.Linear(width, channels),
-            nn.GELU(),
-            nn.Flatten(),
-            nn.Linear(rows * columns * channels, hidden),
-            nn.GELU(),
-            nn.Linear(hidden, NUM_JOINTS * 6),
-        )
+        self.pose = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, NUM_JOINTS * 6))
 
     def forward(self, pose_pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(pictures, 3, height, width) -> logits of patches (pictures, 22, patches), rotmats (pictures, 22, 3, 3)."""
         patches = self.tower(pose_pixel_values).feature_maps[-1]
-        rotation_6d = self.pose(patches).float().unflatten(1, (NUM_JOINTS, 6))
+        rotation_6d = self.pose(patches.mean(dim=1)).float().unflatten(1, (NUM_JOINTS, 6))
         return self.cells(patches).float().mT, rotation_6d_to_rotmat(rotation_6d)
 
 
@@ -219,7 +216,13 @@ class TowerTrainer(StageTrainer):
 
 
 def build_towers(arguments: TowerArguments) -> tuple[CLIPVisionModel, VitPoseBackbone]:
-    """Both towers, untrained."""
+    """Both towers: untrained, or as an earlier run of this stage left them."""
+    if arguments.start is not None:
+        vision_folder, pose_folder = Path(arguments.start) / VISION, Path(arguments.start) / POSE_VISION
+        return (
+            CLIPVisionModel.from_pretrained(vision_folder, attn_implementation=arguments.attention),
+            VitPoseBackbone.from_pretrained(pose_folder, attn_implementation=arguments.attention),
+        )
     vision, pose_vision = tower_configs(arguments)
     for config in (vision, pose_vision):
         config._attn_implementation = arguments.attention
@@ -240,14 +243,14 @@ def main() -> None:
         BodyModel.builtin(),
         model=towers,
         args=training_arguments,
-        train_dataset=pictures,
+        train_dataset=WithMirrored(pictures),
         data_collator=TowerCollator(image_processor(vision.config, pose_vision.config), tokenizer, pose_vision.config),
         optimizers=build_optimizer(towers, optimizer, training_arguments),
     )
     trainer.train(resume_from_checkpoint=find_checkpoint(training_arguments))
     folder = Path(training_arguments.output_dir)
-    vision.save_pretrained(folder / "vision")
-    pose_vision.save_pretrained(folder / "pose_vision")
+    vision.save_pretrained(folder / VISION)
+    pose_vision.save_pretrained(folder / POSE_VISION)
 
 
 if __name__ == "__main__":
