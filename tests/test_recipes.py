@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from dataset_files import random_poses
 from test_backbones import save_language_model, save_towers
 from transformers import AutoModelForImageTextToText, TrainingArguments, get_scheduler
 
 from unipose import UniPoseForConditionalGeneration, UniPoseVQVAE
 from unipose.training import build_model
-from unipose.training.corpus import build_corpus
+from unipose.training.corpus import build_corpus, corpus_of_records
+from unipose.training.corpus.records import PoseRecord
+from unipose.training.loaders.import_data import save_records
 from unipose.training.stages import language, parts, pose_tokenizer, towers
 from unipose.training.stages.schedules import StepArguments, step_schedule
 
@@ -21,6 +24,7 @@ RECIPES = Path(build_model.__file__).with_name("recipes")
 STAGES = {"align": parts.ALIGN, "project": parts.PROJECT, "instruct": parts.INSTRUCT}
 COMMANDS: dict[str, Callable[[], None]] = {
     "corpus": build_corpus.main,
+    "corpus_of_records": corpus_of_records.main,
     "pose_tokenizer": pose_tokenizer.main,
     "towers": towers.main,
     "model": build_model.main,
@@ -29,7 +33,8 @@ COMMANDS: dict[str, Callable[[], None]] = {
 # What each command does with its recipe once that is read.
 FIRST_CALLS = [
     (build_corpus, "build_corpus"),
-    (pose_tokenizer, "sample_training_poses"),
+    (corpus_of_records, "write_records"),
+    (pose_tokenizer, "training_poses"),
     (towers, "draw_tower_pictures"),
     (build_model, "build_model"),
     (language, "build_trainer"),
@@ -58,7 +63,7 @@ def command(monkeypatch: pytest.MonkeyPatch, stage: str, recipe: Path, *override
 def test_a_recipe_is_read_by_its_command(recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for module, name in FIRST_CALLS:
         monkeypatch.setattr(module, name, stop)
-    trains = recipe.stem not in ("corpus", "model")
+    trains = recipe.stem not in ("corpus", "corpus_of_records", "model")
     with pytest.raises(WasRead):
         command(monkeypatch, recipe.stem, recipe, *(["--use_cpu", "true"] if trains else []))
 
@@ -119,11 +124,12 @@ def test_the_learning_rate_falls_in_steps() -> None:
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A language model and towers of a few thousand weights, and a corpus of two rows a task."""
+    """A language model and towers of a few thousand weights, imported poses, and a corpus of two rows a task."""
     folder = tmp_path_factory.mktemp("toys")
     save_towers(folder)
     save_language_model(folder / "llama", "llama", tied=True)
     save_language_model(folder / "mistral", "mistral", tied=False, pad=None)
+    save_records([PoseRecord(str(i), pose) for i, pose in enumerate(random_poses(40, 0))], folder / "amass", {})
     recipe = dict.fromkeys([name.replace("-", "_") for name in build_corpus.TASKS], 2)
     build_corpus.build_corpus(build_corpus.Recipe(**recipe, picture_size=48), folder / "corpus")
     return folder
@@ -137,7 +143,8 @@ def test_recipes_run_from_end_to_end(
 ) -> None:
     """From poses to an instructed model that loads and answers; sizes and steps alone are other than the recipe's."""
     recipes = RECIPES / size
-    sizes = {"hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6, "num_poses": 64}
+    sizes: dict[str, object] = {"hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
+    sizes |= {"records": toys / "amass"} if size == "paper" else {"num_poses": 64}
     toy = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
     tokenizer = tmp_path / "pose_tokenizer"
     where = ["--output_dir", str(tokenizer), "--per_device_train_batch_size", "16"]

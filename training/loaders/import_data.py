@@ -21,7 +21,7 @@ from datasets import Dataset, Features, List, Value, concatenate_datasets, load_
 from tqdm.auto import tqdm
 from trl import TrlParser
 
-from unipose.training.corpus.records import PictureRecord, PosePairRecord, PoseRecord
+from unipose.training.corpus.records import PictureRecord, PosePairRecord, PoseRecord, Rotvecs
 from unipose.training.loaders import (
     AmassPoses,
     Crop,
@@ -227,6 +227,11 @@ class SavedRecords(Sequence[Record]):
 
     def __iter__(self) -> Iterator[Record]:
         return map(self._record, self.rows)
+
+    def poses(self) -> Rotvecs:
+        """(n, 22, 3): every pose of the records; of pairs both."""
+        rows = self.rows.with_format("numpy")
+        return np.concatenate([np.stack(rows[name][:]) for name in POSE_COLUMNS if name in self.rows.column_names])
 
     def _record(self, row: dict[str, Any]) -> Record:
         arrays = {name: np.array(row[name], dtype=np.float32) for name in POSE_COLUMNS if name in row}

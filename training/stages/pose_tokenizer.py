@@ -6,6 +6,7 @@ python -m unipose.training.stages.pose_tokenizer --config training/recipes/tiny/
 from dataclasses import dataclass, field
 
 import numpy as np
+import roma
 import torch
 from torch.utils.data import Dataset
 from transformers import TrainingArguments
@@ -14,6 +15,7 @@ from trl import TrlParser
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotation_6d_to_rotmat, rotmat_to_rotation_6d
+from unipose.training.loaders.import_data import SavedRecords
 from unipose.training.metrics import pose_errors
 from unipose.training.sampler.poses import (
     held_out_poses,
@@ -35,6 +37,9 @@ class PoseTokenizerArguments:
     """Sizes of the pose tokenizer and of its data; see `UniPoseVQVAEConfig`."""
 
     num_poses: int = field(default=60000, metadata={"help": "Poses drawn from motion, mixed limbs and archetypes."})
+    records: list[str] = field(
+        default_factory=list, metadata={"help": "Folders that import_data has written, whose poses are added."}
+    )
     hidden_size: int = 128
     codebook_size: int = 512
     codebook_dim: int = 64
@@ -135,6 +140,20 @@ def main() -> None:
     trainer.save_metrics("held_out", metrics)
 
 
+def training_poses(arguments: PoseTokenizerArguments, seed: int, body: BodyModel) -> torch.Tensor:
+    """(poses, 22, 3, 3) float32: those that are drawn, and those of the user's records.
+
+    Raises:
+        ValueError: neither is asked for, or an import is not finished.
+    """
+    imported = [roma.rotvec_to_rotmat(torch.from_numpy(SavedRecords(folder).poses())) for folder in arguments.records]
+    if arguments.num_poses:
+        imported.append(sample_training_poses(arguments.num_poses, seed, body)[0].float())
+    if not imported:
+        raise ValueError("there are no poses to learn from: num_poses is 0, and records names no folder")
+    return torch.cat(imported)
+
+
 def train_pose_tokenizer(
     arguments: PoseTokenizerArguments,
     schedule: StepArguments,
@@ -144,8 +163,8 @@ def train_pose_tokenizer(
     """Trains a new pose tokenizer, from the last checkpoint where the run is to go on, and saves it."""
     body = BodyModel.builtin()
     torch.manual_seed(training_arguments.seed)
-    rotmats, _ = sample_training_poses(arguments.num_poses, training_arguments.seed, body)
-    others = ("num_poses", "samples", "orientation_noise")
+    rotmats = training_poses(arguments, training_arguments.seed, body)
+    others = ("num_poses", "records", "samples", "orientation_noise")
     sizes = {name: value for name, value in vars(arguments).items() if name not in others}
     model = UniPoseVQVAE(UniPoseVQVAEConfig(**sizes))
     validation = validation_poses().float()
@@ -154,7 +173,7 @@ def train_pose_tokenizer(
         schedule,
         model=model,
         args=training_arguments,
-        train_dataset=PoseDataset(rotmats.float(), training_arguments.seed if arguments.orientation_noise else None),
+        train_dataset=PoseDataset(rotmats, training_arguments.seed if arguments.orientation_noise else None),
         eval_dataset=PoseDataset(validation, None),
         data_collator=collate_poses,
         optimizers=build_optimizer(model, optimizer, training_arguments),
