@@ -81,3 +81,22 @@ def test_frozen_parameters_stay_and_no_rate_means_the_trainers_own(tmp_path) -> 
     taken = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     assert taken == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
     assert build_optimizer(model, OptimizerArguments(), arguments(tmp_path)) == (None, None)
+
+
+def test_a_matrix_that_was_not_used_stays(tmp_path) -> None:
+    """Its momentum alone would send it on by whole steps, the way of the last batch that used it."""
+    model = small_network()
+    optimizer, _ = build_optimizer(model, OptimizerArguments(muon_learning_rate=0.1), arguments(tmp_path))
+    assert optimizer is not None
+    model(torch.tensor([0, 2, 4])).square().sum().backward()
+    optimizer.step()
+    before = deepcopy(model.state_dict())
+    momentum = optimizer.state[model[1].weight]["momentum_buffer"].clone()
+    optimizer.zero_grad()
+    (0.0 * model(torch.tensor([0, 2, 4]))).sum().backward()
+    assert model[1].weight.grad is not None
+    assert not model[1].weight.grad.any()
+    optimizer.step()
+    for layer in ("1.weight", "3.weight"):
+        assert torch.equal(model.state_dict()[layer], before[layer])
+    assert torch.equal(optimizer.state[model[1].weight]["momentum_buffer"], momentum)

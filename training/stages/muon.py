@@ -52,11 +52,17 @@ class MuonAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Takes the gradients of the matrices; AdamW passes over parameters without one."""
+        """Takes the gradients of the matrices; AdamW passes over parameters without one.
+
+        A matrix whose gradient is zero was not used, as a projector by texts alone: it stays. The size of a step does not
+        shrink with its momentum, so that it would be taken again and again the way of the last batch that used it.
+        """
         for group in self.param_groups:
             if "momentum" in group:
                 alike: dict[torch.Size, list[nn.Parameter]] = {}
                 for matrix in group["params"]:
+                    if matrix.grad is not None and not matrix.grad.any():
+                        matrix.grad = None
                     if matrix.grad is not None:
                         alike.setdefault(matrix.flatten(1).shape, []).append(matrix)
                 for matrices in alike.values():
