@@ -54,8 +54,8 @@ class MuonAdamW(torch.optim.AdamW):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Takes the gradients of the matrices; AdamW passes over parameters without one.
 
-        A matrix whose gradient is zero was not used, as a projector by texts alone: it stays. The size of a step does not
-        shrink with its momentum, so that it would be taken again and again the way of the last batch that used it.
+        A matrix whose gradient is zero was not used, as a projector by texts alone: it stays. The size of a step does
+        not shrink with its momentum: it would be taken again and again the way of the last batch that used it.
         """
         for group in self.param_groups:
             if "momentum" in group:
