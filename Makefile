@@ -20,7 +20,7 @@ lint: $(VENV)/.developing
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/typed .
 	MYPYPATH=build/typed $(BIN)/mypy -p unipose
 
-# What ships as modeling_unipose/embedded, from nothing: hours on two cores; `make -j2 train` runs what can side by side.
+# The embedded model's stages, from nothing to modeling_unipose/embedded: hours on two cores; `make -j2 train` runs what can side by side.
 # Stopped anywhere, it goes on from the last checkpoint.
 STAGE := $(BIN)/python -m unipose.training.stages
 RECIPES := training/recipes/tiny

@@ -108,7 +108,7 @@ class Loop:
 
 def small_corpus(folder: Path) -> None:
     """Rows of every task, in the shares of the embedded model's corpus."""
-    recipe = Recipe(56, 40, 24, 16, 136, 32, 56, shard_size=200)
+    recipe = Recipe(60, 30, 12, 6, 120, 150, 48, shard_size=200)
     open_corpus(folder, {"maker": "benchmark"})
     close_corpus(folder, list(build_shards(folder, recipe, recipe.shards(), 1)))
 

@@ -61,10 +61,10 @@ class MuonAdamW(torch.optim.AdamW):
             if "momentum" in group:
                 alike: dict[torch.Size, list[nn.Parameter]] = {}
                 for matrix in group["params"]:
-                    if matrix.grad is not None and not matrix.grad.any():
-                        matrix.grad = None
-                    if matrix.grad is not None:
+                    if matrix.grad is not None and matrix.grad.any():
                         alike.setdefault(matrix.flatten(1).shape, []).append(matrix)
+                    else:
+                        matrix.grad = None
                 for matrices in alike.values():
                     self._step_matrices(matrices, group)
         return super().step(closure)
