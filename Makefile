@@ -26,27 +26,27 @@ STAGE := $(BIN)/python -m unipose.training.stages
 RECIPES := training/recipes/tiny
 
 train: runs/instruct/model.safetensors
-	$(BIN)/python -m unipose.training.export_embedded --model runs/instruct --output modeling_unipose/embedded
-	$(BIN)/python -m unipose.training.evaluate --model modeling_unipose/embedded --output runs/evaluation
-	$(BIN)/python -m unipose.training.write_card --model modeling_unipose/embedded
-	$(BIN)/python -m unipose.training.show_results --model modeling_unipose/embedded --output docs/results.png
+	$(BIN)/python -m unipose.training.tools.export_embedded --model runs/instruct --output modeling_unipose/embedded
+	$(BIN)/python -m unipose.training.evaluation.evaluate --model modeling_unipose/embedded --output runs/evaluation
+	$(BIN)/python -m unipose.training.tools.write_card --model modeling_unipose/embedded
+	$(BIN)/python -m unipose.training.tools.show_results --model modeling_unipose/embedded --output docs/results.png
 
 runs/pose_tokenizer/model.safetensors: | $(VENV)/.developing
 	$(STAGE).pose_tokenizer --config $(RECIPES)/pose_tokenizer.yaml
 
 runs/corpus/corpus.json: | $(VENV)/.developing
-	$(BIN)/python -m unipose.training.corpus.build_corpus --config $(RECIPES)/corpus.yaml
+	$(BIN)/python -m unipose.training.datasets.build_corpus --config $(RECIPES)/corpus.yaml
 
-runs/towers/pose_vision/model.safetensors: | $(VENV)/.developing
-	$(STAGE).towers --config $(RECIPES)/towers.yaml
+runs/vision_encoders/pose_vision/model.safetensors: | $(VENV)/.developing
+	$(STAGE).vision_encoders --config $(RECIPES)/vision_encoders.yaml
 
 runs/initial/model.safetensors: runs/pose_tokenizer/model.safetensors runs/corpus/corpus.json
-	$(BIN)/python -m unipose.training.build_model --config $(RECIPES)/model.yaml
+	$(BIN)/python -m unipose.training.models.build_model --config $(RECIPES)/model.yaml
 
 runs/align/model.safetensors: runs/initial/model.safetensors
 	$(STAGE).align --config $(RECIPES)/align.yaml
 
-runs/project/model.safetensors: runs/align/model.safetensors runs/towers/pose_vision/model.safetensors
+runs/project/model.safetensors: runs/align/model.safetensors runs/vision_encoders/pose_vision/model.safetensors
 	$(STAGE).project --config $(RECIPES)/project.yaml
 
 runs/instruct/model.safetensors: runs/project/model.safetensors

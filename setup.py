@@ -2,23 +2,14 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 
 PACKAGES = {
     "unipose": "modeling_unipose",
     "unipose.processing": "processing",
     "unipose.training": "training",
-    "unipose.training.captions": "training/captions",
-    "unipose.training.sampler": "training/sampler",
-    "unipose.training.sampler.archetype_tables": "training/sampler/archetype_tables",
-    "unipose.training.pictures": "training/pictures",
-    "unipose.training.corpus": "training/corpus",
-    "unipose.training.corpus.instructions": "training/corpus/instructions",
-    "unipose.training.loaders": "training/loaders",
-    "unipose.training.refine": "training/refine",
-    "unipose.training.stages": "training/stages",
-    "unipose.training.ablations": "training/ablations",
+    **{f"unipose.training.{name}": f"training/{name.replace('.', '/')}" for name in find_packages("training")},
     "unipose.model_cards": "model_cards",
 }
 
@@ -71,7 +62,7 @@ setup(
         "unipose": ["py.typed", "embedded/*"],
         "unipose.processing": ["*.jinja", "assets/*"],
         "unipose.training": ["assets/*", "recipes/*.yaml", "recipes/*/*.yaml"],
-        "unipose.training.corpus.instructions": ["*.txt"],
+        "unipose.training.datasets.instructions": ["*.txt"],
         "unipose.model_cards": ["*.md.jinja"],
     },
     install_requires=REQUIREMENTS,

@@ -16,8 +16,8 @@ from unipose import UniPoseForConditionalGeneration
 from unipose.embedded_checkpoint import find_embedded_checkpoint
 from unipose.processing.body_model import BodyModel
 from unipose.training.captions.describe import describe
-from unipose.training.evaluate import pose_statements
-from unipose.training.sampler.poses import held_out_poses
+from unipose.training.evaluation.evaluate import pose_statements
+from unipose.training.sampling.poses import held_out_poses
 
 
 FRAMES = 64

@@ -15,8 +15,8 @@ from unipose.training.captions.describe import describe
 from unipose.training.captions.posecodes import extract_posecodes
 from unipose.training.captions.read import read_caption
 from unipose.training.captions.score import score_captions
-from unipose.training.sampler.poses import sample_training_poses
-from unipose.training.timing import medians
+from unipose.training.evaluation.timing import medians
+from unipose.training.sampling.poses import sample_training_poses
 
 
 POSES, PROCESSES = 2000, 2

@@ -14,9 +14,9 @@ from pathlib import Path
 import datasets
 from measure import parse, print_machine, print_table
 
-from unipose.training.corpus.build_corpus import Recipe, build_shard, build_shards
-from unipose.training.corpus.instructions import TASKS
-from unipose.training.timing import medians
+from unipose.training.datasets.build_corpus import Recipe, build_shard, build_shards
+from unipose.training.datasets.instructions import TASKS
+from unipose.training.evaluation.timing import medians
 
 
 ROWS, SHARDS = 200, 6

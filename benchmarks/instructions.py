@@ -13,8 +13,8 @@ from unipose.processing.body_model import BodyModel
 from unipose.training.captions.instruct import MOODS, Mood, instruct
 from unipose.training.captions.paircodes import Paircode, extract_paircodes
 from unipose.training.captions.read_instruction import read_instruction, score_instructions
-from unipose.training.sampler.poses import add_noise, load_motion_clips, sample_training_poses
-from unipose.training.timing import medians
+from unipose.training.evaluation.timing import medians
+from unipose.training.sampling.poses import add_noise, load_motion_clips, sample_training_poses
 
 
 COUNT = 1000

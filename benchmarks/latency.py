@@ -15,7 +15,7 @@ from transformers import pipeline
 from unipose.demo import LUNGE, load_frames
 from unipose.embedded_checkpoint import find_embedded_checkpoint
 from unipose.processing.rendering import render_pose
-from unipose.training.timing import medians
+from unipose.training.evaluation.timing import medians
 
 
 # A fresh process each; the last line that it prints is the measurement.

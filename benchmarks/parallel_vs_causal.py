@@ -15,7 +15,7 @@ from transformers import AutoConfig, LlamaConfig
 
 from unipose import UniPoseConfig, UniPoseForConditionalGeneration, UniPoseVQVAEConfig
 from unipose.embedded_checkpoint import find_embedded_checkpoint
-from unipose.training.timing import medians
+from unipose.training.evaluation.timing import medians
 
 
 PROMPT_TOKENS = 24

@@ -18,9 +18,9 @@ import torch
 from measure import print_machine, print_table
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.pictures.drawing import take_picture
-from unipose.training.pictures.style import random_style
-from unipose.training.sampler.poses import sample_training_poses
+from unipose.training.sampling.poses import sample_training_poses
+from unipose.training.synthetic_images.drawing import take_picture
+from unipose.training.synthetic_images.style import random_style
 
 
 # JPEG quality, or None for a PNG, or no encoding at all.

@@ -10,7 +10,7 @@ from measure import parse, print_machine, print_table
 from unipose.demo import LUNGE, load_frames
 from unipose.processing.body_model import BodyModel
 from unipose.processing.rendering import render_pose
-from unipose.training.timing import medians
+from unipose.training.evaluation.timing import medians
 
 
 SETTINGS = ((96, 2), (256, 1), (256, 2), (512, 2))

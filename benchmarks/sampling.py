@@ -7,10 +7,11 @@ import torch
 from measure import parse, print_machine, print_table
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.sampler.anatomy import within_limits
-from unipose.training.sampler.collisions import body_capsules, passes_through_itself
-from unipose.training.sampler.pose_pairs import sample_pose_pairs
-from unipose.training.sampler.poses import (
+from unipose.training.evaluation.timing import medians
+from unipose.training.sampling.anatomy import within_limits
+from unipose.training.sampling.collisions import body_capsules, passes_through_itself
+from unipose.training.sampling.pose_pairs import sample_pose_pairs
+from unipose.training.sampling.poses import (
     PoseSampler,
     SamplerShares,
     held_out_poses,
@@ -18,7 +19,6 @@ from unipose.training.sampler.poses import (
     sample_training_poses,
     training_motion_poses,
 )
-from unipose.training.timing import medians
 
 
 NUM_POSES = 2000

@@ -23,13 +23,13 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from unipose import UniPoseForConditionalGeneration
 from unipose.embedded_checkpoint import find_embedded_checkpoint
-from unipose.training.corpus.build_corpus import Recipe, build_shards
-from unipose.training.corpus.shards import close_corpus, load_corpus, open_corpus
-from unipose.training.stages.collator import UniPoseDataCollator, add_pose_codes
-from unipose.training.stages.order import GroupedSampler
-from unipose.training.stages.parts import INSTRUCT, LoraArguments, set_trainable
-from unipose.training.stages.rows import prepare_rows
-from unipose.training.timing import medians
+from unipose.training.datasets.build_corpus import Recipe, build_shards
+from unipose.training.datasets.shards import close_corpus, load_corpus, open_corpus
+from unipose.training.evaluation.timing import medians
+from unipose.training.trainer.collator import UniPoseDataCollator, add_pose_codes
+from unipose.training.trainer.prepared_rows import prepare_rows
+from unipose.training.trainer.samplers import GroupedSampler
+from unipose.training.trainer.trainable_parts import INSTRUCT, LoraArguments, set_trainable
 
 
 class Loop:

@@ -19,7 +19,7 @@ from measure import print_table
 from transformers import CLIPVisionConfig, LlamaConfig, MistralConfig, VitPoseBackboneConfig
 
 from unipose import UniPoseConfig, UniPoseForConditionalGeneration, UniPoseVQVAEConfig
-from unipose.training.stages.parts import ALIGN, INSTRUCT, PROJECT, LoraArguments, Part, set_trainable
+from unipose.training.trainer.trainable_parts import ALIGN, INSTRUCT, PROJECT, LoraArguments, Part, set_trainable
 
 
 GB = 1e9

@@ -15,9 +15,9 @@ from tqdm.auto import tqdm
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.captions.posecodes import holding
-from unipose.training.evaluate import hold_out, mean_pose
-from unipose.training.metrics import pose_errors
-from unipose.training.sampler.poses import held_out_poses, sample_training_poses
+from unipose.training.evaluation.evaluate import hold_out, mean_pose
+from unipose.training.evaluation.metrics import pose_errors
+from unipose.training.sampling.poses import held_out_poses, sample_training_poses
 
 
 # Of no picture that is looked at here.

@@ -13,12 +13,12 @@ from torch import distributed
 from torch.distributed.fsdp import fully_shard
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from unipose.training.corpus.shards import load_corpus
+from unipose.training.datasets.shards import load_corpus
 from unipose.training.stages import pose_tokenizer
-from unipose.training.stages.collator import UniPoseDataCollator
 from unipose.training.stages.language import StageArguments, gather_weights, run_stage
-from unipose.training.stages.parts import INSTRUCT, LoraArguments, set_trainable
-from unipose.training.stages.rows import prepare_rows
+from unipose.training.trainer.collator import UniPoseDataCollator
+from unipose.training.trainer.prepared_rows import prepare_rows
+from unipose.training.trainer.trainable_parts import INSTRUCT, LoraArguments, set_trainable
 from unipose.vector_quantizer import VectorQuantizer
 
 

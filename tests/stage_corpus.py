@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.corpus.generate import to_rotvecs
-from unipose.training.corpus.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord
-from unipose.training.corpus.rows import Record
-from unipose.training.corpus.shards import write_records
-from unipose.training.pictures.drawing import random_picture
-from unipose.training.sampler.archetypes import archetype_poses
+from unipose.training.datasets.generation import to_rotvecs
+from unipose.training.datasets.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord
+from unipose.training.datasets.rows import Record
+from unipose.training.datasets.shards import write_records
+from unipose.training.named_poses.archetypes import archetype_poses
+from unipose.training.synthetic_images.drawing import random_picture
 
 
 NAMES = ("t_pose", "squat", "kneel_left", "sit", "bow")

@@ -11,10 +11,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from tiny_checkpoint import save_tiny_checkpoint
 
-from unipose.training.corpus.generate import to_rotvecs
-from unipose.training.corpus.records import PictureRecord, PoseRecord
-from unipose.training.corpus.shards import write_records
-from unipose.training.sampler.poses import training_motion_poses
+from unipose.training.datasets.generation import to_rotvecs
+from unipose.training.datasets.records import PictureRecord, PoseRecord
+from unipose.training.datasets.shards import write_records
+from unipose.training.sampling.poses import training_motion_poses
 
 
 COMMON = {

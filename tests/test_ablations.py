@@ -18,12 +18,12 @@ from unipose import UniPoseVQVAE
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotmat_to_rotation_6d
 from unipose.training import ablations
-from unipose.training.ablations import attention, orientation_noise, tasks, towers, variants
+from unipose.training.ablations import attention, orientation_noise, tasks, variants, vision_encoders
 from unipose.training.ablations.table import columns, to_markdown
-from unipose.training.corpus.instructions import TASKS
-from unipose.training.corpus.shards import load_corpus
-from unipose.training.metrics import pose_errors
-from unipose.training.sampler.poses import held_out_poses
+from unipose.training.datasets.instructions import TASKS
+from unipose.training.datasets.shards import load_corpus
+from unipose.training.evaluation.metrics import pose_errors
+from unipose.training.sampling.poses import held_out_poses
 from unipose.training.stages import language, pose_tokenizer
 from unipose.training.stages.language import some_rows_of_each_task
 from unipose.training.stages.pose_tokenizer import PoseDataset, PoseTokenizerTrainer
@@ -31,7 +31,12 @@ from unipose.training.stages.pose_tokenizer import PoseDataset, PoseTokenizerTra
 
 RECIPES = Path(ablations.__file__).parents[1] / "recipes" / "ablations"
 PROJECTOR = "multi_modal_projector"
-COMMANDS = {"tasks": tasks, "towers": towers, "attention": attention, "orientation_noise": orientation_noise}
+COMMANDS = {
+    "tasks": tasks,
+    "vision_encoders": vision_encoders,
+    "attention": attention,
+    "orientation_noise": orientation_noise,
+}
 SHARED = ["--use_cpu", "true", "--disable_tqdm", "true", "--logging_steps", "1", "--save_steps", "1"]
 LANGUAGE = "--compile_language_model false --rows 4 --every 20 --training_poses 40 --picture_size 48 --warmup_steps 0"
 POSES = "--hidden_size 16 --codebook_size 32 --codebook_dim 8 --num_pose_tokens 6 --num_poses 48 --max_steps 2"
@@ -110,7 +115,7 @@ def tasks_ran(run: Callable[..., Ran], toys: Path) -> Ran:
 
 @pytest.fixture(scope="module")
 def towers_ran(run: Callable[..., Ran], toys: Path) -> Ran:
-    return run(towers, "--towers", str(toys / "towers"), "--max_steps", "2")
+    return run(vision_encoders, "--towers", str(toys / "towers"), "--max_steps", "2")
 
 
 @pytest.fixture(scope="module")
@@ -178,8 +183,8 @@ def test_towers_differ_in_the_pose_tower_alone(towers_ran: Ran, toys: Path) -> N
     assert alone.rows == both.rows
     common = {name: value for name, value in both.weights.items() if "pose_vision_tower" not in name}
     assert len(common) < len(both.weights)
-    channels = alone.weights[towers.PROJECTOR_INPUT].shape[1]
-    common[towers.PROJECTOR_INPUT] = common[towers.PROJECTOR_INPUT][:, :channels]
+    channels = alone.weights[vision_encoders.PROJECTOR_INPUT].shape[1]
+    common[vision_encoders.PROJECTOR_INPUT] = common[vision_encoders.PROJECTOR_INPUT][:, :channels]
     assert channels == AutoConfig.from_pretrained(toys / "model").vision_config.hidden_size
     assert all(PROJECTOR in name for name in unlike(alone.weights, common)), "each is fitted to its towers' features"
 
@@ -195,7 +200,7 @@ def test_towers_table_and_models(towers_ran: Ran, toys: Path) -> None:
     assert seen["general tower"] == {"pixel_values"}
     assert seen["both towers"] == {"pixel_values", "pose_pixel_values"}
     with pytest.raises(ValueError, match="both picture towers"):
-        towers.save_without_pose_tower(str(towers_ran.folder / "general tower"), toys / "none")
+        vision_encoders.save_without_pose_tower(str(towers_ran.folder / "general tower"), toys / "none")
 
 
 def test_attention_differs_in_the_mask_alone(attention_ran: Ran) -> None:
@@ -264,14 +269,14 @@ def test_finished_variants_are_not_trained_again(towers_ran: Ran, toys: Path, mo
     monkeypatch.setattr(variants, "train_stage", note)
     again = [word for name in ("model", "corpus", "towers") for word in (f"--{name}", str(toys / name))]
     again += ["--per_device_train_batch_size", "2", *LANGUAGE.split(), "--output_dir", str(towers_ran.folder)]
-    call(monkeypatch, towers, *again, "--max_steps", "2")
+    call(monkeypatch, vision_encoders, *again, "--max_steps", "2")
     assert trained == []
     (towers_ran.folder / "both towers" / variants.FINISHED_FILE).unlink()
-    call(monkeypatch, towers, *again, "--max_steps", "2")
+    call(monkeypatch, vision_encoders, *again, "--max_steps", "2")
     assert trained == ["both towers"]
     assert json.loads((towers_ran.folder / "metrics.json").read_text("utf-8")) == towers_ran.table
     with pytest.raises(ValueError, match=r"variants of another recipe \(max_steps was 2 and is 3\)"):
-        call(monkeypatch, towers, *again, "--max_steps", "3")
+        call(monkeypatch, vision_encoders, *again, "--max_steps", "3")
 
 
 def test_rows_of_each_task_do_not_depend_on_the_others(toys: Path) -> None:

@@ -7,19 +7,19 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_z_up
-from unipose.training.sampler.anatomy import RANGES, joints_outside, limit_excess, limited_joints, within_limits
-from unipose.training.sampler.archetypes import ARCHETYPES, archetype_poses
-from unipose.training.sampler.balance import off_balance
-from unipose.training.sampler.collisions import (
+from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
+from unipose.training.named_poses.joint_angles import Angles, euler_candidates, pose_from_angles
+from unipose.training.sampling.anatomy import RANGES, joints_outside, limit_excess, limited_joints, within_limits
+from unipose.training.sampling.balance import off_balance
+from unipose.training.sampling.collisions import (
     Capsules,
     body_capsules,
     overlaps,
     passes_through_itself,
     segment_distances,
 )
-from unipose.training.sampler.joint_angles import Angles, euler_candidates, pose_from_angles
-from unipose.training.sampler.mixing import LIMBS, random_limb
-from unipose.training.sampler.poses import held_out_poses, plausible, training_motion_poses
+from unipose.training.sampling.mixing import LIMBS, random_limb
+from unipose.training.sampling.poses import held_out_poses, plausible, training_motion_poses
 
 
 ARMS_DOWN: Angles = {"shoulder": (-75, 0, 0)}

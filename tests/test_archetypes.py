@@ -5,12 +5,13 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose
-from unipose.training.captions.posecodes import CODES, extract_posecodes, swap_sides
-from unipose.training.sampler.anatomy import joints_outside
-from unipose.training.sampler.archetypes import ARCHETYPES, archetype_codes, archetype_poses, archetype_sentences
-from unipose.training.sampler.collisions import TOLERANCE, body_capsules, overlaps
-from unipose.training.sampler.poses import remove_heading
-from unipose.training.sampler.show_archetypes import archetype_sheet
+from unipose.training.captions.archetype_codes import archetype_codes
+from unipose.training.captions.posecodes import CODES, extract_posecodes
+from unipose.training.geometry import remove_heading, swap_sides
+from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses, archetype_sentences
+from unipose.training.sampling.anatomy import joints_outside
+from unipose.training.sampling.collisions import TOLERANCE, body_capsules, overlaps
+from unipose.training.tools.show_archetypes import archetype_sheet
 
 
 # The lowest vertex of a part that touches the ground is this close to the lowest of all (metres).

@@ -29,10 +29,10 @@ from transformers import (
 )
 
 from unipose import UniPoseForConditionalGeneration, UniPoseProcessor, UniPoseVQVAE, UniPoseVQVAEConfig
-from unipose.training import backbones
-from unipose.training.backbones import SMOLLM2, load_language_model, load_pose_tower, load_vision_tower
-from unipose.training.build_model import ModelArguments, build_model
-from unipose.training.text_tokenizer import train_text_tokenizer
+from unipose.training.models import backbones
+from unipose.training.models.backbones import SMOLLM2, load_language_model, load_pose_tower, load_vision_tower
+from unipose.training.models.build_model import ModelArguments, build_model
+from unipose.training.models.text_tokenizer import train_text_tokenizer
 
 
 TEXT = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}

@@ -20,24 +20,24 @@ from datasets import Dataset, IterableDataset
 from huggingface_hub import DatasetCard
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.corpus import build_corpus as building
-from unipose.training.corpus import generate
-from unipose.training.corpus.build_corpus import Recipe, build_corpus
-from unipose.training.corpus.corpus_card import push_corpus
-from unipose.training.corpus.corpus_statistics import (
+from unipose.training.datasets import build_corpus as building
+from unipose.training.datasets import generation as generate
+from unipose.training.datasets.build_corpus import Recipe, build_corpus
+from unipose.training.datasets.corpus_card import push_corpus
+from unipose.training.datasets.corpus_statistics import (
     corpus_statistics,
     prompt_of,
     text_statistics,
     to_markdown,
     words_of,
 )
-from unipose.training.corpus.generate import RecordGenerator
-from unipose.training.corpus.instructions import TASKS
-from unipose.training.corpus.records import PoseRecord
-from unipose.training.corpus.rows import FEATURES
-from unipose.training.corpus.shards import CORPUS_FILE, Shard, load_corpus, plan_shards, read_summary, write_records
-from unipose.training.corpus.show_corpus import CELL, PAIR_CELL, draw_page
-from unipose.training.sampler.poses import SPLIT_CLIPS, load_motion_clips
+from unipose.training.datasets.generation import RecordGenerator
+from unipose.training.datasets.instructions import TASKS
+from unipose.training.datasets.records import PoseRecord
+from unipose.training.datasets.rows import FEATURES
+from unipose.training.datasets.shards import CORPUS_FILE, Shard, load_corpus, plan_shards, read_summary, write_records
+from unipose.training.sampling.poses import SPLIT_CLIPS, load_motion_clips
+from unipose.training.tools.show_corpus import CELL, PAIR_CELL, draw_page
 
 
 RECIPE = Recipe(4, 4, 3, 2, 5, 3, 4, validation=2, test=2, picture_size=24, shard_size=2, seed=3)
@@ -141,9 +141,9 @@ def test_an_interrupted_build_goes_on(corpus: Path, tmp_path: Path, monkeypatch:
 COMMAND = """
 import sys, time
 from unipose.processing.body_model import BodyModel
-from unipose.training.corpus import build_corpus as building
-from unipose.training.corpus import generate
-from unipose.training.corpus.build_corpus import Recipe
+from unipose.training.datasets import build_corpus as building
+from unipose.training.datasets import generation as generate
+from unipose.training.datasets.build_corpus import Recipe
 
 RECIPE = Recipe(4, 4, 3, 2, 5, 3, 4, validation=2, test=2, picture_size=24, shard_size=2, seed=3)
 whole = building.build_shard

@@ -13,8 +13,8 @@ from unipose.training.captions.lexicon import both_forms, expand, facts, forms, 
 from unipose.training.captions.merge import Dice, merge
 from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_posecodes
 from unipose.training.captions.read import read_caption
-from unipose.training.sampler.archetypes import ARCHETYPES, archetype_poses
-from unipose.training.sampler.poses import sample_training_poses
+from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
+from unipose.training.sampling.poses import sample_training_poses
 
 
 NUM_POSES = 300

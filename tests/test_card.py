@@ -3,7 +3,7 @@
 from huggingface_hub import ModelCard
 from tiny_checkpoint import save_tiny_checkpoint
 
-from unipose.training.write_card import write_card
+from unipose.training.tools.write_card import write_card
 
 
 REPORT = {

@@ -11,7 +11,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from unipose import UniPoseForConditionalGeneration, UniPoseProcessor
 from unipose.processing.pose_features import rotmat_to_rotation_6d
-from unipose.training.stages.collator import UniPoseDataCollator, add_pose_codes
+from unipose.training.trainer.collator import UniPoseDataCollator, add_pose_codes
 
 
 FIRST, SECOND = [3, 1, 4, 1, 5, 9], [2, 6, 5, 3, 5, 8]

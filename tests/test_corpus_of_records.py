@@ -11,10 +11,10 @@ import torch
 from dataset_files import random_poses
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.corpus import corpus_of_records
-from unipose.training.corpus.records import PosePairRecord, PoseRecord
-from unipose.training.corpus.shards import load_corpus
-from unipose.training.loaders.import_data import STATE_FILE, SavedRecords, save_records
+from unipose.training.datasets import corpus_of_records
+from unipose.training.datasets.import_data import STATE_FILE, SavedRecords, save_records
+from unipose.training.datasets.records import PosePairRecord, PoseRecord
+from unipose.training.datasets.shards import load_corpus
 from unipose.training.stages.pose_tokenizer import PoseTokenizerArguments, training_poses
 
 

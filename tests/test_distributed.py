@@ -12,7 +12,7 @@ from accelerate.utils import DistributedType
 from distributed_runs import LORA, one_step, quantizer_after_steps, run
 from stage_recipes import logged, weights, write_stages
 
-from unipose.training.stages.parts import LoraArguments
+from unipose.training.trainer.trainable_parts import LoraArguments
 
 
 CONFIGS = Path(__file__).parent.parent / "training/recipes/distributed"

@@ -13,11 +13,11 @@ from tiny_checkpoint import tiny_checkpoint_model, tiny_processor
 
 from unipose import UniPoseForConditionalGeneration, UniPoseModel, UniPoseVQVAE
 from unipose.processing.pose_features import rotmat_to_rotation_6d
-from unipose.training.corpus.rows import rows_from_records, to_dataset
-from unipose.training.sampler.poses import training_motion_poses
-from unipose.training.stages.collator import UniPoseDataCollator
-from unipose.training.stages.parts import INSTRUCT, LoraArguments, set_trainable
-from unipose.training.stages.rows import prepare_rows
+from unipose.training.datasets.rows import rows_from_records, to_dataset
+from unipose.training.sampling.poses import training_motion_poses
+from unipose.training.trainer.collator import UniPoseDataCollator
+from unipose.training.trainer.prepared_rows import prepare_rows
+from unipose.training.trainer.trainable_parts import INSTRUCT, LoraArguments, set_trainable
 
 
 @pytest.fixture(scope="module")

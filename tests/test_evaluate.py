@@ -14,7 +14,7 @@ from unipose.training.captions.describe import describe
 from unipose.training.captions.instruct import instruct
 from unipose.training.captions.posecodes import Posecode
 from unipose.training.captions.read import read_caption
-from unipose.training.evaluate import (
+from unipose.training.evaluation.evaluate import (
     HeldOut,
     evaluate,
     hold_out,
@@ -25,10 +25,10 @@ from unipose.training.evaluate import (
     statement_share,
     to_markdown,
 )
-from unipose.training.evaluate_pairs import HeldOutPairs, hold_out_pairs
-from unipose.training.metrics import pose_errors
-from unipose.training.sampler.poses import held_out_poses, sample_training_poses
-from unipose.training.show_results import CELL, SENTENCES, draw_results, regular_frames
+from unipose.training.evaluation.evaluate_pairs import HeldOutPairs, hold_out_pairs
+from unipose.training.evaluation.metrics import pose_errors
+from unipose.training.sampling.poses import held_out_poses, sample_training_poses
+from unipose.training.tools.show_results import CELL, SENTENCES, draw_results, regular_frames
 
 
 FRAMES, TRAINING = 12, 150

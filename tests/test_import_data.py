@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 from dataset_files import gradient, hmr_person, picture_bytes, random_poses, write_posefix, write_smplh, write_tar
 
-from unipose.training.corpus.records import PictureRecord, PosePairRecord, PoseRecord
-from unipose.training.loaders import AmassPoses
-from unipose.training.loaders.import_data import ImportArguments, SavedRecords, main, open_source, save_records
+from unipose.training.datasets.import_data import (
+    ImportArguments,
+    SavedRecords,
+    main,
+    open_source,
+    save_records,
+)
+from unipose.training.datasets.importers import AmassPoses
+from unipose.training.datasets.records import PictureRecord, PosePairRecord, PoseRecord
 
 
 def equal(first, second) -> bool:

@@ -17,7 +17,7 @@ from unipose.training.captions.paircodes import (
     paircodes_hold,
 )
 from unipose.training.captions.posecodes import holding
-from unipose.training.sampler.poses import sample_training_poses
+from unipose.training.sampling.poses import sample_training_poses
 
 
 NUM_PAIRS = 300

@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 
 from unipose.pipeline_unipose import TASKS as PIPELINE_TASKS
-from unipose.training.corpus.instructions import PLACEHOLDERS, TASKS, check_template, load_instructions
+from unipose.training.datasets.instructions import PLACEHOLDERS, TASKS, check_template, load_instructions
 
 
 # Words that tell tasks with the same input apart: what asks for rotations, and what asks for words.

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from dataset_files import random_poses, write_smplh, write_smplx
 
-from unipose.training.loaders import AMASS_SPLITS, SOURCES, AmassPoses, DatasetError, WeightedMix
-from unipose.training.loaders.amass import load_clip, resample
-from unipose.training.loaders.errors import RESEARCH
+from unipose.training.datasets.importers import AMASS_SPLITS, SOURCES, AmassPoses, DatasetError, WeightedMix
+from unipose.training.datasets.importers.amass import load_clip, resample
+from unipose.training.datasets.importers.errors import RESEARCH
 
 
 POSES = random_poses(12, 0)

@@ -24,10 +24,9 @@ from PIL import Image
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import to_y_up, to_z_up
 from unipose.processing.rendering import Camera, render_pose
-from unipose.training.captions.measures import heading
-from unipose.training.loaders import Crop, DatasetError, HmrPictures, HmrTarPictures, ThreeDPWPictures
-from unipose.training.loaders.orientation import camera_to_stored
-from unipose.training.sampler.poses import remove_heading
+from unipose.training.datasets.importers import Crop, DatasetError, HmrPictures, HmrTarPictures, ThreeDPWPictures
+from unipose.training.datasets.importers.orientation import camera_to_stored
+from unipose.training.geometry import heading, remove_heading
 
 
 POSES = random_poses(4, 5)

@@ -7,10 +7,9 @@ import torch
 from dataset_files import POSE_TABLE, random_poses, write_json, write_posefix, write_posescript, write_smplh
 
 from unipose.processing.pose_features import to_y_up
-from unipose.training.captions.measures import heading
-from unipose.training.loaders import DatasetError, PoseFixPairs, PoseScriptPoses
-from unipose.training.loaders.orientation import remove_heading_euler
-from unipose.training.sampler.poses import remove_heading
+from unipose.training.datasets.importers import DatasetError, PoseFixPairs, PoseScriptPoses
+from unipose.training.datasets.importers.orientation import remove_heading_euler
+from unipose.training.geometry import heading, remove_heading
 
 
 WALK, KICK = "BioMotionLab_NTroje/rub001/0001_walk_poses.npz", "CMU/02/02_01_poses.npz"

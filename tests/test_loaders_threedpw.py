@@ -8,7 +8,7 @@ from dataset_files import FACING, decode, random_poses, threedpw_sequence, to_ro
 from PIL import Image
 
 from unipose.processing.pose_features import to_y_up
-from unipose.training.loaders import DatasetError, ThreeDPWPictures
+from unipose.training.datasets.importers import DatasetError, ThreeDPWPictures
 
 
 INTRINSICS = np.array([[200.0, 0, 160], [0, 200.0, 120], [0, 0, 1]])

@@ -4,8 +4,8 @@ import pytest
 import roma
 import torch
 
-from unipose.training.metrics import best_similarity, joint_errors, mpjpe, original_valid, pa_mpjpe
-from unipose.training.retrieval_metrics import (
+from unipose.training.evaluation.metrics import best_similarity, joint_errors, mpjpe, original_valid, pa_mpjpe
+from unipose.training.evaluation.retrieval_metrics import (
     fid,
     matching_score,
     r_precision,

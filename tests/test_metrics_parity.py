@@ -4,8 +4,8 @@ import pytest
 import torch
 from golden import load, load_json
 
-from unipose.training.metrics import best_similarity, joint_errors, mpjpe, original_valid, pa_mpjpe
-from unipose.training.retrieval_metrics import (
+from unipose.training.evaluation.metrics import best_similarity, joint_errors, mpjpe, original_valid, pa_mpjpe
+from unipose.training.evaluation.retrieval_metrics import (
     fid,
     gaussian_fit,
     matching_score,

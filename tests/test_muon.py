@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import TrainingArguments
 
-from unipose.training.stages.muon import MuonAdamW, OptimizerArguments, build_optimizer, orthogonalize
+from unipose.training.trainer.optimizer import MuonAdamW, OptimizerArguments, build_optimizer, orthogonalize
 
 
 def small_network() -> nn.Sequential:

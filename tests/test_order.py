@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unipose.training.stages.order import BATCHES_SORTED_TOGETHER, GroupedSampler, SeededSampler
+from unipose.training.trainer.samplers import BATCHES_SORTED_TOGETHER, GroupedSampler, SeededSampler
 
 
 BATCH = 8

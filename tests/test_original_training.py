@@ -10,7 +10,7 @@ from torch import nn
 
 from unipose import UniPoseVQVAE
 from unipose.processing.pose_features import rotmat_to_rotation_6d
-from unipose.training.stages.collator import UniPoseDataCollator
+from unipose.training.trainer.collator import UniPoseDataCollator
 from unipose.vector_quantizer import VectorQuantizer
 
 

@@ -24,8 +24,9 @@ from unipose.training.captions.paircodes import (
     parts_of,
 )
 from unipose.training.captions.posecodes import Posecode, holding
-from unipose.training.sampler.archetypes import archetype_poses
-from unipose.training.sampler.poses import load_motion_clips, sample_training_poses, turn
+from unipose.training.geometry import rotate_heading
+from unipose.training.named_poses.archetypes import archetype_poses
+from unipose.training.sampling.poses import load_motion_clips, sample_training_poses
 
 
 NUM_PAIRS = 400
@@ -138,7 +139,7 @@ def test_a_mirrored_pair_has_mirrored_codes(codes, pairs, rotmats) -> None:
 
 def test_the_heading_of_the_pair_changes_nothing(body, codes, rotmats, rotations) -> None:
     yaw = torch.linspace(-3.0, 3.0, len(rotmats[0]), dtype=torch.float64)
-    turned = [body.forward_joints(turn(poses.double(), yaw)).numpy() for poses in rotmats]
+    turned = [body.forward_joints(rotate_heading(poses.double(), yaw)).numpy() for poses in rotmats]
     assert extract_paircodes(*turned, same_sequence=True, rotmats=rotations) == codes
 
 
@@ -151,7 +152,7 @@ def test_a_turn_is_told_within_a_sequence_only(body: BodyModel) -> None:
         (-130, Paircode("turn", "body", "right", "much")),
         (175, Paircode("turn", "body", "around", "full")),
     ):
-        turned = turn(stand, torch.deg2rad(torch.tensor([float(degrees)])))
+        turned = rotate_heading(stand, torch.deg2rad(torch.tensor([float(degrees)])))
         assert codes_of(body, stand, turned, same_sequence=True) == (expected,)
         assert codes_of(body, stand, turned) == (NONE,)
 

@@ -14,8 +14,9 @@ from unipose.processing.clothing import MATERIALS, PRINTS, Landmarks, Outfit, ma
 from unipose.processing.pose_features import JOINT_NAMES
 from unipose.processing.rasterising import Camera
 from unipose.processing.rendering import Light, Palette, render_pose
-from unipose.training.pictures.body_shapes import BodyShape, shape_body
-from unipose.training.pictures.drawing import (
+from unipose.training.sampling.poses import sample_training_poses
+from unipose.training.synthetic_images.body_shapes import BodyShape, shape_body
+from unipose.training.synthetic_images.drawing import (
     LEAST_INSIDE,
     LEAST_VISIBLE,
     MOST_HIDDEN,
@@ -23,7 +24,7 @@ from unipose.training.pictures.drawing import (
     random_picture,
     take_picture,
 )
-from unipose.training.pictures.style import (
+from unipose.training.synthetic_images.style import (
     CROPS,
     PATTERNS,
     Background,
@@ -37,7 +38,6 @@ from unipose.training.pictures.style import (
     plain_style,
     random_style,
 )
-from unipose.training.sampler.poses import sample_training_poses
 
 
 SIZE = 64

@@ -7,10 +7,10 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up
-from unipose.training.captions.measures import heading
-from unipose.training.sampler.anatomy import limit_excess
-from unipose.training.sampler.pose_pairs import CHANGES, LEAST_MOVE, PairShares, PosePairs, sample_pose_pairs
-from unipose.training.sampler.poses import HELD_OUT_CLIPS, load_motion_clips, plausible, remove_heading
+from unipose.training.geometry import heading, remove_heading
+from unipose.training.sampling.anatomy import limit_excess
+from unipose.training.sampling.pose_pairs import CHANGES, LEAST_MOVE, PairShares, PosePairs, sample_pose_pairs
+from unipose.training.sampling.poses import HELD_OUT_CLIPS, load_motion_clips, plausible
 
 
 NUM_PAIRS = 240

@@ -8,19 +8,13 @@ import torch
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, MIRRORED_JOINTS, mirror_pose, to_z_up
 from unipose.training.captions.elementary import BENDS, DISTANCES
-from unipose.training.captions.implied import IMPLICATIONS_FILE, drop_implied, implied_by_one, implied_by_order, mine
-from unipose.training.captions.measures import HAND_REACH, body_points, heading, measure
-from unipose.training.captions.posecodes import (
-    CODES,
-    RULES,
-    Posecode,
-    extract_posecodes,
-    holding,
-    holds,
-    swap_sides,
-)
-from unipose.training.sampler.archetypes import ARCHETYPES, archetype_poses
-from unipose.training.sampler.poses import held_out_poses, turn
+from unipose.training.captions.implied import IMPLICATIONS_FILE, drop_implied, implied_by_one, implied_by_order
+from unipose.training.captions.measures import HAND_REACH, body_points, measure
+from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_posecodes, holding, holds
+from unipose.training.geometry import heading, rotate_heading, swap_sides
+from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
+from unipose.training.sampling.poses import held_out_poses
+from unipose.training.tools.mine_implications import mine
 
 
 @pytest.fixture(scope="module")
@@ -331,7 +325,7 @@ def test_measurements_against_plain_geometry(joints: np.ndarray) -> None:
 
 def test_measurements_ignore_the_heading(body: BodyModel, poses: torch.Tensor, joints: np.ndarray) -> None:
     yaw = torch.linspace(-3.0, 3.0, len(poses), dtype=torch.float64)
-    turned = measure(body.forward_joints(turn(poses, yaw)).numpy(), turn(poses, yaw).numpy())
+    turned = measure(body.forward_joints(rotate_heading(poses, yaw)).numpy(), rotate_heading(poses, yaw).numpy())
     for name, value in measure(joints, poses.numpy()).items():
         difference = (turned[name] - value + 180.0) % 360.0 - 180.0
         np.testing.assert_allclose(difference, 0.0, atol=1e-3, err_msg=name)

@@ -7,24 +7,22 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS, to_y_up, to_z_up
-from unipose.training.captions.measures import heading
-from unipose.training.captions.posecodes import holding, swap_sides
-from unipose.training.sampler.archetypes import ARCHETYPES, archetype_codes, archetype_poses
-from unipose.training.sampler.mixing import LIMBS, add_noise, blend_poses, mix_limbs
-from unipose.training.sampler.poses import (
+from unipose.training.captions.archetype_codes import archetype_codes
+from unipose.training.captions.posecodes import holding
+from unipose.training.geometry import heading, jitter_orientation, remove_heading, rotate_heading, swap_sides
+from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
+from unipose.training.sampling.mixing import LIMBS, add_noise, blend_poses, mix_limbs
+from unipose.training.sampling.poses import (
     HELD_OUT_CLIPS,
     SPLIT_CLIPS,
     PoseSampler,
     SamplerShares,
     held_out_poses,
-    jitter_orientation,
     keeps_balance,
     load_motion_clips,
     plausible,
-    remove_heading,
     sample_training_poses,
     training_motion_poses,
-    turn,
 )
 
 
@@ -68,7 +66,7 @@ def test_remove_heading(body: BodyModel) -> None:
     level = remove_heading(poses)
     torch.testing.assert_close(remove_heading(level), level)
     yaw = torch.linspace(-3.1, 3.1, len(poses), dtype=torch.float64)
-    torch.testing.assert_close(remove_heading(turn(poses, yaw)), level)
+    torch.testing.assert_close(remove_heading(rotate_heading(poses, yaw)), level)
     np.testing.assert_allclose(heading(to_y_up(level)[:, 0].numpy()), 0.0, atol=1e-6)
     torch.testing.assert_close(level[:, 1:], poses[:, 1:])
     heights = [body.forward_joints(each)[..., 1] for each in (poses, level)]
@@ -85,7 +83,7 @@ def test_lying_or_bending_bodies_keep_their_heading(axis: tuple[float, float, fl
 
 def test_turning_left_turns_towards_the_left(body: BodyModel) -> None:
     pose = archetype_poses(["arms_forward"])
-    wrists = body.forward_joints(turn(pose, torch.tensor([np.pi / 2])))[0, 20:22]
+    wrists = body.forward_joints(rotate_heading(pose, torch.tensor([np.pi / 2])))[0, 20:22]
     assert (wrists[:, 0] > 0.4).all()
 
 

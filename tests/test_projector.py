@@ -11,11 +11,11 @@ from transformers import AutoProcessor
 from trl import SFTConfig
 
 from unipose import UniPoseForConditionalGeneration, modeling_unipose
-from unipose.training.corpus.shards import load_corpus
+from unipose.training.datasets.shards import load_corpus
 from unipose.training.stages.language import StageArguments, build_trainer
-from unipose.training.stages.muon import OptimizerArguments
-from unipose.training.stages.parts import PROJECT, LoraArguments
-from unipose.training.stages.projector import standardize_projector
+from unipose.training.trainer.optimizer import OptimizerArguments
+from unipose.training.trainer.projector import standardize_projector
+from unipose.training.trainer.trainable_parts import PROJECT, LoraArguments
 from unipose.vision_unipose import general_tower_features
 
 

@@ -7,14 +7,16 @@ import pytest
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.captions.check import caption_all, mean_scores
+from unipose.training.captions.archetype_codes import archetype_codes
 from unipose.training.captions.describe import describe
 from unipose.training.captions.lexicon import both_forms, facts, forms
-from unipose.training.captions.posecodes import CODES, Posecode, extract_posecodes, swap_sides
+from unipose.training.captions.posecodes import CODES, Posecode, extract_posecodes
 from unipose.training.captions.read import Reading, read_caption, whole_sentences
 from unipose.training.captions.score import score_caption, score_captions
-from unipose.training.sampler.archetypes import ARCHETYPES, archetype_codes, archetype_poses, archetype_sentences
-from unipose.training.sampler.poses import held_out_poses, sample_training_poses
+from unipose.training.geometry import swap_sides
+from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses, archetype_sentences
+from unipose.training.sampling.poses import held_out_poses, sample_training_poses
+from unipose.training.tools.check_captions import caption_all, mean_scores
 
 
 NUM_POSES = 1000

@@ -12,7 +12,6 @@ from unipose.processing.pose_features import JOINT_NAMES
 from unipose.training.captions.instruct import MOODS, Mood, instruct
 from unipose.training.captions.pair_words import topics
 from unipose.training.captions.paircodes import CODES, NONE, Paircode, extract_paircodes, parts_of
-from unipose.training.captions.posecodes import swap_sides
 from unipose.training.captions.read_instruction import (
     Reading,
     names_changed_part,
@@ -20,8 +19,9 @@ from unipose.training.captions.read_instruction import (
     score_instruction,
     score_instructions,
 )
-from unipose.training.sampler.archetypes import archetype_poses
-from unipose.training.sampler.poses import sample_training_poses
+from unipose.training.geometry import swap_sides
+from unipose.training.named_poses.archetypes import archetype_poses
+from unipose.training.sampling.poses import sample_training_poses
 
 
 NUM_PAIRS = 500

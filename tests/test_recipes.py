@@ -12,21 +12,22 @@ from test_backbones import save_language_model, save_towers
 from transformers import AutoModelForImageTextToText, TrainingArguments, get_scheduler
 
 from unipose import UniPoseForConditionalGeneration, UniPoseVQVAE
-from unipose.training import build_model
-from unipose.training.corpus import build_corpus, corpus_of_records
-from unipose.training.corpus.records import PoseRecord
-from unipose.training.loaders.import_data import save_records
-from unipose.training.stages import language, parts, pose_tokenizer, towers
-from unipose.training.stages.schedules import StepArguments, step_schedule
+from unipose.training.datasets import build_corpus, corpus_of_records
+from unipose.training.datasets.import_data import save_records
+from unipose.training.datasets.records import PoseRecord
+from unipose.training.models import build_model
+from unipose.training.stages import language, pose_tokenizer, vision_encoders
+from unipose.training.trainer import trainable_parts
+from unipose.training.trainer.schedules import StepArguments, step_schedule
 
 
 RECIPES = Path(build_model.__file__).with_name("recipes")
-STAGES = {"align": parts.ALIGN, "project": parts.PROJECT, "instruct": parts.INSTRUCT}
+STAGES = {"align": trainable_parts.ALIGN, "project": trainable_parts.PROJECT, "instruct": trainable_parts.INSTRUCT}
 COMMANDS: dict[str, Callable[[], None]] = {
     "corpus": build_corpus.main,
     "corpus_of_records": corpus_of_records.main,
     "pose_tokenizer": pose_tokenizer.main,
-    "towers": towers.main,
+    "vision_encoders": vision_encoders.main,
     "model": build_model.main,
     **{stage: lambda own=own: language.run_stage(own) for stage, own in STAGES.items()},  # type: ignore[misc]
 }
@@ -35,7 +36,7 @@ FIRST_CALLS = [
     (build_corpus, "build_corpus"),
     (corpus_of_records, "write_records"),
     (pose_tokenizer, "training_poses"),
-    (towers, "draw_tower_pictures"),
+    (vision_encoders, "draw_tower_pictures"),
     (build_model, "build_model"),
     (language, "build_trainer"),
 ]

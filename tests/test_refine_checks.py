@@ -12,14 +12,15 @@ from unipose.training.captions.instruct import MOODS, instruct
 from unipose.training.captions.paircodes import CODES as PAIR_CODES
 from unipose.training.captions.paircodes import Paircode, extract_paircodes
 from unipose.training.captions.phrases import OPENERS, PEOPLE
-from unipose.training.captions.posecodes import CODES, Posecode, extract_posecodes, swap_sides
+from unipose.training.captions.posecodes import CODES, Posecode, extract_posecodes
 from unipose.training.captions.read import read_caption
+from unipose.training.geometry import swap_sides
+from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.refine.checks import FORBIDDEN, Limits, check_caption, check_difference
 from unipose.training.refine.free_text import change_facts, change_lexicon, pose_facts, pose_lexicon
 from unipose.training.refine.store import Poses
 from unipose.training.refine.synonyms import POSE_PHRASES
-from unipose.training.sampler.archetypes import archetype_poses
-from unipose.training.sampler.poses import sample_training_poses
+from unipose.training.sampling.poses import sample_training_poses
 
 
 INVENTIONS = (

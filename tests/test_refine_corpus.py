@@ -13,13 +13,13 @@ from PIL import Image
 from refine_examples import DIFFERENCES, REWRITES
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.captions.posecodes import swap_sides
-from unipose.training.corpus.generate import RecordGenerator, to_rotvecs
-from unipose.training.corpus.shards import write_records
+from unipose.training.datasets.generation import RecordGenerator, to_rotvecs
+from unipose.training.datasets.shards import write_records
+from unipose.training.geometry import swap_sides
+from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.refine.chat_models import ChatError
 from unipose.training.refine.refine_corpus import Summary, check_request, main, refine
 from unipose.training.refine.store import Refined, Request, Results, read_requests, read_results
-from unipose.training.sampler.archetypes import archetype_poses
 
 
 KEY = "sk-very-secret-7351"

@@ -7,9 +7,9 @@ import torch
 from golden import load
 
 from unipose.processing.pose_features import rotmat_to_rotation_6d
-from unipose.training.retrieval import PoseRetrievalConfig, PoseRetrievalModel, contrastive_loss
-from unipose.training.retrieval_metrics import recall_at
-from unipose.training.sampler.poses import training_motion_poses
+from unipose.training.evaluation.retrieval import PoseRetrievalConfig, PoseRetrievalModel, contrastive_loss
+from unipose.training.evaluation.retrieval_metrics import recall_at
+from unipose.training.sampling.poses import training_motion_poses
 
 
 SIZES = {"hidden_size": 16, "num_pose_tokens": 24, "embedding_size": 12}

@@ -19,14 +19,14 @@ from trl import SFTConfig
 
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
-from unipose.training.sampler.poses import training_motion_poses
+from unipose.training.sampling.poses import training_motion_poses
 from unipose.training.stages import align, pose_tokenizer
-from unipose.training.stages.checkpoints import find_checkpoint, is_complete
 from unipose.training.stages.language import StageArguments, build_trainer, run_stage
-from unipose.training.stages.muon import OptimizerArguments
-from unipose.training.stages.parts import ALIGN, LoraArguments
 from unipose.training.stages.pose_tokenizer import PoseDataset, PoseTokenizerTrainer, collate_poses
-from unipose.training.stages.trainers import LanguageTrainer
+from unipose.training.trainer.checkpoints import find_checkpoint, is_complete
+from unipose.training.trainer.optimizer import OptimizerArguments
+from unipose.training.trainer.trainable_parts import ALIGN, LoraArguments
+from unipose.training.trainer.trainers import LanguageTrainer
 
 
 TASKS = ("pose-to-text", "text-to-pose")  # 10 rows: 5 steps an epoch

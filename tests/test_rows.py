@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from datasets import concatenate_datasets
 
-from unipose.training.corpus.instructions import PLACEHOLDERS, TASKS, load_instructions
-from unipose.training.corpus.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord
-from unipose.training.corpus.rows import (
+from unipose.training.datasets.instructions import PLACEHOLDERS, TASKS, load_instructions
+from unipose.training.datasets.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord
+from unipose.training.datasets.rows import (
     BARE_PROMPTS,
     BARE_SHARE,
     POSE_ANSWERS,

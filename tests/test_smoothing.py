@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from unipose.training.stages.smoothing import smooth_targets, smoothed_cross_entropy
+from unipose.training.trainer.smoothing import smooth_targets, smoothed_cross_entropy
 
 
 CODEBOOK = torch.tensor([[0.0, 0.0], [1.0, 0.0], [5.0, 5.0], [5.0, 6.0]])

@@ -11,10 +11,12 @@ from transformers import CLIPVisionModel, TrainingArguments, VitPoseBackbone
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES
-from unipose.training.stages import towers as stage
+from unipose.training.models.encoder_sizes import image_processor, tower_configs
+from unipose.training.models.text_tokenizer import train_text_tokenizer
+from unipose.training.stages import vision_encoders as stage
+from unipose.training.stages.encoder_images import WithMirrored, draw_tower_pictures
 from unipose.training.stages.language import put_towers
-from unipose.training.stages.tower_pictures import WithMirrored, draw_tower_pictures
-from unipose.training.stages.towers import (
+from unipose.training.stages.vision_encoders import (
     TowerArguments,
     TowerCollator,
     TowerTrainer,
@@ -23,8 +25,6 @@ from unipose.training.stages.towers import (
     joint_cells,
     pose_grid,
 )
-from unipose.training.text_tokenizer import train_text_tokenizer
-from unipose.training.tower_sizes import image_processor, tower_configs
 
 
 SIZES = {

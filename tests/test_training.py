@@ -15,30 +15,30 @@ from unipose.modeling_unipose import shift_pose_labels
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotmat_to_rotation_6d
 from unipose.processing.processing_unipose import SPECIAL_TOKENS, add_pose_tokens
-from unipose.training.build_model import (
+from unipose.training.datasets.generation import ANSWER_MAX_WORDS, RecordGenerator, caption_poses, to_rotvecs
+from unipose.training.datasets.records import PictureRecord, PoseRecord
+from unipose.training.datasets.rows import POSE_ANSWERS, TASKS, rows_from_records, to_dataset
+from unipose.training.evaluation.metrics import reconstruction_error
+from unipose.training.models.build_model import (
     ModelArguments,
     build_config,
     build_processor,
     corpus_texts,
     spread_pose_codes,
 )
-from unipose.training.corpus.generate import ANSWER_MAX_WORDS, RecordGenerator, caption_poses, to_rotvecs
-from unipose.training.corpus.records import PictureRecord, PoseRecord
-from unipose.training.corpus.rows import POSE_ANSWERS, TASKS, rows_from_records, to_dataset
-from unipose.training.pictures.drawing import random_picture
-from unipose.training.sampler.archetypes import archetype_poses
-from unipose.training.sampler.poses import training_motion_poses
-from unipose.training.stages.collator import UniPoseDataCollator
-from unipose.training.stages.losses import body_loss
+from unipose.training.models.text_tokenizer import train_text_tokenizer
+from unipose.training.named_poses.archetypes import archetype_poses
+from unipose.training.sampling.poses import training_motion_poses
 from unipose.training.stages.pose_tokenizer import (
     PoseDataset,
     PoseTokenizerTrainer,
     collate_poses,
-    reconstruction_error,
 )
-from unipose.training.stages.rows import prepare_rows
-from unipose.training.stages.trainers import LanguageTrainer
-from unipose.training.text_tokenizer import train_text_tokenizer
+from unipose.training.synthetic_images.drawing import random_picture
+from unipose.training.trainer.collator import UniPoseDataCollator
+from unipose.training.trainer.losses import body_loss
+from unipose.training.trainer.prepared_rows import prepare_rows
+from unipose.training.trainer.trainers import LanguageTrainer
 
 
 NAMES: list[str | None] = ["t_pose", "squat", "kneel_left", "sit"]

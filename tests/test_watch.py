@@ -20,22 +20,22 @@ from trl import SFTConfig
 
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
-from unipose.training.corpus.instructions import TASKS
-from unipose.training.corpus.rows import POSE_ANSWERS
-from unipose.training.corpus.shards import load_corpus
-from unipose.training.sampler.poses import validation_poses
+from unipose.training.datasets.instructions import TASKS
+from unipose.training.datasets.rows import POSE_ANSWERS
+from unipose.training.datasets.shards import load_corpus
+from unipose.training.evaluation.metrics import reconstruction_error
+from unipose.training.sampling.poses import validation_poses
 from unipose.training.stages.language import StageArguments, build_trainer, some_rows
-from unipose.training.stages.muon import OptimizerArguments
-from unipose.training.stages.parts import INSTRUCT, LoraArguments
 from unipose.training.stages.pose_tokenizer import (
     PoseDataset,
     PoseTokenizerTrainer,
     collate_poses,
-    reconstruction_error,
 )
-from unipose.training.stages.trainers import LanguageTrainer, random_states_kept
-from unipose.training.stages.watch import WatchReconstructions, show_picture
-from unipose.training.stages.watch_answers import WatchAnswers, ask_rows, judge
+from unipose.training.trainer.callbacks import WatchReconstructions, show_picture
+from unipose.training.trainer.optimizer import OptimizerArguments
+from unipose.training.trainer.sample_callback import WatchAnswers, ask_rows, judge
+from unipose.training.trainer.trainable_parts import INSTRUCT, LoraArguments
+from unipose.training.trainer.trainers import LanguageTrainer, random_states_kept
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,16 @@ from trl import SFTConfig
 from unipose import UniPoseForConditionalGeneration
 from unipose.processing.body_model import BodyModel
 from unipose.processing.processing_unipose import UniPoseProcessor
-from unipose.training.corpus.generate import to_rotvecs
-from unipose.training.corpus.instructions import TASKS
-from unipose.training.corpus.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord
-from unipose.training.corpus.shards import write_records
-from unipose.training.pictures.drawing import random_picture
-from unipose.training.sampler.archetypes import archetype_poses
+from unipose.training.datasets.generation import to_rotvecs
+from unipose.training.datasets.instructions import TASKS
+from unipose.training.datasets.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord
+from unipose.training.datasets.shards import write_records
+from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.stages.language import StageArguments, build_trainer, save_whole
-from unipose.training.stages.muon import OptimizerArguments
-from unipose.training.stages.parts import ALIGN, INSTRUCT, PROJECT, LoraArguments, new_token_ids
-from unipose.training.stages.trainers import LanguageTrainer
+from unipose.training.synthetic_images.drawing import random_picture
+from unipose.training.trainer.optimizer import OptimizerArguments
+from unipose.training.trainer.trainable_parts import ALIGN, INSTRUCT, PROJECT, LoraArguments, new_token_ids
+from unipose.training.trainer.trainers import LanguageTrainer
 
 
 POSE_TASKS = ["pose-to-text", "pose-diff", "text-to-pose", "pose-edit"]

@@ -11,8 +11,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from unipose.training.ablations.table import Table, write_table
 from unipose.training.ablations.variants import Ablation, fill
-from unipose.training.stages.parts import ALIGN
-from unipose.training.timing import medians
+from unipose.training.evaluation.timing import medians
+from unipose.training.trainer.trainable_parts import ALIGN
 
 
 BATCH_SIZES = (1, 8)

@@ -17,14 +17,15 @@ from unipose import UniPoseVQVAE
 from unipose.processing.body_model import BodyModel
 from unipose.training.ablations.table import Table, columns, write_table
 from unipose.training.ablations.variants import arguments_of, finish, is_finished, open_ablation
-from unipose.training.sampler.poses import held_out_poses, jitter_orientation, turn
-from unipose.training.stages.muon import OptimizerArguments
+from unipose.training.evaluation.metrics import reconstruction_error
+from unipose.training.geometry import jitter_orientation, rotate_heading
+from unipose.training.sampling.poses import held_out_poses
 from unipose.training.stages.pose_tokenizer import (
     PoseTokenizerArguments,
-    reconstruction_error,
     train_pose_tokenizer,
 )
-from unipose.training.stages.schedules import StepArguments
+from unipose.training.trainer.optimizer import OptimizerArguments
+from unipose.training.trainer.schedules import StepArguments
 
 
 VARIANTS = {"without noise": False, "with noise": True}
@@ -37,7 +38,7 @@ def questions(poses: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
     return {
         "as they are": poses,
         "jittered": jitter_orientation(poses, rng.uniform(-1.0, 1.0, (len(poses), 3))),
-        "turned": turn(poses, yaw),
+        "turned": rotate_heading(poses, yaw),
     }
 
 

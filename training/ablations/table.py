@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from unipose.training.corpus.shards import write_json
-from unipose.training.evaluate import MEASURES, SHARES
+from unipose.training.evaluation.evaluate import MEASURES, SHARES
+from unipose.training.io import write_json
 
 
 # {variant: {column: number}}

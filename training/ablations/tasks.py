@@ -5,7 +5,7 @@ python -m unipose.training.ablations.tasks --config training/recipes/ablations/t
 
 from unipose.training.ablations.table import Table, write_table
 from unipose.training.ablations.variants import Ablation, fill
-from unipose.training.stages.parts import INSTRUCT
+from unipose.training.trainer.trainable_parts import INSTRUCT
 
 
 ALL = "all tasks"

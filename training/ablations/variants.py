@@ -12,13 +12,14 @@ from trl import SFTConfig, TrlParser
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.ablations.table import Table, columns
-from unipose.training.corpus.shards import keep_recipe, write_json
-from unipose.training.evaluate import HeldOut, evaluate_image_to_pose, evaluate_text_to_pose, hold_out
-from unipose.training.sampler.poses import held_out_poses, sample_training_poses
-from unipose.training.stages.checkpoints import find_checkpoint
+from unipose.training.datasets.shards import keep_recipe
+from unipose.training.evaluation.evaluate import HeldOut, evaluate_image_to_pose, evaluate_text_to_pose, hold_out
+from unipose.training.io import write_json
+from unipose.training.sampling.poses import held_out_poses, sample_training_poses
 from unipose.training.stages.language import StageArguments, train_stage
-from unipose.training.stages.muon import OptimizerArguments
-from unipose.training.stages.parts import LoraArguments, Part
+from unipose.training.trainer.checkpoints import find_checkpoint
+from unipose.training.trainer.optimizer import OptimizerArguments
+from unipose.training.trainer.trainable_parts import LoraArguments, Part
 
 
 BASELINE = "mean training pose"

@@ -3,7 +3,7 @@
 The mined table says which statement about an arm or a leg another one about the same limb nearly always brings along.
 It is a data file, made anew by
 
-    python -m unipose.training.captions.implied
+    python -m unipose.training.tools.mine_implications
 """
 
 import json
@@ -11,19 +11,11 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
-from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_posecodes, swap_sides
+from unipose.training.captions.posecodes import CODES, RULES, Posecode
+from unipose.training.geometry import swap_sides
 
 
 IMPLICATIONS_FILE = Path(__file__).parent.parent / "assets" / "posecode_implications.json"
-# Mined from this many poses; what holds this often beside a code said this many times is implied by it.
-MINED_POSES, CONFIDENCE, SEEN = 20_000, 0.9, 100
-LIMBS = {
-    **dict.fromkeys(("hand", "elbow", "forearm", "upper_arm"), "arm"),
-    **dict.fromkeys(("foot", "knee", "shin", "thigh"), "leg"),
-}
-
 # axis, what is lower or further back, what is higher or further ahead: of the left part; "own" is of its side.
 _Edge = tuple[str, str, str]
 _ORDER = {
@@ -87,56 +79,3 @@ def drop_implied(codes: Sequence[Posecode]) -> list[Posecode]:
         if by_order or any(reason in kept for reason in implied_by_one().get(code, ())):
             del kept[code]
     return list(kept)
-
-
-def mine(poses: Sequence[Sequence[Posecode]]) -> dict[Posecode, list[Posecode]]:
-    """Left-hand code -> the codes about the same limb that poses which show it nearly always show as well.
-
-    Args:
-        poses: the codes of each pose.
-    """
-    column = {code: index for index, code in enumerate(CODES)}
-    shown = np.zeros((len(poses), len(CODES)), dtype=np.float32)
-    for row, codes in enumerate(poses):
-        shown[row, [column[code] for code in codes]] = 1.0
-    together = shown.T @ shown
-    seen = np.diag(together)
-    found: dict[Posecode, list[Posecode]] = {}
-    for code in CODES:
-        if not code.subject.startswith("left_") or seen[column[code]] < SEEN:
-            continue
-        share = together[column[code]] / seen[column[code]]
-        implied = [
-            other
-            for other in CODES
-            if other.group != code.group
-            and other.subject.startswith("left_")
-            and LIMBS.get(other.part) == LIMBS.get(code.part)
-            and RULES[other].worth != "rare"
-            and share[column[other]] >= CONFIDENCE
-        ]
-        if implied:
-            found[code] = implied
-    return found
-
-
-def main() -> None:
-    # Imported here: poses are drawn by modules that import this package.
-    from unipose.processing.body_model import BodyModel
-    from unipose.training.sampler.poses import sample_training_poses
-
-    body = BodyModel.builtin()
-    rotmats, _ = sample_training_poses(MINED_POSES, 0, body)
-    joints = body.forward_joints(rotmats).numpy()
-    found = mine(extract_posecodes(joints))
-    names = {_name(code): [_name(other) for other in implied] for code, implied in found.items()}
-    IMPLICATIONS_FILE.write_text(json.dumps(names, indent=1) + "\n")
-    print(f"{sum(map(len, names.values()))} implications of {len(names)} codes -> {IMPLICATIONS_FILE}")
-
-
-def _name(code: Posecode) -> str:
-    return f"{code.kind} {code.subject} {code.value}"
-
-
-if __name__ == "__main__":
-    main()

@@ -18,8 +18,9 @@ from unipose.training.captions.phrases import (
     SUBJECTS,
     WHOLE_NOUNS,
 )
-from unipose.training.captions.posecodes import CODES, Posecode, swap_sides
+from unipose.training.captions.posecodes import CODES, Posecode
 from unipose.training.captions.super_phrases import POSTURES, SUPER_PHRASES
+from unipose.training.geometry import swap_sides
 
 
 Codes = tuple[Posecode, ...]

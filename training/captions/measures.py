@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unipose.processing.pose_features import JOINT_NAMES
+from unipose.training.geometry import heading
 
 
 Array = npt.NDArray[np.float64]
@@ -33,23 +34,6 @@ def _dot(first: Array, second: Array) -> Array:
 
 def _degrees_between(first: Array, second: Array) -> Array:
     return np.degrees(np.arccos(np.clip(_dot(_unit(first), _unit(second)), -1.0, 1.0)))
-
-
-def heading(axes: npt.ArrayLike) -> Array:
-    """The angle, about the vertical, that a body has turned from facing +z.
-
-    It is the twist of the rotation about the y axis, which stays defined for a body that bends, lies or leans. For one
-    that is upside down the twist says nothing: there the body's left axis decides.
-
-    Args:
-        axes: (n, 3, 3) rotation matrices whose columns are the body's left, up and forward axes in a y-up world.
-
-    Returns:
-        (n,) radians; turning left is positive.
-    """
-    axes = np.asarray(axes, dtype=np.float64)
-    twist = np.arctan2(axes[:, 0, 2] - axes[:, 2, 0], axes[:, 0, 0] + axes[:, 2, 2])
-    return np.where(axes[:, 1, 1] > -0.7, twist, np.arctan2(-axes[:, 2, 0], axes[:, 0, 0]))
 
 
 def _axes(up: Array, across: Array) -> Array:

@@ -20,16 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS
-from unipose.training.captions.measures import (
-    PAIRS,
-    Array,
-    body_points,
-    heading,
-    hip_axes,
-    in_frame,
-    measure,
-    torso_axes,
-)
+from unipose.training.captions.measures import PAIRS, Array, body_points, hip_axes, in_frame, measure, torso_axes
+from unipose.training.geometry import heading
 
 
 Key = tuple[str, str, str]

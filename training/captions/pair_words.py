@@ -13,7 +13,7 @@ from statistics import median_low
 
 from unipose.training.captions.measures import PAIRS
 from unipose.training.captions.paircodes import ABSOLUTE, CODES, RULES, Paircode
-from unipose.training.captions.posecodes import swap_sides
+from unipose.training.geometry import swap_sides
 
 
 Codes = tuple[Paircode, ...]

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from unipose.training.captions.measures import PAIRS, Array
 from unipose.training.captions.pair_measures import SIDES, Changes, Key, measure_pairs, opposite, reached
-from unipose.training.captions.posecodes import Posecode, extract_posecodes, holding, swap_sides
+from unipose.training.captions.posecodes import Posecode, extract_posecodes, holding
+from unipose.training.geometry import swap_sides
 
 
 Rotations = tuple[npt.ArrayLike, npt.ArrayLike]

@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from unipose.training.captions.elementary import elementary_rules
 from unipose.training.captions.measures import Array, measure
-from unipose.training.captions.rules import Group, Posecode, Range, Rule, both_sides, swap_sides
+from unipose.training.captions.rules import Group, Posecode, Range, Rule, both_sides
 from unipose.training.captions.super_codes import super_rules
 
 
-__all__ = ["CODES", "RULES", "Posecode", "Range", "Rule", "extract_posecodes", "holding", "holds", "swap_sides"]
+__all__ = ["CODES", "RULES", "Posecode", "Range", "Rule", "extract_posecodes", "holding", "holds"]
 
 Flags = npt.NDArray[np.bool_]
 

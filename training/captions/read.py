@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from unipose.training.captions import phrases
+from unipose.training.captions.archetype_codes import archetype_codes
 from unipose.training.captions.lexicon import Codes, facts, posture_phrases, subject_nouns
-from unipose.training.captions.posecodes import Posecode, swap_sides
-from unipose.training.sampler.archetypes import ARCHETYPES, archetype_sentences
+from unipose.training.captions.posecodes import Posecode
+from unipose.training.geometry import swap_sides
+from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_sentences
 
 
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+")
@@ -219,11 +221,5 @@ def whole_sentences() -> dict[str, Codes]:
     sentences: dict[str, Codes] = {}
     for name in ARCHETYPES:
         for side in (name, swap_sides(name)):
-            sentences |= dict.fromkeys(archetype_sentences(side), _archetype_codes(name, mirrored=side != name))
+            sentences |= dict.fromkeys(archetype_sentences(side), archetype_codes(side))
     return sentences
-
-
-def _archetype_codes(name: str, mirrored: bool) -> Codes:
-    shown = ARCHETYPES[name]
-    given = (Posecode("posture", "body", shown.posture), Posecode("arms", "arms", shown.arms))
-    return tuple(code.mirrored() if mirrored else code for code in given if code.value)

@@ -3,16 +3,15 @@
 The tables of rules are in `elementary` and `super_codes`; `posecodes` puts them together.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from unipose.training.captions.measures import Array
+from unipose.training.geometry import swap_sides
 
 
 # How far a measurement may miss its range and still count as fitting.
@@ -24,18 +23,11 @@ DEGREES = frozenset(
 )
 
 INF = float("inf")
-_SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])")
 
 Group = tuple[str, str]
 # rare: never left out. eligible: said, but now and then left out. trivial: true of so many poses that it is said only
 # where there is little else to say. support: never extracted, but read, and said in place of what it sums up.
 Worth = Literal["rare", "eligible", "trivial", "support"]
-
-
-@cache
-def swap_sides(text: str) -> str:
-    """Exchanges "left" and "right" in a name or a phrase; "upright" stays."""
-    return _SIDE.sub(lambda match: "right" if match[0] == "left" else "left", text)
 
 
 @dataclass(frozen=True, order=True)

@@ -14,8 +14,8 @@ import torch
 from datasets import Image, List
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.corpus.rows import POSE_ANSWERS
-from unipose.training.corpus.shards import load_corpus
+from unipose.training.datasets.rows import POSE_ANSWERS
+from unipose.training.datasets.shards import load_corpus
 
 
 ACCEPTED = '{"name": str, "text": str, "images": [path, ...], "rotvecs": (22, 3) or (2, 22, 3)}, the last two optional'

@@ -6,7 +6,7 @@ Trained: the language model (whole, or by LoRA), its embeddings and head, and th
 """
 
 from unipose.training.stages.language import run_stage
-from unipose.training.stages.parts import ALIGN
+from unipose.training.trainer.trainable_parts import ALIGN
 
 
 if __name__ == "__main__":

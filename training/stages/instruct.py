@@ -6,7 +6,7 @@ Trained: what stage 2 trains, and the projector.
 """
 
 from unipose.training.stages.language import run_stage
-from unipose.training.stages.parts import INSTRUCT
+from unipose.training.trainer.trainable_parts import INSTRUCT
 
 
 if __name__ == "__main__":

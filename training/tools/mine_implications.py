@@ -1,0 +1,71 @@
+"""Mines from sampled poses which statement about a limb another one nearly always brings along.
+
+python -m unipose.training.tools.mine_implications
+"""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from unipose.processing.body_model import BodyModel
+from unipose.training.captions.implied import IMPLICATIONS_FILE
+from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_posecodes
+from unipose.training.sampling.poses import sample_training_poses
+
+
+# Mined from this many poses; what holds this often beside a code said this many times is implied by it.
+MINED_POSES, CONFIDENCE, SEEN = 20_000, 0.9, 100
+LIMBS = {
+    **dict.fromkeys(("hand", "elbow", "forearm", "upper_arm"), "arm"),
+    **dict.fromkeys(("foot", "knee", "shin", "thigh"), "leg"),
+}
+
+
+def mine(poses: Sequence[Sequence[Posecode]]) -> dict[Posecode, list[Posecode]]:
+    """Left-hand code -> the codes about the same limb that poses which show it nearly always show as well.
+
+    Args:
+        poses: the codes of each pose.
+    """
+    column = {code: index for index, code in enumerate(CODES)}
+    shown = np.zeros((len(poses), len(CODES)), dtype=np.float32)
+    for row, codes in enumerate(poses):
+        shown[row, [column[code] for code in codes]] = 1.0
+    together = shown.T @ shown
+    seen = np.diag(together)
+    found: dict[Posecode, list[Posecode]] = {}
+    for code in CODES:
+        if not code.subject.startswith("left_") or seen[column[code]] < SEEN:
+            continue
+        share = together[column[code]] / seen[column[code]]
+        implied = [
+            other
+            for other in CODES
+            if other.group != code.group
+            and other.subject.startswith("left_")
+            and LIMBS.get(other.part) == LIMBS.get(code.part)
+            and RULES[other].worth != "rare"
+            and share[column[other]] >= CONFIDENCE
+        ]
+        if implied:
+            found[code] = implied
+    return found
+
+
+def main() -> None:
+    body = BodyModel.builtin()
+    rotmats, _ = sample_training_poses(MINED_POSES, 0, body)
+    joints = body.forward_joints(rotmats).numpy()
+    found = mine(extract_posecodes(joints))
+    names = {_name(code): [_name(other) for other in implied] for code, implied in found.items()}
+    IMPLICATIONS_FILE.write_text(json.dumps(names, indent=1) + "\n")
+    print(f"{sum(map(len, names.values()))} implications of {len(names)} codes -> {IMPLICATIONS_FILE}")
+
+
+def _name(code: Posecode) -> str:
+    return f"{code.kind} {code.subject} {code.value}"
+
+
+if __name__ == "__main__":
+    main()

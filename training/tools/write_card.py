@@ -1,0 +1,81 @@
+"""Writes the model card of a checkpoint from its config and from what `evaluate` has measured.
+
+python -m unipose.training.tools.write_card --model modeling_unipose/embedded --metrics runs/evaluation/metrics.json
+"""
+
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from transformers import AutoModelForImageTextToText
+from trl import TrlParser
+
+from unipose.training.evaluation.evaluate import to_markdown
+from unipose.training.sampling.poses import HELD_OUT_CLIPS
+
+
+@dataclass
+class CardArguments:
+    """Which model, and what was measured of it."""
+
+    model: str = field(default="modeling_unipose/embedded", metadata={"help": "Folder of the model."})
+    metrics: str = field(default="runs/evaluation/metrics.json", metadata={"help": "File that evaluate has written."})
+    name: str = field(default="unipose-tiny", metadata={"help": "Name of the model, on the Hub: owner/name."})
+
+
+def card_data(name: str, report: dict[str, Any]) -> ModelCardData:
+    """The card's metadata: one result for each measure of the model itself."""
+    results = [
+        EvalResult(
+            task_type=task.replace(" ", "-"),
+            dataset_type="deepmimic-held-out",
+            dataset_name=f"DeepMimic clips {', '.join(HELD_OUT_CLIPS)}",
+            metric_type=measure,
+            metric_value=value,
+        )
+        for task, answered in report["metrics"].items()
+        for measure, value in answered["model"].items()
+    ]
+    return ModelCardData(
+        license="apache-2.0",
+        library_name="transformers",
+        language="en",
+        tags=["unipose", "pose-estimation", "text-to-pose", "smpl"],
+        model_name=name,
+        eval_results=results,
+    )
+
+
+def write_card(model_folder: Path, report: dict[str, Any], name: str) -> ModelCard:
+    """Fills the template and saves it as README.md in the model's folder."""
+    model = AutoModelForImageTextToText.from_pretrained(model_folder)
+    config = model.config
+    card = ModelCard.from_template(
+        card_data(name, report),
+        template_str=resources.files("unipose.model_cards").joinpath("checkpoint.md.jinja").read_text("utf-8"),
+        model_name=name,
+        parameters=model.num_parameters(),
+        text=config.text_config,
+        num_pose_tokens=config.num_pose_tokens,
+        codebook_size=config.pose_tokenizer_config.codebook_size,
+        num_image_tokens=config.num_image_tokens,
+        pose_attention=config.pose_attention,
+        frames=report["frames"],
+        clips=", ".join(HELD_OUT_CLIPS),
+        table=to_markdown(report["metrics"]),
+    )
+    card.save(model_folder / "README.md")
+    return card
+
+
+def main() -> None:
+    (arguments,) = TrlParser((CardArguments,)).parse_args_and_config()
+    report = json.loads(Path(arguments.metrics).read_text(encoding="utf-8"))
+    write_card(Path(arguments.model), report, arguments.name)
+
+
+if __name__ == "__main__":
+    main()
