@@ -111,7 +111,7 @@ def test_files_that_travel_are_flat_and_know_no_package(path: Path) -> None:
     for module in imported_modules(path):
         assert not module.startswith("unipose"), module
         if path.parent.name == "modeling_unipose":
-            assert not module.startswith("..") and not module.startswith(".processing"), module
+            assert not module.startswith(("..", ".processing")), module
 
 
 def test_names_of_files_that_travel_are_unique() -> None:
