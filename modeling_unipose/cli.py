@@ -11,22 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .tasks_unipose import TASKS
+
 
 if TYPE_CHECKING:
     from .pipeline_unipose import UniPosePipeline
 
 
 USER_ERROR = 2
-# (poses, pictures, whether a pose is written) -> the task that is meant where none is named.
-MEANT_TASKS = {
-    (1, 0, False): "pose-to-text",
-    (0, 1, False): "image-to-text",
-    (2, 0, False): "pose-diff",
-    (0, 2, False): "image-diff",
-    (0, 0, True): "text-to-pose",
-    (0, 1, True): "image-to-pose",
-    (1, 0, True): "pose-edit",
-}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -56,8 +48,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def build_demo_parser() -> argparse.ArgumentParser:
-    from .pipeline_unipose import TASKS
-
     parser = argparse.ArgumentParser(
         prog="unipose demo",
         description="One example of each task on motion capture that was held out from training: prints the answers, "
@@ -79,11 +69,12 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="DIR_OR_ID", help="default: the model that ships with the package")
 
 
-def meant_task(arguments: argparse.Namespace) -> str | None:
-    """The task of a call that names none; None: the model chooses between text and poses."""
+def infer_task(arguments: argparse.Namespace) -> str | None:
+    """The named task, or the one that the inputs imply; None lets the model choose between text and poses."""
     if arguments.task is not None:
         return arguments.task
-    return MEANT_TASKS.get((len(arguments.pose), len(arguments.image), arguments.out is not None))
+    given = (len(arguments.pose), len(arguments.image), "text" if arguments.out is None else "pose")
+    return next((name for name, task in TASKS.items() if (task.poses, task.images, task.answer) == given), None)
 
 
 def load_pipeline(model: str | None) -> "UniPosePipeline":
@@ -122,10 +113,9 @@ def answer(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
     from transformers import set_seed
 
-    from .pipeline_unipose import TASKS
     from .processing.pose_io import check_ending, save_poses
 
-    task = meant_task(arguments)
+    task = infer_task(arguments)
     if arguments.out is not None:
         check_ending(arguments.out)
         if task in TASKS and TASKS[task].answer == "text":

@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from .pipeline_unipose import TASKS, UniPosePipeline
+from .pipeline_unipose import UniPosePipeline
 from .processing.body_model import BodyModel
 from .processing.pose_io import save_poses
 from .processing.rendering import contact_sheet, render_pose
+from .tasks_unipose import TASKS
 
 
 # Frames of the packaged motion, of the clips that training never sees.

@@ -10,42 +10,13 @@ import numpy as np
 import torch
 from transformers import BatchFeature, Pipeline
 
+from .tasks_unipose import TASKS, Task
+
 
 DEFAULT_NEW_TOKENS = 128
 # Where a content block may carry its value. `path` of a pose is the path of a file.
 VALUE_KEYS = {"pose": ("pose", "path"), "image": ("image", "url", "path", "base64")}
 KIND_NAMES = {"pose": "poses", "image": "images"}
-
-
-@dataclass(frozen=True)
-class PoseTask:
-    """What a task reads and what it answers.
-
-    Args:
-        answer: "pose" or "text".
-        poses: Poses that a row needs.
-        images: Pictures that a row needs.
-        prompt: How the model is asked, unless its processor says otherwise (`task_prompts`): an instruction that the
-            user may replace, or, with `{text}`, what is put around the user's text.
-    """
-
-    answer: Literal["pose", "text"]
-    poses: int = 0
-    images: int = 0
-    prompt: str = "{text}"
-
-
-# Poses and pictures stand in front, each with a space behind it: "<pose> Describe the pose." The wording is among that
-# of training, and text-to-pose takes the bare description.
-TASKS = {
-    "pose-to-text": PoseTask("text", poses=1, prompt="Describe the pose."),
-    "image-to-text": PoseTask("text", images=1, prompt="Describe the pose."),
-    "pose-diff": PoseTask("text", poses=2, prompt="How does the second pose differ from the first?"),
-    "image-diff": PoseTask("text", images=2, prompt="How does the second pose differ from the first?"),
-    "text-to-pose": PoseTask("pose"),
-    "image-to-pose": PoseTask("pose", images=1, prompt="Estimate the pose."),
-    "pose-edit": PoseTask("pose", poses=1),
-}
 
 
 class Row(NamedTuple):
@@ -240,7 +211,7 @@ class UniPosePipeline(Pipeline):
         self.processor.save_pretrained(save_directory, **kwargs)
 
 
-def arrange_rows(text: Any, images: Any, poses: Any, task: PoseTask | None) -> tuple[list[Row], bool]:
+def arrange_rows(text: Any, images: Any, poses: Any, task: Task | None) -> tuple[list[Row], bool]:
     """The inputs of a call -> its rows, and whether a list of rows was given (see `UniPosePipeline.__call__`)."""
     many_texts = isinstance(text, list | tuple) and not is_chat(text)
     single_text = text is not None and not many_texts

@@ -193,6 +193,7 @@ def test_saved_code_is_flat(folder: Path) -> None:
         "pipeline_unipose.py",
         "pose_features.py",
         "processing_unipose.py",
+        "tasks_unipose.py",
         "vector_quantizer.py",
         "vision_unipose.py",
     }

@@ -8,10 +8,10 @@ from PIL import Image
 from tiny_checkpoint import save_tiny_checkpoint
 
 from unipose import embedded_checkpoint
-from unipose.cli import build_parser, main, meant_task
+from unipose.cli import build_parser, main, infer_task
 from unipose.demo import EXAMPLES, load_frames
-from unipose.pipeline_unipose import TASKS
 from unipose.processing.pose_features import load_pose
+from unipose.tasks_unipose import TASKS
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +87,8 @@ def test_sampling_follows_the_seed(run, tmp_path: Path) -> None:
         (["Same?", "--pose", "a", "--image", "b"], None),
     ],
 )
-def test_meant_task(words: list[str], task: str | None) -> None:
-    assert meant_task(build_parser().parse_args(words)) == task
+def test_infer_task(words: list[str], task: str | None) -> None:
+    assert infer_task(build_parser().parse_args(words)) == task
 
 
 @pytest.mark.parametrize(

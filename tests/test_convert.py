@@ -22,7 +22,7 @@ from transformers import AutoModel, AutoModelForImageTextToText, pipeline
 from unipose.cli import main as unipose
 from unipose.convert_unipose_weights_to_hf import TASK_PROMPTS, OriginalRelease, build_parser, convert, main
 from unipose.original_weights import ASSUMED_CODE_COUNT
-from unipose.pipeline_unipose import TASKS
+from unipose.tasks_unipose import TASKS
 
 
 State = dict[str, torch.Tensor]

@@ -11,7 +11,8 @@ from tiny_checkpoint import POSE_TOKENS, save_tiny_checkpoint
 from transformers import pipeline
 
 from unipose import UniPosePipeline, embedded_checkpoint
-from unipose.pipeline_unipose import TASKS, Conversations, Row
+from unipose.pipeline_unipose import Conversations, Row
+from unipose.tasks_unipose import TASKS
 
 
 FEW = {"max_new_tokens": 6}
