@@ -27,6 +27,8 @@ from transformers.image_utils import (
 )
 from transformers.processing_utils import ImagesKwargs, Unpack
 
+from .placeholders import Grouped, group_list
+
 
 ACCEPTED_PICTURES = (
     "a PIL image, a path or URL, bytes, a dict of bytes or path, an array (height, width[, 1, 3 or 4 channels]) or "
@@ -106,7 +108,7 @@ class UniPoseImageProcessor(PilBackend):
     def _prepare_image_like_inputs(self, images: Any, *args: Any, **kwargs: Any) -> list[np.ndarray]:
         """Any pictures -> (3, height, width) uint8 arrays."""
         max_pixels = kwargs["max_pixels"]
-        flat = [picture for row in group_pictures(images)[0] for picture in row]
+        flat = group_images(images).items
         pictures = [picture_to_rgb(picture, f"picture {number}", max_pixels) for number, picture in enumerate(flat, 1)]
         longest = max([kwargs["size"][side] for side in ("height", "width")] if kwargs["size"] else [0])
         if kwargs["pose_size"]:
@@ -153,19 +155,13 @@ class UniPoseImageProcessor(PilBackend):
         return image.astype(np.float32)
 
 
-def group_pictures(images: Any) -> tuple[list[list[Any]], bool]:
-    """Tells one picture, a flat list (or 4-D array) of pictures, and a list of pictures for each text apart.
-
-    Returns:
-        The pictures by row, and whether there is a row for each text (otherwise all are in one row).
-    """
-    if isinstance(images, np.ndarray | torch.Tensor):
-        return [list(images) if images.ndim == 4 else [images]], False
+def group_images(images: Any) -> Grouped:
+    """Tells one image, a flat list (or 4-D array) of images, and a list of images for each row apart."""
+    if isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 4:
+        return Grouped([list(images)], "flat")
     if not isinstance(images, list | tuple):
-        return [[images]], False
-    if images and all(isinstance(image, list | tuple) for image in images):
-        return [list(row) for row in images], True
-    return [list(images)], False
+        return Grouped([[images]], "single")
+    return group_list(images, lambda image: isinstance(image, list | tuple))
 
 
 def picture_to_rgb(picture: Any, name: str, max_pixels: int) -> Image.Image:

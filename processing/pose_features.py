@@ -25,6 +25,8 @@ import numpy as np
 import roma
 import torch
 
+from .placeholders import Grouped, group_list
+
 
 JOINT_NAMES = (
     "pelvis",
@@ -153,19 +155,12 @@ def poses_to_pose_values(poses: Sequence[Pose]) -> torch.Tensor:
     return rotmat_to_rotation_6d(torch.stack(rotmats)) if rotmats else torch.zeros(0, NUM_JOINTS, 6)
 
 
-def group_poses(poses: Any) -> tuple[list[list[Pose]], bool]:
-    """Tells one pose, a flat list or array of poses, and a list of poses for each text apart.
-
-    Returns:
-        The poses by row, and whether there is a row for each text (otherwise all are in one row).
-    """
+def group_poses(poses: Any) -> Grouped:
+    """Tells one pose, a flat list or array of poses, and a list of poses for each row apart."""
     shape = _shape(poses)
     if _is_pose(poses) or (shape and not _holds_arrays(poses) and not any(_form(shape[skip:]) for skip in (1, 2))):
-        return [[poses]], False
-    items = list(poses)
-    if items and all(_is_row(item) for item in items):
-        return [list(row) for row in items], True
-    return [items], False
+        return Grouped([[poses]], "single")
+    return group_list(list(poses), _is_row)
 
 
 def _shape(item: Any) -> tuple[int, ...] | None:

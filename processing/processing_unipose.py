@@ -1,14 +1,12 @@
 """Text, pictures and poses -> one batch for UniPose; generated ids -> text and pose codes.
 
-In a text one `<pose>` stands for one pose and one `<image>` for one picture. Each is written out as start token,
-`num_pose_tokens` (`num_image_tokens`) placeholders and end token; the model replaces the placeholders by what it sees.
+In a text one `<pose>` stands for one pose and one `<image>` for one image (see `placeholders`).
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +15,8 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import AddedToken
 
-from .image_processing_unipose import UniPoseImageProcessor, group_pictures
+from .image_processing_unipose import UniPoseImageProcessor, group_images
+from .placeholders import Grouped, Placeholder, check_counts, expand_placeholders
 from .pose_features import group_poses, poses_to_pose_values
 
 
@@ -31,8 +30,6 @@ SPECIAL_TOKENS = {
     "image_end_token": "<image_end>",
 }
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
-# With `sanitize_control_tokens` transformers puts this before a special token that a user typed: it is no placeholder.
-TYPED_BY_USER = "\U000f0000"
 PICTURE_KEYS = ("image", "url", "path", "base64")
 POSE_KEYS = ("pose", "path")
 
@@ -71,24 +68,6 @@ def add_pose_tokens(
     tokenizer._set_model_specific_special_tokens(missing)
     added += tokenizer.add_special_tokens(spellings)
     return added + tokenizer.add_tokens(list(role_tokens), special_tokens=True)
-
-
-class Placeholder(NamedTuple):
-    """How pictures or poses are written in a text."""
-
-    kind: str
-    token: str
-    start: str
-    end: str
-    length: int
-
-    @property
-    def expanded(self) -> str:
-        return self.start + self.token * self.length + self.end
-
-    def pattern(self) -> str:
-        """Finds a written-out run or a bare token: either is one picture or pose."""
-        return f"(?<!{TYPED_BY_USER})(?:{re.escape(self.expanded)}|{re.escape(self.token)})"
 
 
 class UniPoseProcessor(ProcessorMixin):
@@ -205,6 +184,32 @@ class UniPoseProcessor(ProcessorMixin):
         return self.tokenizer.image_end_token_id
 
     @property
+    def placeholders(self) -> dict[str, Placeholder]:
+        """How an "image" and a "pose" are written in a text."""
+        token = self.tokenizer.special_tokens_map
+        return {
+            kind: Placeholder(
+                kind, token[f"{kind}_token"], token[f"{kind}_start_token"], token[f"{kind}_end_token"], length
+            )
+            for kind, length in (("image", self.num_image_tokens), ("pose", self.num_pose_tokens))
+        }
+
+    @staticmethod
+    def group_images(images: Any) -> Grouped:
+        """Images in any form that `__call__` takes, by row; None for none."""
+        return Grouped([[]], "flat") if images is None else group_images(images)
+
+    @staticmethod
+    def group_poses(poses: Any) -> Grouped:
+        """Poses in any form that `__call__` takes, by row; None for none."""
+        return Grouped([[]], "flat") if poses is None else group_poses(poses)
+
+    def template_variables(self, template: str) -> dict[str, int]:
+        """The variables that a chat template needs beside the tokenizer's, to expand images and poses itself."""
+        counts = {"num_pose_tokens": self.num_pose_tokens, "num_image_tokens": self.num_image_tokens}
+        return {name: count for name, count in counts.items() if name in template}
+
+    @property
     def model_input_names(self) -> list[str]:
         return ["input_ids", "attention_mask", "pose_values", *self.image_processor.model_input_names]
 
@@ -239,8 +244,7 @@ class UniPoseProcessor(ProcessorMixin):
         texts = [text] if isinstance(text, str) else None if text is None else list(text)
         if texts is None and images is None and poses is None:
             raise ValueError("nothing to process: text, images and poses are all missing")
-        image_rows, images_nested = ([[]], False) if images is None else group_pictures(images)
-        pose_rows, poses_nested = ([[]], False) if poses is None else group_poses(poses)
+        image_inputs, pose_inputs = self.group_images(images), self.group_poses(poses)
         merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
         text_kwargs = merged["text_kwargs"]
         return_offsets = text_kwargs.pop("return_text_replacement_offsets", False)
@@ -248,58 +252,32 @@ class UniPoseProcessor(ProcessorMixin):
         data: dict[str, Any] = {}
         if texts:
             _check_texts(texts)
-            image_placeholder, pose_placeholder = self._placeholders()
-            _check_counts(texts, image_placeholder, image_rows, images_nested)
-            _check_counts(texts, pose_placeholder, pose_rows, poses_nested)
-            texts, offsets = self._expand(texts, self._ending(generation_mode))
+            placeholders, ending = self.placeholders, self._ending(generation_mode)
+            check_counts(texts, placeholders["image"], image_inputs)
+            check_counts(texts, placeholders["pose"], pose_inputs)
+            expanded = [expand_placeholders(text, placeholders) for text in texts]
+            texts = [text + ending for text, _ in expanded]
             data.update(self.tokenizer(texts, **text_kwargs))
             self._check_not_cut(texts, data["input_ids"])
             if return_offsets:
-                data["text_replacement_offsets"] = offsets
-        if flat_poses := [pose for row in pose_rows for pose in row]:
-            data["pose_values"] = poses_to_pose_values(flat_poses)
-        if pictures := [picture for row in image_rows for picture in row]:
-            data.update(self.image_processor(pictures, **merged["images_kwargs"]))
+                data["text_replacement_offsets"] = [spans for _, spans in expanded]
+        if pose_inputs.items:
+            data["pose_values"] = poses_to_pose_values(pose_inputs.items)
+        if image_inputs.items:
+            data.update(self.image_processor(image_inputs.items, **merged["images_kwargs"]))
         return BatchFeature(
             data,
             tensor_type=text_kwargs.get("return_tensors"),
             skip_tensor_conversion=self.skip_tensor_conversion,
         )
 
-    def _placeholders(self) -> list[Placeholder]:
-        token = self.tokenizer.special_tokens_map
-        return [
-            Placeholder(kind, token[f"{kind}_token"], token[f"{kind}_start_token"], token[f"{kind}_end_token"], length)
-            for kind, length in (("image", self.num_image_tokens), ("pose", self.num_pose_tokens))
-        ]
-
     def _ending(self, generation_mode: str | None) -> str:
         if generation_mode not in (None, "text", "pose"):
             raise ValueError(f"generation_mode is {generation_mode!r}; accepted: 'pose', 'text' and None")
         return self.pose_opening + self.tokenizer.pose_start_token if generation_mode == "pose" else ""
 
-    def _expand(self, texts: list[str], ending: str) -> tuple[list[str], list[list[dict[str, Any]]]]:
-        """Writes every placeholder out in full; the offsets say where, in the form the library's mask code reads."""
-        placeholders = {placeholder.kind: placeholder for placeholder in self._placeholders()}
-        pattern = "|".join(f"(?P<{kind}>{placeholder.pattern()})" for kind, placeholder in placeholders.items())
-        expanded, offsets = [], []
-        for text in texts:
-            pieces, spans, last, gained = [], [], 0, 0
-            for match in re.finditer(pattern, text):
-                kind = str(match.lastgroup)
-                full = placeholders[kind].expanded
-                start, end = match.span()
-                new_start = start + gained
-                gained += len(full) - (end - start)
-                spans.append({"type": kind, "span": (start, end), "new_span": (new_start, end + gained)})
-                pieces += [text[last:start], full]
-                last = end
-            expanded.append("".join(pieces) + text[last:] + ending)
-            offsets.append(spans)
-        return expanded, offsets
-
     def _check_not_cut(self, texts: list[str], input_ids: Any) -> None:
-        for placeholder in self._placeholders():
+        for placeholder in self.placeholders.values():
             token_id = self.tokenizer.convert_tokens_to_ids(placeholder.token)
             for number, (text, ids) in enumerate(zip(texts, input_ids), start=1):
                 wanted = text.count(placeholder.expanded) * placeholder.length
@@ -343,8 +321,7 @@ class UniPoseProcessor(ProcessorMixin):
         if ending and not kwargs.get("continue_final_message"):
             kwargs["add_generation_prompt"] = True
         template = self._resolve_chat_template(chat_template)
-        counts = {"num_pose_tokens": self.num_pose_tokens, "num_image_tokens": self.num_image_tokens}
-        kwargs = {**{name: count for name, count in counts.items() if name in template}, **kwargs}
+        kwargs = {**self.template_variables(template), **kwargs}
         if tokenize:
             # The template writes every special token itself.
             processor_kwargs = {"add_special_tokens": False, **(processor_kwargs or {})}
@@ -425,21 +402,6 @@ def _check_texts(texts: list[Any]) -> None:
             raise ValueError(f"text {number} is a {type(text).__name__}, not a string")
         if not text.strip():
             raise ValueError(f"text {number} is empty")
-
-
-def _check_counts(texts: list[str], placeholder: Placeholder, rows: list[list[Any]], nested: bool) -> None:
-    kind, token = placeholder.kind, placeholder.token
-    found = [len(re.findall(placeholder.pattern(), text)) for text in texts]
-    given = [len(row) for row in rows]
-    if nested:
-        if len(given) != len(found):
-            raise ValueError(f"there are {len(found)} texts, but {kind}s for {len(given)} texts")
-        for number, (placeholders, count) in enumerate(zip(found, given), start=1):
-            if placeholders != count:
-                raise ValueError(f"text {number} holds {placeholders} {token}, but {count} {kind}s were given for it")
-    elif sum(found) != sum(given):
-        by_text = f" ({', '.join(map(str, found))} by text)" if len(found) > 1 else ""
-        raise ValueError(f"the text holds {sum(found)} {token}{by_text}, but {sum(given)} {kind}s were given")
 
 
 def _block_values(messages: list[dict[str, Any]], kind: str, keys: tuple[str, ...]) -> list[Any]:

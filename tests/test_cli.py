@@ -8,7 +8,7 @@ from PIL import Image
 from tiny_checkpoint import save_tiny_checkpoint
 
 from unipose import embedded_checkpoint
-from unipose.cli import build_parser, main, infer_task
+from unipose.cli import build_parser, infer_task, main
 from unipose.demo import EXAMPLES, load_frames
 from unipose.processing.pose_features import load_pose
 from unipose.tasks_unipose import TASKS

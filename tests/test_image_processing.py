@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
-from unipose.processing.image_processing_unipose import ACCEPTED_PICTURES, UniPoseImageProcessor, group_pictures
+from unipose.processing.image_processing_unipose import ACCEPTED_PICTURES, UniPoseImageProcessor, group_images
 
 
 SMALL = {"size": {"height": 32, "width": 32}, "pose_size": {"height": 64, "width": 48}}
@@ -179,6 +179,6 @@ def test_no_tower_takes_no_picture():
 
 def test_grouping():
     picture = noise(4, 4)
-    assert group_pictures(picture) == ([[picture]], False)
-    assert group_pictures([["a"], []]) == ([["a"], []], True)
-    assert len(group_pictures(np.stack([picture, picture]))[0][0]) == 2
+    assert group_images(picture) == ([[picture]], "single")
+    assert group_images([["a"], []]) == ([["a"], []], "nested")
+    assert len(group_images(np.stack([picture, picture]))[0][0]) == 2

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, PreTrainedConfig
 
+from unipose.original_tokenizer import original_chat_template
 from unipose.processing.image_processing_unipose import UniPoseImageProcessor
 from unipose.processing.pose_features import poses_to_pose_values
 from unipose.processing.processing_unipose import UniPoseProcessor, add_pose_tokens
@@ -92,6 +93,14 @@ def test_expansion_is_the_written_out_text(processor):
     assert batch["input_ids"] == [expected]
     torch.testing.assert_close(batch["pose_values"], poses_to_pose_values([ONE, TWO]))
     assert set(batch) == set(processor.model_input_names)
+
+
+def test_the_chat_templates_expand_like_the_processor(processor):
+    """Both templates, because Jinja gets no placeholder from Python."""
+    message = {"role": "user", "content": [{"type": "image"}, {"type": "pose"}]}
+    expanded = "".join(placeholder.expanded for placeholder in processor.placeholders.values())
+    for template in (processor.chat_template, original_chat_template()):
+        assert expanded in processor.apply_chat_template([message], template)
 
 
 def test_written_out_text_is_left_alone(processor):
