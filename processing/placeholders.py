@@ -51,7 +51,7 @@ class Grouped(NamedTuple):
 
     Args:
         rows: Those of each row; "single" and "flat" have one row.
-        layout: How they were passed: one alone, one list of them, or a list for each row.
+        layout: How they were passed: at most one, one list, or a list for each row.
     """
 
     rows: list[list[Any]]

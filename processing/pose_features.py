@@ -17,7 +17,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -158,7 +158,9 @@ def poses_to_pose_values(poses: Sequence[Pose]) -> torch.Tensor:
 def group_poses(poses: Any) -> Grouped:
     """Tells one pose, a flat list or array of poses, and a list of poses for each row apart."""
     shape = _shape(poses)
-    if _is_pose(poses) or (shape and not _holds_arrays(poses) and not any(_form(shape[skip:]) for skip in (1, 2))):
+    if _is_pose(poses) or not isinstance(poses, Iterable):
+        return Grouped([[poses]], "single")
+    if shape and not _holds_arrays(poses) and not any(_form(shape[skip:]) for skip in (1, 2)):
         return Grouped([[poses]], "single")
     return group_list(list(poses), _is_row)
 

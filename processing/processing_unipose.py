@@ -30,8 +30,8 @@ SPECIAL_TOKENS = {
     "image_end_token": "<image_end>",
 }
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
-PICTURE_KEYS = ("image", "url", "path", "base64")
-POSE_KEYS = ("pose", "path")
+# Where a content block may have its value; the `path` of a pose is a file's.
+BLOCK_KEYS = {"image": ("image", "url", "path", "base64"), "pose": ("pose", "path")}
 
 
 def add_pose_tokens(
@@ -92,6 +92,7 @@ class UniPoseProcessor(ProcessorMixin):
         ValueError: the tokenizer lacks UniPose's tokens, or its pose codes do not follow each other.
     """
 
+    block_keys = BLOCK_KEYS
     text_kwargs = {"padding": True, "return_token_type_ids": False}  # noqa: RUF012 (the library's own form)
 
     def __init__(
@@ -197,12 +198,12 @@ class UniPoseProcessor(ProcessorMixin):
     @staticmethod
     def group_images(images: Any) -> Grouped:
         """Images in any form that `__call__` takes, by row; None for none."""
-        return Grouped([[]], "flat") if images is None else group_images(images)
+        return Grouped([[]], "single") if images is None else group_images(images)
 
     @staticmethod
     def group_poses(poses: Any) -> Grouped:
         """Poses in any form that `__call__` takes, by row; None for none."""
-        return Grouped([[]], "flat") if poses is None else group_poses(poses)
+        return Grouped([[]], "single") if poses is None else group_poses(poses)
 
     def template_variables(self, template: str) -> dict[str, int]:
         """The variables that a chat template needs beside the tokenizer's, to expand images and poses itself."""
@@ -337,8 +338,8 @@ class UniPoseProcessor(ProcessorMixin):
     def _multimodal_inputs_from_conversations(
         self, conversations: list[list[dict[str, Any]]], *args: Any, **kwargs: Any
     ) -> tuple[list[list[Any]], list[list[Any]], list[Any], dict[str, Any]]:
-        images = [_block_values(messages, "image", PICTURE_KEYS) for messages in conversations]
-        poses = [_block_values(messages, "pose", POSE_KEYS) for messages in conversations]
+        images = [_block_values(messages, "image", BLOCK_KEYS["image"]) for messages in conversations]
+        poses = [_block_values(messages, "pose", BLOCK_KEYS["pose"]) for messages in conversations]
         return images, [[] for _ in conversations], [], {"poses": poses} if any(poses) else {}
 
     def post_process_generation(

@@ -175,14 +175,14 @@ def test_generation_arguments(pipe: UniPosePipeline) -> None:
     ("inputs", "message"),
     [
         ({"text": "Run.", "task": "text-to-dance"}, "unknown task 'text-to-dance'; accepted: .*pose-edit"),
-        ({"task": "pose-diff", "poses": [np.zeros((22, 3))]}, "takes 2 poses a row, found 1"),
-        ({"task": "pose-to-text"}, "takes 1 poses a row, found 0"),
-        ({"task": "image-to-text", "images": [[picture(0), picture(1)]]}, "takes 1 images a row, found 2"),
-        ({"task": "text-to-pose", "text": "Run.", "poses": np.zeros((22, 3))}, "takes 0 poses a row, found 1"),
+        ({"task": "pose-diff", "poses": [np.zeros((22, 3))]}, "takes 2 poses a row, got 1"),
+        ({"task": "pose-to-text"}, "takes 1 poses a row, got 0"),
+        ({"task": "image-to-text", "images": [[picture(0), picture(1)]]}, "takes 1 images a row, got 2"),
+        ({"task": "text-to-pose", "text": "Run.", "poses": np.zeros((22, 3))}, "takes 0 poses a row, got 1"),
         ({"task": "text-to-pose"}, "a text is needed"),
         ({"task": "text-to-pose", "text": "  "}, "the text is empty"),
         ({}, "a text is needed"),
-        ({"text": 3}, "found int"),
+        ({"text": 3}, "got int"),
         ({"text": "<pose> or <pose>?", "poses": [np.zeros((22, 3))]}, "places for 2 poses, but 1 were given"),
         ({"text": ["a", "b"], "poses": [[np.zeros((22, 3))]] * 3}, "2 of text, 3 of poses"),
         ({"text": [{"role": "assistant", "content": "Hi."}]}, "the last message"),
@@ -197,7 +197,7 @@ def test_errors(pipe: UniPosePipeline, inputs: dict, message: str) -> None:
 
 def test_model_without_towers(blind_pipe: UniPosePipeline) -> None:
     assert len(blind_pipe("A person kneels.", task="text-to-pose")["poses"]) == 1
-    with pytest.raises(ValueError, match="no vision tower"):
+    with pytest.raises(ValueError, match="no vision encoder"):
         blind_pipe(images=picture(0), task="image-to-text")
 
 
