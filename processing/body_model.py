@@ -1,10 +1,10 @@
 """A pose becomes a body: SMPL's tree, forward kinematics and linear blend skinning.
 
 `BodyModel.builtin()` is the free body that ships with the package; `load_body_model` reads the user's own SMPL, SMPL-H
-or SMPL-X file. Both are called the same way: rotation matrices in the stored z-up frame go in, metres in the y-up
+or SMPL-X file. Both are called the same way: rotation matrices in the stored z-up frame go in, meters in the y-up
 world come out, with the rest pose's pelvis at the origin.
 
-The built-in body is not SMPL: its hips sit about 1 cm below the pelvis (SMPL's: about 9 cm), so millimetres measured
+The built-in body is not SMPL: its hips sit about 1 cm below the pelvis (SMPL's: about 9 cm), so millimeters measured
 on it must not be set beside figures measured on SMPL.
 """
 
@@ -44,7 +44,7 @@ SMPLX_FILE_JOINTS = 55
 
 @dataclass
 class BodyOutput:
-    """A posed body in the y-up world: `vertices` (batch, V, 3) and `joints` (batch, 22, 3), in metres."""
+    """A posed body in the y-up world: `vertices` (batch, V, 3) and `joints` (batch, 22, 3), in meters."""
 
     vertices: Tensor
     joints: Tensor
@@ -55,7 +55,7 @@ def forward_kinematics(rotmats: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]
 
     Args:
         rotmats: (batch, J, 3, 3) rotations relative to the parent, J = 22 or 24.
-        joints: (J, 3) or (batch, J, 3) rest positions in metres.
+        joints: (J, 3) or (batch, J, 3) rest positions in meters.
 
     Returns:
         (batch, J, 3, 3) rotations against the world and (batch, J, 3) positions.
@@ -91,9 +91,9 @@ class BodyModel(nn.Module):
     """A skinned mesh on SMPL's 24-joint tree.
 
     Args:
-        v_template: (V, 3) rest vertices in metres, pelvis at the origin, T-pose, y up, facing +z.
+        v_template: (V, 3) rest vertices in meters, pelvis at the origin, T-pose, y up, facing +z.
         faces: (F, 3) vertex indices.
-        joints: (24, 3) rest joints in metres.
+        joints: (24, 3) rest joints in meters.
         weights: (V, 24) skinning weights; each row is scaled to sum to one.
     """
 
@@ -140,12 +140,12 @@ class BodyModel(nn.Module):
         return BodyOutput(vertices=vertices, joints=joints[:, :NUM_JOINTS])
 
     def forward_joints(self, rotmats: Tensor) -> Tensor:
-        """(batch, 22, 3) joints in metres of (batch, 22, 3, 3) poses: `forward` without vertices, and much cheaper."""
+        """(batch, 22, 3) joints in meters of (batch, 22, 3, 3) poses: `forward` without vertices, and much cheaper."""
         check_rotmats(rotmats)
         return forward_kinematics(to_y_up(rotmats), self.joints[:NUM_JOINTS].to(rotmats))[1]
 
     def vertex_areas(self) -> Tensor:
-        """(V,) square metres of the rest surface that belong to each vertex: a third of every triangle around it."""
+        """(V,) square meters of the rest surface that belong to each vertex: a third of every triangle around it."""
         corners = self.v_template[self.faces]
         edges = corners[:, 1:] - corners[:, :1]
         areas = torch.linalg.cross(edges[:, 0], edges[:, 1]).norm(dim=1) / 2
@@ -227,7 +227,7 @@ class SmplxBodyModel(BodyModel):
         return BodyOutput(vertices=vertices - pelvis, joints=joints[:, :NUM_JOINTS] - pelvis)
 
     def forward_joints(self, rotmats: Tensor, betas: Tensor | None = None) -> Tensor:
-        """(batch, 22, 3) joints in metres of (batch, 22, 3, 3) poses: `forward` without its vertices."""
+        """(batch, 22, 3) joints in meters of (batch, 22, 3, 3) poses: `forward` without its vertices."""
         check_rotmats(rotmats)
         betas = self._check_betas(betas, rotmats)
         offsets = torch.einsum("bn,vcn->bvc", betas, self.shapedirs[..., : betas.shape[1]].to(rotmats))

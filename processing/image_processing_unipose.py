@@ -1,7 +1,7 @@
 """Pictures -> what the two vision towers see.
 
-`pixel_values` is for the general tower (CLIP): shorter side to `size`, centre crop, CLIP's mean and deviation.
-`pose_pixel_values` is for the pose tower (ViTPose): shorter side to the height of `pose_size`, centre crop to a square
+`pixel_values` is for the general tower (CLIP): shorter side to `size`, center crop, CLIP's mean and deviation.
+`pose_pixel_values` is for the pose tower (ViTPose): shorter side to the height of `pose_size`, center crop to a square
 of that height, ImageNet's mean and deviation, then the central columns alone (256 x 256 -> 256 x 192 at release size).
 Both are made from the same picture with bicubic resizing. Either is off when its size is None.
 """
@@ -58,7 +58,7 @@ class UniPoseImageProcessor(PilBackend):
     Args:
         size: {"height", "width"} in pixels of the general tower's picture; None: there is no such tower.
         pose_size: {"height", "width"} in pixels of the pose tower's picture; None: there is no such tower.
-        image_mean, image_std: the general tower's normalisation, three numbers each.
+        image_mean, image_std: the general tower's normalization, three numbers each.
         pose_image_mean, pose_image_std: the pose tower's.
         max_pixels: larger pictures are refused.
     """

@@ -19,8 +19,9 @@ from trimesh.exchange.gltf import export_glb
 from trimesh.exchange.obj import export_obj
 
 from .body_model import BodyModel
+from .clothing import Clothes, vertex_colors
 from .pose_features import NUM_JOINTS
-from .rendering import Palette, render_pose, vertex_colours
+from .rendering import render_pose
 
 
 NUMBER_ENDINGS = (".npz", ".npy", ".json")
@@ -86,15 +87,15 @@ def pose_arrays(rotmats: torch.Tensor) -> dict[str, np.ndarray]:
     return {"rotmats": rotmats.numpy(), "global_orient": poses[:3], "body_pose": poses[3:], "poses": poses}
 
 
-def pose_mesh(rotmats: torch.Tensor, body: BodyModel | None = None, palette: Palette | None = None) -> trimesh.Trimesh:
-    """The posed body of one (22, 3, 3) pose in its clothes: metres, y up."""
+def pose_mesh(rotmats: torch.Tensor, body: BodyModel | None = None, clothes: Clothes | None = None) -> trimesh.Trimesh:
+    """The posed body of one (22, 3, 3) pose in its clothes: meters, y up."""
     body = BodyModel.builtin() if body is None else body
     with torch.no_grad():
         vertices = body(rotmats[None].to(body.v_template)).vertices[0]
     return trimesh.Trimesh(
         vertices=vertices.cpu().numpy(),
         faces=body.faces.cpu().numpy(),
-        vertex_colors=vertex_colours(body, palette or Palette()),
+        vertex_colors=vertex_colors(body, clothes or Clothes()),
         process=False,
     )
 

@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from unipose.processing.body_model import BodyModel
+from unipose.processing.clothing import Clothes, Palette
 from unipose.processing.pose_features import mirror_pose, to_z_up
-from unipose.processing.rasterising import Camera, Projection, rasterise
-from unipose.processing.rendering import Palette, contact_sheet, render_mesh, render_pose
+from unipose.processing.rasterizing import Camera, Projection, rasterize
+from unipose.processing.rendering import contact_sheet, render_mesh, render_pose
 
 
 BLACK = (0, 0, 0)
@@ -83,9 +84,9 @@ def test_left_hand_is_on_the_right_of_a_front_view(body: BodyModel) -> None:
     assert np.flatnonzero(top.any(axis=0)).mean() > 96 / 2
 
 
-def test_palette_colours_show(body: BodyModel) -> None:
+def test_palette_colors_show(body: BodyModel) -> None:
     palette = Palette(shirt=(255, 0, 0), trousers=(0, 0, 255), skin=(0, 255, 0), hair=(0, 255, 0), shoes=(0, 255, 0))
-    red, green, blue = (np.asarray(draw(body, rest_pose(), palette=palette)) > 60).transpose(2, 0, 1)
+    red, green, blue = (np.asarray(draw(body, rest_pose(), clothes=Clothes(palette))) > 60).transpose(2, 0, 1)
     heights = [np.flatnonzero(mask.any(axis=1)).mean() for mask in (red, blue)]
     assert heights[0] < heights[1]
     assert green.any()
@@ -115,18 +116,18 @@ def test_supersampling_smooths_but_does_not_move(body: BodyModel) -> None:
 def test_nearer_triangle_hides_the_farther_one() -> None:
     triangle = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
     vertices = np.concatenate([triangle, triangle + [0, 0, 0.5]])
-    colours = np.repeat(np.array([[255, 0, 0], [0, 255, 0]], dtype=np.uint8), 3, axis=0)
+    colors = np.repeat(np.array([[255, 0, 0], [0, 255, 0]], dtype=np.uint8), 3, axis=0)
     for faces in ([[0, 1, 2], [3, 4, 5]], [[3, 4, 5], [0, 1, 2]]):
-        image = render_mesh(vertices, np.array(faces), colours, Camera(elevation=0.0), size=64, shadow=False)
+        image = render_mesh(vertices, np.array(faces), colors, Camera(elevation=0.0), size=64, shadow=False)
         assert np.asarray(image)[40, 20, 1] > np.asarray(image)[40, 20, 0]
 
 
-def test_rasteriser_equals_a_loop_over_pixels() -> None:
+def test_rasterizer_equals_a_loop_over_pixels() -> None:
     rng = np.random.default_rng(0)
     screen = rng.uniform(-4, 24, (30, 2)).astype(np.float32)
     nearness = rng.uniform(0.1, 1, 30).astype(np.float32)
     faces = rng.permuted(np.tile(np.arange(30), (40, 1)), axis=1)[:, :3]
-    fragments = rasterise(screen, nearness, faces, (20, 22))
+    fragments = rasterize(screen, nearness, faces, (20, 22))
     np.testing.assert_allclose(fragments.shares.sum(axis=1), 1.0, atol=1e-4)
     found = np.full(20 * 22, -1)
     found[fragments.pixels] = fragments.hit

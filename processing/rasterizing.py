@@ -44,14 +44,14 @@ class Camera:
 class Projection:
     """A camera placed so that a mesh fills the picture.
 
-    `axes` (3, 3) are its right, up and backward directions, `position` (3,) metres, `focal` pixels and `centre` (2,)
+    `axes` (3, 3) are its right, up and backward directions, `position` (3,) meters, `focal` pixels and `center` (2,)
     the pixel at which it looks.
     """
 
     axes: np.ndarray
     position: np.ndarray
     focal: float
-    centre: np.ndarray
+    center: np.ndarray
 
     @classmethod
     def fit(cls, vertices: np.ndarray, camera: Camera, width: int, height: int) -> "Projection":
@@ -64,20 +64,20 @@ class Projection:
         slopes = 0.92 * camera.zoom * np.array([width, height]) / 2 / focal
         distance = (half_widths / slopes + (around[:, 2] - middle[2])[:, None]).max()
         position = (middle + np.array([0.0, 0.0, distance])) @ axes
-        return cls(axes=axes, position=position, focal=focal, centre=np.array([width, height]) / 2)
+        return cls(axes=axes, position=position, focal=focal, center=np.array([width, height]) / 2)
 
     def to_camera(self, points: np.ndarray) -> np.ndarray:
-        """(n, 3) world -> (n, 3): metres to the right, up, and away from the camera."""
+        """(n, 3) world -> (n, 3): meters to the right, up, and away from the camera."""
         return ((points - self.position) @ self.axes.T * np.array([1.0, 1.0, -1.0])).astype(np.float32)
 
     def to_screen(self, seen: np.ndarray) -> np.ndarray:
         """(n, 3) in camera space -> (n, 2) pixels, x to the right and y downwards."""
-        return (self.centre + seen[:, :2] / seen[:, 2:] * np.array([self.focal, -self.focal])).astype(np.float32)
+        return (self.center + seen[:, :2] / seen[:, 2:] * np.array([self.focal, -self.focal])).astype(np.float32)
 
     def ground_points(self, rows: np.ndarray, columns: np.ndarray, ground: float) -> np.ndarray:
         """(2, rows, columns): x and z of the ground (at height `ground`) behind each pixel; NaN above the horizon."""
-        right = ((columns + 0.5 - self.centre[0]) / self.focal)[None, :]
-        up = ((self.centre[1] - rows - 0.5) / self.focal)[:, None]
+        right = ((columns + 0.5 - self.center[0]) / self.focal)[None, :]
+        up = ((self.center[1] - rows - 0.5) / self.focal)[:, None]
         x, y, z = (
             (right * self.axes[0, axis]).astype(np.float32)
             + (up * self.axes[1, axis] - self.axes[2, axis]).astype(np.float32)
@@ -116,7 +116,7 @@ class Fragments:
         return first
 
 
-def rasterise(screen: np.ndarray, nearness: np.ndarray, faces: np.ndarray, shape: tuple[int, int]) -> Fragments:
+def rasterize(screen: np.ndarray, nearness: np.ndarray, faces: np.ndarray, shape: tuple[int, int]) -> Fragments:
     """The nearest front face behind every pixel, for all faces at once.
 
     A face is cut into the runs of pixels that it covers in each row; the runs of all faces meet in one z-buffer.
