@@ -8,7 +8,7 @@ from PIL import Image
 from tiny_checkpoint import save_tiny_checkpoint
 
 from unipose import embedded_checkpoint
-from unipose.cli import build_parser, infer_task, main
+from unipose.cli import infer_task, main, parse_arguments
 from unipose.demo import EXAMPLES, load_frames
 from unipose.processing.pose_features import load_pose
 from unipose.tasks_unipose import TASKS
@@ -88,7 +88,7 @@ def test_sampling_follows_the_seed(run, tmp_path: Path) -> None:
     ],
 )
 def test_infer_task(words: list[str], task: str | None) -> None:
-    assert infer_task(build_parser().parse_args(words)) == task
+    assert infer_task(parse_arguments(words)) == task
 
 
 @pytest.mark.parametrize(
