@@ -40,11 +40,11 @@ from .processing.processing_unipose import UniPoseProcessor
 VQVAE_FILE = "best_MPJPE.ckpt"
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 POSE_PATCH = 16
-POSE_PICTURE = (256, 192)
+POSE_IMAGE = (256, 192)
 # No weight tells how many attention heads there are: ViTPose's, by its widths. Other widths get heads of 16 channels.
 POSE_HEADS = {384: 12, 768: 12, 1024: 16, 1280: 16}
 OTHER_HEAD_WIDTH = 16
-# The seven tasks as sentences with the picture or pose inside, as in its training; the wording is ours.
+# The seven tasks as sentences with the image or pose inside, as in its training; the wording is ours.
 TASK_PROMPTS = {
     "pose-to-text": "Describe the pose <pose>.",
     "image-to-text": "Describe the pose in the image <image>.",
@@ -69,7 +69,7 @@ class OriginalRelease:
     Args:
         llava: folder of the LLaVA base: the language model and the CLIP tower.
         unipose: folder of UniPose's own: config, tokenizer, LoRA and the weights that were trained in full.
-        clip: folder of CLIP, of which only the config and the picture processor's are read.
+        clip: folder of CLIP, of which only the config and the image processor's are read.
         pose_vqvae: the pose tokenizer's checkpoint, or its folder.
         tokenhmr: TokenHMR's checkpoint, whose backbone is the pose tower.
         pose_heads: attention heads of the pose tower, where they do not follow from its width (`POSE_HEADS`).
@@ -119,7 +119,7 @@ def build_config(
     """Sizes come from the configs where there are any, else from the shapes of the weights."""
     original = read_json(release.unipose / "config.json")
     clip = read_json(release.clip / "config.json")
-    # CLIP's own config holds the picture tower's; that of a tower alone is it.
+    # CLIP's own config holds the image tower's; that of a tower alone is it.
     tower = clip.get("vision_config", clip)
     return UniPoseConfig(
         text_config=MistralConfig(**known_fields(MistralConfig, original), rope_theta=original["rope_theta"]),
@@ -156,7 +156,7 @@ def count_layers(source: WeightSource, pattern: str) -> int:
 
 
 def pose_vision_config(source: WeightSource, heads: int | None) -> VitPoseBackboneConfig:
-    """ViTPose's backbone: patches of 16 of a picture of 256 x 192 (paper, section 3.2)."""
+    """ViTPose's backbone: patches of 16 of an image of 256 x 192 (paper, section 3.2)."""
     hidden = shape_of(source, "backbone.patch_embed.proj.weight")[0]
     if heads is None:
         heads = POSE_HEADS.get(hidden, hidden // OTHER_HEAD_WIDTH)
@@ -164,13 +164,13 @@ def pose_vision_config(source: WeightSource, heads: int | None) -> VitPoseBackbo
             print(f"no ViTPose is {hidden} wide: {heads} attention heads are assumed (--pose-heads)", file=sys.stderr)
     layers = count_layers(source, r"backbone\.blocks\.(\d+)\.")
     if hidden % heads:
-        raise ValueError(f"--pose-heads is {heads}, which does not divide the pose tower's width {hidden}")
+        raise ValueError(f"--pose-heads is {heads}, which does not divide the pose encoder's width {hidden}")
     return VitPoseBackboneConfig(
         hidden_size=hidden,
         mlp_ratio=shape_of(source, "backbone.blocks.0.mlp.fc1.weight")[0] // hidden,
         num_hidden_layers=layers,
         num_attention_heads=heads,
-        image_size=[*POSE_PICTURE],
+        image_size=[*POSE_IMAGE],
         patch_size=[POSE_PATCH, POSE_PATCH],
         out_indices=[layers],
         # The library's default of 1e-12 is not ViTPose's.
@@ -194,7 +194,7 @@ def build_processor(
     release: OriginalRelease, config: UniPoseConfig, tokenizer: PreTrainedTokenizerFast
 ) -> UniPoseProcessor:
     clip = read_json(release.clip / "preprocessor_config.json")
-    height, width = POSE_PICTURE
+    height, width = POSE_IMAGE
     return UniPoseProcessor(
         UniPoseImageProcessor(
             size=clip["crop_size"],

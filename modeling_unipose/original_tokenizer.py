@@ -58,7 +58,7 @@ def convert_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         **IMAGE_TOKENS,
     }
     if new := add_pose_tokens(tokenizer, codebook_size, POSE_CODE_PREFIX, special, role_tokens=()):
-        raise ValueError(f"{folder / 'tokenizer_config.json'} lacks {new} of the tokens of poses and pictures")
+        raise ValueError(f"{folder / 'tokenizer_config.json'} lacks {new} of the tokens of poses and images")
     wrong = [
         number
         for number, content in zip(sorted(map(int, config["added_tokens_decoder"])), contents)
@@ -70,7 +70,7 @@ def convert_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 def added_token(content: str, special: bool) -> AddedToken:
-    """Never normalised: the flag in the slow tokenizer's files is one that only fast tokenizers read."""
+    """Never normalized: the flag in the slow tokenizer's files is one that only fast tokenizers read."""
     if content in PLACEHOLDERS:
         return AddedToken(PLACEHOLDERS[content], special=True, normalized=False)
     return AddedToken(content, special=special, normalized=False)

@@ -94,7 +94,7 @@ UNUSED: dict[str, tuple[tuple[str, str], ...]] = {
     "llava": (
         (r"lm_head\.weight|model\.embed_tokens\.weight", "replaced by UniPose's, which know its tokens"),
         (r"model\.mm_projector\..+", "replaced by UniPose's, which takes both towers"),
-        (r"model\.image_newline", "UniPose has square pictures in one piece"),
+        (r"model\.image_newline", "UniPose has square images in one piece"),
         (r".+\.(position_ids|rotary_emb\.inv_freq)", "computed, not learned"),
     ),
     "trained": (),

@@ -4,7 +4,7 @@ The conventions of the whole project are stated here, once:
 
 - A pose is 22 rotations in SMPL's kinematic order (`JOINT_NAMES`): the pelvis (global orientation), then 21 body
   joints, each relative to its parent. Rest is the T-pose: x = the body's left, y = up, z = forward.
-- The **stored** global orientation is AMASS's: the world is z up. Pictures, meshes and captions use a y-up world;
+- The **stored** global orientation is AMASS's: the world is z up. Images, meshes and captions use a y-up world;
   `to_y_up` / `to_z_up` are the only two crossings.
 - `pose_values` is what the networks see: (number of poses, 22, 6), the first two ROWS of each rotation matrix,
   flattened (paper, section 3.1).

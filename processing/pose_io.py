@@ -1,6 +1,6 @@
-"""A pose becomes a file: numbers (.npz, .npy, .json), a posed mesh (.glb, .obj) or a picture (.png).
+"""A pose becomes a file: numbers (.npz, .npy, .json), a posed mesh (.glb, .obj) or an image (.png).
 
-`load_pose` of `pose_features` reads the numbers back. They keep the stored z-up frame; meshes and pictures are y up.
+`load_pose` of `pose_features` reads the numbers back. They keep the stored z-up frame; meshes and images are y up.
 """
 
 import json
@@ -26,8 +26,8 @@ from .rendering import render_pose
 
 NUMBER_ENDINGS = (".npz", ".npy", ".json")
 MESH_ENDINGS = (".glb", ".obj")
-PICTURE_ENDINGS = (".png",)
-POSE_ENDINGS = NUMBER_ENDINGS + MESH_ENDINGS + PICTURE_ENDINGS
+IMAGE_ENDINGS = (".png",)
+POSE_ENDINGS = NUMBER_ENDINGS + MESH_ENDINGS + IMAGE_ENDINGS
 
 
 def save_pose(path: str | Path, rotmats: torch.Tensor | np.ndarray, body: BodyModel | None = None) -> Path:
@@ -35,9 +35,9 @@ def save_pose(path: str | Path, rotmats: torch.Tensor | np.ndarray, body: BodyMo
 
     Args:
         path: .npz or .json (`rotmats` and SMPL's axis-angle vectors), .npy (`rotmats` alone), .glb or .obj (the posed
-            body), .png (its picture). Missing folders are made; the file appears whole or not at all.
+            body), .png (its image). Missing folders are made; the file appears whole or not at all.
         rotmats: (22, 3, 3) in the stored z-up frame.
-        body: the body of meshes and pictures; the built-in one where left out.
+        body: the body of meshes and images; the built-in one where left out.
 
     Returns:
         The path.
@@ -105,7 +105,7 @@ def encode_pose(ending: str, rotmats: torch.Tensor, body: BodyModel | None) -> b
     if ending in MESH_ENDINGS:
         return encode_mesh(ending, pose_mesh(rotmats, body))
     buffer = BytesIO()
-    if ending in PICTURE_ENDINGS:
+    if ending in IMAGE_ENDINGS:
         render_pose(rotmats, body, size=512).save(buffer, format="PNG")
     elif ending == ".npz":
         arrays: dict[str, Any] = pose_arrays(rotmats)

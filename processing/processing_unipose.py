@@ -1,4 +1,4 @@
-"""Text, pictures and poses -> one batch for UniPose; generated ids -> text and pose codes.
+"""Text, images and poses -> one batch for UniPose; generated ids -> text and pose codes.
 
 In a text one `<pose>` stands for one pose and one `<image>` for one image (see `placeholders`).
 """
@@ -71,16 +71,16 @@ def add_pose_tokens(
 
 
 class UniPoseProcessor(ProcessorMixin):
-    """Prepares text, pictures and poses for UniPose, and reads what it generates.
+    """Prepares text, images and poses for UniPose, and reads what it generates.
 
     Args:
         image_processor: a `UniPoseImageProcessor`. None: a model of text and poses alone; it is then a
-            `UniPoseImageProcessor` with both towers off, which refuses every picture.
+            `UniPoseImageProcessor` with both towers off, which refuses every image.
         tokenizer: a tokenizer to which `add_pose_tokens` was applied. Its padding side becomes left, as generation
             needs; pass `padding_side="right"` in a call, or set it on the tokenizer afterwards, where right is wanted.
         chat_template: Jinja; None: UniPose's own.
         num_pose_tokens: codes a pose.
-        num_image_tokens: vectors a picture.
+        num_image_tokens: vectors an image.
         codebook_size: number of pose codes.
         pose_code_prefix: pose code i is spelled `<{prefix}i>`.
         pose_opening: text between the prompt and the pose-start of an answer; a space in converted models, whose
@@ -225,9 +225,9 @@ class UniPoseProcessor(ProcessorMixin):
         """Makes one batch.
 
         Args:
-            text: a text or a list; `<pose>` and `<image>` stand for a pose and a picture each. One that is already
+            text: a text or a list; `<pose>` and `<image>` stand for a pose and an image each. One that is already
                 written out (as by the chat template) is left alone.
-            images: pictures in placeholder order: one, a flat list, or a list for each text.
+            images: images in placeholder order: one, a flat list, or a list for each text.
             poses: poses in placeholder order, each in any form of `pose_features.ACCEPTED_FORMS`: one, a flat list or
                 array, or a list for each text.
             generation_mode: "pose" ends every text with pose-start, so that the model answers with a pose.
@@ -236,11 +236,11 @@ class UniPoseProcessor(ProcessorMixin):
 
         Returns:
             `input_ids` and `attention_mask` (texts, tokens); `pose_values` (total poses, 22, 6) where there are poses;
-            `pixel_values` and `pose_pixel_values` (total pictures, 3, height, width) where there are pictures.
+            `pixel_values` and `pose_pixel_values` (total images, 3, height, width) where there are images.
 
         Raises:
-            ValueError: no input or an empty text; the numbers of placeholders and inputs differ; a pose or a picture
-                that cannot be read; a truncation that cuts a pose or a picture.
+            ValueError: no input or an empty text; the numbers of placeholders and inputs differ; a pose or an image
+                that cannot be read; a truncation that cuts a pose or an image.
         """
         texts = [text] if isinstance(text, str) else None if text is None else list(text)
         if texts is None and images is None and poses is None:
@@ -303,7 +303,7 @@ class UniPoseProcessor(ProcessorMixin):
 
         A message is {"role", "content"}; its content is a string or blocks {"type": "text", "text"},
         {"type": "image", "image" | "url" | "path" | "base64"}, {"type": "pose", "pose" | "path"}. A block without its
-        picture or pose takes the next of `images` or `poses` in `processor_kwargs`. Keys that are None are ignored.
+        image or pose takes the next of `images` or `poses` in `processor_kwargs`. Keys that are None are ignored.
 
         Args:
             conversation: messages, or a list of conversations.
@@ -406,7 +406,7 @@ def _check_texts(texts: list[Any]) -> None:
 
 
 def _block_values(messages: list[dict[str, Any]], kind: str, keys: tuple[str, ...]) -> list[Any]:
-    """The pictures or poses that blocks of this kind carry; Arrow fills absent keys with None."""
+    """The images or poses that blocks of this kind carry; Arrow fills absent keys with None."""
     contents = [message["content"] for message in messages if isinstance(message.get("content"), list | tuple)]
     blocks = [block for content in contents for block in content if block["type"] == kind]
     found = [[block[key] for key in keys if block.get(key) is not None] for block in blocks]

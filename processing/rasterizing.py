@@ -19,9 +19,9 @@ class Camera:
     Args:
         azimuth: degrees around the vertical; 0 stands on +z, 90 on the left (+x) of a body that faces +z.
         elevation: degrees above the horizon.
-        field_of_view: degrees across the shorter side of the picture.
-        zoom: 1 fills the picture up to a margin, less leaves more room.
-        roll: degrees by which the camera leans to its right, so that the picture turns to the left.
+        field_of_view: degrees across the shorter side of the image.
+        zoom: 1 fills the image up to a margin, less leaves more room.
+        roll: degrees by which the camera leans to its right, so that the image turns to the left.
     """
 
     azimuth: float = 0.0
@@ -42,7 +42,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Projection:
-    """A camera placed so that a mesh fills the picture.
+    """A camera placed so that a mesh fills the image.
 
     `axes` (3, 3) are its right, up and backward directions, `position` (3,) meters, `focal` pixels and `center` (2,)
     the pixel at which it looks.
@@ -55,7 +55,7 @@ class Projection:
 
     @classmethod
     def fit(cls, vertices: np.ndarray, camera: Camera, width: int, height: int) -> "Projection":
-        """Places `camera` to see all `vertices` (V, 3), with a margin of 8 % of the picture."""
+        """Places `camera` to see all `vertices` (V, 3), with a margin of 8 % of the image."""
         axes = camera.axes()
         around = vertices @ axes.T
         middle = (around.min(axis=0) + around.max(axis=0)) / 2

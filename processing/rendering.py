@@ -230,17 +230,17 @@ def contact_sheet(
     font_size: int = 14,
     background: Color = (255, 255, 255),
 ) -> Image.Image:
-    """Sets pictures in a grid, each with its caption, wrapped, under it.
+    """Sets images in a grid, each with its caption, wrapped, under it.
 
     Args:
-        images: the pictures; a cell is as large as the largest of them.
+        images: the images; a cell is as large as the largest of them.
         captions: one text a image, or none.
-        columns: pictures in a row.
+        columns: images in a row.
         font_size: pixels.
         background: RGB in 0..255.
 
     Raises:
-        ValueError: no image, no column, or another number of captions than pictures.
+        ValueError: no image, no column, or another number of captions than images.
     """
     if not images or columns < 1:
         raise ValueError(f"A contact sheet takes at least 1 image and 1 column; found {len(images)} and {columns}.")

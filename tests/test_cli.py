@@ -19,7 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tiny")
     save_tiny_checkpoint(path / "model")
     np.save(path / "squat.npy", np.zeros((22, 3), dtype=np.float32))
-    Image.new("RGB", (40, 50), "red").save(path / "picture.png")
+    Image.new("RGB", (40, 50), "red").save(path / "image.png")
     return path
 
 
@@ -55,10 +55,10 @@ def test_pose_is_written(run, tmp_path: Path, ending: str) -> None:
         assert load_pose(path).shape == (22, 3, 3)
 
 
-def test_picture_and_edit(run, tmp_path: Path) -> None:
-    assert run("--image", "picture.png", "--out", str(tmp_path / "a.npz"))[0] == 0
+def test_image_and_edit(run, tmp_path: Path) -> None:
+    assert run("--image", "image.png", "--out", str(tmp_path / "a.npz"))[0] == 0
     assert run("Bend.", "--pose", "squat.npy", "--out", str(tmp_path / "b.npz"))[0] == 0
-    assert run("--image", "picture.png", "--max-new-tokens", "4")[0] == 0
+    assert run("--image", "image.png", "--max-new-tokens", "4")[0] == 0
     assert {path.name for path in tmp_path.iterdir()} == {"a.npz", "b.npz"}
 
 

@@ -319,7 +319,7 @@ def test_heads_follow_from_the_width_or_are_said_to_be_assumed(
 
 
 def test_heads_that_do_not_divide_the_width(copied: OriginalRelease, tmp_path: Path):
-    with pytest.raises(ValueError, match="--pose-heads is 5, which does not divide the pose tower's width 32"):
+    with pytest.raises(ValueError, match="--pose-heads is 5, which does not divide the pose encoder's width 32"):
         convert(replace(copied, pose_heads=5), tmp_path / "out")
 
 

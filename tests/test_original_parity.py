@@ -80,7 +80,7 @@ def insert_codes(
 
 
 @torch.no_grad()
-def test_picture_features(model: UniPoseForConditionalGeneration):
+def test_image_features(model: UniPoseForConditionalGeneration):
     recorded, pixels, config = load("vision_features"), recorded_pixels(2), model.config
     outputs = model.model.vision_tower(pixels["pixel_values"], output_hidden_states=True)
     torch.testing.assert_close(general_tower_features(outputs, config), recorded["clip_features"], **CLOSE)
@@ -92,7 +92,7 @@ def test_picture_features(model: UniPoseForConditionalGeneration):
 
 @pytest.mark.parametrize("name", CASES)
 def test_prompt_has_the_recorded_ids(name: str, model: UniPoseForConditionalGeneration):
-    """The original tokenises the text around a picture piece by piece; -200 stands for the picture."""
+    """The original tokenizes the text around an image piece by piece; -200 stands for the image."""
     recorded, inputs = load(f"case_{name}"), case_inputs(name)
     with_codes = insert_codes(model, inputs["input_ids"], inputs.get("pose_values"))
     config = model.config

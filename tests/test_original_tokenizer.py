@@ -46,8 +46,8 @@ def test_recorded_examples(text: str):
     assert processor().tokenizer(text).input_ids == ids
 
 
-def test_random_mixes_of_text_poses_and_pictures():
-    """Codes, whole poses, pictures, special tokens, and texts around them, glued together with and without spaces."""
+def test_random_mixes_of_text_poses_and_images():
+    """Codes, whole poses, images, special tokens, and texts around them, glued together with and without spaces."""
     slow, tokenizer = SlowTokenizer(release().unipose), processor().tokenizer
     spelled = [token for token in slow.added if token not in PLACEHOLDERS]
     rng = random.Random(0)

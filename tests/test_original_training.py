@@ -159,8 +159,8 @@ def training_batch(name: str, pose_tokenizer: UniPoseVQVAE) -> dict[str, torch.T
         codes = pose_tokenizer.encode(rotmat_to_rotation_6d(rotmats)).tolist()
         rows.append({"messages": messages, "pose_codes": codes, "images": []})
     batch = UniPoseDataCollator(processor())(rows)
-    pictures = sum(task["input"].count("<image>") for task in case["tasks"])
-    return batch | (recorded_pixels(pictures) if pictures else {})
+    images = sum(task["input"].count("<image>") for task in case["tasks"])
+    return batch | (recorded_pixels(images) if images else {})
 
 
 @pytest.mark.parametrize("name", TRAINING_CASES)

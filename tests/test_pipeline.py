@@ -36,7 +36,7 @@ def random_pose(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.5, (22, 3)).astype(np.float32)
 
 
-def picture(seed: int) -> Image.Image:
+def random_image(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (48, 40, 3), dtype=np.uint8))
 
 
@@ -44,7 +44,7 @@ def task_inputs(name: str, seed: int = 0) -> dict:
     task = TASKS[name]
     return {
         "text": f"A person kneels on {seed} feet." if "{text}" in task.prompt else None,
-        "images": [picture(seed + number) for number in range(task.images)],
+        "images": [random_image(seed + number) for number in range(task.images)],
         "poses": [random_pose(seed + number) for number in range(task.poses)],
     }
 
@@ -99,22 +99,22 @@ def test_forms_of_one_row_and_of_many(pipe: UniPosePipeline) -> None:
     questions = pipe(text=["Standing?", "Sitting?"], poses=poses[0], task="pose-to-text", **FEW)
     assert len(questions) == 2
     assert pipe(text=[], task="text-to-pose") == []
-    mixed = pipe(text=["Standing?", "Sitting?"], poses=[None, poses[0]], images=[[picture(0)], None], **FEW)
-    assert_same(mixed[0], pipe("Standing?", images=picture(0), **FEW))
+    mixed = pipe(text=["Standing?", "Sitting?"], poses=[None, poses[0]], images=[[random_image(0)], None], **FEW)
+    assert_same(mixed[0], pipe("Standing?", images=random_image(0), **FEW))
     assert_same(mixed[1], pipe("Sitting?", poses=poses[0], **FEW))
 
 
 def test_files_as_inputs(pipe: UniPosePipeline, tmp_path: Path) -> None:
     np.save(tmp_path / "pose.npy", random_pose(0))
-    picture(0).save(tmp_path / "picture.png")
+    random_image(0).save(tmp_path / "image.png")
     from_file = pipe(poses=str(tmp_path / "pose.npy"), task="pose-to-text", **FEW)
     assert_same(from_file, pipe(poses=random_pose(0), task="pose-to-text", **FEW))
-    from_file = pipe(images=str(tmp_path / "picture.png"), task="image-to-text", **FEW)
-    assert_same(from_file, pipe(images=picture(0), task="image-to-text", **FEW))
+    from_file = pipe(images=str(tmp_path / "image.png"), task="image-to-text", **FEW)
+    assert_same(from_file, pipe(images=random_image(0), task="image-to-text", **FEW))
 
 
 def test_placeholders_keep_their_place(pipe: UniPosePipeline) -> None:
-    pose, image = random_pose(0), picture(0)
+    pose, image = random_pose(0), random_image(0)
     ids = {}
     for text in ("<pose> Compare with it.", "Compare with it.", "Compare<pose> with it."):
         conversation = pipe.build_conversation(Row(text, images=[], poses=[pose]), task=None)
@@ -133,7 +133,7 @@ def test_chat(pipe: UniPosePipeline) -> None:
         {"role": "system", "content": "Answer briefly."},
         {"role": "user", "content": [{"type": "pose", "pose": random_pose(0)}, {"type": "text", "text": "Describe."}]},
         {"role": "assistant", "content": "A person stands."},
-        {"role": "user", "content": [{"type": "image", "image": picture(0), "text": None}]},
+        {"role": "user", "content": [{"type": "image", "image": random_image(0), "text": None}]},
     ]
     before = copy.deepcopy(chat)
     answer = pipe(chat, **FEW)
@@ -177,7 +177,7 @@ def test_generation_arguments(pipe: UniPosePipeline) -> None:
         ({"text": "Run.", "task": "text-to-dance"}, "unknown task 'text-to-dance'; accepted: .*pose-edit"),
         ({"task": "pose-diff", "poses": [np.zeros((22, 3))]}, "takes 2 poses a row, got 1"),
         ({"task": "pose-to-text"}, "takes 1 poses a row, got 0"),
-        ({"task": "image-to-text", "images": [[picture(0), picture(1)]]}, "takes 1 images a row, got 2"),
+        ({"task": "image-to-text", "images": [[random_image(0), random_image(1)]]}, "takes 1 images a row, got 2"),
         ({"task": "text-to-pose", "text": "Run.", "poses": np.zeros((22, 3))}, "takes 0 poses a row, got 1"),
         ({"task": "text-to-pose"}, "a text is needed"),
         ({"task": "text-to-pose", "text": "  "}, "the text is empty"),
@@ -198,7 +198,7 @@ def test_errors(pipe: UniPosePipeline, inputs: dict, message: str) -> None:
 def test_model_without_towers(blind_pipe: UniPosePipeline) -> None:
     assert len(blind_pipe("A person kneels.", task="text-to-pose")["poses"]) == 1
     with pytest.raises(ValueError, match="no vision encoder"):
-        blind_pipe(images=picture(0), task="image-to-text")
+        blind_pipe(images=random_image(0), task="image-to-text")
 
 
 def test_free_answers_may_hold_poses(pipe: UniPosePipeline) -> None:
@@ -224,14 +224,14 @@ def test_default_is_the_embedded_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp
 def test_stock_pipeline_answers_in_text(pipe: UniPosePipeline, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path)
     stock = pipeline("image-text-to-text", model=str(tmp_path))
-    answer = stock(images=[picture(0)], text="<image>What is this?", generate_kwargs={**FEW, "do_sample": False})
+    answer = stock(images=[random_image(0)], text="<image>What is this?", generate_kwargs={**FEW, "do_sample": False})
     assert isinstance(answer[0]["generated_text"], str)
     chat = [
         {
             "role": "user",
             "content": [
                 {"type": "pose", "pose": random_pose(0)},
-                {"type": "image", "image": picture(0)},
+                {"type": "image", "image": random_image(0)},
                 {"type": "text", "text": "Is it the same?"},
             ],
         }

@@ -1,4 +1,4 @@
-"""Text, pictures and poses -> a batch; ids -> text and codes; the chat template; saving and loading."""
+"""Text, images and poses -> a batch; ids -> text and codes; the chat template; saving and loading."""
 
 import re
 import sys
@@ -23,7 +23,7 @@ from tiny_tokenizer import tiny_tokenizer
 
 CODEBOOK_SIZE = 16
 POSE = "<pose_start><pose><pose><pose><pose><pose_end>"
-PICTURE = "<image_start><image><image><image><image_end>"
+IMAGE = "<image_start><image><image><image><image_end>"
 ONE, TWO, THREE = (torch.full((22, 3), angle) for angle in (0.1, 0.2, 0.3))
 RED = Image.new("RGB", (20, 30), "red")
 CHAT: list[dict[str, Any]] = [
@@ -59,7 +59,7 @@ def test_tokens(processor):
     assert tokenizer.convert_ids_to_tokens([first, first + 15]) == ["<pose_0>", "<pose_15>"]
     assert processor.pose_start_token_id == tokenizer.convert_tokens_to_ids("<pose_start>")
     assert processor.pose_token_id == first + CODEBOOK_SIZE
-    assert len(ids_of(processor, "<|user|><|assistant|><|system|>" + POSE + PICTURE)) == 3 + 6 + 5
+    assert len(ids_of(processor, "<|user|><|assistant|><|system|>" + POSE + IMAGE)) == 3 + 6 + 5
     size = len(tokenizer)
     assert add_pose_tokens(tokenizer, CODEBOOK_SIZE) == 0
     assert len(tokenizer) == size
@@ -89,7 +89,7 @@ def test_tokenizer_must_fit():
 
 def test_expansion_is_the_written_out_text(processor):
     batch = processor(text="From <pose> to <pose> as in <image>.", poses=[ONE, TWO], images=RED)
-    expected = processor.tokenizer(f"From {POSE} to {POSE} as in {PICTURE}.")["input_ids"]
+    expected = processor.tokenizer(f"From {POSE} to {POSE} as in {IMAGE}.")["input_ids"]
     assert batch["input_ids"] == [expected]
     torch.testing.assert_close(batch["pose_values"], poses_to_pose_values([ONE, TWO]))
     assert set(batch) == set(processor.model_input_names)
@@ -105,7 +105,7 @@ def test_the_chat_templates_expand_like_the_processor(processor):
 
 def test_written_out_text_is_left_alone(processor):
     short = processor(text=f"<image> <pose>, then {POSE} <pose_3>", poses=[ONE, TWO], images=[RED])
-    full = processor(text=f"{PICTURE} {POSE}, then {POSE} <pose_3>", poses=[ONE, TWO], images=[RED])
+    full = processor(text=f"{IMAGE} {POSE}, then {POSE} <pose_3>", poses=[ONE, TWO], images=[RED])
     assert short["input_ids"] == full["input_ids"]
 
 
@@ -128,7 +128,7 @@ def test_batch_is_padded_left_and_equals_single(processor):
     assert right["attention_mask"][0, -1] == 0
 
 
-def test_pictures_of_rows(processor):
+def test_images_of_rows(processor):
     blue = Image.new("RGB", (20, 30), "blue")
     batch = processor(text=["none", "<image>", "<image><image>"], images=[[], [RED], [blue, RED]], return_tensors="pt")
     assert batch["pixel_values"].shape == (3, 3, 32, 32)
@@ -160,7 +160,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"text": "<pose><pose>", "poses": [ONE, [float("nan")] * 66]},
         "pose 2: it holds 66 NaN or infinite values",
     ),
-    "picture": ({"text": "<image>", "images": np.full((4, 4), np.nan)}, "picture 1: it holds NaN or infinite values"),
+    "image": ({"text": "<image>", "images": np.full((4, 4), np.nan)}, "image 1: it holds NaN or infinite values"),
     "mode": (
         {"text": "a", "generation_mode": "image"},
         "generation_mode is 'image'; accepted: 'pose', 'text' and None",
@@ -206,7 +206,7 @@ def test_chat_template_exactly(processor):
         {"role": "assistant", "content": [{"type": "pose", "pose": TWO}, {"type": "text", "text": " Done."}]},
     ]
     expected = (
-        f"<bos><|system|>Be brief.<|user|>Describe this pose: {POSE} as in {PICTURE}<|assistant|>A person kneels.<eos>"
+        f"<bos><|system|>Be brief.<|user|>Describe this pose: {POSE} as in {IMAGE}<|assistant|>A person kneels.<eos>"
         f"<|user|>Stand up.<|assistant|>{POSE} Done.<eos>"
     )
     assert processor.apply_chat_template(conversation) == expected
@@ -354,11 +354,11 @@ def settings(processor: UniPoseProcessor) -> dict[str, Any]:
     return {name: value for name, value in {**saved, **image_processor}.items() if name != "auto_map"}
 
 
-@pytest.mark.parametrize("with_pictures", [True, False])
-def test_save_and_load(tmp_path, with_pictures):
+@pytest.mark.parametrize("with_images", [True, False])
+def test_save_and_load(tmp_path, with_images):
     AutoImageProcessor.register(TinyConfig, image_processor_classes={"pil": UniPoseImageProcessor}, exist_ok=True)
-    saved = make_processor() if with_pictures else make_processor(num_pose_tokens=2)
-    if not with_pictures:
+    saved = make_processor() if with_images else make_processor(num_pose_tokens=2)
+    if not with_images:
         saved = UniPoseProcessor(None, saved.tokenizer, num_pose_tokens=2, codebook_size=CODEBOOK_SIZE)
     saved.save_pretrained(tmp_path)
     assert (tmp_path / "chat_template.jinja").is_file()
@@ -372,6 +372,6 @@ def test_save_and_load(tmp_path, with_pictures):
         loaded.apply_chat_template(CHAT, **arguments)["input_ids"]
         == (saved.apply_chat_template(CHAT, **arguments)["input_ids"])
     )
-    if not with_pictures:
-        with pytest.raises(ValueError, match="takes no pictures"):
+    if not with_images:
+        with pytest.raises(ValueError, match="takes no images"):
             loaded(text="<image>", images=RED)

@@ -1,4 +1,4 @@
-"""Pictures of poses: what must be seen in them, and that they are always the same."""
+"""Images of poses: what must be seen in them, and that they are always the same."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def draw(body: BodyModel, pose: torch.Tensor | np.ndarray, **options: Any) -> Im
     return render_pose(pose, body, **(defaults | options))
 
 
-def test_body_fills_the_picture_and_touches_no_border(body: BodyModel) -> None:
+def test_body_fills_the_image_and_touches_no_border(body: BodyModel) -> None:
     for size in (96, (160, 80), (60, 140)):
         covered = silhouette(draw(body, random_pose(), size=size))
         assert not covered[[0, -1]].any()
@@ -55,13 +55,13 @@ def test_body_fills_the_picture_and_touches_no_border(body: BodyModel) -> None:
         assert max(rows, columns) > 0.8
 
 
-def test_same_input_same_picture(body: BodyModel) -> None:
+def test_same_input_same_image(body: BodyModel) -> None:
     first, second = (draw(body, random_pose(), shadow=True) for _ in range(2))
     assert first.tobytes() == second.tobytes()
     assert draw(body, random_pose().numpy(), shadow=True).tobytes() == first.tobytes()
 
 
-def test_mirrored_pose_gives_mirrored_picture(body: BodyModel) -> None:
+def test_mirrored_pose_gives_mirrored_image(body: BodyModel) -> None:
     covered = silhouette(draw(body, random_pose()))
     mirrored = silhouette(draw(body, mirror_pose(random_pose())))
     assert overlap(mirrored, covered[:, ::-1]) > 0.95
@@ -165,7 +165,7 @@ def test_ground_points_are_seen_at_their_pixels() -> None:
     assert np.isnan(projection.ground_points(np.array([0]), np.array([20]), -1.0)).all()
 
 
-def test_a_camera_that_leans_right_turns_the_picture_left() -> None:
+def test_a_camera_that_leans_right_turns_the_image_left() -> None:
     corners = np.array([[x, y, z] for x in (-0.1, 0.1) for y in (-1.0, 1.0) for z in (-0.1, 0.1)])
     projection = Projection.fit(corners, Camera(elevation=0.0, roll=20.0), 100, 100)
     (top, bottom) = projection.to_screen(projection.to_camera(np.array([[0.0, 1, 0], [0, -1, 0]])))
