@@ -260,8 +260,7 @@ class SmplxBodyModel(BodyModel):
             betas = betas.expand(len(rotmats), -1)
         if betas.ndim != 2 or len(betas) != len(rotmats) or betas.shape[1] > available:
             raise ValueError(
-                f"betas has shape {tuple(betas.shape)}; expected ({len(rotmats)}, n) or (n,) with n up to "
-                f"{available}."
+                f"betas has shape {tuple(betas.shape)}; expected ({len(rotmats)}, n) or (n,) with n up to {available}."
             )
         return betas.to(rotmats)
 
@@ -287,7 +286,7 @@ def load_body_model(path: str | Path, gender: str = "neutral") -> SmplxBodyModel
         gender: Which file of a folder.
 
     Raises:
-        ImportError: smplx (extra `smpl`) is not installed.
+        ImportError: The package smplx (extra `smpl`) is not installed.
         FileNotFoundError: There is no such file, or none in the folder.
         ValueError: The file is damaged, or not an SMPL model.
     """

@@ -1,6 +1,7 @@
-"""What a body wears, and where: hems, sleeves, hair and face, found on the resting body so that they are sharp lines.
+"""Clothes, hair and face of a body: colors, cut, and which material covers which place of the rest pose.
 
-Places are those of the rest pose of `BodyModel`: meters, T-pose, y up, facing +z, the pelvis at the origin.
+Images color every pixel, so that hems are sharp; meshes color their vertices. Places are in the rest pose of
+`BodyModel`: meters, T-pose, y up, facing +z, the pelvis at the origin.
 """
 
 import colorsys
@@ -21,29 +22,31 @@ PRINTS = ("plain", "rings", "stripes", "checks", "chest")
 NECK_WIDTH = 0.085  # meters from the middle to where a neckline starts
 BACK_NECKLINE = 0.03  # meters from the neck's joint down to a shirt's edge behind, at most
 
-# (samples, 3) barycentric coordinates of the places at which a face is colored: the corners of a finer grid.
-FACE_GRID = 6  # steps along an edge
-FACE_SAMPLES = np.array(
-    [(a, b, FACE_GRID - a - b) for a in range(FACE_GRID + 1) for b in range(FACE_GRID + 1 - a)], dtype=np.float32
-) / np.float32(FACE_GRID)
+FACE_STEPS = 6  # samples of a mesh's face along each edge, for the colors of its vertices
 
-# The face, in parts of the head's height and of its half width: center and half sizes of an eye and of the mouth.
+# Parts of the human face in units of the head's height and half width: center and half sizes.
 EYE = (0.40, 0.540, 0.15, 0.026)
 BROW = (0.42, 0.615, 0.20, 0.016)
 MOUTH = (0.0, 0.235, 0.26, 0.022)
 
 
 def hsv_color(hue: float, saturation: float, value: float) -> Color:
-    """Hue, saturation and value in 0..1 -> RGB in 0..255."""
+    """RGB in 0..255.
+
+    Args:
+        hue: 0..1.
+        saturation: 0..1.
+        value: 0..1.
+    """
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 @dataclass(frozen=True)
 class Palette:
-    """RGB colors (0..255) of the body's parts.
+    """RGB colors (0..255) of the `MATERIALS`.
 
-    Bare `forearms`, covered `shins`, a shirt without `print` and `lips` a little redder than the skin are the default.
+    By default `forearms` are bare, `shins` covered, shirts have no `print` and `lips` are slightly redder than skin.
     """
 
     skin: Color = (224, 172, 138)
@@ -103,18 +106,17 @@ class Outfit:
     """The cut of clothes and hair; `Palette` has their colors.
 
     Args:
-        sleeve: where sleeves end: 0 at the shoulder, 1 at the wrist. What follows are the `forearms`.
-        leg: where trousers end: 0 at the hip, 1 at the ankle. What follows are the `shins`, which a `Palette` may
-            cover.
-        waist: where the shirt ends: meters above the pelvis.
-        neckline: meters from the neck's joint down to the shirt's edge in front; negative is a high collar.
-        shoe: meters of a shoe above the ankle.
-        hairline: how far back hair begins: 0 low on the forehead, 1 none at all.
-        hair_length: meters of hair below the nape.
-        hair_volume: meters of hair above the scalp.
-        looseness: meters between body and clothes.
-        print: one of `PRINTS`, drawn on the shirt.
-        repeats: stripes a meter.
+        sleeve: End of the sleeves: 0 at the shoulder, 1 at the wrist. `forearms` follow.
+        leg: End of the trousers: 0 at the hip, 1 at the ankle. `shins` follow, which a `Palette` may cover.
+        waist: End of the shirt: meters above the pelvis.
+        neckline: Meters from the neck's joint down to the shirt's edge in front; negative is a high collar.
+        shoe: Meters of a shoe above the ankle.
+        hairline: Front of the hair: 0 low on the forehead, 1 no hair.
+        hair_length: Meters of hair below the nape.
+        hair_volume: Meters of hair above the scalp.
+        looseness: Meters between body and clothes.
+        print: One of `PRINTS`, on the shirt.
+        repeats: Stripes per meter.
     """
 
     sleeve: float = 0.52
@@ -140,7 +142,7 @@ class Clothes:
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Measures of a resting body that clothes hang on; heights (y), distances to the middle (x), all in meters."""
+    """Measures of a body at rest that place its clothes: heights (y), distances to the middle (x), in meters."""
 
     shoulder: float
     wrist: float
@@ -169,10 +171,18 @@ class Landmarks:
 
 
 def materials(places: np.ndarray, landmarks: Landmarks, outfit: Outfit) -> np.ndarray:
-    """(P,) index in `MATERIALS` of what covers each of (P, 3) places of the resting body.
+    """The material that covers each place.
+
+    Args:
+        places: (P, 3) meters, on the surface of the rest pose.
+        landmarks: Of the body.
+        outfit: Cut of clothes and hair.
+
+    Returns:
+        (P,) indices of `MATERIALS`.
 
     Raises:
-        ValueError: the outfit's print is unknown.
+        ValueError: The outfit's print is unknown.
     """
     x, y, z = np.ascontiguousarray(places.T)
     aside = np.abs(x)
@@ -180,7 +190,7 @@ def materials(places: np.ndarray, landmarks: Landmarks, outfit: Outfit) -> np.nd
     number = {name: np.uint8(index) for index, name in enumerate(MATERIALS)}
     worn = np.full(len(places), number["skin"])
 
-    # From the feet up; what comes later lies over what came before.
+    # From the feet up: later materials cover earlier ones.
     hem = landmarks.hip - outfit.leg * (landmarks.hip - landmarks.ankle)
     waist = outfit.waist + 0.05 * z
     worn[y < waist] = number["trousers"]
@@ -195,7 +205,7 @@ def materials(places: np.ndarray, landmarks: Landmarks, outfit: Outfit) -> np.nd
     shirt |= arm & (aside < cuff)
     worn[shirt] = number["shirt"]
     if outfit.print != "plain":
-        worn[shirt & printed(x, y, z, arm, outfit)] = number["print"]
+        worn[shirt & print_mask(x, y, z, arm, outfit)] = number["print"]
     worn[arm & (aside >= cuff) & (aside < landmarks.wrist)] = number["forearms"]
 
     high = np.flatnonzero(y > landmarks.neck - outfit.hair_length)
@@ -204,10 +214,24 @@ def materials(places: np.ndarray, landmarks: Landmarks, outfit: Outfit) -> np.nd
     return worn
 
 
-def printed(x: np.ndarray, y: np.ndarray, z: np.ndarray, arm: np.ndarray, outfit: Outfit) -> np.ndarray:
-    """(P,) bool: where the shirt's print has its second color."""
+def print_mask(x: np.ndarray, y: np.ndarray, z: np.ndarray, arm: np.ndarray, outfit: Outfit) -> np.ndarray:
+    """Where the shirt's print has its second color.
+
+    Args:
+        x: (P,) meters.
+        y: (P,) meters.
+        z: (P,) meters.
+        arm: (P,) bool, the places on the arms.
+        outfit: Has the print.
+
+    Returns:
+        (P,) bool.
+
+    Raises:
+        ValueError: The print is unknown.
+    """
     if outfit.print not in PRINTS:
-        raise ValueError(f"print is {outfit.print!r}; accepted are {', '.join(PRINTS)}.")
+        raise ValueError(f"print is {outfit.print!r}; accepted: {', '.join(PRINTS)}")
     along = np.where(arm, np.abs(x), y) * outfit.repeats % 1.0 < 0.5
     around = np.where(arm, y, x) * outfit.repeats % 1.0 < 0.5
     return {
@@ -221,7 +245,19 @@ def printed(x: np.ndarray, y: np.ndarray, z: np.ndarray, arm: np.ndarray, outfit
 def head_materials(
     x: np.ndarray, y: np.ndarray, z: np.ndarray, worn: np.ndarray, landmarks: Landmarks, outfit: Outfit
 ) -> np.ndarray:
-    """(P,) materials of the head and nape, where `worn` (P,) lies below the hair."""
+    """Adds hair and face to the materials of the head and nape.
+
+    Args:
+        x: (P,) meters.
+        y: (P,) meters.
+        z: (P,) meters.
+        worn: (P,) materials below the hair.
+        landmarks: Of the body.
+        outfit: Cut of the hair.
+
+    Returns:
+        (P,) indices of `MATERIALS`.
+    """
     size = landmarks.head_high - landmarks.head_low
     height = (y - landmarks.head_low[1]) / size[1]
     depth = (z - landmarks.head_low[2]) / size[2]
@@ -239,7 +275,15 @@ def head_materials(
 
 
 def thickness(worn: np.ndarray, outfit: Outfit) -> np.ndarray:
-    """(V,) meters by which clothes and hair stand off the body, for the `materials` of its vertices."""
+    """Distance of clothes and hair from the body.
+
+    Args:
+        worn: (V,) materials of the vertices.
+        outfit: Cut of clothes and hair.
+
+    Returns:
+        (V,) meters.
+    """
     layers = {
         "hair": outfit.hair_volume,
         "shirt": outfit.looseness,
@@ -276,10 +320,13 @@ def vertex_colors(body: BodyModel, clothes: Clothes) -> np.ndarray:
     """
     template, faces = body.v_template.float().cpu().numpy(), body.faces.cpu().numpy()
     corners = template[faces]
-    places = np.einsum("sc,fcx->fsx", FACE_SAMPLES, corners)
+    steps = range(FACE_STEPS + 1)
+    samples = np.array([(a, b, FACE_STEPS - a - b) for a in steps for b in steps if a + b <= FACE_STEPS], np.float32)
+    samples /= FACE_STEPS
+    places = np.einsum("sc,fcx->fsx", samples, corners)
     colors = surface_colors(places.reshape(-1, 3), Landmarks.of(body), clothes).reshape(places.shape)
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    weights = areas[:, None, None] * FACE_SAMPLES
+    weights = areas[:, None, None] * samples
     totals, shares = np.zeros_like(template), np.zeros((len(template), 1), dtype=template.dtype)
     np.add.at(totals, faces, np.einsum("fsc,fsx->fcx", weights, colors))
     np.add.at(shares, faces, weights.sum(axis=1)[..., None])

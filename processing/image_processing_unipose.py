@@ -1,9 +1,9 @@
-"""Images -> what the two vision towers see.
+"""Images -> the inputs of the two vision encoders.
 
-`pixel_values` is for the general tower (CLIP): shorter side to `size`, center crop, CLIP's mean and deviation.
-`pose_pixel_values` is for the pose tower (ViTPose): shorter side to the height of `pose_size`, center crop to a square
-of that height, ImageNet's mean and deviation, then the central columns alone (256 x 256 -> 256 x 192 at release size).
-Both are made from the same image with bicubic resizing. Either is off when its size is None.
+`pixel_values` is for the vision encoder (CLIP): shorter side to `size`, center crop, CLIP's mean and deviation.
+`pose_pixel_values` is for the pose encoder (ViTPose): shorter side to the height of `pose_size`, center crop to a
+square of that height, ImageNet's mean and deviation, then the central columns (256 x 256 -> 256 x 192 at release
+size). Both come from the same image with bicubic resizing. Either is off if its size is None.
 """
 
 import io
@@ -36,17 +36,17 @@ ACCEPTED_IMAGES = (
 )
 
 
-class PoseTowerSize(TypedDict):
-    """Pixels of the pose tower's image."""
+class PoseEncoderSize(TypedDict):
+    """Image size of the pose encoder in pixels."""
 
     height: int
     width: int
 
 
 class UniPoseImageProcessorKwargs(ImagesKwargs, total=False):
-    """What `UniPoseImageProcessor` takes beside the library's own arguments."""
+    """Arguments of `UniPoseImageProcessor` beyond the library's."""
 
-    pose_size: PoseTowerSize | None
+    pose_size: PoseEncoderSize | None
     pose_image_mean: list[float] | tuple[float, ...]
     pose_image_std: list[float] | tuple[float, ...]
     max_pixels: int
@@ -56,11 +56,13 @@ class UniPoseImageProcessor(PilBackend):
     """Makes `pixel_values` and `pose_pixel_values` of the same images, in the same order.
 
     Args:
-        size: {"height", "width"} in pixels of the general tower's image; None: there is no such tower.
-        pose_size: {"height", "width"} in pixels of the pose tower's image; None: there is no such tower.
-        image_mean, image_std: the general tower's normalization, three numbers each.
-        pose_image_mean, pose_image_std: the pose tower's.
-        max_pixels: larger images are refused.
+        size: {"height", "width"} of the vision encoder's image in pixels; None: there is no vision encoder.
+        pose_size: {"height", "width"} of the pose encoder's image in pixels; None: there is no pose encoder.
+        image_mean: The vision encoder's normalization, three numbers.
+        image_std: Same.
+        pose_image_mean: The pose encoder's normalization, three numbers.
+        pose_image_std: Same.
+        max_pixels: Largest accepted number of pixels.
     """
 
     valid_kwargs = UniPoseImageProcessorKwargs
@@ -78,20 +80,25 @@ class UniPoseImageProcessor(PilBackend):
 
     def __init__(self, **kwargs: Unpack[UniPoseImageProcessorKwargs]):
         super().__init__(**kwargs)  # type: ignore[misc]
-        # The base class takes None for "not given": here it switches a tower off.
+        # The base class ignores None: here it switches an encoder off.
         for name in ("size", "pose_size"):
             if name in kwargs and kwargs[name] is None:
                 setattr(self, name, None)
 
     def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:
-        """Processes one image, a list of them, or a list of lists (read row by row).
+        """Processes images.
+
+        Args:
+            images: One image, a list of them, or a list of lists (read row by row).
+            args: The library's.
+            kwargs: Other values of the constructor's arguments, and `return_tensors`.
 
         Returns:
-            `pixel_values` (images, 3, size) and `pose_pixel_values` (images, 3, pose_size), float32; the entry of
-            a tower that is off is absent.
+            `pixel_values` (images, 3, size) and `pose_pixel_values` (images, 3, pose_size), float32; without the entry
+            of an encoder that is off.
 
         Raises:
-            ValueError: an unreadable, empty, too large or too elongated image, a wrong array, a NaN; both towers are
+            ValueError: An unreadable, empty, too large or too elongated image, a wrong array, a NaN; both encoders are
                 off.
         """
         return super().preprocess(images, *args, **kwargs)
@@ -115,8 +122,8 @@ class UniPoseImageProcessor(PilBackend):
             longest = max(longest, kwargs["pose_size"]["height"])
         for number, image in enumerate(images, start=1):
             if longest**2 * max(image.size) > max_pixels * min(image.size):
-                found = f"{image.width} x {image.height} pixels"
-                raise ValueError(f"image {number}: {found} are too elongated to be resized within max_pixels")
+                got = f"{image.width} x {image.height} pixels"
+                raise ValueError(f"image {number}: {got} are too elongated to be resized within max_pixels")
         return [np.moveaxis(np.asarray(image), -1, 0) for image in images]
 
     def _preprocess(self, images: list[np.ndarray], *args: Any, **kwargs: Any) -> BatchFeature:
@@ -165,10 +172,15 @@ def group_images(images: Any) -> Grouped:
 
 
 def image_to_rgb(image: Any, name: str, max_pixels: int) -> Image.Image:
-    """Reads an image, turns it as its EXIF entry says and makes it RGB (transparent parts on white).
+    """Reads an image, applies its EXIF orientation and makes it RGB (transparent parts on white).
+
+    Args:
+        image: Any accepted form.
+        name: Name of the image in errors.
+        max_pixels: Largest accepted number of pixels.
 
     Raises:
-        ValueError: it is unreadable, empty, larger than `max_pixels` or of an unknown kind; `name` says which it is.
+        ValueError: It is unreadable, empty, larger than `max_pixels` or of an unknown kind.
     """
     try:
         image = _read_image(image)

@@ -26,14 +26,14 @@ TEXT_COLOR: Color = (40, 44, 52)
 
 @dataclass(frozen=True)
 class Light:
-    """A lamp that moves with the camera, the sky above, and light from all over.
+    """A lamp that moves with the camera, a sky above, and ambient light.
 
     Args:
-        direction: where the lamp is, from the body: (right, up, towards the viewer).
-        strength: of the lamp.
-        sky: strength of what comes from above.
-        ambient: strength of what comes from everywhere.
-        color: the lamp's red, green and blue, about 1 each.
+        direction: From the body to the lamp: (right, up, towards the viewer).
+        strength: Of the lamp.
+        sky: Strength of the light from above.
+        ambient: Strength of the light from everywhere.
+        color: The lamp's red, green and blue, about 1 each.
     """
 
     direction: tuple[float, float, float] = (-0.45, 0.65, 0.75)
@@ -48,7 +48,15 @@ class Light:
         return direction / np.linalg.norm(direction)
 
     def on(self, normals: np.ndarray, axes: np.ndarray) -> np.ndarray:
-        """(V, 3) brightness of a surface with (V, 3) unit normals in the world."""
+        """Brightness of a surface.
+
+        Args:
+            normals: (V, 3) unit normals in the world.
+            axes: (3, 3) of the camera.
+
+        Returns:
+            (V, 3) factors of red, green and blue.
+        """
         lamp = self.strength * np.maximum(normals @ self.towards(axes), 0.0)
         rest = self.ambient + self.sky * (0.5 + 0.5 * normals[:, 1])
         return (rest[:, None] + lamp[:, None] * np.array(self.color)).astype(np.float32)
@@ -84,7 +92,7 @@ def render_pose(
     body = BodyModel.builtin() if body is None else body
     rotmats = torch.as_tensor(rotmats)
     if rotmats.shape != (len(JOINT_NAMES), 3, 3):
-        raise ValueError(f"rotmats has shape {tuple(rotmats.shape)}; an image shows one pose, (22, 3, 3).")
+        raise ValueError(f"rotmats has shape {tuple(rotmats.shape)}; expected one pose, (22, 3, 3)")
     with torch.no_grad():
         vertices = body(rotmats[None].to(body.v_template)).vertices[0]
     template, landmarks = body.v_template.float().cpu().numpy(), Landmarks.of(body)
@@ -105,12 +113,12 @@ def to_azimuth(view: str | float) -> float:
     """Degrees of a named view, or the number itself.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: An unknown name.
     """
     if not isinstance(view, str):
         return float(view)
     if view not in VIEWS:
-        raise ValueError(f"view is {view!r}; accepted are {', '.join(VIEWS)} or degrees.")
+        raise ValueError(f"view is {view!r}; accepted: {', '.join(VIEWS)} or degrees")
     return VIEWS[view]
 
 
@@ -124,20 +132,20 @@ def render_mesh(
     background: Color = BACKGROUND,
     shadow: bool = True,
 ) -> Image.Image:
-    """Draws a closed mesh with outward faces.
+    """Renders a closed mesh.
 
     Args:
         vertices: (V, 3) meters, y up.
         faces: (F, 3) vertex indices, counter-clockwise from outside.
         colors: (V, 3) RGB in 0..255.
-        camera: where it is seen from; the front by default.
-        size: pixels of a square, or (width, height).
-        supersample: samples per pixel and axis.
+        camera: Direction and field of view. Default: the front.
+        size: Pixels of a square, or (width, height).
+        supersample: Samples per pixel and axis.
         background: RGB in 0..255.
-        shadow: whether to draw the soft shadow on the ground.
+        shadow: Whether to render the soft shadow on the ground.
 
     Raises:
-        ValueError: a size or supersample below 1.
+        ValueError: A size or supersample below 1.
     """
 
     def paint(fragments: Fragments) -> np.ndarray:
@@ -156,10 +164,24 @@ def render_scene(
     background: Color,
     shadow: bool,
 ) -> Image.Image:
-    """`render_mesh`, where `paint` gives the (P, 3) RGB of what is seen."""
+    """`render_mesh` with a color per pixel.
+
+    Args:
+        vertices: (V, 3) meters, y up.
+        faces: (F, 3) vertex indices, counter-clockwise from outside.
+        paint: Visible surface -> (P, 3) RGB in 0..255.
+        camera: Direction and field of view.
+        size: Pixels of a square, or (width, height).
+        supersample: Samples per pixel and axis.
+        background: RGB in 0..255.
+        shadow: Whether to render the soft shadow on the ground.
+
+    Raises:
+        ValueError: A size or supersample below 1.
+    """
     width, height = (size, size) if isinstance(size, int) else size
     if min(width, height, supersample) < 1:
-        raise ValueError(f"size is {(width, height)} and supersample {supersample}; both must be at least 1.")
+        raise ValueError(f"size is {(width, height)} and supersample {supersample}; both must be at least 1")
     projection = Projection.fit(vertices, camera, width, height)
     canvas = np.empty((height, width, 3), dtype=np.float32)
     canvas[:] = background
@@ -230,22 +252,24 @@ def contact_sheet(
     font_size: int = 14,
     background: Color = (255, 255, 255),
 ) -> Image.Image:
-    """Sets images in a grid, each with its caption, wrapped, under it.
+    """Places images in a grid, each with its wrapped caption below.
 
     Args:
-        images: the images; a cell is as large as the largest of them.
-        captions: one text a image, or none.
-        columns: images in a row.
-        font_size: pixels.
+        images: The images; cells have the size of the largest.
+        captions: One per image, or none.
+        columns: Images per row.
+        font_size: Pixels.
         background: RGB in 0..255.
 
     Raises:
-        ValueError: no image, no column, or another number of captions than images.
+        ValueError: No image, no column, or different numbers of captions and images.
     """
     if not images or columns < 1:
-        raise ValueError(f"A contact sheet takes at least 1 image and 1 column; found {len(images)} and {columns}.")
+        raise ValueError(f"a contact sheet takes at least 1 image and 1 column; got {len(images)} and {columns}")
     if captions is not None and len(captions) != len(images):
-        raise ValueError(f"There are {len(images)} images and {len(captions)} captions; give one caption an image.")
+        raise ValueError(
+            f"there are {len(images)} images and {len(captions)} captions; expected one caption per image"
+        )
     width, height = max(image.width for image in images), max(image.height for image in images)
     font = ImageFont.load_default(size=font_size)
     lines = [wrap_text(caption, width - 12, font) for caption in captions or [""] * len(images)]
@@ -270,7 +294,16 @@ def contact_sheet(
 
 
 def wrap_text(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
-    """Breaks `text` at its spaces into lines of at most `width` pixels; a longer word keeps a line of its own."""
+    """Breaks a text at its spaces; a word that is too long has its own line.
+
+    Args:
+        text: One paragraph.
+        width: Pixels.
+        font: Measures the text.
+
+    Returns:
+        The lines.
+    """
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word

@@ -9,7 +9,7 @@ SHADOW_CELLS = 48
 SHADOW_MARGIN = 0.35  # meters of ground around the body
 SHADOW_BLUR = 0.07  # meters
 SHADOW_STRENGTH = 0.38
-SHADOW_HEIGHT = 0.45  # meters above the ground over which a part stops to shade it
+SHADOW_HEIGHT = 0.45  # meters above the ground at which a part casts 1/e of its shadow
 
 
 def darken_ground(
@@ -19,9 +19,14 @@ def darken_ground(
     strength: float = SHADOW_STRENGTH,
     slant: tuple[float, float] = (0.0, 0.0),
 ) -> None:
-    """Multiplies the soft shadow of `vertices` (V, 3) on the ground into `canvas` (height, width, 3).
+    """Darkens an image by the soft shadow of a mesh on the ground.
 
-    `strength` is its darkness in 0..1, `slant` the x and z by which the shadow of a point one meter up is shifted.
+    Args:
+        canvas: (height, width, 3); changed in place.
+        vertices: (V, 3) meters, y up; the lowest one touches the ground.
+        projection: Of the image.
+        strength: Darkness in 0..1.
+        slant: X and z by which the shadow of a point one meter above the ground is shifted.
     """
     height, width, _ = canvas.shape
     ground = float(vertices[:, 1].min())
@@ -30,10 +35,10 @@ def darken_ground(
     low = flat.min(axis=0) - SHADOW_MARGIN
     high = flat.max(axis=0) + SHADOW_MARGIN
     edges = np.array([[x, ground, z] for x in (low[0], high[0]) for z in (low[1], high[1])])
-    seen = projection.to_camera(edges)
-    if projection.position[1] <= ground or seen[:, 2].min() <= 0:
+    corners = projection.to_camera(edges)
+    if projection.position[1] <= ground or corners[:, 2].min() <= 0:
         return
-    bounds = projection.to_screen(seen)
+    bounds = projection.to_screen(corners)
     first = np.maximum(bounds.min(axis=0).astype(np.int64), 0)
     end = np.minimum(bounds.max(axis=0).astype(np.int64) + 1, (width, height))
     if (first >= end).any():
@@ -41,14 +46,21 @@ def darken_ground(
     points = projection.ground_points(np.arange(first[1], end[1]), np.arange(first[0], end[0]), ground)
     per_meter, low = (SHADOW_CELLS / (high - low)).astype(np.float32)[:, None, None], low[:, None, None]
     density = shadow_density(flat, above[:, 0], low.ravel(), high)
-    shade = sample(density, np.nan_to_num((points - low) * per_meter - 0.5, nan=-1.0))
+    shade = sample_bilinear(density, np.nan_to_num((points - low) * per_meter - 0.5, nan=-1.0))
     canvas[first[1] : end[1], first[0] : end[0]] *= (1.0 - np.float32(strength) * shade)[..., None]
 
 
 def shadow_density(flat: np.ndarray, above: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """(cells, cells) darkness, in 0..1, of the ground between the corners `low` and `high` (x, z).
+    """Darkness of a square grid on the ground.
 
-    `flat` (V, 2) is where the shadows of points that are `above` (V,) meters up fall.
+    Args:
+        flat: (V, 2) x and z of the points' shadows.
+        above: (V,) meters of the points above the ground.
+        low: (2,) least x and z of the grid.
+        high: (2,) largest x and z.
+
+    Returns:
+        (cells, cells) in 0..1.
     """
     cell = ((flat - low) / (high - low) * SHADOW_CELLS).astype(np.int64)
     weights = np.exp(-above / SHADOW_HEIGHT)
@@ -60,8 +72,16 @@ def shadow_density(flat: np.ndarray, above: np.ndarray, low: np.ndarray, high: n
     return np.tanh(2.5 * spread / spread.max())
 
 
-def sample(grid: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Bilinear values (...) of `grid` (n, n) at `places` (2, ...) in cells; 0 outside."""
+def sample_bilinear(grid: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Bilinear interpolation, 0 outside of the grid.
+
+    Args:
+        grid: (n, n).
+        places: (2, ...) in cells.
+
+    Returns:
+        (...) values.
+    """
     cells = len(grid)
     padded = np.zeros((cells + 2, cells + 2), dtype=np.float32)
     padded[1:-1, 1:-1] = grid

@@ -148,10 +148,10 @@ REFUSED = {
         "(23, 3, 3)",
     ),
     "ragged": ([[1.0], [1.0, 2.0]], f"pose 1: this list is not an array of numbers; accepted: {ACCEPTED_FORMS}"),
-    "None": (None, f"pose 1: numbers were expected, but NoneType was found; accepted: {ACCEPTED_FORMS}"),
+    "None": (None, f"pose 1: expected numbers, got NoneType; accepted: {ACCEPTED_FORMS}"),
     "complex": (
         torch.zeros(66, dtype=torch.complex64),
-        "pose 1: real numbers were expected, but torch.complex64 was found",
+        "pose 1: expected real numbers, got torch.complex64",
     ),
     "missing": ("nowhere.npy", "pose 1: there is no file 'nowhere.npy'"),
     "ending": ("pose.txt", "pose 1: 'pose.txt' is not a pose file; accepted: .npy, .npz and .json"),
