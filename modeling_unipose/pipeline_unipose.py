@@ -276,6 +276,7 @@ def distribute(inputs: Any, one_per_row: bool) -> tuple[list[list[Any]], bool]:
 
 
 def is_chat(text: Any) -> bool:
+    """Whether it is a list of messages."""
     return isinstance(text, list | tuple) and bool(text) and isinstance(text[0], Mapping) and "role" in text[0]
 
 

@@ -206,7 +206,7 @@ def test_the_readme_shows_this_command():
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("llava/model.safetensors", lambda t: t.pop("model.norm.weight"), "nothing gives 'model.language_model.norm"),
+        ("llava/model.safetensors", lambda t: t.pop("model.norm.weight"), "no tensor for 'model.language_model.norm"),
         (
             "llava/model.safetensors",
             lambda t: t.update({"model.surprise": torch.zeros(1)}),
@@ -215,7 +215,7 @@ def test_the_readme_shows_this_command():
         (
             "llava/model.safetensors",
             lambda t: t.update({"model.norm.weight": torch.zeros(7)}),
-            r"'model.norm.weight' of .* has the shape \(7,\), where the config needs \(64,\)",
+            r"'model.norm.weight' of .* has the shape \(7,\); the config expects \(64,\)",
         ),
         (
             "unipose/adapter_model.safetensors",
@@ -230,18 +230,18 @@ def test_the_readme_shows_this_command():
         (
             "unipose/non_lora_trainables.bin",
             lambda t: t.pop("base_model.model.lm_head.weight"),
-            "nothing gives 'lm_head.weight'",
+            "no tensor for 'lm_head.weight'",
         ),
         ("pose_vqvae/best_MPJPE.ckpt", lambda t: t.pop("quantizer.codebook"), "has no weights 'quantizer.codebook'"),
         (
             "pose_vqvae/best_MPJPE.ckpt",
             lambda t: t.pop("decoder.decoder.15.weight"),
-            "nothing gives 'model.pose_tokenizer.decoder.hidden_projection.weight'",
+            "no tensor for 'model.pose_tokenizer.decoder.hidden_projection.weight'",
         ),
         (
             "tokenhmr.ckpt",
             lambda t: t.update({"backbone.blocks.0.attn.qkv.weight": torch.zeros(90, 32)}),
-            r"'backbone.blocks.0.attn.qkv.weight' of .* has the shape \(90, 32\), where the config needs \(96, 32\)",
+            r"'backbone.blocks.0.attn.qkv.weight' of .* has the shape \(90, 32\); the config expects \(96, 32\)",
         ),
         ("tokenhmr.ckpt", lambda t: t.update({"backbone.extra": torch.zeros(1)}), "unknown key 'backbone.extra'"),
     ],
@@ -305,12 +305,12 @@ def test_other_kinds_of_lora_are_refused(copied: OriginalRelease, tmp_path: Path
         convert(copied, tmp_path / "out")
 
 
-def test_heads_follow_from_the_width_or_are_said_to_be_assumed(
+def test_attention_heads_follow_from_the_width_or_are_assumed(
     copied: OriginalRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert load_converted().config.pose_vision_config.num_attention_heads == 2
     convert(copied, tmp_path / "assumed")
-    assert "no ViTPose is 32 wide: 2 attention heads are assumed (--pose-heads)" in capsys.readouterr().err
+    assert "no ViTPose has width 32: assuming 2 attention heads (--pose-heads)" in capsys.readouterr().err
     convert(replace(copied, pose_heads=4), tmp_path / "told")
     assert "assumed" not in capsys.readouterr().err
     assert (
