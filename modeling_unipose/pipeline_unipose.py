@@ -166,7 +166,7 @@ class UniPosePipeline(Pipeline):
         return messages
 
     def format_prompt(self, text: Any, task: Task | None) -> str:
-        """The user's text, the task's instruction where there is none, or the task's prompt around the text.
+        """The user's text, the task's instruction if there is none, or the task's prompt around the text.
 
         A text with placeholders is the whole prompt.
 

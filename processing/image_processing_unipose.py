@@ -108,7 +108,7 @@ class UniPoseImageProcessor(PilBackend):
         if size is None and pose_size is None:
             raise ValueError("this processor takes no images: its size and its pose_size are None")
         if size is not None and (size.height is None or size.width is None):
-            raise ValueError(f"size must hold 'height' and 'width', but is {dict(size)}")
+            raise ValueError(f"size must have 'height' and 'width', but is {dict(size)}")
         if pose_size is not None and pose_size["width"] > pose_size["height"]:
             raise ValueError(f"pose_size must not be wider than high, but is {pose_size}")
 

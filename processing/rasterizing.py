@@ -178,9 +178,9 @@ def rasterize(screen: np.ndarray, nearness: np.ndarray, faces: np.ndarray, shape
     depth = near_first.astype(np.float32).take(run) + steps
     nearest = np.zeros(height * width, dtype=np.float32)
     np.maximum.at(nearest, pixel, depth)
-    seen = np.flatnonzero(depth == nearest.take(pixel))
+    visible = np.flatnonzero(depth == nearest.take(pixel))
     winner = np.empty(height * width, dtype=np.int32)
-    winner[pixel.take(seen)] = face.take(run.take(seen))
+    winner[pixel.take(visible)] = face.take(run.take(visible))
 
     pixels = np.flatnonzero(nearest > 0)
     hit = winner.take(pixels)

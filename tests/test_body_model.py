@@ -56,7 +56,7 @@ def naive_pose(body: BodyModel, rotmats: torch.Tensor) -> tuple[np.ndarray, np.n
     return np.stack(vertices), np.stack([matrix[:3, 3] for matrix in world[:22]])
 
 
-def test_builtin_body_is_what_the_notice_says(body: BodyModel) -> None:
+def test_builtin_body_matches_the_notice(body: BodyModel) -> None:
     assert body.v_template.shape == (1229, 3)
     assert body.faces.shape == (2454, 3)
     height = body.v_template[:, UP].max() - body.v_template[:, UP].min()

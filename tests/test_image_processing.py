@@ -1,4 +1,4 @@
-"""Two views of each image; every kind of image; every refusal names the image."""
+"""Inputs of both vision encoders, every accepted kind of image, and errors that name the image."""
 
 import io
 import re
@@ -32,23 +32,23 @@ def test_release_sizes():
     assert batch["pixel_values"].dtype == batch["pose_pixel_values"].dtype == torch.float32
 
 
-def test_general_view_is_clips(processor):
+def test_pixel_values_equal_clips(processor):
     image = Image.fromarray(noise(50, 81))
     clip = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     expected = clip(image, return_tensors="pt")["pixel_values"]
     torch.testing.assert_close(processor(image, return_tensors="pt")["pixel_values"], expected, atol=1e-6, rtol=0)
 
 
-def test_pose_view_by_hand(processor):
+def test_pose_pixel_values_by_hand(processor):
     pixels = noise(64, 64)
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     expected = ((pixels[:, 8:56] / 255 - mean) / std).transpose(2, 0, 1)
-    found = processor(pixels, return_tensors="np")["pose_pixel_values"][0]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    got = processor(pixels, return_tensors="np")["pose_pixel_values"][0]
+    np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("off", "left"), [("size", "pose_pixel_values"), ("pose_size", "pixel_values")])
-def test_one_tower_off(tmp_path, off, left):
+def test_one_encoder_off(tmp_path, off, left):
     processor = UniPoseImageProcessor(**{**SMALL, off: None})
     assert list(processor(noise(9, 9), return_tensors="pt")) == [left]
     processor.save_pretrained(tmp_path)
@@ -88,9 +88,9 @@ def same_image(tmp_path) -> dict[str, object]:
 def test_every_kind_of_image(processor, tmp_path):
     expected = processor(Image.fromarray(noise(40, 60)), return_tensors="pt")
     for kind, image in same_image(tmp_path).items():
-        found = processor(image, return_tensors="pt")
+        got = processor(image, return_tensors="pt")
         for name in expected:
-            assert torch.equal(found[name], expected[name]), (kind, name)
+            assert torch.equal(got[name], expected[name]), (kind, name)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "CMYK", "I;16", "F", "RGBA"])
@@ -105,8 +105,8 @@ def test_greyscale_has_equal_channels(processor):
 
 
 def test_transparent_is_white(processor):
-    found = processor(Image.new("RGBA", (20, 20), (0, 0, 0, 0)), return_tensors="pt")["pixel_values"]
-    assert torch.equal(found, processor(Image.new("RGB", (20, 20), "white"), return_tensors="pt")["pixel_values"])
+    got = processor(Image.new("RGBA", (20, 20), (0, 0, 0, 0)), return_tensors="pt")["pixel_values"]
+    assert torch.equal(got, processor(Image.new("RGB", (20, 20), "white"), return_tensors="pt")["pixel_values"])
 
 
 def test_exif_rotation_is_applied(processor):
@@ -115,9 +115,9 @@ def test_exif_rotation_is_applied(processor):
     exif[0x0112] = 6  # the camera was turned: show it 90 degrees clockwise
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "png", exif=exif)
-    found = processor(file.getvalue(), return_tensors="pt")["pixel_values"]
+    got = processor(file.getvalue(), return_tensors="pt")["pixel_values"]
     expected = processor(np.rot90(pixels, -1).copy(), return_tensors="pt")["pixel_values"]
-    assert torch.equal(found, expected)
+    assert torch.equal(got, expected)
 
 
 def test_batch_equals_single(processor):
@@ -172,7 +172,7 @@ def test_truncated_file(processor):
         processor(file.getvalue()[:1500])
 
 
-def test_no_tower_takes_no_image():
+def test_no_encoder_takes_no_image():
     with pytest.raises(ValueError, match="takes no images"):
         UniPoseImageProcessor(size=None, pose_size=None)(noise(8, 8))
 

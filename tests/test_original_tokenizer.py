@@ -88,7 +88,7 @@ def copy_tokenizer(tmp_path: Path, **changes: object) -> Path:
     return tmp_path
 
 
-def test_what_is_not_the_release_says_so(tmp_path: Path):
+def test_other_files_are_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="not that of a legacy tokenizer"):
         convert_tokenizer(copy_tokenizer(tmp_path, legacy=False))
     with pytest.raises(ValueError, match="lacks the tokens"):

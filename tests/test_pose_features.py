@@ -213,7 +213,7 @@ def test_grouping(poses, lengths, layout):
 
 
 @pytest.mark.parametrize("wrap", [lambda pose: pose, lambda pose: [pose], lambda pose: [[pose]]])
-def test_a_wrong_shape_is_named_as_it_was_given(wrap):
+def test_a_wrong_shape_is_named(wrap):
     grouped = group_poses(wrap(np.zeros((21, 3))))
     with pytest.raises(ValueError, match=r"no pose has the shape \(21, 3\)"):
         poses_to_pose_values(grouped.items)

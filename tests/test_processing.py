@@ -87,7 +87,7 @@ def test_tokenizer_must_fit():
         UniPoseProcessor()
 
 
-def test_expansion_is_the_written_out_text(processor):
+def test_placeholders_are_expanded(processor):
     batch = processor(text="From <pose> to <pose> as in <image>.", poses=[ONE, TWO], images=RED)
     expected = processor.tokenizer(f"From {POSE} to {POSE} as in {IMAGE}.")["input_ids"]
     assert batch["input_ids"] == [expected]
@@ -103,7 +103,7 @@ def test_the_chat_templates_expand_like_the_processor(processor):
         assert expanded in processor.apply_chat_template([message], template)
 
 
-def test_written_out_text_is_left_alone(processor):
+def test_expanded_text_is_unchanged(processor):
     short = processor(text=f"<image> <pose>, then {POSE} <pose_3>", poses=[ONE, TWO], images=[RED])
     full = processor(text=f"{IMAGE} {POSE}, then {POSE} <pose_3>", poses=[ONE, TWO], images=[RED])
     assert short["input_ids"] == full["input_ids"]
@@ -309,10 +309,10 @@ def test_template_refuses_the_unknown(processor):
 def test_post_process_generation(processor):
     first, second = "<pose_0><pose_1><pose_2><pose_15>", "<pose_5><pose_5><pose_5><pose_5>"
     answer = f"<|assistant|>He stands: <pose_start>{first}<pose_end> then <pose_start>{second}<pose_end>.<eos><pad>"
-    (found,) = processor.post_process_generation(torch.tensor(ids_of(processor, answer)))
-    assert found["text"] == "He stands:  then ."
-    assert found["pose_codes"].tolist() == [[0, 1, 2, 15], [5, 5, 5, 5]]
-    assert found["pose_codes"].dtype == torch.long
+    (got,) = processor.post_process_generation(torch.tensor(ids_of(processor, answer)))
+    assert got["text"] == "He stands:  then ."
+    assert got["pose_codes"].tolist() == [[0, 1, 2, 15], [5, 5, 5, 5]]
+    assert got["pose_codes"].dtype == torch.long
 
 
 @pytest.mark.parametrize(
@@ -334,17 +334,17 @@ def test_post_process_generation(processor):
     ],
 )
 def test_malformed_blocks_are_never_poses(processor, answer, text, codes):
-    (found,) = processor.post_process_generation(ids_of(processor, answer))
-    assert found["text"] == text
-    assert found["pose_codes"].tolist() == codes
-    assert found["pose_codes"].shape == (len(codes), 4)
+    (got,) = processor.post_process_generation(ids_of(processor, answer))
+    assert got["text"] == text
+    assert got["pose_codes"].tolist() == codes
+    assert got["pose_codes"].shape == (len(codes), 4)
 
 
 def test_post_process_rows_and_specials(processor):
     rows = torch.tensor([ids_of(processor, text) for text in ("<pad><eos>", "<pose_start><eos>")])
-    assert [found["text"] for found in processor.post_process_generation(rows)] == ["", ""]
+    assert [got["text"] for got in processor.post_process_generation(rows)] == ["", ""]
     kept = processor.post_process_generation(rows, skip_special_tokens=False)
-    assert [found["text"] for found in kept] == ["<pad><eos>", "<eos>"]
+    assert [got["text"] for got in kept] == ["<pad><eos>", "<eos>"]
 
 
 def settings(processor: UniPoseProcessor) -> dict[str, Any]:

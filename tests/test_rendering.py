@@ -1,4 +1,4 @@
-"""Images of poses: what must be seen in them, and that they are always the same."""
+"""Rendered poses: what the images show, and that they are deterministic."""
 
 from typing import Any
 
@@ -129,8 +129,8 @@ def test_rasterizer_equals_a_loop_over_pixels() -> None:
     faces = rng.permuted(np.tile(np.arange(30), (40, 1)), axis=1)[:, :3]
     fragments = rasterize(screen, nearness, faces, (20, 22))
     np.testing.assert_allclose(fragments.shares.sum(axis=1), 1.0, atol=1e-4)
-    found = np.full(20 * 22, -1)
-    found[fragments.pixels] = fragments.hit
+    got = np.full(20 * 22, -1)
+    got[fragments.pixels] = fragments.hit
     expected = np.full(20 * 22, -1)
     for pixel in range(20 * 22):
         point = np.array([pixel % 22 + 0.5, pixel // 22 + 0.5])
@@ -142,7 +142,7 @@ def test_rasterizer_equals_a_loop_over_pixels() -> None:
             near = float(weights @ nearness[face])
             if area < 0 and (weights >= 0).all() and near > best:
                 expected[pixel], best = number, near
-    assert (found == expected).mean() > 0.995
+    assert (got == expected).mean() > 0.995
 
 
 def test_bodies_have_no_pinholes(body: BodyModel) -> None:
@@ -152,20 +152,20 @@ def test_bodies_have_no_pinholes(body: BodyModel) -> None:
         assert coarse[fine.reshape(size, 8, size, 8).all(axis=(1, 3))].all()
 
 
-def test_ground_points_are_seen_at_their_pixels() -> None:
+def test_ground_points_project_to_their_pixels() -> None:
     corners = np.random.default_rng(0).uniform(-1, 1, (20, 3))
     for camera in (Camera(elevation=25.0, roll=8.0), Camera(azimuth=70.0, elevation=5.0)):
         projection = Projection.fit(corners, camera, 40, 30)
         rows, columns = np.arange(25, 30), np.arange(40)
         x, z = projection.ground_points(rows, columns, -1.0)
         points = np.stack([x, np.full_like(x, -1.0), z], axis=-1)
-        found = projection.to_screen(projection.to_camera(points.reshape(-1, 3))).reshape(5, 40, 2)
-        np.testing.assert_allclose(found[..., 0], np.broadcast_to(columns + 0.5, (5, 40)), atol=1e-2)
-        np.testing.assert_allclose(found[..., 1], np.broadcast_to(rows[:, None] + 0.5, (5, 40)), atol=1e-2)
+        got = projection.to_screen(projection.to_camera(points.reshape(-1, 3))).reshape(5, 40, 2)
+        np.testing.assert_allclose(got[..., 0], np.broadcast_to(columns + 0.5, (5, 40)), atol=1e-2)
+        np.testing.assert_allclose(got[..., 1], np.broadcast_to(rows[:, None] + 0.5, (5, 40)), atol=1e-2)
     assert np.isnan(projection.ground_points(np.array([0]), np.array([20]), -1.0)).all()
 
 
-def test_a_camera_that_leans_right_turns_the_image_left() -> None:
+def test_camera_roll_rotates_the_image() -> None:
     corners = np.array([[x, y, z] for x in (-0.1, 0.1) for y in (-1.0, 1.0) for z in (-0.1, 0.1)])
     projection = Projection.fit(corners, Camera(elevation=0.0, roll=20.0), 100, 100)
     (top, bottom) = projection.to_screen(projection.to_camera(np.array([[0.0, 1, 0], [0, -1, 0]])))
