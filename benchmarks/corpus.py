@@ -14,8 +14,8 @@ from pathlib import Path
 import datasets
 from measure import parse, print_machine, print_table
 
+from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.build_corpus import Recipe, build_shard, build_shards
-from unipose.training.datasets.instructions import TASKS
 from unipose.training.evaluation.timing import medians
 
 

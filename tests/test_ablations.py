@@ -17,10 +17,10 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from unipose import UniPoseVQVAE
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotmat_to_rotation_6d
+from unipose.tasks_unipose import TASKS
 from unipose.training import ablations
 from unipose.training.ablations import attention, orientation_noise, tasks, variants, vision_encoders
 from unipose.training.ablations.table import columns, to_markdown
-from unipose.training.datasets.instructions import TASKS
 from unipose.training.datasets.shards import load_corpus
 from unipose.training.evaluation.metrics import pose_errors
 from unipose.training.sampling.poses import held_out_poses

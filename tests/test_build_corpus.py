@@ -20,6 +20,7 @@ from datasets import Dataset, IterableDataset
 from huggingface_hub import DatasetCard
 
 from unipose.processing.body_model import BodyModel
+from unipose.tasks_unipose import TASKS
 from unipose.training.datasets import build_corpus as building
 from unipose.training.datasets import generation as generate
 from unipose.training.datasets.build_corpus import Recipe, build_corpus
@@ -32,7 +33,6 @@ from unipose.training.datasets.corpus_statistics import (
     words_of,
 )
 from unipose.training.datasets.generation import RecordGenerator
-from unipose.training.datasets.instructions import TASKS
 from unipose.training.datasets.records import PoseRecord
 from unipose.training.datasets.rows import FEATURES
 from unipose.training.datasets.shards import CORPUS_FILE, Shard, load_corpus, plan_shards, read_summary, write_records

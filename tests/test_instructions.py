@@ -5,8 +5,8 @@ from itertools import combinations
 
 import pytest
 
-from unipose.pipeline_unipose import TASKS as PIPELINE_TASKS
-from unipose.training.datasets.instructions import PLACEHOLDERS, TASKS, check_template, load_instructions
+from unipose.tasks_unipose import TASKS
+from unipose.training.datasets.instructions import check_template, load_instructions
 
 
 # Words that tell tasks with the same input apart: what asks for rotations, and what asks for words.
@@ -40,7 +40,7 @@ def test_200_different_templates_with_the_right_placeholders(task: str) -> None:
     for template in templates:
         assert template.isascii()
         assert template == " ".join(template.split())
-        assert sorted(re.findall(r"\{(.*?)\}", template)) == sorted(PLACEHOLDERS[task])
+        assert sorted(re.findall(r"\{(.*?)\}", template)) == sorted(TASKS[task].placeholders)
         assert not re.search(r"[{}]", re.sub(r"\{[a-z_]+\}", "", template))
         assert re.search(r"[a-z]", plain(re.sub(r"\{.*?\}", "", template)))
 
@@ -63,16 +63,16 @@ def test_pictures_are_asked_for_words_or_for_a_pose() -> None:
 @pytest.mark.parametrize("task", ["pose-diff", "image-diff"])
 def test_pairs_say_which_is_the_second(task: str) -> None:
     for template in load_instructions(task):
-        first, second = PLACEHOLDERS[task]
+        first, second = TASKS[task].placeholders
         assert template.index(first) < template.index(second)
         assert SAYS_ORDER.search(re.sub(r"\{.*?\}", "", template)), template
 
 
 def test_pipeline_prompts_are_among_them() -> None:
     """The pipeline puts poses and pictures in front of its own words; training has seen exactly that."""
-    for task, known in PIPELINE_TASKS.items():
+    for task, known in TASKS.items():
         if known.prompt != "{text}":
-            front = "".join(f"{{{name}}} " for name in PLACEHOLDERS[task])
+            front = "".join(f"{{{name}}} " for name in TASKS[task].placeholders)
             assert front + known.prompt in load_instructions(task)
 
 

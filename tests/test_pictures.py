@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.clothing import MATERIALS, PRINTS, Landmarks, Outfit, materials
+from unipose.processing.clothing import MATERIALS, PRINTS, Clothes, Landmarks, Outfit, Palette, materials
 from unipose.processing.pose_features import JOINT_NAMES
-from unipose.processing.rasterising import Camera
-from unipose.processing.rendering import Light, Palette, render_pose
+from unipose.processing.rasterizing import Camera
+from unipose.processing.rendering import Light, render_pose
 from unipose.training.sampling.poses import sample_training_poses
 from unipose.training.synthetic_images.body_shapes import BodyShape, shape_body
 from unipose.training.synthetic_images.drawing import (
@@ -28,7 +28,6 @@ from unipose.training.synthetic_images.style import (
     CROPS,
     PATTERNS,
     Background,
-    Clothes,
     Companion,
     Framing,
     Occluder,
@@ -146,7 +145,7 @@ CHANGES: dict[str, tuple[PictureStyle, dict[str, Any]]] = {
             "strength": 0.3,
             "sky": 0.1,
             "ambient": 0.1,
-            "colour": (1.0, 0.8, 0.6),
+            "color": (1.0, 0.8, 0.6),
         }.items()
     },
     "floor": (PictureStyle(), {"background": Background(floor=WALL)}),

@@ -15,9 +15,10 @@ from unipose.modeling_unipose import shift_pose_labels
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotmat_to_rotation_6d
 from unipose.processing.processing_unipose import SPECIAL_TOKENS, add_pose_tokens
+from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.generation import ANSWER_MAX_WORDS, RecordGenerator, caption_poses, to_rotvecs
 from unipose.training.datasets.records import PictureRecord, PoseRecord
-from unipose.training.datasets.rows import POSE_ANSWERS, TASKS, rows_from_records, to_dataset
+from unipose.training.datasets.rows import POSE_ANSWERS, rows_from_records, to_dataset
 from unipose.training.evaluation.metrics import reconstruction_error
 from unipose.training.models.build_model import (
     ModelArguments,

@@ -20,7 +20,7 @@ from trl import SFTConfig
 
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
-from unipose.training.datasets.instructions import TASKS
+from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.rows import POSE_ANSWERS
 from unipose.training.datasets.shards import load_corpus
 from unipose.training.evaluation.metrics import reconstruction_error

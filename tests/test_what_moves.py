@@ -17,8 +17,8 @@ from trl import SFTConfig
 from unipose import UniPoseForConditionalGeneration
 from unipose.processing.body_model import BodyModel
 from unipose.processing.processing_unipose import UniPoseProcessor
+from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.generation import to_rotvecs
-from unipose.training.datasets.instructions import TASKS
 from unipose.training.datasets.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord
 from unipose.training.datasets.shards import write_records
 from unipose.training.named_poses.archetypes import archetype_poses

@@ -25,9 +25,10 @@ from tqdm.auto import tqdm
 from trl import TrlParser
 
 from unipose.processing.body_model import BodyModel
+from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.corpus_card import push_corpus
 from unipose.training.datasets.generation import RecordGenerator
-from unipose.training.datasets.instructions import TASKS, load_instructions
+from unipose.training.datasets.instructions import load_instructions
 from unipose.training.datasets.rows import rows_from_records
 from unipose.training.datasets.shards import Shard, close_corpus, missing_shards, open_corpus, plan_shards, write_shard
 

@@ -13,8 +13,8 @@ from itertools import chain
 import datasets
 from trl import TrlParser
 
+from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.import_data import SavedRecords
-from unipose.training.datasets.instructions import TASKS
 from unipose.training.datasets.rows import Record
 from unipose.training.datasets.shards import write_records
 

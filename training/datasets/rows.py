@@ -13,7 +13,8 @@ import numpy as np
 from datasets import Dataset, Features, Image, Json, List, Value
 
 from unipose.processing.pose_features import NUM_JOINTS
-from unipose.training.datasets.instructions import TASKS, TEXTS, check_tasks, check_template, load_instructions
+from unipose.tasks_unipose import TASKS
+from unipose.training.datasets.instructions import TEXTS, check_tasks, check_template, load_instructions
 from unipose.training.datasets.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord, Rotvecs
 
 
@@ -34,17 +35,16 @@ FEATURES = Features(
 
 # Which records a task is made from.
 TASK_RECORDS: dict[str, type[Record]] = {
-    "pose-to-text": PoseRecord,
-    "pose-diff": PosePairRecord,
-    "image-to-text": PictureRecord,
-    "image-diff": PicturePairRecord,
-    "text-to-pose": PoseRecord,
-    "image-to-pose": PictureRecord,
-    "pose-edit": PosePairRecord,
+    name: ((PictureRecord, PicturePairRecord) if task.images else (PoseRecord, PosePairRecord))[task.num_subjects - 1]
+    for name, task in TASKS.items()
 }
-POSE_ANSWERS = frozenset({"text-to-pose", "image-to-pose", "pose-edit"})
+POSE_ANSWERS = frozenset(name for name, task in TASKS.items() if task.answer == "pose")
 # The prompt without a template, and how often it is used: plain descriptions and instructions work by themselves.
-BARE_PROMPTS = {"text-to-pose": "{caption}", "pose-edit": "{pose} {instruction}"}
+BARE_PROMPTS = {
+    name: " ".join(f"{{{placeholder}}}" for placeholder in task.placeholders)
+    for name, task in TASKS.items()
+    if task.text
+}
 BARE_SHARE = 1 / 3
 
 _POSES_AND_PICTURES = re.compile(r"\{(pose|image)(?:_[ab])?\}")
@@ -163,7 +163,6 @@ def to_dataset(rows: Iterable[Row]) -> Dataset:
 
 __all__ = [
     "FEATURES",
-    "TASKS",
     "Content",
     "Record",
     "Row",

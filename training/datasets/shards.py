@@ -19,7 +19,8 @@ import numpy as np
 from datasets import Dataset, IterableDataset, load_dataset
 from tqdm.auto import tqdm
 
-from unipose.training.datasets.instructions import TASKS, check_tasks
+from unipose.tasks_unipose import TASKS
+from unipose.training.datasets.instructions import check_tasks
 from unipose.training.datasets.rows import Record, Row, rows_from_records, to_dataset
 from unipose.training.io import PARTIAL, atomic_path, write_json
 
@@ -74,7 +75,7 @@ def plan_shards(rows: dict[str, dict[str, int]], shard_size: int) -> list[Shard]
                 Shard(split, task, index, count, min(shard_size, number - index * shard_size))
                 for index in range(count)
             ]
-        planned += sorted(shards, key=lambda shard: ((shard.index + 0.5) / shard.count, TASKS.index(shard.task)))
+        planned += sorted(shards, key=lambda shard: ((shard.index + 0.5) / shard.count, list(TASKS).index(shard.task)))
     if not planned:
         raise ValueError("no rows were asked for")
     return planned
@@ -124,7 +125,7 @@ def write_shard(folder: Path, shard: Shard, rows: Iterable[Row]) -> None:
 def close_corpus(folder: Path, shards: Sequence[Shard]) -> dict[str, Any]:
     """Writes `corpus.json`, which says that the corpus is complete, and returns what it holds."""
     summary: dict[str, Any] = {"rows": {}, "shards": {}}
-    for shard in sorted(shards, key=lambda shard: TASKS.index(shard.task)):
+    for shard in sorted(shards, key=lambda shard: list(TASKS).index(shard.task)):
         counts = summary["rows"].setdefault(shard.split, {})
         counts[shard.task] = counts.get(shard.task, 0) + shard.rows
     for shard in shards:

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageFilter
 
-from unipose.processing.rasterising import Projection
+from unipose.processing.rasterizing import Projection
 from unipose.training.synthetic_images.style import Background, Occluder, Pattern, Sensor
 
 

@@ -13,15 +13,15 @@ import torch
 from PIL import Image
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.clothing import Landmarks, materials, thickness
+from unipose.processing.clothing import Clothes, Landmarks, materials, surface_colors, thickness
 from unipose.processing.pose_features import JOINT_NAMES
-from unipose.processing.rasterising import Fragments, Projection, vertex_normals
-from unipose.processing.rendering import Size, darken_ground, material_colours, paste_lit, see
+from unipose.processing.rasterizing import Fragments, Projection, vertex_normals
+from unipose.processing.rendering import Size, composite, rasterize_mesh
+from unipose.processing.shadow import darken_ground
 from unipose.training.synthetic_images.backdrops import develop, occluder_cover, paint_background, paint_occluder
 from unipose.training.synthetic_images.body_shapes import BodyShape, shape_body
 from unipose.training.synthetic_images.style import (
     CROPS,
-    Clothes,
     Companion,
     Framing,
     Occluder,
@@ -170,8 +170,7 @@ class Person:
 
     def paint(self, fragments: Fragments, template: np.ndarray) -> np.ndarray:
         """(P, 3) RGB in 0..255 of what is seen, where `template` are places that the fragments' corners index."""
-        worn = materials(fragments.blend(template), self.landmarks, self.clothes.outfit)
-        return material_colours(self.clothes.palette).take(worn, axis=0)
+        return surface_colors(fragments.blend(template), self.landmarks, self.clothes)
 
 
 def pose_person(rotmat: torch.Tensor, clothes: Clothes, shape: BodyShape, body: BodyModel) -> Person:
@@ -232,7 +231,7 @@ def _project(person: Person, style: PictureStyle, framing: Framing, width: int, 
     screen = projection.to_screen(projection.to_camera(kept))
     low, high, size = screen.min(axis=0), screen.max(axis=0), np.array([width, height])
     slack = np.abs(size - (high - low)) / 2
-    return replace(projection, centre=projection.centre + (size - low - high) / 2 + slack * np.array(framing.shift))
+    return replace(projection, center=projection.center + (size - low - high) / 2 + slack * np.array(framing.shift))
 
 
 def place_companion(
@@ -282,13 +281,13 @@ def _draw_people(
         np.concatenate([getattr(person, name) for person in people]) for name in ("vertices", "template", "normals")
     )
     faces = np.concatenate([person.faces + start for person, start in zip(people, starts)])
-    fragments = see(vertices, faces, projection, image.size, shape)
+    fragments = rasterize_mesh(vertices, faces, projection, image.size, shape)
     owner = np.searchsorted(starts[1:], fragments.corners[:, 0], side="right")
     colours = np.empty((len(owner), 3), dtype=np.float32)
     for index, person in enumerate(people):
         own = np.flatnonzero(owner == index)
         colours[own] = person.paint(fragments.take(own) if len(people) > 1 else fragments, template)
-    paste_lit(image, fragments, colours, style.light.on(normals, projection.axes), shape)
+    composite(image, fragments, colours, style.light.on(normals, projection.axes), shape)
     covered = np.zeros(shape[0] * shape[1], dtype=bool)
     covered[fragments.pixels[owner == 0]] = True
     rows, columns = (

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from unipose.processing.clothing import PRINTS, Outfit
-from unipose.processing.rasterising import Camera
-from unipose.processing.rendering import BACKGROUND, Colour, Light, Palette, hsv_colour
+from unipose.processing.clothing import PRINTS, Clothes, Color, Outfit, Palette, hsv_color
+from unipose.processing.rasterizing import Camera
+from unipose.processing.rendering import BACKGROUND, Light
 from unipose.training.synthetic_images.body_shapes import BodyShape
 
 
@@ -36,14 +36,6 @@ LOSSLESS = 0.1
 NEUTRAL_CLOTHES = 0.4
 # Near black, white, greys, denim, khaki: (hue, saturation, value).
 NEUTRALS = ((0.0, 0.0, 0.12), (0.0, 0.0, 0.92), (0.6, 0.05, 0.5), (0.6, 0.45, 0.4), (0.1, 0.3, 0.6), (0.62, 0.5, 0.22))
-
-
-@dataclass(frozen=True)
-class Clothes:
-    """A person's colours and the cut of clothes and hair."""
-
-    palette: Palette = field(default_factory=Palette)
-    outfit: Outfit = field(default_factory=Outfit)
 
 
 @dataclass(frozen=True)
@@ -80,8 +72,8 @@ class Pattern:
     """
 
     kind: str = "solid"
-    colour: Colour = BACKGROUND
-    second: Colour = BACKGROUND
+    colour: Color = BACKGROUND
+    second: Color = BACKGROUND
     repeats: float = 4.0
     angle: float = 0.0
     seed: int = 0
@@ -126,7 +118,7 @@ class Occluder:
     place: tuple[float, float]
     size: tuple[float, float]
     angle: float
-    colour: Colour
+    colour: Color
 
     def __post_init__(self) -> None:
         if self.kind not in OCCLUDERS:
@@ -225,11 +217,11 @@ def plain_style(rng: np.random.Generator) -> PictureStyle:
     )
 
 
-def _cloth_colour(rng: np.random.Generator) -> Colour:
+def _cloth_colour(rng: np.random.Generator) -> Color:
     if rng.random() < NEUTRAL_CLOTHES:
         hue, saturation, value = NEUTRALS[int(rng.integers(len(NEUTRALS)))]
-        return hsv_colour(hue, saturation, float(np.clip(value + rng.normal(0.0, 0.06), 0.04, 1.0)))
-    return hsv_colour(rng.random(), 0.15 + 0.7 * rng.random(), 0.2 + 0.7 * rng.random())
+        return hsv_color(hue, saturation, float(np.clip(value + rng.normal(0.0, 0.06), 0.04, 1.0)))
+    return hsv_color(rng.random(), 0.15 + 0.7 * rng.random(), 0.2 + 0.7 * rng.random())
 
 
 def _clothes(rng: np.random.Generator) -> Clothes:
@@ -278,12 +270,12 @@ def _light(rng: np.random.Generator) -> Light:
         strength=float(1.15 * contrast * exposure),
         sky=float(0.45 * (1.0 - contrast) * exposure),
         ambient=float((0.2 + 0.5 * (1.0 - contrast)) * exposure),
-        colour=(float(1.0 + warmth), 1.0, float(1.0 - warmth)),
+        color=(float(1.0 + warmth), 1.0, float(1.0 - warmth)),
     )
 
 
-def _surface_colour(rng: np.random.Generator) -> Colour:
-    return hsv_colour(rng.random(), 0.55 * rng.random() ** 1.5, 0.25 + 0.75 * rng.random())
+def _surface_colour(rng: np.random.Generator) -> Color:
+    return hsv_color(rng.random(), 0.55 * rng.random() ** 1.5, 0.25 + 0.75 * rng.random())
 
 
 def _pattern(rng: np.random.Generator, kinds: tuple[str, ...], repeats: tuple[float, float]) -> Pattern:

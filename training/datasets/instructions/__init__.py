@@ -9,19 +9,11 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
+from unipose.tasks_unipose import TASKS
 
-# What every template of a task has to hold, each once.
-PLACEHOLDERS: dict[str, tuple[str, ...]] = {
-    "pose-to-text": ("pose",),
-    "pose-diff": ("pose_a", "pose_b"),
-    "image-to-text": ("image",),
-    "image-diff": ("image_a", "image_b"),
-    "text-to-pose": ("caption",),
-    "image-to-pose": ("image",),
-    "pose-edit": ("pose", "instruction"),
-}
-TASKS = tuple(PLACEHOLDERS)
-TEXTS = frozenset({"caption", "instruction"})
+
+# Placeholders of input texts.
+TEXTS = frozenset(task.text for task in TASKS.values() if task.text)
 
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 
@@ -50,8 +42,8 @@ def check_template(task: str, template: str) -> None:
     Raises:
         ValueError: a placeholder is missing, unknown, there twice, or the second of a pair stands before the first.
     """
-    wanted, found = PLACEHOLDERS[task], tuple(_PLACEHOLDER.findall(template))
-    in_order = found == wanted or (len(TEXTS & set(wanted)) == 1 and sorted(found) == sorted(wanted))
+    wanted, found = TASKS[task].placeholders, tuple(_PLACEHOLDER.findall(template))
+    in_order = found == wanted or (TASKS[task].text is not None and sorted(found) == sorted(wanted))
     if not in_order:
         shown = [", ".join(f"{{{name}}}" for name in names) or "none" for names in (found, wanted)]
         raise ValueError(f"template {template!r} of {task} holds the placeholders {shown[0]}; wanted: {shown[1]}")
