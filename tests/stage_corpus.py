@@ -13,7 +13,7 @@ from unipose.training.datasets.records import PicturePairRecord, PictureRecord, 
 from unipose.training.datasets.rows import Record
 from unipose.training.datasets.shards import write_records
 from unipose.training.named_poses.archetypes import archetype_poses
-from unipose.training.synthetic_images.drawing import random_picture
+from unipose.training.synthetic_images.rendering import random_image
 
 
 NAMES = ("t_pose", "squat", "kneel_left", "sit", "bow")
@@ -56,9 +56,7 @@ def make_records(split: str, pictures: bool) -> Iterator[Record]:
         yield PosePairRecord(f"{split}:{name}", other, own, (INSTRUCTION,))
         if pictures:
             seen = [
-                PictureRecord(
-                    f"{split}:{name}", random_picture(pose, body, 48, rng)["bytes"], pose_vectors, (CAPTION,)
-                )
+                PictureRecord(f"{split}:{name}", random_image(pose, body, 48, rng)["bytes"], pose_vectors, (CAPTION,))
                 for pose, pose_vectors in ((poses[index - 1], other), (poses[index], own))
             ]
             yield seen[1]

@@ -409,7 +409,7 @@ def test_one_sequence_is_drawn_as_one_scene(monkeypatch: pytest.MonkeyPatch) -> 
     def look_of(pose: torch.Tensor, body: BodyModel, size: int, rng: np.random.Generator) -> dict[str, bytes | None]:
         return {"bytes": str(rng.random()).encode(), "path": None}
 
-    monkeypatch.setattr(generate, "random_picture", look_of)
+    monkeypatch.setattr(generate, "random_image", look_of)
     generator = RecordGenerator(BodyModel.builtin(), "train")
     records = generator.records("image-diff", 12, np.random.default_rng(0), "pair")
     assert {each.same_sequence for each in records} == {True, False}

@@ -35,7 +35,7 @@ from unipose.training.stages.pose_tokenizer import (
     PoseTokenizerTrainer,
     collate_poses,
 )
-from unipose.training.synthetic_images.drawing import random_picture
+from unipose.training.synthetic_images.rendering import random_image
 from unipose.training.trainer.collator import UniPoseDataCollator
 from unipose.training.trainer.losses import body_loss
 from unipose.training.trainer.prepared_rows import prepare_rows
@@ -182,7 +182,7 @@ def rows(body: BodyModel) -> Dataset:
         PoseRecord(str(name), pose, (caption.text,)) for name, pose, caption in zip(NAMES, to_rotvecs(poses), captions)
     ]
     for name, pose in zip(NAMES, poses):
-        image = random_picture(pose, body, 96, rng)["bytes"]
+        image = random_image(pose, body, 96, rng)["bytes"]
         records.append(PictureRecord(str(name), image, to_rotvecs(pose)))
     return to_dataset(rows_from_records(records, ["pose-to-text", "text-to-pose", "image-to-pose"], rng))
 

@@ -23,7 +23,7 @@ from unipose.training.datasets.records import PicturePairRecord, PictureRecord, 
 from unipose.training.datasets.shards import write_records
 from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.stages.language import StageArguments, build_trainer, save_whole
-from unipose.training.synthetic_images.drawing import random_picture
+from unipose.training.synthetic_images.rendering import random_image
 from unipose.training.trainer.optimizer import OptimizerArguments
 from unipose.training.trainer.trainable_parts import ALIGN, INSTRUCT, PROJECT, LoraArguments, new_token_ids
 from unipose.training.trainer.trainers import LanguageTrainer
@@ -48,7 +48,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, rng, body = tmp_path_factory.mktemp("corpus"), np.random.default_rng(0), BodyModel.builtin()
     poses = archetype_poses(["t_pose", "squat", "sit"]).float()
     texts = ("Someone stands with arms out.", "Someone squats.", "Someone sits.")
-    pictures = [random_picture(pose, body, 48, rng)["bytes"] for pose in poses]
+    pictures = [random_image(pose, body, 48, rng)["bytes"] for pose in poses]
     rotvecs = list(to_rotvecs(poses))
     named = list(zip(("one", "two", "three"), rotvecs, pictures, texts))
     seen = [PictureRecord(name, picture, pose, (text,)) for name, pose, picture, text in named]

@@ -26,7 +26,7 @@ from unipose.training.geometry import rotate_heading
 from unipose.training.named_poses.archetypes import archetype_sentences
 from unipose.training.sampling.pose_pairs import sample_pose_pairs
 from unipose.training.sampling.poses import SPLIT_CLIPS, load_motion_clips, motion_poses, sample_training_poses
-from unipose.training.synthetic_images.drawing import random_picture
+from unipose.training.synthetic_images.rendering import random_image
 
 
 SPLITS = ("train", *SPLIT_CLIPS)
@@ -152,7 +152,7 @@ class RecordGenerator:
     def _picture(
         self, name: str, pose: torch.Tensor, rng: np.random.Generator, captions: tuple[str, ...] = ()
     ) -> PictureRecord:
-        image = random_picture(pose, self.body, self.picture_size, rng)["bytes"]
+        image = random_image(pose, self.body, self.picture_size, rng)["bytes"]
         return PictureRecord(name, image, to_rotvecs(pose), captions)
 
     def _described_poses(

@@ -25,7 +25,7 @@ from unipose.training.datasets.generation import (
     to_rotvecs,
 )
 from unipose.training.geometry import rotate_heading, swap_sides
-from unipose.training.synthetic_images.drawing import take_picture
+from unipose.training.synthetic_images.rendering import render_image
 from unipose.training.synthetic_images.style import random_style
 
 
@@ -108,7 +108,7 @@ def _rows(count: int, size: int, rng: np.random.Generator) -> Iterator[dict[str,
     captions = caption_poses(poses, labels, rng, body, ANSWER_MAX_WORDS, 0.0)
     turns = torch.from_numpy(np.radians(rng.uniform(-LARGEST_TURN, LARGEST_TURN, count)))
     for pose, caption in zip(rotate_heading(poses, turns), captions):
-        picture = take_picture(pose, random_style(rng), size, body)
+        picture = render_image(pose, random_style(rng), size, body)
         yield {
             "picture": {"bytes": picture.encode(), "path": None},
             "joints_2d": (picture.joints_2d / size).astype(np.float32),

@@ -1,6 +1,6 @@
 """Everything in a rendered picture but the pose, as data: who, seen from where, in what light, before and behind what.
 
-`PictureStyle()` is the plain look of `render_pose`; `random_style` draws the others.
+`ImageStyle()` is the plain look of `render_pose`; `random_style` draws the others.
 """
 
 from dataclasses import dataclass, field, replace
@@ -24,16 +24,16 @@ CROPS: dict[str, tuple[str, ...]] = {
 OCCLUDERS = ("box", "bar", "disc")
 
 # How often each is drawn.
-PLAIN = 0.15
+PLAIN_SHARE = 0.15
 CROP_SHARES = (0.7, 0.18, 0.12)
-FLOOR = 0.5
-SHADOW = 0.7
-OCCLUDED = 0.2
-ACCOMPANIED = 0.2
-BLURRED = 0.25
-NOISY = 0.35
-LOSSLESS = 0.1
-NEUTRAL_CLOTHES = 0.4
+FLOOR_SHARE = 0.5
+SHADOW_SHARE = 0.7
+OCCLUDER_SHARE = 0.2
+BYSTANDER_SHARE = 0.2
+BLUR_SHARE = 0.25
+NOISE_SHARE = 0.35
+PNG_SHARE = 0.1
+NEUTRAL_CLOTHES_SHARE = 0.4
 # Near black, white, greys, denim, khaki: (hue, saturation, value).
 NEUTRALS = ((0.0, 0.0, 0.12), (0.0, 0.0, 0.92), (0.6, 0.05, 0.5), (0.6, 0.45, 0.4), (0.1, 0.3, 0.6), (0.62, 0.5, 0.22))
 
@@ -134,7 +134,7 @@ class Occluder:
 
 
 @dataclass(frozen=True)
-class Companion:
+class Bystander:
     """Another person, who stands on the same ground and farther from the picture's middle than the main one.
 
     Args:
@@ -175,7 +175,7 @@ class Sensor:
 
 
 @dataclass(frozen=True)
-class PictureStyle:
+class ImageStyle:
     """All that a picture shows beside the pose. The pose says where the person faces, so the camera's azimuth is 0."""
 
     clothes: Clothes = field(default_factory=Clothes)
@@ -185,7 +185,7 @@ class PictureStyle:
     light: Light = field(default_factory=Light)
     background: Background = field(default_factory=Background)
     occluders: tuple[Occluder, ...] = ()
-    companion: Companion | None = None
+    bystander: Bystander | None = None
     sensor: Sensor = field(default_factory=Sensor)
 
     def __post_init__(self) -> None:
@@ -196,12 +196,12 @@ class PictureStyle:
             )
 
 
-def random_style(rng: np.random.Generator, *, company: bool = False) -> PictureStyle:
-    """Draws a style; `company` lets some have another person, whose pose the picture then needs."""
-    if rng.random() < PLAIN:
+def random_style(rng: np.random.Generator, *, allow_bystander: bool = False) -> ImageStyle:
+    """Draws a style; `allow_bystander` lets some have another person, whose pose the picture then needs."""
+    if rng.random() < PLAIN_SHARE:
         return plain_style(rng)
-    accompanied = company and rng.random() < ACCOMPANIED
-    return PictureStyle(
+    has_bystander = allow_bystander and rng.random() < BYSTANDER_SHARE
+    return ImageStyle(
         clothes=_clothes(rng),
         shape=BodyShape.random(rng),
         camera=Camera(
@@ -212,21 +212,21 @@ def random_style(rng: np.random.Generator, *, company: bool = False) -> PictureS
         framing=_framing(rng),
         light=_light(rng),
         background=_background(rng),
-        occluders=tuple(_occluder(rng) for _ in range(rng.random() < OCCLUDED)),
-        companion=_companion(rng) if accompanied else None,
+        occluders=tuple(_occluder(rng) for _ in range(rng.random() < OCCLUDER_SHARE)),
+        bystander=_bystander(rng) if has_bystander else None,
         sensor=_sensor(rng),
     )
 
 
-def plain_style(rng: np.random.Generator) -> PictureStyle:
+def plain_style(rng: np.random.Generator) -> ImageStyle:
     """The look of `render_pose`, in clothes of random colours."""
-    return PictureStyle(
+    return ImageStyle(
         clothes=Clothes(palette=Palette.random(rng)), camera=Camera(elevation=float(rng.uniform(0.0, 12.0)))
     )
 
 
 def _cloth_colour(rng: np.random.Generator) -> Colour:
-    if rng.random() < NEUTRAL_CLOTHES:
+    if rng.random() < NEUTRAL_CLOTHES_SHARE:
         hue, saturation, value = NEUTRALS[int(rng.integers(len(NEUTRALS)))]
         return hsv_colour(hue, saturation, float(np.clip(value + rng.normal(0.0, 0.06), 0.04, 1.0)))
     return hsv_colour(rng.random(), 0.15 + 0.7 * rng.random(), 0.2 + 0.7 * rng.random())
@@ -303,9 +303,9 @@ def _pattern(rng: np.random.Generator, kinds: tuple[str, ...], repeats: tuple[fl
 def _background(rng: np.random.Generator) -> Background:
     return Background(
         wall=_pattern(rng, PATTERNS, (2.0, 14.0)),
-        floor=_pattern(rng, FLOOR_PATTERNS, (0.8, 4.0)) if rng.random() < FLOOR else None,
+        floor=_pattern(rng, FLOOR_PATTERNS, (0.8, 4.0)) if rng.random() < FLOOR_SHARE else None,
         depth=float(rng.uniform(0.8, 4.0)),
-        shadow=float(rng.uniform(0.2, 0.55)) if rng.random() < SHADOW else 0.0,
+        shadow=float(rng.uniform(0.2, 0.55)) if rng.random() < SHADOW_SHARE else 0.0,
         slant=float(rng.random() < 0.7),
     )
 
@@ -320,8 +320,8 @@ def _occluder(rng: np.random.Generator) -> Occluder:
     )
 
 
-def _companion(rng: np.random.Generator) -> Companion:
-    return Companion(
+def _bystander(rng: np.random.Generator) -> Bystander:
+    return Bystander(
         side=int(rng.choice((-1, 1))),
         overlap=float(rng.uniform(-0.3, 0.35)),
         depth=float(rng.uniform(-0.2, 2.0)),
@@ -332,8 +332,8 @@ def _companion(rng: np.random.Generator) -> Companion:
 
 def _sensor(rng: np.random.Generator) -> Sensor:
     return Sensor(
-        blur=float(rng.uniform(0.3, 1.1)) if rng.random() < BLURRED else 0.0,
-        noise=float(rng.uniform(2.0, 10.0)) if rng.random() < NOISY else 0.0,
-        jpeg_quality=None if rng.random() < LOSSLESS else int(rng.integers(45, 96)),
+        blur=float(rng.uniform(0.3, 1.1)) if rng.random() < BLUR_SHARE else 0.0,
+        noise=float(rng.uniform(2.0, 10.0)) if rng.random() < NOISE_SHARE else 0.0,
+        jpeg_quality=None if rng.random() < PNG_SHARE else int(rng.integers(45, 96)),
         seed=int(rng.integers(2**31)),
     )

@@ -14,7 +14,7 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.rendering import contact_sheet
 from unipose.training.geometry import rotate_heading
 from unipose.training.sampling.poses import sample_training_poses
-from unipose.training.synthetic_images.drawing import random_picture
+from unipose.training.synthetic_images.rendering import random_image
 
 
 LARGEST_YAW = 180.0  # degrees
@@ -26,7 +26,7 @@ def random_sheet(count: int, size: int, columns: int, seed: int) -> Image.Image:
     rng = np.random.default_rng(seed)
     poses, _ = sample_training_poses(count, seed, body)
     poses = rotate_heading(poses, torch.from_numpy(np.radians(rng.uniform(-LARGEST_YAW, LARGEST_YAW, count))))
-    encoded = [random_picture(pose, body, size, rng, poses)["bytes"] or b"" for pose in poses]
+    encoded = [random_image(pose, body, size, rng, poses)["bytes"] or b"" for pose in poses]
     return contact_sheet([Image.open(io.BytesIO(data)) for data in encoded], columns=columns)
 
 

@@ -128,7 +128,7 @@ def paint_occluder(image: Image.Image, cover: np.ndarray, occluder: Occluder) ->
     image.paste(layer, mask=Image.fromarray((255.0 * cover).astype(np.uint8)))
 
 
-def develop(image: Image.Image, sensor: Sensor) -> Image.Image:
+def apply_sensor_noise(image: Image.Image, sensor: Sensor) -> Image.Image:
     """`image` as the sensor sees it: blurred and noisy."""
     if sensor.blur > 0:
         image = image.filter(ImageFilter.GaussianBlur(sensor.blur * image.width / 224))

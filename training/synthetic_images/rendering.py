@@ -17,27 +17,32 @@ from unipose.processing.clothing import Landmarks, materials, thickness
 from unipose.processing.pose_features import JOINT_NAMES
 from unipose.processing.rasterising import Fragments, Projection, vertex_normals
 from unipose.processing.rendering import Size, darken_ground, material_colours, paste_lit, see
-from unipose.training.synthetic_images.backdrops import develop, occluder_cover, paint_background, paint_occluder
+from unipose.training.synthetic_images.backgrounds import (
+    apply_sensor_noise,
+    occluder_cover,
+    paint_background,
+    paint_occluder,
+)
 from unipose.training.synthetic_images.body_shapes import BodyShape, shape_body
 from unipose.training.synthetic_images.style import (
     CROPS,
     Clothes,
-    Companion,
+    Bystander,
     Framing,
     Occluder,
-    PictureStyle,
+    ImageStyle,
     random_style,
 )
 
 
 SUPERSAMPLE = 1.5
 # Joints that the framing keeps inside the picture, and that occluders leave in sight.
-LEAST_INSIDE = 15
-LEAST_VISIBLE = 13
+MIN_JOINTS_INSIDE = 15
+MIN_JOINTS_VISIBLE = 13
 # Share of the person's pixels that one occluder may hide.
-MOST_HIDDEN = 0.3
-NEAREST = 0.3  # metres between the camera and the nearest point of a body
-LONGEST_SHADOW = 1.2  # metres by which a shadow is shifted for each metre of height
+MAX_HIDDEN_SHARE = 0.3
+MIN_DISTANCE = 0.3  # metres between the camera and the nearest point of a body
+MAX_SHADOW_OFFSET = 1.2  # metres by which a shadow is shifted for each metre of height
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Picture:
     image: Image.Image
     joints_2d: np.ndarray
     visible: np.ndarray
-    style: PictureStyle
+    style: ImageStyle
 
     @property
     def visible_share(self) -> float:
@@ -72,7 +77,7 @@ class Picture:
         return stream.getvalue()
 
 
-def random_picture(
+def random_image(
     rotmat: torch.Tensor,
     body: BodyModel,
     size: Size,
@@ -94,61 +99,61 @@ def random_picture(
     Raises:
         ValueError: a wrong shape, or a size below 1.
     """
-    style = random_style(rng, company=others is not None and len(others) > 0)
-    other = None if others is None or style.companion is None else others[int(rng.integers(len(others)))]
-    return {"bytes": take_picture(rotmat, style, size, body, other).encode(), "path": None}
+    style = random_style(rng, allow_bystander=others is not None and len(others) > 0)
+    other = None if others is None or style.bystander is None else others[int(rng.integers(len(others)))]
+    return {"bytes": render_image(rotmat, style, size, body, other).encode(), "path": None}
 
 
 def draw_picture(
-    rotmat: torch.Tensor, style: PictureStyle, size: Size, body: BodyModel, other: torch.Tensor | None = None
+    rotmat: torch.Tensor, style: ImageStyle, size: Size, body: BodyModel, other: torch.Tensor | None = None
 ) -> Image.Image:
-    """The image of `take_picture`."""
-    return take_picture(rotmat, style, size, body, other).image
+    """The image of `render_image`."""
+    return render_image(rotmat, style, size, body, other).image
 
 
-def take_picture(
-    rotmat: torch.Tensor, style: PictureStyle, size: Size, body: BodyModel, other: torch.Tensor | None = None
+def render_image(
+    rotmat: torch.Tensor, style: ImageStyle, size: Size, body: BodyModel, other: torch.Tensor | None = None
 ) -> Picture:
     """Draws a pose in a style.
 
-    The framing gives way where fewer than `LEAST_INSIDE` joints would be in the picture, and an occluder shrinks until
-    it hides at most `MOST_HIDDEN` of the person and leaves `LEAST_VISIBLE` joints in sight.
+    The framing gives way where fewer than `MIN_JOINTS_INSIDE` joints would be in the picture, and an occluder shrinks until
+    it hides at most `MAX_HIDDEN_SHARE` of the person and leaves `MIN_JOINTS_VISIBLE` joints in sight.
 
     Args:
         rotmat: (22, 3, 3) in the stored z-up frame, turned as the camera sees it.
         style: everything else.
         size: pixels of a square, or (width, height).
         body: the body to pose and reshape.
-        other: (22, 3, 3), the pose of the style's companion.
+        other: (22, 3, 3), the pose of the style's bystander.
 
     Raises:
-        ValueError: a wrong shape, a size below 1, or a companion without a pose or the other way round.
+        ValueError: a wrong shape, a size below 1, or a bystander without a pose or the other way round.
     """
     width, height = (size, size) if isinstance(size, int) else size
     if min(width, height) < 1:
         raise ValueError(f"size is {(width, height)}; it must be at least 1.")
-    if (other is None) != (style.companion is None):
+    if (other is None) != (style.bystander is None):
         raise ValueError(
             "The style has another person beside; give that one's pose as `other`."
             if other is None
-            else "`other` is the pose of another person, and the style has none; give it a `companion`."
+            else "`other` is the pose of another person, and the style has none; give it a `bystander`."
         )
     person = pose_person(rotmat, style.clothes, style.shape, body)
     projection = frame(person, style, width, height)
     people = [person]
-    if style.companion is not None and other is not None:
-        people.append(place_companion(other, style.companion, body, person, projection))
+    if style.bystander is not None and other is not None:
+        people.append(place_bystander(other, style.bystander, body, person, projection))
     image = _backdrop(people, style, projection, (width, height))
     own = _draw_people(image, people, style, projection)
     joints = projection.to_screen(projection.to_camera(person.joints))
     visible = _joints_on(own, joints)
     for occluder in style.occluders:
-        cover = limit_occluder(occluder, own, joints, visible)
+        cover = shrink_occluder(occluder, own, joints, visible)
         if cover is not None:
             paint_occluder(image, cover, occluder)
             own &= cover < 0.5
             visible = _joints_on(own, joints)
-    return Picture(image=develop(image, style.sensor), joints_2d=joints, visible=visible, style=style)
+    return Picture(image=apply_sensor_noise(image, style.sensor), joints_2d=joints, visible=visible, style=style)
 
 
 @dataclass(frozen=True)
@@ -204,27 +209,29 @@ def pose_person(rotmat: torch.Tensor, clothes: Clothes, shape: BodyShape, body: 
     )
 
 
-def frame(person: Person, style: PictureStyle, width: int, height: int) -> Projection:
+def frame(person: Person, style: ImageStyle, width: int, height: int) -> Projection:
     """Places the style's camera; a framing that loses too much of the person gives way to a wider one."""
     framing = style.framing
-    if style.companion is not None:
+    if style.bystander is not None:
         # Moved towards the other one, the main person stays nearest the middle.
         right, down = framing.shift
-        framing = replace(framing, shift=(0.5 * style.companion.side * abs(right), down))
+        framing = replace(framing, shift=(0.5 * style.bystander.side * abs(right), down))
     centred = replace(framing, fill=min(framing.fill, Framing.fill), shift=(0.0, 0.0))
     for attempt in (framing, centred, replace(centred, crop="full")):
         projection = _project(person, style, attempt, width, height)
         seen = projection.to_camera(person.vertices)
         joints = projection.to_screen(projection.to_camera(person.joints))
         inside = ((joints >= 0) & (joints < (width, height))).all(axis=1).sum()
-        if seen[:, 2].min() > NEAREST and inside >= LEAST_INSIDE:
+        if seen[:, 2].min() > MIN_DISTANCE and inside >= MIN_JOINTS_INSIDE:
             break
     return projection
 
 
-def _project(person: Person, style: PictureStyle, framing: Framing, width: int, height: int) -> Projection:
-    left_out = [index for index, name in enumerate(JOINT_NAMES) if name.rpartition("_")[2] in CROPS[framing.crop]]
-    kept = person.vertices[~np.isin(person.parts, left_out)]
+def _project(person: Person, style: ImageStyle, framing: Framing, width: int, height: int) -> Projection:
+    cropped_joints = [
+        index for index, name in enumerate(JOINT_NAMES) if name.rpartition("_")[2] in CROPS[framing.crop]
+    ]
+    kept = person.vertices[~np.isin(person.parts, cropped_joints)]
     camera = replace(style.camera, zoom=style.camera.zoom * framing.fill / Framing.fill)
     projection = Projection.fit(kept, camera, width, height)
     if framing.shift == (0.0, 0.0):
@@ -235,29 +242,29 @@ def _project(person: Person, style: PictureStyle, framing: Framing, width: int, 
     return replace(projection, centre=projection.centre + (size - low - high) / 2 + slack * np.array(framing.shift))
 
 
-def place_companion(
-    rotmat: torch.Tensor, companion: Companion, body: BodyModel, main: Person, projection: Projection
+def place_bystander(
+    rotmat: torch.Tensor, bystander: Bystander, body: BodyModel, main: Person, projection: Projection
 ) -> Person:
     """Poses the other person beside the main one, so that they overlap in the picture as the style says."""
-    person = pose_person(rotmat, companion.clothes, companion.shape, body)
+    person = pose_person(rotmat, bystander.clothes, bystander.shape, body)
     middle, other_middle = (0.5 * (who.vertices.min(axis=0) + who.vertices.max(axis=0)) for who in (main, person))
     move = middle - other_middle
     move[1] = main.vertices[:, 1].min() - person.vertices[:, 1].min()
-    move[2] -= companion.depth
-    move[2] -= max(0.0, NEAREST - float(projection.to_camera(person.vertices + move)[:, 2].min())) * 1.5
+    move[2] -= bystander.depth
+    move[2] -= max(0.0, MIN_DISTANCE - float(projection.to_camera(person.vertices + move)[:, 2].min())) * 1.5
 
     seen, other_seen = projection.to_camera(main.vertices), projection.to_camera(person.vertices + move)
     slopes = seen[:, 0] / seen[:, 2]
     half = (slopes.max() - slopes.min()) / 2
-    side = companion.side
-    edge = (side * slopes).max() - companion.overlap * half
+    side = bystander.side
+    edge = (side * slopes).max() - bystander.overlap * half
     # The least step aside that keeps every vertex beyond that edge.
     move[0] += side * float((edge * other_seen[:, 2] - side * other_seen[:, 0]).max())
     return replace(person, vertices=person.vertices + move.astype(np.float32), joints=person.joints + move)
 
 
 def _backdrop(
-    people: Sequence[Person], style: PictureStyle, projection: Projection, size: tuple[int, int]
+    people: Sequence[Person], style: ImageStyle, projection: Projection, size: tuple[int, int]
 ) -> Image.Image:
     """The picture without people: background and shadows."""
     ground = float(people[0].vertices[:, 1].min())
@@ -265,14 +272,14 @@ def _backdrop(
     if style.background.shadow > 0:
         x, y, z = style.light.towards(projection.axes)
         slant = -style.background.slant * np.array([x, z]) / max(y, 0.1)
-        slant *= min(1.0, LONGEST_SHADOW / max(float(np.linalg.norm(slant)), 1e-6))
+        slant *= min(1.0, MAX_SHADOW_OFFSET / max(float(np.linalg.norm(slant)), 1e-6))
         for person in people:
             darken_ground(canvas, person.vertices, projection, style.background.shadow, (slant[0], slant[1]))
     return Image.fromarray((canvas + 0.5).astype(np.uint8))
 
 
 def _draw_people(
-    image: Image.Image, people: Sequence[Person], style: PictureStyle, projection: Projection
+    image: Image.Image, people: Sequence[Person], style: ImageStyle, projection: Projection
 ) -> np.ndarray:
     """Draws all people in one z-buffer on `image`; gives (height, width) bool: where the first one is."""
     width, height = image.size
@@ -305,7 +312,7 @@ def _joints_on(own: np.ndarray, joints: np.ndarray) -> np.ndarray:
     return inside & own[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
 
 
-def limit_occluder(occluder: Occluder, own: np.ndarray, joints: np.ndarray, visible: np.ndarray) -> np.ndarray | None:
+def shrink_occluder(occluder: Occluder, own: np.ndarray, joints: np.ndarray, visible: np.ndarray) -> np.ndarray | None:
     """How much of each pixel (height, width) an occluder covers once it is small enough, or None where none is.
 
     Args:
@@ -318,12 +325,12 @@ def limit_occluder(occluder: Occluder, own: np.ndarray, joints: np.ndarray, visi
     if not len(rows):
         return None
     box = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], dtype=np.float64)
-    least = min(LEAST_VISIBLE, int(visible.sum()))
+    least = min(MIN_JOINTS_VISIBLE, int(visible.sum()))
     scale = 1.0
     while scale > 0.1:
         cover = occluder_cover(occluder, box, scale, (own.shape[1], own.shape[0]))
         left = own & (cover < 0.5)
-        if left.sum() >= (1.0 - MOST_HIDDEN) * own.sum() and _joints_on(left, joints).sum() >= least:
+        if left.sum() >= (1.0 - MAX_HIDDEN_SHARE) * own.sum() and _joints_on(left, joints).sum() >= least:
             return cover
         scale *= 0.75
     return None
