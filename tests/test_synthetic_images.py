@@ -1,4 +1,4 @@
-"""Rendered people: styles change the picture and never the label, limits hold, and the same seed draws the same."""
+"""Synthetic images: styles change the image, never the label; limits hold; the same seed gives the same bytes."""
 
 import io
 from dataclasses import replace
@@ -17,10 +17,9 @@ from unipose.processing.rendering import Light, Palette, render_pose
 from unipose.training.sampling.poses import sample_training_poses
 from unipose.training.synthetic_images.body_shapes import BodyShape, shape_body
 from unipose.training.synthetic_images.rendering import (
+    MAX_HIDDEN_SHARE,
     MIN_JOINTS_INSIDE,
     MIN_JOINTS_VISIBLE,
-    MAX_HIDDEN_SHARE,
-    draw_picture,
     random_image,
     render_image,
 )
@@ -28,12 +27,12 @@ from unipose.training.synthetic_images.style import (
     CROPS,
     PATTERNS,
     Background,
-    Clothes,
     Bystander,
+    Clothes,
     Framing,
+    ImageStyle,
     Occluder,
     Pattern,
-    ImageStyle,
     Sensor,
     plain_style,
     random_style,
@@ -72,7 +71,7 @@ def silhouette(pose: torch.Tensor, style: ImageStyle, body: BodyModel) -> np.nda
         style, clothes=replace(one_colour(RED), outfit=style.clothes.outfit), background=DARK, light=BRIGHT
     )
     plain = replace(plain, occluders=(), sensor=Sensor())
-    return np.asarray(draw_picture(pose, plain, SIZE, body))[..., 0] > 100
+    return np.asarray(render_image(pose, plain, SIZE, body).image)[..., 0] > 100
 
 
 def test_same_seed_same_bytes(body: BodyModel, poses: torch.Tensor) -> None:
@@ -86,10 +85,10 @@ def test_same_seed_same_bytes(body: BodyModel, poses: torch.Tensor) -> None:
     assert len(set(first)) == 8
 
 
-def test_default_style_is_the_plain_look(body: BodyModel, poses: torch.Tensor) -> None:
+def test_default_style_is_that_of_render_pose(body: BodyModel, poses: torch.Tensor) -> None:
     for pose in poses[:3]:
         plain = render_pose(pose, body, size=SIZE, supersample=1.5)
-        assert draw_picture(pose, ImageStyle(), SIZE, body).tobytes() == plain.tobytes()
+        assert render_image(pose, ImageStyle(), SIZE, body).image.tobytes() == plain.tobytes()
 
 
 def test_plain_styles_differ_from_the_default_in_clothes_and_elevation_only() -> None:
@@ -195,7 +194,7 @@ THICK = ("outfit hair_volume", "outfit looseness")
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_every_field_of_a_style_changes_the_picture(name: str, body: BodyModel, poses: torch.Tensor) -> None:
+def test_every_field_of_a_style_changes_the_image(name: str, body: BodyModel, poses: torch.Tensor) -> None:
     style, change = CHANGES[name]
     other = poses[1] if style.bystander is not None else None
     # A face is seen only from the front, at a size at which it has pixels.
@@ -204,7 +203,7 @@ def test_every_field_of_a_style_changes_the_picture(name: str, body: BodyModel, 
     before = render_image(standing, style, size, body, other)
     after = render_image(standing, replace(style, **change), size, body, other)
     assert before.encode() != after.encode()
-    # The camera keeps all of a person in the picture, thick clothes and hair included.
+    # The camera keeps all of a person in the image, thick clothes and hair included.
     if not {"shape", "camera", "framing", "bystander"} & set(change) and name not in THICK:
         np.testing.assert_array_equal(before.joints_2d, after.joints_2d)
 
@@ -217,11 +216,11 @@ def facing_pose(body: BodyModel) -> torch.Tensor:
 
 
 def test_every_pattern_differs(body: BodyModel, poses: torch.Tensor) -> None:
-    pictures = {
-        draw_picture(poses[0], ImageStyle(background=Background(wall=replace(WALL, kind=kind))), SIZE, body).tobytes()
+    images = {
+        render_image(poses[0], ImageStyle(background=Background(wall=replace(WALL, kind=kind))), SIZE, body).encode()
         for kind in PATTERNS
     }
-    assert len(pictures) == len(PATTERNS)
+    assert len(images) == len(PATTERNS)
 
 
 def test_joints_are_those_of_the_pose_from_the_front(body: BodyModel, poses: torch.Tensor) -> None:
@@ -238,18 +237,18 @@ def test_visible_joints_lie_on_the_person(body: BodyModel, poses: torch.Tensor) 
     rng = np.random.default_rng(3)
     for pose in poses:
         style = replace(random_style(rng), occluders=())
-        picture = render_image(pose, style, SIZE, body)
+        rendered = render_image(pose, style, SIZE, body)
         covered = silhouette(pose, style, body)
-        columns, rows = np.floor(picture.joints_2d[picture.visible]).astype(int).T
-        # The picture's edges are smooth and the mask's are not: a pixel's width of doubt.
+        columns, rows = np.floor(rendered.joints_2d[rendered.visible]).astype(int).T
+        # The image's edges are smooth and the mask's are not: a pixel's width of doubt.
         grown = np.pad(covered, 1)
         near = np.any([grown[y : y + SIZE, x : x + SIZE] for x in range(3) for y in range(3)], axis=0)
         assert near[rows, columns].all()
         assert covered[rows, columns].mean() > 0.9
-        assert picture.visible_share == picture.visible.mean() >= MIN_JOINTS_INSIDE / 22 - 0.1
+        assert rendered.visible.mean() >= MIN_JOINTS_INSIDE / 22 - 0.1
 
 
-def test_hidden_joints_are_told(body: BodyModel) -> None:
+def test_hidden_joints_are_not_visible(body: BodyModel) -> None:
     standing = facing_pose(body)
     free = render_image(standing, ImageStyle(), SIZE, body)
     assert free.visible.all()
@@ -273,12 +272,12 @@ def test_crops_and_fills_keep_most_joints_inside(body: BodyModel, poses: torch.T
 def test_occluders_leave_most_of_the_person(kind: str, body: BodyModel, poses: torch.Tensor) -> None:
     for pose in poses[:8]:
         style = ImageStyle(background=DARK, occluders=(replace(BOX, kind=kind, size=(2.0, 2.0)),))
-        picture = render_image(pose, style, SIZE, body)
+        rendered = render_image(pose, style, SIZE, body)
         covered = silhouette(pose, style, body)
-        green = np.asarray(picture.image).astype(int)
+        green = np.asarray(rendered.image).astype(int)
         hidden = covered & (green[..., 1] > 150) & (green[..., 0] < 90) & (green[..., 2] < 90)
         assert hidden.sum() <= (MAX_HIDDEN_SHARE + 0.06) * covered.sum()
-        assert picture.visible.sum() >= MIN_JOINTS_VISIBLE
+        assert rendered.visible.sum() >= MIN_JOINTS_VISIBLE
 
 
 def test_the_main_person_stays_in_the_middle(body: BodyModel, poses: torch.Tensor) -> None:
@@ -295,10 +294,10 @@ def test_the_main_person_stays_in_the_middle(body: BodyModel, poses: torch.Tenso
             framing=Framing(fill=0.7, shift=(rng.uniform(-1, 1), 0.0)),
             bystander=replace(FRIEND, side=1 - 2 * (index % 2), overlap=0.35, depth=rng.uniform(-0.2, 1.5)),
         )
-        picture = render_image(pose, style, SIZE, body, poses[index - 1])
-        red, _, blue = np.asarray(picture.image).astype(int).transpose(2, 0, 1) > 120
+        rendered = render_image(pose, style, SIZE, body, poses[index - 1])
+        red, _, blue = np.asarray(rendered.image).astype(int).transpose(2, 0, 1) > 120
         columns = [np.flatnonzero(mask.any(axis=0)) for mask in (red, blue)]
-        assert picture.visible[spine]
+        assert rendered.visible[spine]
         if len(columns[1]):
             seen += 1
             main, other = (abs((ends[0] + ends[-1] + 1) / 2 - middle[0]) for ends in columns)
@@ -360,7 +359,7 @@ def test_random_styles_cover_what_there_is() -> None:
     assert all(random_style(rng).bystander is None for _ in range(100))
 
 
-def test_pictures_are_encoded_as_the_style_says(body: BodyModel, poses: torch.Tensor) -> None:
+def test_images_are_encoded_as_the_style_says(body: BodyModel, poses: torch.Tensor) -> None:
     lossless = render_image(poses[0], ImageStyle(), (80, 48), body)
     decoded = Image.open(io.BytesIO(lossless.encode()))
     assert (decoded.format, decoded.size) == ("PNG", (80, 48))
@@ -382,7 +381,7 @@ def test_pictures_are_encoded_as_the_style_says(body: BodyModel, poses: torch.Te
         (lambda: replace(BOX, kind="cat"), "kind is 'cat'"),
         (lambda: replace(FRIEND, overlap=0.8), "overlap 0.8"),
         (lambda: BodyShape(legs=0.0), "legs is 0.0"),
-        (lambda: ImageStyle(camera=Camera(azimuth=20.0)), "azimuth is 20.0; turn the pose"),
+        (lambda: ImageStyle(camera=Camera(azimuth=20.0)), "azimuth is 20.0; expected 0: rotate the pose"),
     ],
 )
 def test_bad_styles_are_named(make: Any, message: str) -> None:
@@ -390,16 +389,16 @@ def test_bad_styles_are_named(make: Any, message: str) -> None:
         make()
 
 
-def test_bad_pictures_are_named(body: BodyModel, poses: torch.Tensor) -> None:
+def test_bad_arguments_are_named(body: BodyModel, poses: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"shape \(2, 22, 3, 3\)"):
-        draw_picture(poses[:2], ImageStyle(), SIZE, body)
+        render_image(poses[:2], ImageStyle(), SIZE, body)
     with pytest.raises(ValueError, match=r"shape \(22, 3\)"):
-        draw_picture(poses[0], PAIR, SIZE, body, poses[1, :, 0])
-    with pytest.raises(ValueError, match="at least 1"):
-        draw_picture(poses[0], ImageStyle(), 0, body)
-    with pytest.raises(ValueError, match="give that one's pose"):
-        draw_picture(poses[0], PAIR, SIZE, body)
-    with pytest.raises(ValueError, match="the style has none"):
-        draw_picture(poses[0], ImageStyle(), SIZE, body, poses[1])
+        render_image(poses[0], PAIR, SIZE, body, poses[1, :, 0])
+    with pytest.raises(ValueError, match="expected at least 1"):
+        render_image(poses[0], ImageStyle(), 0, body)
+    with pytest.raises(ValueError, match="expected that pose as `other`"):
+        render_image(poses[0], PAIR, SIZE, body)
+    with pytest.raises(ValueError, match="a style without a bystander"):
+        render_image(poses[0], ImageStyle(), SIZE, body, poses[1])
     with pytest.raises(ValueError, match="print is 'dots'"):
-        draw_picture(poses[0], ImageStyle(clothes=Clothes(outfit=Outfit(print="dots"))), SIZE, body)
+        render_image(poses[0], ImageStyle(clothes=Clothes(outfit=Outfit(print="dots"))), SIZE, body)

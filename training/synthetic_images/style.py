@@ -1,6 +1,6 @@
-"""Everything in a rendered picture but the pose, as data: who, seen from where, in what light, before and behind what.
+"""The style of a synthetic image: everything but the pose, as data (body, camera, light, background, occluders).
 
-`ImageStyle()` is the plain look of `render_pose`; `random_style` draws the others.
+`ImageStyle()` is the plain style of `render_pose`; `random_style` draws others.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from unipose.training.synthetic_images.body_shapes import BodyShape
 
 PATTERNS = ("solid", "gradient", "glow", "stripes", "checks", "blobs", "clouds", "grain")
 FLOOR_PATTERNS = ("solid", "stripes", "checks", "blobs")
-# What a crop leaves out of the picture's frame, by joint; it may still be seen where the pose brings it there.
+# Joints that a crop leaves out of the frame; they may still be inside the image where the pose brings them there.
 CROPS: dict[str, tuple[str, ...]] = {
     "full": (),
     "three-quarter": ("knee", "ankle", "foot"),
@@ -23,7 +23,7 @@ CROPS: dict[str, tuple[str, ...]] = {
 }
 OCCLUDERS = ("box", "bar", "disc")
 
-# How often each is drawn.
+# Probability of each feature.
 PLAIN_SHARE = 0.15
 CROP_SHARES = (0.7, 0.18, 0.12)
 FLOOR_SHARE = 0.5
@@ -48,12 +48,15 @@ class Clothes:
 
 @dataclass(frozen=True)
 class Framing:
-    """What of the person is in the picture, how large and where.
+    """Crop, size and place of the person in the image.
 
     Args:
         crop: a key of `CROPS`.
-        fill: share of the picture that the person, or what the crop keeps, takes in its longer direction.
-        shift: (right, down): 0 is the middle, 1 touches the border.
+        fill: fraction of the image that the person, or the part that the crop keeps, takes in the longer direction.
+        shift: (right, down): 0 is centred, 1 touches the border.
+
+    Raises:
+        ValueError: an unknown crop, or `fill` out of range.
     """
 
     crop: str = "full"
@@ -62,21 +65,24 @@ class Framing:
 
     def __post_init__(self) -> None:
         if self.crop not in CROPS:
-            raise ValueError(f"crop is {self.crop!r}; accepted are {', '.join(CROPS)}.")
+            raise ValueError(f"crop is {self.crop!r}; expected one of {', '.join(CROPS)}")
         if not 0.1 <= self.fill <= 1.3:
-            raise ValueError(f"fill is {self.fill}; a person takes 0.1 to 1.3 of a picture.")
+            raise ValueError(f"fill is {self.fill}; expected 0.1 to 1.3")
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """Two colours and how they are spread.
+    """A pattern of two colours.
 
     Args:
         kind: one of `PATTERNS`.
         colour, second: RGB in 0..255.
-        repeats: how often stripes, checks and blobs repeat, across the picture or a metre of floor.
-        angle: degrees by which it is turned.
+        repeats: number of stripes, checks and blobs, across the image or a metre of floor.
+        angle: rotation in degrees.
         seed: of blobs, clouds and grain.
+
+    Raises:
+        ValueError: an unknown kind.
     """
 
     kind: str = "solid"
@@ -88,19 +94,19 @@ class Pattern:
 
     def __post_init__(self) -> None:
         if self.kind not in PATTERNS:
-            raise ValueError(f"kind is {self.kind!r}; accepted are {', '.join(PATTERNS)}.")
+            raise ValueError(f"kind is {self.kind!r}; expected one of {', '.join(PATTERNS)}")
 
 
 @dataclass(frozen=True)
 class Background:
-    """What is behind and below the person.
+    """Wall, floor and shadow.
 
     Args:
-        wall: fills the picture.
-        floor: lies on the ground up to the wall, or is left out.
+        wall: fills the image.
+        floor: lies on the ground up to the wall, or None.
         depth: metres from the person to the wall.
         shadow: darkness of the shadow on the ground, 0..1.
-        slant: 0 puts the shadow straight below, 1 where the lamp throws it.
+        slant: direction of the shadow: 0 is straight down, 1 follows the light.
     """
 
     wall: Pattern = field(default_factory=Pattern)
@@ -112,14 +118,17 @@ class Background:
 
 @dataclass(frozen=True)
 class Occluder:
-    """A thing in front of the person; it is made smaller where it would hide too much.
+    """An object in front of the person; it shrinks where it would hide too much.
 
     Args:
-        kind: one of `OCCLUDERS`; a bar reaches through the whole picture.
-        place: (right, down) of its middle, in parts of the person's box.
-        size: (width, height) in parts of the larger side of that box; a disc uses the first, a bar the second.
+        kind: one of `OCCLUDERS`; a bar spans the whole image.
+        place: (right, down) of its centre, in fractions of the person's bounding box.
+        size: (width, height) in fractions of that box's larger side; a disc uses the first, a bar the second.
         angle: degrees.
         colour: RGB in 0..255.
+
+    Raises:
+        ValueError: an unknown kind.
     """
 
     kind: str
@@ -130,18 +139,21 @@ class Occluder:
 
     def __post_init__(self) -> None:
         if self.kind not in OCCLUDERS:
-            raise ValueError(f"kind is {self.kind!r}; accepted are {', '.join(OCCLUDERS)}.")
+            raise ValueError(f"kind is {self.kind!r}; expected one of {', '.join(OCCLUDERS)}")
 
 
 @dataclass(frozen=True)
 class Bystander:
-    """Another person, who stands on the same ground and farther from the picture's middle than the main one.
+    """Another person, on the same ground and farther from the image's centre than the main person.
 
     Args:
         side: 1 to the right of the main person as the camera sees it, -1 to the left.
-        overlap: how far into the main person's half width the other one reaches, 0..0.5; negative leaves a gap.
+        overlap: fraction of the main person's half width that the bystander overlaps, to 0.5; negative is a gap.
         depth: metres behind the main person.
         clothes, shape: as the main person's.
+
+    Raises:
+        ValueError: another side, or an overlap above 0.5.
     """
 
     side: int
@@ -153,18 +165,18 @@ class Bystander:
     def __post_init__(self) -> None:
         if self.side not in (-1, 1) or self.overlap > 0.5:
             raise ValueError(
-                f"side is {self.side} and overlap {self.overlap}; accepted are 1 (right) or -1, and at most 0.5."
+                f"side is {self.side} and overlap {self.overlap}; expected 1 (right) or -1 (left), and at most 0.5"
             )
 
 
 @dataclass(frozen=True)
 class Sensor:
-    """What the camera does to the picture.
+    """Blur, noise and compression of the image.
 
     Args:
-        blur: radius in 1/224 of the picture's width.
+        blur: radius in 1/224 of the image's width.
         noise: standard deviation in 1/255.
-        jpeg_quality: 1..95, or None for a PNG.
+        jpeg_quality: 1..95, or None for PNG.
         seed: of the noise.
     """
 
@@ -176,7 +188,11 @@ class Sensor:
 
 @dataclass(frozen=True)
 class ImageStyle:
-    """All that a picture shows beside the pose. The pose says where the person faces, so the camera's azimuth is 0."""
+    """Everything in an image but the pose. The pose has the heading, so the camera's azimuth is 0.
+
+    Raises:
+        ValueError: the camera's azimuth is not 0.
+    """
 
     clothes: Clothes = field(default_factory=Clothes)
     shape: BodyShape = field(default_factory=BodyShape)
@@ -191,13 +207,18 @@ class ImageStyle:
     def __post_init__(self) -> None:
         if self.camera.azimuth != 0.0:
             raise ValueError(
-                f"The camera's azimuth is {self.camera.azimuth}; turn the pose instead, its label is as the camera "
-                "sees it."
+                f"the camera's azimuth is {self.camera.azimuth}; expected 0: rotate the pose instead, its heading is "
+                "relative to the camera"
             )
 
 
 def random_style(rng: np.random.Generator, *, allow_bystander: bool = False) -> ImageStyle:
-    """Draws a style; `allow_bystander` lets some have another person, whose pose the picture then needs."""
+    """Draws a random style.
+
+    Args:
+        rng: source of all randomness.
+        allow_bystander: lets some styles have a bystander, so that `render_image` needs a pose for it.
+    """
     if rng.random() < PLAIN_SHARE:
         return plain_style(rng)
     has_bystander = allow_bystander and rng.random() < BYSTANDER_SHARE
@@ -219,7 +240,7 @@ def random_style(rng: np.random.Generator, *, allow_bystander: bool = False) -> 
 
 
 def plain_style(rng: np.random.Generator) -> ImageStyle:
-    """The look of `render_pose`, in clothes of random colours."""
+    """The style of `render_pose`, in clothes of random colours."""
     return ImageStyle(
         clothes=Clothes(palette=Palette.random(rng)), camera=Camera(elevation=float(rng.uniform(0.0, 12.0)))
     )
