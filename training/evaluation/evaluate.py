@@ -23,7 +23,7 @@ from unipose.processing.body_model import BodyModel
 from unipose.training.captions.describe import Caption, describe
 from unipose.training.captions.posecodes import CODES, Posecode, extract_posecodes, holding
 from unipose.training.captions.read import read_caption
-from unipose.training.datasets.generation import LARGEST_TURN
+from unipose.training.datasets.generation import MAX_HEADING
 from unipose.training.evaluation.evaluate_pairs import (
     HeldOutPairs,
     ask,
@@ -93,7 +93,7 @@ def hold_out(poses: torch.Tensor, body: BodyModel, picture_size: int, seed: int)
 
 def turn_at_random(poses: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Turns (n, 22, 3, 3) poses away from the camera as the pictures of the corpus are."""
-    return rotate_heading(poses, torch.from_numpy(np.radians(rng.uniform(-LARGEST_TURN, LARGEST_TURN, len(poses)))))
+    return rotate_heading(poses, torch.from_numpy(np.radians(rng.uniform(-MAX_HEADING, MAX_HEADING, len(poses)))))
 
 
 def pose_statements(poses: torch.Tensor, body: BodyModel) -> list[tuple[Posecode, ...]]:

@@ -27,7 +27,7 @@ GAP = 3
 FONT_SIZE = 11
 COLOURS = 128
 HEADINGS = (
-    "Captions, drawn at random. Left and right are the body's own: its left arm is on the right of the picture",
+    "Captions, drawn at random. Left and right are the body's own: its left arm is on the right of the image",
     "Instructions, drawn at random, from the pose on the left to the pose on the right",
 )
 
@@ -36,7 +36,7 @@ HEADINGS = (
 class ShowArguments:
     """How much is drawn, and where to."""
 
-    output: str = field(default="docs/corpus.png", metadata={"help": "The picture to write."})
+    output: str = field(default="docs/corpus.png", metadata={"help": "The image to write."})
     number: int = field(default=20, metadata={"help": "Captions, and instructions."})
     split: str = field(default="train", metadata={"help": f"One of {', '.join(SPLITS)}."})
     seed: int = 0
@@ -48,19 +48,19 @@ def draw(pose: Rotvecs, body: BodyModel, size: int) -> Image.Image:
 
 def show_captions(records: Sequence[PoseRecord], body: BodyModel) -> Image.Image:
     """Each pose above its caption."""
-    pictures = [draw(record.rotvecs, body, CELL) for record in tqdm(records, desc="captions", leave=False)]
-    return contact_sheet(pictures, [record.captions[0] for record in records], columns=5, font_size=FONT_SIZE)
+    images = [draw(record.rotvecs, body, CELL) for record in tqdm(records, desc="captions", leave=False)]
+    return contact_sheet(images, [record.captions[0] for record in records], columns=5, font_size=FONT_SIZE)
 
 
 def show_instructions(records: Sequence[PosePairRecord], body: BodyModel) -> Image.Image:
     """Both poses of each pair, side by side above the instruction."""
-    pictures = []
+    images = []
     for record in tqdm(records, desc="instructions", leave=False):
         pair = Image.new("RGB", (2 * PAIR_CELL + GAP, PAIR_CELL), "white")
         for place, pose in enumerate((record.first, record.second)):
             pair.paste(draw(pose, body, PAIR_CELL), (place * (PAIR_CELL + GAP), 0))
-        pictures.append(pair)
-    return contact_sheet(pictures, [record.texts[0] for record in records], columns=4, font_size=FONT_SIZE)
+        images.append(pair)
+    return contact_sheet(images, [record.texts[0] for record in records], columns=4, font_size=FONT_SIZE)
 
 
 def draw_page(generator: RecordGenerator, number: int, seed: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""A sheet of random training pictures: look at it before training on them.
+"""A sheet of random training images: look at it before training on them.
 
 python -m unipose.training.tools.show_images [--output docs/pictures.jpg] [--seed 3]
 """
@@ -21,7 +21,7 @@ LARGEST_YAW = 180.0  # degrees
 
 
 def random_sheet(count: int, size: int, columns: int, seed: int) -> Image.Image:
-    """`count` random pictures of `size` pixels in a grid."""
+    """`count` random images of `size` pixels in a grid."""
     body = BodyModel.builtin()
     rng = np.random.default_rng(seed)
     poses, _ = sample_training_poses(count, seed, body)
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default="docs/pictures.jpg", metavar="FILE", help="default: %(default)s")
     parser.add_argument("--count", type=int, default=24, help="default: %(default)s")
-    parser.add_argument("--size", type=int, default=200, help="pixels of a picture; default: %(default)s")
+    parser.add_argument("--size", type=int, default=200, help="pixels of an image; default: %(default)s")
     parser.add_argument("--columns", type=int, default=6, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=3, help="default: %(default)s")
     arguments = parser.parse_args()
