@@ -19,7 +19,7 @@ from measure import print_machine, print_table
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.sampling.poses import sample_training_poses
-from unipose.training.synthetic_images.drawing import take_picture
+from unipose.training.synthetic_images.rendering import render_image
 from unipose.training.synthetic_images.style import random_style
 
 
@@ -43,10 +43,10 @@ def draw(count: int, size: int, seed: int, encoding: dict[str, int | None] | Non
             style = random_style(rng, company=True)
             other = poses[index - 1] if style.companion is not None else None
             if encoding is None:
-                take_picture(poses[index], style, size, body, other)
+                render_image(poses[index], style, size, body, other)
             else:
                 style = replace(style, sensor=replace(style.sensor, jpeg_quality=encoding["jpeg_quality"]))
-                take_picture(poses[index], style, size, body, other).encode()
+                render_image(poses[index], style, size, body, other).encode()
         gate.send(time.process_time() - start)
 
 

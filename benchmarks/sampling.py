@@ -1,4 +1,4 @@
-"""How fast poses and pairs are drawn, how much of real motion passes for plausible, and how varied the poses are.
+"""How fast poses and pairs are drawn, how much of real motion counts as plausible, and how varied the poses are.
 
 OMP_NUM_THREADS=1 python benchmarks/sampling.py
 """
@@ -9,13 +9,13 @@ from measure import parse, print_machine, print_table
 from unipose.processing.body_model import BodyModel
 from unipose.training.evaluation.timing import medians
 from unipose.training.sampling.anatomy import within_limits
-from unipose.training.sampling.collisions import body_capsules, passes_through_itself
+from unipose.training.sampling.collisions import body_capsules, self_intersects
 from unipose.training.sampling.pose_pairs import sample_pose_pairs
 from unipose.training.sampling.poses import (
     PoseSampler,
-    SamplerShares,
+    SourceShares,
     held_out_poses,
-    plausible,
+    is_plausible,
     sample_training_poses,
     training_motion_poses,
 )
@@ -61,8 +61,8 @@ def main() -> None:
     for name, frames in (("training clips", training_motion_poses()), ("held-out clips", held_out_poses())):
         passed = (
             within_limits(frames),
-            ~passes_through_itself(frames, body, capsules),
-            plausible(frames, body, capsules),
+            ~self_intersects(frames, body, capsules),
+            is_plausible(frames, body, capsules),
         )
         rows.append((name, str(len(frames)), *(f"{100 * each.float().mean():.1f} %" for each in passed)))
     print()
@@ -70,7 +70,7 @@ def main() -> None:
 
     held_out = held_out_poses()
     sampler = PoseSampler.load(body, 0)
-    drawn = {source: sampler.draw(source, NUM_POSES)[0] for source in SamplerShares().counts(1)}
+    drawn = {source: sampler.draw(source, NUM_POSES)[0] for source in SourceShares().counts(1)}
     drawn = {"all": sample_training_poses(NUM_POSES, 0, body)[0], **drawn}
     rows = [
         (

@@ -24,7 +24,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from unipose import UniPoseForConditionalGeneration
 from unipose.embedded_checkpoint import find_embedded_checkpoint
 from unipose.training.datasets.build_corpus import Recipe, build_shards
-from unipose.training.datasets.shards import close_corpus, load_corpus, open_corpus
+from unipose.training.datasets.shards import create_corpus, finish_corpus, load_corpus
 from unipose.training.evaluation.timing import medians
 from unipose.training.trainer.collator import UniPoseDataCollator, add_pose_codes
 from unipose.training.trainer.prepared_rows import prepare_rows
@@ -109,8 +109,8 @@ class Loop:
 def small_corpus(folder: Path) -> None:
     """Rows of every task, in the shares of the embedded model's corpus."""
     recipe = Recipe(60, 30, 12, 6, 120, 150, 48, shard_size=200)
-    open_corpus(folder, {"maker": "benchmark"})
-    close_corpus(folder, list(build_shards(folder, recipe, recipe.shards(), 1)))
+    create_corpus(folder, {"maker": "benchmark"})
+    finish_corpus(folder, list(build_shards(folder, recipe, recipe.shards(), 1)))
 
 
 def take_rows(corpus: Path | None, count: int) -> Dataset:

@@ -22,7 +22,7 @@ def random_poses(count: int, seed: int) -> np.ndarray:
     return poses
 
 
-# Upright and facing the camera: the body's left is the picture's right, its up is -y.
+# Upright and facing the camera: the body's left is the image's right, its up is -y.
 FACING = np.diag([1.0, -1.0, -1.0])
 
 
@@ -32,7 +32,7 @@ def to_rotmats(rotvecs: Any) -> torch.Tensor:
 
 
 def decode(image: bytes) -> np.ndarray:
-    """(height, width, 3) integers of an encoded picture."""
+    """(height, width, 3) integers of an encoded image."""
     return np.asarray(Image.open(io.BytesIO(image))).astype(int)
 
 
@@ -115,14 +115,14 @@ def write_posefix(
 
 
 def gradient(width: int, height: int) -> Image.Image:
-    """A picture whose red is the column and whose green is the row; blue is 255 everywhere."""
+    """A image whose red is the column and whose green is the row; blue is 255 everywhere."""
     columns, rows = np.meshgrid(np.arange(width), np.arange(height))
     return Image.fromarray(np.stack([columns, rows, np.full_like(rows, 255)], axis=-1).astype(np.uint8))
 
 
-def picture_bytes(picture: Image.Image, kind: str = "PNG") -> bytes:
+def encode_image(image: Image.Image, kind: str = "PNG") -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, kind, **({"quality": 95} if kind == "JPEG" else {}))
+    image.save(stream, kind, **({"quality": 95} if kind == "JPEG" else {}))
     return stream.getvalue()
 
 
@@ -172,15 +172,15 @@ def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
     return path
 
 
-def write_3dpw(root: Path, name: str, split: str, content: Mapping[str, Any], pictures: Sequence[Image.Image]) -> Path:
+def write_3dpw(root: Path, name: str, split: str, content: Mapping[str, Any], images: Sequence[Image.Image]) -> Path:
     """A sequence of 3DPW; `content` as `threedpw_sequence` gives it."""
     path = root / "sequenceFiles" / split / f"{name}.pkl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps({"sequence": name, **content}, protocol=2))
-    for row, picture in enumerate(pictures):
+    for row, image in enumerate(images):
         place = root / "imageFiles" / name / f"image_{row:05d}.jpg"
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(picture_bytes(picture, "JPEG"))
+        place.write_bytes(encode_image(image, "JPEG"))
     return path
 
 

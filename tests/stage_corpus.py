@@ -9,11 +9,11 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.datasets.generation import to_rotvecs
-from unipose.training.datasets.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord
+from unipose.training.datasets.record_writer import write_records
+from unipose.training.datasets.records import ImagePairRecord, ImageRecord, PosePairRecord, PoseRecord
 from unipose.training.datasets.rows import Record
-from unipose.training.datasets.shards import write_records
 from unipose.training.named_poses.archetypes import archetype_poses
-from unipose.training.synthetic_images.drawing import random_picture
+from unipose.training.synthetic_images.rendering import random_image
 
 
 NAMES = ("t_pose", "squat", "kneel_left", "sit", "bow")
@@ -56,13 +56,11 @@ def make_records(split: str, pictures: bool) -> Iterator[Record]:
         yield PosePairRecord(f"{split}:{name}", other, own, (INSTRUCTION,))
         if pictures:
             seen = [
-                PictureRecord(
-                    f"{split}:{name}", random_picture(pose, body, 48, rng)["bytes"], pose_vectors, (CAPTION,)
-                )
+                ImageRecord(f"{split}:{name}", random_image(pose, body, 48, rng)["bytes"], pose_vectors, (CAPTION,))
                 for pose, pose_vectors in ((poses[index - 1], other), (poses[index], own))
             ]
             yield seen[1]
-            yield PicturePairRecord(f"{split}:{name}", *seen, (INSTRUCTION,))
+            yield ImagePairRecord(f"{split}:{name}", *seen, (INSTRUCTION,))
 
 
 def write_tiny_corpus(folder: Path, tasks: tuple[str, ...], pictures: bool = False) -> None:

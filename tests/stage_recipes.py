@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from tiny_checkpoint import save_tiny_checkpoint
 
 from unipose.training.datasets.generation import to_rotvecs
-from unipose.training.datasets.records import PictureRecord, PoseRecord
-from unipose.training.datasets.shards import write_records
+from unipose.training.datasets.record_writer import write_records
+from unipose.training.datasets.records import ImageRecord, PoseRecord
 from unipose.training.sampling.poses import training_motion_poses
 
 
@@ -33,18 +33,18 @@ COMMON = {
 NUM_POSES, NUM_PICTURES = 9, 7
 
 
-def random_records() -> list[PoseRecord | PictureRecord]:
+def random_records() -> list[PoseRecord | ImageRecord]:
     rng = np.random.default_rng(0)
     poses = to_rotvecs(training_motion_poses()[::50][: NUM_POSES + NUM_PICTURES].float())
     words = ["kneel", "sit", "left", "right", "hand", "above", "the", "head"]
-    records: list[PoseRecord | PictureRecord] = []
+    records: list[PoseRecord | ImageRecord] = []
     for index, pose in enumerate(poses):
         if index < NUM_POSES:
             records.append(PoseRecord(str(index), pose, (" ".join(rng.choice(words, 3 + index)),)))
             continue
         file = BytesIO()
         Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(file, "png")
-        records.append(PictureRecord(str(index), file.getvalue(), pose))
+        records.append(ImageRecord(str(index), file.getvalue(), pose))
     return records
 
 

@@ -14,12 +14,12 @@ from unipose.training.sampling.balance import off_balance
 from unipose.training.sampling.collisions import (
     Capsules,
     body_capsules,
-    overlaps,
-    passes_through_itself,
+    penetration_depths,
     segment_distances,
+    self_intersects,
 )
 from unipose.training.sampling.mixing import LIMBS, random_limb
-from unipose.training.sampling.poses import held_out_poses, plausible, training_motion_poses
+from unipose.training.sampling.poses import held_out_poses, is_plausible, training_motion_poses
 
 
 ARMS_DOWN: Angles = {"shoulder": (-75, 0, 0)}
@@ -43,7 +43,7 @@ def pose(angles: Angles) -> torch.Tensor:
 def test_real_motion_passes(frames, body: BodyModel, capsules: Capsules) -> None:
     poses = frames()
     assert within_limits(poses).float().mean() >= 0.97
-    assert (~passes_through_itself(poses, body, capsules)).float().mean() >= 0.95
+    assert (~self_intersects(poses, body, capsules)).float().mean() >= 0.95
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_excess_is_the_angle_beyond_the_range() -> None:
     assert within_limits(pose({"knee": (155, 0, 0)}), margin=6.0)
 
 
-def test_limits_are_the_same_in_the_mirror() -> None:
+def test_limits_are_mirror_symmetric() -> None:
     poses = held_out_poses()[::5]
     names = limited_joints()
     swapped = [names.index(name.replace("left", "*").replace("right", "left").replace("*", "right")) for name in names]
@@ -82,7 +82,7 @@ def test_limits_are_the_same_in_the_mirror() -> None:
 
 
 @pytest.mark.parametrize("flexion", [-85.0, -89.9, -90.0, -90.1, -95.0])
-def test_excess_is_calm_where_angles_are_degenerate(flexion: float) -> None:
+def test_excess_is_continuous_near_gimbal_lock(flexion: float) -> None:
     """An arm stretched straight forward, a little rolled or lifted, is in range on both sides of the right angle."""
     for roll in (-8.0, 0.0, 8.0):
         arm = pose({"shoulder": (0, flexion, roll)})
@@ -98,7 +98,7 @@ def test_random_limbs_are_in_range() -> None:
         assert within_limits(poses).float().mean() > 0.8
 
 
-def test_both_ways_to_write_a_rotation_are_right() -> None:
+def test_both_euler_candidates_give_the_rotation() -> None:
     rotations = roma.random_rotmat(100).double()
     for order in {limit.order for limit in RANGES.values()}:
         for angles in euler_candidates(rotations, order):
@@ -117,20 +117,20 @@ def test_both_ways_to_write_a_rotation_are_right() -> None:
         (ARMS_DOWN | {"left_shoulder": (20, 0, -90), "left_elbow": (0, -150, 0)}, {"head"}),
     ],
 )
-def test_crossed_limbs_are_found(crossed: Angles, parts: set[str], body: BodyModel, capsules: Capsules) -> None:
+def test_crossed_limbs_are_detected(crossed: Angles, parts: set[str], body: BodyModel, capsules: Capsules) -> None:
     poses = pose(crossed)
-    assert passes_through_itself(poses, body, capsules).all()
-    deepest = capsules.pair_names()[int(overlaps(poses, body, capsules)[0].argmax())]
+    assert self_intersects(poses, body, capsules).all()
+    deepest = capsules.pair_names()[int(penetration_depths(poses, body, capsules)[0].argmax())]
     assert parts & set(deepest)
 
 
-def test_overlaps_are_the_same_in_the_mirror(body: BodyModel, capsules: Capsules) -> None:
+def test_penetration_depths_are_mirror_symmetric(body: BodyModel, capsules: Capsules) -> None:
     poses = torch.cat([held_out_poses()[::7], archetype_poses(list(ARCHETYPES))])
-    deepest = [overlaps(each, body, capsules).amax(dim=1) for each in (poses, mirror_pose(poses))]
+    deepest = [penetration_depths(each, body, capsules).amax(dim=1) for each in (poses, mirror_pose(poses))]
     torch.testing.assert_close(*deepest, atol=5e-3, rtol=0.0)
 
 
-def test_segment_distances_agree_with_a_search() -> None:
+def test_segment_distances_agree_with_a_grid_search() -> None:
     generator = torch.Generator().manual_seed(0)
     first, second = torch.randn(2, 2, 3, 40, generator=generator)
     share = torch.linspace(0, 1, 201)[:, None, None]
@@ -163,8 +163,8 @@ def test_balance(body: BodyModel, capsules: Capsules) -> None:
     torch.testing.assert_close(*distances, atol=5e-3, rtol=0.0)
 
 
-def test_implausible_poses_are_found(body: BodyModel) -> None:
+def test_implausible_poses_are_detected(body: BodyModel) -> None:
     crossed = pose(ARMS_DOWN | {"hip": (0, 0, -18)})
     overstretched = pose(ARMS_DOWN | {"knee": (-40, 0, 0)})
     poses = torch.cat([archetype_poses(["stand"]), crossed, overstretched])
-    assert plausible(poses, body).tolist() == [True, False, False]
+    assert is_plausible(poses, body).tolist() == [True, False, False]

@@ -10,7 +10,7 @@ from unipose.training.captions.posecodes import CODES, extract_posecodes
 from unipose.training.geometry import remove_heading, swap_sides
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses, archetype_sentences
 from unipose.training.sampling.anatomy import joints_outside
-from unipose.training.sampling.collisions import TOLERANCE, body_capsules, overlaps
+from unipose.training.sampling.collisions import TOLERANCE, body_capsules, penetration_depths
 from unipose.training.tools.show_archetypes import archetype_sheet
 
 
@@ -62,7 +62,7 @@ def test_each_rests_on_the_ground(name: str, body: BodyModel) -> None:
 def test_all_are_plausible(body: BodyModel) -> None:
     poses = archetype_poses(list(ARCHETYPES))
     assert {name: out for name, out in zip(ARCHETYPES, joints_outside(poses)) if out} == {}
-    deepest = overlaps(poses, body, body_capsules(body)).amax(dim=1)
+    deepest = penetration_depths(poses, body, body_capsules(body)).amax(dim=1)
     assert [name for name, depth in zip(ARCHETYPES, deepest.tolist()) if depth > TOLERANCE] == []
 
 

@@ -33,14 +33,15 @@ from unipose.training.datasets.corpus_statistics import (
     words_of,
 )
 from unipose.training.datasets.generation import RecordGenerator
+from unipose.training.datasets.record_writer import write_records
 from unipose.training.datasets.records import PoseRecord
 from unipose.training.datasets.rows import FEATURES
-from unipose.training.datasets.shards import CORPUS_FILE, Shard, load_corpus, plan_shards, read_summary, write_records
+from unipose.training.datasets.shards import CORPUS_FILE, Shard, load_corpus, plan_shards, read_summary
 from unipose.training.sampling.poses import SPLIT_CLIPS, load_motion_clips
 from unipose.training.tools.show_corpus import CELL, PAIR_CELL, draw_page
 
 
-RECIPE = Recipe(4, 4, 3, 2, 5, 3, 4, validation=2, test=2, picture_size=24, shard_size=2, seed=3)
+RECIPE = Recipe(4, 4, 3, 2, 5, 3, 4, validation=2, test=2, image_size=24, shard_size=2, seed=3)
 ROWS = {
     "train": {
         "pose-to-text": 4,
@@ -77,7 +78,7 @@ def test_rows_of_every_task(rows: Dataset) -> None:
     assert {task: rows["task"][:].count(task) for task in TASKS} == ROWS["train"]
     assert len(set(rows["source"])) == len(rows)
     for row in rows:
-        assert all(picture.size == (24, 24) for picture in row["images"])
+        assert all(image.size == (24, 24) for image in row["images"])
         assert bool(row["text"]) == (row["task"] != "image-to-pose")
 
 
@@ -93,7 +94,7 @@ def test_streaming_equals_loaded(corpus: Path, rows: Dataset) -> None:
             np.testing.assert_array_equal(np.asarray(first), np.asarray(second))
 
 
-def test_tasks_of_a_split(corpus: Path, tmp_path: Path) -> None:
+def test_load_some_tasks_of_a_split(corpus: Path, tmp_path: Path) -> None:
     some = load_corpus(corpus, "test", tasks=["pose-edit", "image-diff"], cache_dir=tmp_path)
     assert sorted(some["task"]) == ["image-diff"] * 2 + ["pose-edit"] * 2
 
@@ -113,16 +114,16 @@ def test_threads_do_not_change_a_shard(corpus: Path, tmp_path: Path) -> None:
     assert files_of(tmp_path)[name] == files_of(corpus)[name]
 
 
-def test_an_interrupted_build_goes_on(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is finished is kept and not made again, what is half written is."""
-    made: list[str] = []
+def test_an_interrupted_build_resumes(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finished shards are kept, unfinished ones are built again."""
+    built: list[str] = []
     whole = building.build_shard
 
     def stop_after_three(folder: Path, recipe: Recipe, shard: Shard) -> Shard:
-        if len(made) == 3:
+        if len(built) == 3:
             (folder / f"{shard.name}.partial").write_bytes(b"half a shard")
             raise KeyboardInterrupt
-        made.append(shard.name)
+        built.append(shard.name)
         return whole(folder, recipe, shard)
 
     monkeypatch.setattr(building, "build_shard", stop_after_three)
@@ -130,10 +131,10 @@ def test_an_interrupted_build_goes_on(corpus: Path, tmp_path: Path, monkeypatch:
         build_corpus(RECIPE, tmp_path)
     with pytest.raises(FileNotFoundError, match="not complete"):
         load_corpus(tmp_path)
-    kept = {name: (tmp_path / name).stat().st_mtime_ns for name in made}
+    kept = {name: (tmp_path / name).stat().st_mtime_ns for name in built}
     monkeypatch.setattr(building, "build_shard", whole)
     build_corpus(RECIPE, tmp_path)
-    assert {name: (tmp_path / name).stat().st_mtime_ns for name in made} == kept
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in built} == kept
     assert files_of(tmp_path) == files_of(corpus)
     assert not list(tmp_path.rglob("*.partial"))
 
@@ -145,7 +146,7 @@ from unipose.training.datasets import build_corpus as building
 from unipose.training.datasets import generation as generate
 from unipose.training.datasets.build_corpus import Recipe
 
-RECIPE = Recipe(4, 4, 3, 2, 5, 3, 4, validation=2, test=2, picture_size=24, shard_size=2, seed=3)
+RECIPE = Recipe(4, 4, 3, 2, 5, 3, 4, validation=2, test=2, image_size=24, shard_size=2, seed=3)
 whole = building.build_shard
 
 def slow_shard(folder, recipe, shard):
@@ -159,7 +160,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("victim", ["worker", "parent"])
-def test_a_killed_build_goes_on(victim: str, corpus: Path, tmp_path: Path) -> None:
+def test_a_killed_build_resumes(victim: str, corpus: Path, tmp_path: Path) -> None:
     """SIGKILL to one of two workers, or to the process that gives them work, in the middle of a build."""
     script, folder = tmp_path / "slow.py", tmp_path / "corpus"
     script.write_text(COMMAND)
@@ -190,8 +191,8 @@ def wait_until(happened: Any) -> None:
 
 def test_another_recipe_in_the_same_folder_is_refused(corpus: Path) -> None:
     before = files_of(corpus)
-    with pytest.raises(ValueError, match=r"another recipe.*picture_size was 24 and is 32; seed was 3 and is 4"):
-        build_corpus(replace(RECIPE, seed=4, picture_size=32), corpus)
+    with pytest.raises(ValueError, match=r"another recipe.*image_size was 24 and is 32; seed was 3 and is 4"):
+        build_corpus(replace(RECIPE, seed=4, image_size=32), corpus)
     assert files_of(corpus) == before
 
 
@@ -223,10 +224,10 @@ def test_shards_hold_all_rows_and_alternate() -> None:
     [
         (Recipe(shard_size=0), "shard_size is 0"),
         (Recipe(pose_to_text=-5), "-5 rows of pose-to-text"),
-        (Recipe(0, 0, 0, 0, 0, 0, 0, test=5), "no rows"),
+        (Recipe(0, 0, 0, 0, 0, 0, 0, test=5), "corpus of no rows"),
     ],
 )
-def test_senseless_recipes_are_named(recipe: Recipe, message: str, tmp_path: Path) -> None:
+def test_invalid_recipes_are_named(recipe: Recipe, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         build_corpus(recipe, tmp_path / "corpus")
     assert not (tmp_path / "corpus").exists()
@@ -254,17 +255,17 @@ def test_held_out_rows_are_frames_of_their_own_clips(split: str, corpus: Path, t
     assert distance("train", slice(None)).min() > 1e-2
 
 
-def test_what_is_not_there_is_named(corpus: Path, tmp_path: Path) -> None:
+def test_missing_files_are_named(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="holds no corpus"):
         load_corpus(tmp_path)
-    with pytest.raises(ValueError, match="no split 'dev'; it has train, validation, test"):
+    with pytest.raises(ValueError, match="got split 'dev'; expected one of train, validation, test"):
         load_corpus(corpus, "dev")
     with pytest.raises(ValueError, match="pose-to-song"):
         load_corpus(corpus, tasks=["pose-to-song"])
     summary = read_summary(corpus)
     summary["shards"]["train"][0]["index"] = 9
     (tmp_path / CORPUS_FILE).write_text(json.dumps(summary))
-    with pytest.raises(FileNotFoundError, match="shards are gone"):
+    with pytest.raises(FileNotFoundError, match="shards are missing"):
         load_corpus(tmp_path)
 
 
@@ -291,17 +292,17 @@ def test_records_become_a_corpus(tmp_path: Path) -> None:
     assert files_of(tmp_path / "corpus") == before
 
 
-def test_records_that_give_no_row_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no test record serves pose-edit"):
+def test_records_without_rows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="got no test record with rows of pose-edit"):
         write_records(tmp_path, {"test": some_records(3)}, ["pose-edit"], seed=0)
     with pytest.raises(FileNotFoundError, match="not complete"):
         load_corpus(tmp_path)
 
 
-def test_card_does_not_speak_for_the_data_of_others(tmp_path: Path) -> None:
+def test_card_is_refused_for_the_data_of_others(tmp_path: Path) -> None:
     write_records(tmp_path, {"train": some_records(3)}, ["pose-to-text"], seed=0)
     hub = FakeHub()
-    with pytest.raises(ValueError, match="a licence that it has not"):
+    with pytest.raises(ValueError, match="wrong source and licence"):
         push_corpus(tmp_path, "somebody/poses", api=hub)
     assert hub.calls == []
 
@@ -321,14 +322,15 @@ def test_text_statistics_by_hand() -> None:
 def test_statistics_agree_with_the_rows(corpus: Path, rows: Dataset) -> None:
     found = corpus_statistics(corpus)
     assert {split: {task: each["rows"] for task, each in tasks.items()} for split, tasks in found.items()} == ROWS
-    told = [row for row in rows if row["task"] == "text-to-pose"]
+    texts = [row["text"] for row in rows if row["task"] == "text-to-pose"]
+    prompts = {prompt_of(row) for row in rows if row["task"] == "text-to-pose"}
     train = found["train"]["text-to-pose"]
-    assert train["words"]["mean"] == pytest.approx(sum(len(words_of(row["text"])) for row in told) / len(told))
-    assert train["prompts"] == len({prompt_of(row) for row in told})
+    assert train["words"]["mean"] == pytest.approx(sum(len(words_of(text)) for text in texts) / len(texts))
+    assert train["prompts"] == len(prompts)
     assert 0 < max(train["codes"].values()) <= 1
-    assert train["statements"] == pytest.approx(sum(train["codes"].values()))
-    assert train["sentences_unread"] == 0
-    assert found["train"]["image-diff"]["pictures"]["pixels"] == {"24x24": 4}
+    assert train["codes_per_text"] == pytest.approx(sum(train["codes"].values()))
+    assert train["unparsable_sentences"] == 0
+    assert found["train"]["image-diff"]["images"]["pixels"] == {"24x24": 4}
     assert "words" not in found["train"]["image-to-pose"]
     table = to_markdown(found).splitlines()
     assert len({line.count("|") for line in table if line.startswith("|")}) == 1
@@ -378,7 +380,7 @@ def test_card_says_what_was_counted_and_where_the_files_are(corpus: Path) -> Non
             assert len(list(corpus.glob(files["path"]))) == -(-ROWS[files["split"]][task] // 2)
     assert card.data.size_categories == "n<1K"
     assert to_markdown(corpus_statistics(corpus)) in card.text
-    assert '"picture_size": 24' in card.text
+    assert '"image_size": 24' in card.text
 
 
 def test_an_unfinished_corpus_is_not_uploaded(tmp_path: Path) -> None:
@@ -409,7 +411,7 @@ def test_one_sequence_is_drawn_as_one_scene(monkeypatch: pytest.MonkeyPatch) -> 
     def look_of(pose: torch.Tensor, body: BodyModel, size: int, rng: np.random.Generator) -> dict[str, bytes | None]:
         return {"bytes": str(rng.random()).encode(), "path": None}
 
-    monkeypatch.setattr(generate, "random_picture", look_of)
+    monkeypatch.setattr(generate, "random_image", look_of)
     generator = RecordGenerator(BodyModel.builtin(), "train")
     records = generator.records("image-diff", 12, np.random.default_rng(0), "pair")
     assert {each.same_sequence for each in records} == {True, False}
@@ -419,7 +421,7 @@ def test_one_sequence_is_drawn_as_one_scene(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_unknown_splits_and_tasks_are_named() -> None:
-    with pytest.raises(ValueError, match="unknown split 'dev'"):
+    with pytest.raises(ValueError, match="split is 'dev'"):
         RecordGenerator(BodyModel.builtin(), "dev")
     with pytest.raises(ValueError, match="pose-to-song"):
         RecordGenerator(BodyModel.builtin()).records("pose-to-song", 1, np.random.default_rng(0), "")

@@ -39,7 +39,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     corpus_of_records.main()
 
 
-def test_each_record_serves_the_tasks_of_its_sort(
+def test_tasks_follow_from_the_kind_of_record(
     folders: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus = tmp_path / "corpus"
@@ -53,14 +53,12 @@ def test_each_record_serves_the_tasks_of_its_sort(
     assert set(load_corpus(corpus, "validation")["task"]) == {"pose-diff", "pose-edit"}
 
 
-def test_only_the_tasks_that_are_asked_for(
-    folders: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_given_tasks(folders: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = tmp_path / "corpus"
     run(monkeypatch, "--train", folders["described"], "--tasks", "pose-to-text", "--output", str(corpus))
     assert set(load_corpus(corpus)["task"]) == {"pose-to-text"}
     words = ["--train", folders["described"], "--tasks", "pose-edit", "--output", str(tmp_path / "none")]
-    with pytest.raises(ValueError, match="no train record serves pose-edit"):
+    with pytest.raises(ValueError, match="got no train record with rows of pose-edit"):
         run(monkeypatch, *words)
 
 
@@ -73,7 +71,7 @@ def test_an_unfinished_import_is_refused(
         run(monkeypatch, "--train", folders["bare"], "--output", str(tmp_path / "corpus"))
 
 
-def test_the_pose_tokenizer_learns_from_imported_poses(folders: dict[str, str]) -> None:
+def test_the_pose_tokenizer_trains_on_imported_poses(folders: dict[str, str]) -> None:
     np.testing.assert_array_equal(SavedRecords(folders["described"]).poses(), POSES[:3])
     np.testing.assert_array_equal(SavedRecords(folders["pairs"]).poses(), POSES[[4, 6, 5, 7]])
     body = BodyModel.builtin()

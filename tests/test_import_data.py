@@ -1,10 +1,10 @@
-"""Importing a dataset: what is saved is what was loaded, an interrupted import goes on, folders are not mixed up."""
+"""Imports: saved records equal the imported ones, an interrupted import resumes, folders are not mixed up."""
 
 import pickle
 
 import numpy as np
 import pytest
-from dataset_files import gradient, hmr_person, picture_bytes, random_poses, write_posefix, write_smplh, write_tar
+from dataset_files import encode_image, gradient, hmr_person, random_poses, write_posefix, write_smplh, write_tar
 
 from unipose.training.datasets.import_data import (
     ImportArguments,
@@ -14,7 +14,7 @@ from unipose.training.datasets.import_data import (
     save_records,
 )
 from unipose.training.datasets.importers import AmassPoses
-from unipose.training.datasets.records import PictureRecord, PosePairRecord, PoseRecord
+from unipose.training.datasets.records import ImageRecord, PosePairRecord, PoseRecord
 
 
 def equal(first, second) -> bool:
@@ -55,19 +55,19 @@ def test_weights_draw_sub_datasets(amass, tmp_path):
     names = [record.name for record in open_source(arguments)]
     assert len(names) == 400
     assert sum(name.startswith("KIT") for name in names) / 400 == pytest.approx(0.75, abs=0.06)
-    with pytest.raises(ValueError, match="need a limit"):
+    with pytest.raises(ValueError, match="expected a limit"):
         open_source(ImportArguments("amass", str(amass), "", weights={"CMU": 1.0}))
 
 
-def test_pairs_and_pictures_come_back(amass, tmp_path):
+def test_pairs_and_images_are_saved(amass, tmp_path):
     frames = [("CMU/0_poses.npz", 0), ("CMU/0_poses.npz", 3), ("CMU/1_poses.npz", 2)]
     posefix = write_posefix(tmp_path / "posefix", frames, [(0, 1), (1, 2)], {"train_in": [0], "train_out": [1]})
-    members = {"a.jpg": picture_bytes(gradient(100, 80), "JPEG")}
+    members = {"a.jpg": encode_image(gradient(100, 80), "JPEG")}
     members["a.data.pyd"] = pickle.dumps([hmr_person(random_poses(1, 9)[0])])
     tars = write_tar(tmp_path / "0.tar", members)
     for arguments, kind in (
         (ImportArguments("posefix", str(posefix), "", amass=str(amass)), PosePairRecord),
-        (ImportArguments("hmr_tars", str(tars), "", pickles_may_run_code=True), PictureRecord),
+        (ImportArguments("hmr_tars", str(tars), "", pickles_may_run_code=True), ImageRecord),
     ):
         output = tmp_path / f"records-{arguments.source}"
         save_records(open_source(arguments), output, {})
@@ -77,7 +77,7 @@ def test_pairs_and_pictures_come_back(amass, tmp_path):
         assert all(equal(*pair) for pair in zip(saved, loaded, strict=True))
 
 
-def test_an_interrupted_import_goes_on(amass, tmp_path):
+def test_an_interrupted_import_resumes(amass, tmp_path):
     output, loader = tmp_path / "records", AmassPoses(amass)
 
     def interrupted():
@@ -102,13 +102,13 @@ def test_an_interrupted_import_goes_on(amass, tmp_path):
 def test_folders_are_not_mixed_up(amass, tmp_path):
     output = tmp_path / "records"
     save_records(AmassPoses(amass, ["KIT"]), output, {"seed": 0})
-    with pytest.raises(ValueError, match=r"was made from .*'seed': 0.*, not from .*'seed': 1"):
+    with pytest.raises(ValueError, match=r"was made from .*'seed': 0.*; expected .*'seed': 1"):
         save_records(AmassPoses(amass), output, {"seed": 1})
-    with pytest.raises(ValueError, match="holds something else"):
+    with pytest.raises(ValueError, match="holds other files"):
         save_records(AmassPoses(amass), amass, {})
     with pytest.raises(ValueError, match=r"holds no records: there is no .*import.json"):
         SavedRecords(tmp_path)
-    with pytest.raises(ValueError, match="holds no record"):
+    with pytest.raises(ValueError, match="source without records"):
         save_records([], tmp_path / "empty", {})
-    with pytest.raises(ValueError, match="unknown source 'imagenet'; accepted: amass, posescript"):
+    with pytest.raises(ValueError, match="unknown source 'imagenet'; expected one of amass, posescript"):
         open_source(ImportArguments("imagenet", "", ""))

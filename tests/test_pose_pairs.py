@@ -1,4 +1,4 @@
-"""Pairs of poses: what changes changes, what does not stays, moments of one motion are of one training clip."""
+"""Pairs of poses: what changes changes, what does not stays, frames of one motion are of one training clip."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up
 from unipose.training.geometry import heading, remove_heading
 from unipose.training.sampling.anatomy import limit_excess
-from unipose.training.sampling.pose_pairs import CHANGES, LEAST_MOVE, PairShares, PosePairs, sample_pose_pairs
-from unipose.training.sampling.poses import HELD_OUT_CLIPS, load_motion_clips, plausible
+from unipose.training.sampling.pose_pairs import CHANGES, MIN_JOINT_MOTION, PairShares, PosePairs, sample_pose_pairs
+from unipose.training.sampling.poses import HELD_OUT_CLIPS, is_plausible, load_motion_clips
 
 
 NUM_PAIRS = 240
@@ -31,7 +31,7 @@ def of_kind(pairs: PosePairs, kind: str) -> PosePairs:
 
 
 def moved_parts(pairs: PosePairs) -> list[set[str]]:
-    """For each pair the joints that are turned by more than 1 degree."""
+    """For each pair the joints that are rotated by more than 1 degree."""
     angles = roma.rotmat_geodesic_distance(pairs.first, pairs.second).rad2deg()
     return [{JOINT_NAMES[index] for index in row.nonzero()[:, 0].tolist()} for row in angles > 1.0]
 
@@ -59,7 +59,7 @@ def test_shape_and_shares(pairs: PosePairs) -> None:
     assert pairs.same_sequence.tolist() == [kind == "motion_neighbours" for kind in pairs.kind]
 
 
-def test_one_change_turns_one_part_only(pairs: PosePairs) -> None:
+def test_one_change_rotates_one_part_only(pairs: PosePairs) -> None:
     single = of_kind(pairs, "one_change")
     for parts, moved in zip(single.changed, moved_parts(single)):
         assert len(parts) == 1
@@ -76,7 +76,7 @@ def test_several_changes_are_two_to_four(pairs: PosePairs) -> None:
         assert all(moved & joints_of((part,)) for part in parts)
 
 
-def test_changes_are_worth_a_word(pairs: PosePairs, body: BodyModel) -> None:
+def test_changes_are_large_enough(pairs: PosePairs, body: BodyModel) -> None:
     single = of_kind(pairs, "one_change")
     moved = (body.forward_joints(single.first) - body.forward_joints(single.second)).norm(dim=-1).amax(dim=1)
     turned = roma.rotmat_geodesic_distance(single.first, single.second).rad2deg().sum(dim=1)
@@ -86,35 +86,35 @@ def test_changes_are_worth_a_word(pairs: PosePairs, body: BodyModel) -> None:
 
 
 def test_all_poses_are_plausible(pairs: PosePairs, body: BodyModel) -> None:
-    assert plausible(torch.cat([pairs.first, pairs.second]), body).float().mean() > 0.99
+    assert is_plausible(torch.cat([pairs.first, pairs.second]), body).float().mean() > 0.99
     changed = [row for row, parts in enumerate(pairs.changed) if parts]
     assert (limit_excess(pairs.second[changed]) <= limit_excess(pairs.first[changed]).clamp(min=3.0) + 0.1).all()
 
 
-def test_the_first_faces_the_default_way_and_the_second_keeps_its_turn(pairs: PosePairs) -> None:
+def test_first_heading_is_zero_and_second_is_relative_to_it(pairs: PosePairs) -> None:
     facing = heading(to_y_up(pairs.first)[:, 0].double().numpy())
     np.testing.assert_allclose(facing, 0.0, atol=1e-4)
     turned = np.abs(heading(to_y_up(of_kind(pairs, "motion_neighbours").second)[:, 0].double().numpy()))
     assert turned.max() > np.radians(30.0)
 
 
-def test_neighbours_are_moments_of_training_clips_that_differ(pairs: PosePairs, body: BodyModel) -> None:
+def test_motion_neighbours_are_different_frames_of_training_clips(pairs: PosePairs, body: BodyModel) -> None:
     near = of_kind(pairs, "motion_neighbours")
     frames = clip_frames(held_out=False)
     assert nearest(near.first, frames).max() < 0.01
     assert nearest(near.second, frames).max() < 0.01
     moved = (body.forward_joints(near.first) - body.forward_joints(near.second)).norm(dim=-1).amax(dim=1)
-    assert moved.min() > LEAST_MOVE - 0.01
+    assert moved.min() > MIN_JOINT_MOTION - 0.01
 
 
-def test_held_out_clips_come_only_when_asked_for(pairs: PosePairs, body: BodyModel) -> None:
+def test_held_out_clips_are_used_only_on_request(pairs: PosePairs, body: BodyModel) -> None:
     held_out = clip_frames(held_out=True)
     unlike = nearest(held_out, clip_frames(held_out=False)) > 0.05
     near = of_kind(pairs, "motion_neighbours")
     assert nearest(near.first, held_out[unlike]).min() > 0.01
-    asked = sample_pose_pairs(60, 0, body, clips=HELD_OUT_CLIPS)
-    assert nearest(asked.first, held_out).max() < 0.01
-    assert nearest(of_kind(asked, "motion_neighbours").second, held_out).max() < 0.01
+    requested = sample_pose_pairs(60, 0, body, clips=HELD_OUT_CLIPS)
+    assert nearest(requested.first, held_out).max() < 0.01
+    assert nearest(of_kind(requested, "motion_neighbours").second, held_out).max() < 0.01
 
 
 def test_same_seed_same_pairs(body: BodyModel) -> None:
@@ -132,7 +132,7 @@ def test_a_single_kind(kind: str, body: BodyModel) -> None:
 
 
 def test_unknown_clips_are_refused(body: BodyModel) -> None:
-    with pytest.raises(ValueError, match=r"Unknown clips \['moonwalk'\]; accepted are .*walk"):
+    with pytest.raises(ValueError, match=r"got clips .*, unknown: \['moonwalk'\]; expected one or more of .*walk"):
         sample_pose_pairs(4, 0, body, clips=("walk", "moonwalk"))
     with pytest.raises(ValueError, match="one or more"):
         sample_pose_pairs(4, 0, body, clips=())

@@ -1,5 +1,8 @@
 """Pose sources: whole-clip split, heading removal, plausibility, reproducibility."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import roma
@@ -11,19 +14,21 @@ from unipose.training.captions.archetype_codes import archetype_codes
 from unipose.training.captions.posecodes import holding
 from unipose.training.geometry import heading, jitter_orientation, remove_heading, rotate_heading, swap_sides
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
+from unipose.training.sampling import poses as pose_sources
 from unipose.training.sampling.mixing import LIMBS, add_noise, blend_poses, mix_limbs
 from unipose.training.sampling.poses import (
     HELD_OUT_CLIPS,
     SPLIT_CLIPS,
     PoseSampler,
-    SamplerShares,
+    SourceShares,
     held_out_poses,
+    is_plausible,
     keeps_balance,
     load_motion_clips,
-    plausible,
     sample_training_poses,
     training_motion_poses,
 )
+from unipose.training.sampling.rejection import reject_until_accepted
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +43,10 @@ def sampled(body: BodyModel) -> tuple[torch.Tensor, list[str | None]]:
 
 def test_clips_are_split_whole() -> None:
     clips = {clip.name: clip for clip in load_motion_clips()}
-    unseen = [name for names in SPLIT_CLIPS.values() for name in names]
-    assert set(unseen) < set(clips)
-    assert len(set(unseen)) == len(unseen)
-    trained = sum(len(clip.subsample()) for name, clip in clips.items() if name not in unseen)
+    held_out = [name for names in SPLIT_CLIPS.values() for name in names]
+    assert set(held_out) < set(clips)
+    assert len(set(held_out)) == len(held_out)
+    trained = sum(len(clip.subsample()) for name, clip in clips.items() if name not in held_out)
     assert len(training_motion_poses()) == trained
     assert len(held_out_poses()) == sum(len(clips[name].subsample()) for name in HELD_OUT_CLIPS)
 
@@ -75,19 +80,19 @@ def test_remove_heading(body: BodyModel) -> None:
 
 @pytest.mark.parametrize("axis", [(1.0, 0.0, 0.0), (0.0, 0.0, 1.0)])
 @pytest.mark.parametrize("degrees", [-90.0, -60.0, 60.0, 90.0])
-def test_lying_or_bending_bodies_keep_their_heading(axis: tuple[float, float, float], degrees: float) -> None:
+def test_lying_or_bending_bodies_have_no_heading(axis: tuple[float, float, float], degrees: float) -> None:
     pose = torch.eye(3).repeat(1, NUM_JOINTS, 1, 1)
     pose[:, 0] = roma.rotvec_to_rotmat(torch.tensor(axis) * np.radians(degrees))
     torch.testing.assert_close(remove_heading(to_z_up(pose)), to_z_up(pose))
 
 
-def test_turning_left_turns_towards_the_left(body: BodyModel) -> None:
+def test_positive_yaw_rotates_to_the_left(body: BodyModel) -> None:
     pose = archetype_poses(["arms_forward"])
     wrists = body.forward_joints(rotate_heading(pose, torch.tensor([np.pi / 2])))[0, 20:22]
     assert (wrists[:, 0] > 0.4).all()
 
 
-def test_jitter_orientation_turns_the_pelvis_only() -> None:
+def test_jitter_orientation_changes_the_pelvis_only() -> None:
     poses = held_out_poses()
     jittered = jitter_orientation(poses, np.random.default_rng(0).uniform(-1, 1, (len(poses), 3)))
     torch.testing.assert_close(jittered[:, 1:], poses[:, 1:])
@@ -110,7 +115,7 @@ def test_samples_are_plausible_rotations(body: BodyModel, sampled: tuple[torch.T
     identity = torch.eye(3).expand_as(rotmats)
     torch.testing.assert_close(rotmats @ rotmats.mT, identity, atol=1e-4, rtol=0.0)
     torch.testing.assert_close(torch.linalg.det(rotmats), torch.ones(rotmats.shape[:2]), atol=1e-4, rtol=0.0)
-    assert plausible(rotmats, body).float().mean() > 0.99
+    assert is_plausible(rotmats, body).float().mean() > 0.99
     assert sum(label is not None for label in labels) == 225
 
 
@@ -121,9 +126,7 @@ def test_labels_are_archetypes(sampled: tuple[torch.Tensor, list[str | None]]) -
     assert any(name not in ARCHETYPES for name in names)
 
 
-def test_labelled_poses_show_what_their_sentences_state(
-    body: BodyModel, sampled: tuple[torch.Tensor, list[str | None]]
-) -> None:
+def test_labelled_poses_match_their_sentences(body: BodyModel, sampled: tuple[torch.Tensor, list[str | None]]) -> None:
     joints = body.forward_joints(sampled[0]).numpy()
     checked = 0
     for label, pose in zip(sampled[1], joints):
@@ -135,17 +138,38 @@ def test_labelled_poses_show_what_their_sentences_state(
 
 
 def test_shares_decide_where_poses_come_from(body: BodyModel) -> None:
-    only_named = SamplerShares(motion=0, mixed=0, blended=0, archetype=2)
+    only_named = SourceShares(motion=0, mixed=0, blended=0, archetype=2)
     assert all(sample_training_poses(40, 0, body, only_named)[1])
-    without = SamplerShares(motion=1, mixed=1, blended=1, archetype=0)
+    without = SourceShares(motion=1, mixed=1, blended=1, archetype=0)
     rotmats, labels = sample_training_poses(40, 0, body, without)
     assert rotmats.shape[0] == 40
     assert labels == [None] * 40
 
 
+def test_rejection_is_bounded(body: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames with a knee bent backwards are never plausible: an error names the source and the joint."""
+    monkeypatch.setattr(pose_sources, "reject_until_accepted", partial(reject_until_accepted, max_rounds=3))
+    overstretched = archetype_poses(["stand"])
+    overstretched[:, JOINT_NAMES.index("left_knee")] = roma.rotvec_to_rotmat(torch.tensor([-1.0, 0.0, 0.0]))
+    sampler = replace(PoseSampler.load(body, 0), frames=overstretched)
+    with pytest.raises(RuntimeError, match=r"4 items were rejected 3 times.*'motion': left_knee is out of its range"):
+        sampler.draw("motion", 4)
+
+
+def test_rejection_repeats_what_was_not_accepted() -> None:
+    attempts: list[list[int]] = []
+
+    def propose(pending: torch.Tensor) -> torch.Tensor:
+        attempts.append(pending.tolist())
+        return pending < len(attempts)
+
+    reject_until_accepted(torch.arange(3), propose, str)
+    assert attempts == [[0, 1, 2], [1, 2], [2]]
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 100])
 def test_shares_add_up(n: int) -> None:
-    counts = SamplerShares(motion=1, mixed=3, blended=1, archetype=1).counts(n)
+    counts = SourceShares(motion=1, mixed=3, blended=1, archetype=1).counts(n)
     assert sum(counts.values()) == n
     assert min(counts.values()) >= 0
     assert counts["mixed"] >= n // 2
@@ -154,7 +178,7 @@ def test_shares_add_up(n: int) -> None:
 @pytest.mark.parametrize("shares", [(-0.1, 0.5, 0.3, 0.3), (0, 0, 0, 0)])
 def test_impossible_shares_are_refused(shares: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="not all 0"):
-        SamplerShares(*shares)
+        SourceShares(*shares)
 
 
 def test_mixed_poses_keep_their_balance(body: BodyModel) -> None:

@@ -132,7 +132,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_language_model(folder / "mistral", "mistral", tied=False, pad=None)
     save_records([PoseRecord(str(i), pose) for i, pose in enumerate(random_poses(40, 0))], folder / "amass", {})
     recipe = dict.fromkeys([name.replace("-", "_") for name in build_corpus.TASKS], 2)
-    build_corpus.build_corpus(build_corpus.Recipe(**recipe, picture_size=48), folder / "corpus")
+    build_corpus.build_corpus(build_corpus.Recipe(**recipe, image_size=48), folder / "corpus")
     return folder
 
 

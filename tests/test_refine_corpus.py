@@ -14,7 +14,7 @@ from refine_examples import DIFFERENCES, REWRITES
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.datasets.generation import RecordGenerator, to_rotvecs
-from unipose.training.datasets.shards import write_records
+from unipose.training.datasets.record_writer import write_records
 from unipose.training.geometry import swap_sides
 from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.refine.chat_models import ChatError

@@ -1,4 +1,4 @@
-"""Rows: the contract, for all seven tasks, from records of every sort."""
+"""Rows: the contract, for all seven tasks, from records of every kind."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,14 @@ from datasets import concatenate_datasets
 
 from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.instructions import load_instructions
-from unipose.training.datasets.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord
+from unipose.training.datasets.records import ImagePairRecord, ImageRecord, PosePairRecord, PoseRecord
 from unipose.training.datasets.rows import (
     BARE_PROMPTS,
     BARE_SHARE,
     POSE_ANSWERS,
     Record,
     Row,
-    blocks,
+    content_blocks,
     rows_from_records,
     to_dataset,
 )
@@ -23,15 +23,15 @@ def pose(value: float) -> np.ndarray:
     return np.full((22, 3), value, dtype=np.float32)
 
 
-def picture(name: str, value: float, caption: str = "A person sits.") -> PictureRecord:
-    return PictureRecord(name, name.encode(), pose(value), (caption,))
+def image(name: str, value: float, caption: str = "A person sits.") -> ImageRecord:
+    return ImageRecord(name, name.encode(), pose(value), (caption,))
 
 
 RECORDS: tuple[Record, ...] = (
     PoseRecord("one", pose(0.1), ("A person stands.", "Someone is standing.")),
     PosePairRecord("pair", pose(0.2), pose(0.3), ("Bend the left knee.",)),
-    picture("seen", 0.4),
-    PicturePairRecord("seen twice", picture("before", 0.5), picture("after", 0.6), ("Raise the right arm.",)),
+    image("image", 0.4),
+    ImagePairRecord("image pair", image("before", 0.5), image("after", 0.6), ("Raise the right arm.",)),
 )
 
 
@@ -48,27 +48,27 @@ def answer(row: Row) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("task", "sources", "poses", "pictures", "answers"),
+    ("task", "sources", "poses", "images", "answers"),
     [
         ("pose-to-text", ["one", "one"], [0.1], [], ["A person stands.", "Someone is standing."]),
         ("pose-diff", ["pair"], [0.2, 0.3], [], ["Bend the left knee."]),
-        ("image-to-text", ["seen"], [], ["seen"], ["A person sits."]),
-        ("image-diff", ["seen twice"], [], ["before", "after"], ["Raise the right arm."]),
+        ("image-to-text", ["image"], [], ["image"], ["A person sits."]),
+        ("image-diff", ["image pair"], [], ["before", "after"], ["Raise the right arm."]),
         ("text-to-pose", ["one", "one"], [0.1], [], [None, None]),
-        ("image-to-pose", ["seen"], [0.4], ["seen"], [None]),
+        ("image-to-pose", ["image"], [0.4], ["image"], [None]),
         ("pose-edit", ["pair"], [0.2, 0.3], [], [None]),
     ],
 )
-def test_each_task_asks_and_answers(
-    task: str, sources: list[str], poses: list[float], pictures: list[str], answers: list[str | None]
+def test_prompt_and_answer_of_each_task(
+    task: str, sources: list[str], poses: list[float], images: list[str], answers: list[str | None]
 ) -> None:
     rows = make(task)
     assert [row["source"] for row in rows] == sources
     assert [row["task"] for row in rows] == [task] * len(rows)
-    for row, said in zip(rows, answers):
+    for row, expected in zip(rows, answers):
         assert values(row) == poses
-        assert [image["bytes"] for image in row["images"]] == [name.encode() for name in pictures]
-        assert answer(row) == [{"type": "pose"}] if said is None else [{"type": "text", "text": said}]
+        assert [image["bytes"] for image in row["images"]] == [name.encode() for name in images]
+        assert answer(row) == [{"type": "pose"}] if expected is None else [{"type": "text", "text": expected}]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -81,12 +81,12 @@ def test_blocks_match_inputs(task: str) -> None:
             assert kinds.count("pose") == len(row["poses"])
             assert kinds.count("image") == len(row["images"])
             assert all(block["text"] for block in content if block["type"] == "text")
-            asked = "".join(block.get("text", "") for block in row["messages"][0]["content"])
-            assert (row["text"] in asked) == (task in POSE_ANSWERS)
+            prompt = "".join(block.get("text", "") for block in row["messages"][0]["content"])
+            assert (row["text"] in prompt) == (task in POSE_ANSWERS)
 
 
-def test_pairs_are_asked_first_pose_first() -> None:
-    """The input poses of a question stand in the order of the row's poses, and the answer comes last."""
+def test_poses_of_pairs_are_in_order() -> None:
+    """The input poses of a prompt are in the order of the row's poses, and the answer comes last."""
     for seed in range(30):
         (row,) = make("pose-edit", seed=seed)
         kinds = [block["type"] for block in row["messages"][0]["content"]]
@@ -94,7 +94,7 @@ def test_pairs_are_asked_first_pose_first() -> None:
         assert values(row) == [0.2, 0.3]
 
 
-def test_features_hold_encoded_pictures_and_typed_poses() -> None:
+def test_features_hold_encoded_images_and_typed_poses() -> None:
     rows = to_dataset(row for task in ("pose-diff", "pose-to-text") for row in make(task))
     assert rows.features["poses"].feature.length == 22
     assert np.asarray(rows[0]["poses"]).shape == (2, 22, 3)
@@ -103,19 +103,19 @@ def test_features_hold_encoded_pictures_and_typed_poses() -> None:
 
 
 @pytest.mark.parametrize("task", sorted(BARE_PROMPTS))
-def test_a_third_of_the_told_prompts_is_bare(task: str) -> None:
+def test_a_third_of_the_prompts_with_text_is_bare(task: str) -> None:
     records = tuple(record for record in RECORDS if isinstance(record, PoseRecord | PosePairRecord)) * 300
     rows = make(task, records)
-    bare = blocks(BARE_PROMPTS[task], rows[0]["text"])
-    told = [row for row in rows if row["text"] == rows[0]["text"]]
-    share = sum(row["messages"][0]["content"] == bare for row in told) / len(told)
+    bare = content_blocks(BARE_PROMPTS[task], rows[0]["text"])
+    same = [row for row in rows if row["text"] == rows[0]["text"]]
+    share = sum(row["messages"][0]["content"] == bare for row in same) / len(same)
     assert share == pytest.approx(BARE_SHARE, abs=0.09)
 
 
 def test_all_templates_are_used() -> None:
     records = (PoseRecord("one", pose(0.0), ("A person stands.",)),) * 3000
-    asked = [row["messages"][0]["content"] for row in make("pose-to-text", records)]
-    assert all(blocks(template) in asked for template in load_instructions("pose-to-text"))
+    prompts = [row["messages"][0]["content"] for row in make("pose-to-text", records)]
+    assert all(content_blocks(template) in prompts for template in load_instructions("pose-to-text"))
 
 
 def test_own_templates() -> None:
@@ -133,36 +133,40 @@ def test_same_seed_same_rows() -> None:
     assert make("pose-to-text", records) != make("pose-to-text", records, seed=1)
 
 
-def test_records_without_texts_serve_pose_estimation_only() -> None:
-    bare = PictureRecord("bare", b"png", pose(0.7))
-    rows = rows_from_records([bare, PoseRecord("silent", pose(0.8))], TASKS, np.random.default_rng(0))
+def test_records_without_texts_are_for_pose_estimation_only() -> None:
+    bare = ImageRecord("bare", b"png", pose(0.7))
+    rows = rows_from_records([bare, PoseRecord("no caption", pose(0.8))], TASKS, np.random.default_rng(0))
     assert [(row["task"], row["source"]) for row in rows] == [("image-to-pose", "bare")]
 
 
 def test_blocks_split_a_prompt() -> None:
-    assert blocks("Describe {pose}.") == [
+    assert content_blocks("Describe {pose}.") == [
         {"type": "text", "text": "Describe "},
         {"type": "pose"},
         {"type": "text", "text": "."},
     ]
-    assert blocks("{image_a} {image_b}") == [{"type": "image"}, {"type": "text", "text": " "}, {"type": "image"}]
+    assert content_blocks("{image_a} {image_b}") == [
+        {"type": "image"},
+        {"type": "text", "text": " "},
+        {"type": "image"},
+    ]
 
 
-def test_braces_and_backslashes_of_a_text_stay_text() -> None:
+def test_braces_and_backslashes_of_a_text_are_kept() -> None:
     text = r"A {pose} of {caption} \1"
-    assert blocks("Make: {caption}", text) == [{"type": "text", "text": f"Make: {text}"}]
+    assert content_blocks("Make: {caption}", text) == [{"type": "text", "text": f"Make: {text}"}]
 
 
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        (PoseRecord("a/1", np.zeros((24, 3), np.float32), ("Text.",)), r"'a/1'.*\(24, 3\); accepted: \(22, 3\)"),
+        (PoseRecord("a/1", np.zeros((24, 3), np.float32), ("Text.",)), r"'a/1'.*\(24, 3\); expected \(22, 3\)"),
         (PoseRecord("a/2", np.full((22, 3), np.nan, np.float32), ("Text.",)), "'a/2'.*NaN"),
         (PosePairRecord("a/3", pose(0.0), pose(0.0), ("Text.", " ")), "'a/3'.*empty"),
-        (PicturePairRecord("a/4", picture("x", np.inf), picture("y", 0.0), ("Text.",)), "'a/4'.*infinite"),
+        (ImagePairRecord("a/4", image("x", np.inf), image("y", 0.0), ("Text.",)), "'a/4'.*infinite"),
     ],
 )
-def test_damaged_records_are_named(record: Record, message: str) -> None:
+def test_errors_name_the_record(record: Record, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         list(rows_from_records([record], TASKS, np.random.default_rng(0)))
 
@@ -171,13 +175,11 @@ def test_damaged_records_are_named(record: Record, message: str) -> None:
     ("tasks", "templates", "message"),
     [
         (["pose-to-song"], None, "pose-to-song"),
-        (["pose-to-text"], {}, "no template for pose-to-text"),
-        (["pose-to-text"], {"pose-to-text": ["Describe {image}."]}, "wanted: {pose}"),
+        (["pose-to-text"], {}, "templates without any of pose-to-text"),
+        (["pose-to-text"], {"pose-to-text": ["Describe {image}."]}, "expected {pose}"),
     ],
 )
-def test_wrong_tasks_and_templates_are_named(
-    tasks: list[str], templates: dict[str, list[str]] | None, message: str
-) -> None:
+def test_errors_name_task_and_template(tasks: list[str], templates: dict[str, list[str]] | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         list(rows_from_records(RECORDS, tasks, np.random.default_rng(0), templates))
 

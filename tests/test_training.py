@@ -17,7 +17,7 @@ from unipose.processing.pose_features import rotmat_to_rotation_6d
 from unipose.processing.processing_unipose import SPECIAL_TOKENS, add_pose_tokens
 from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.generation import ANSWER_MAX_WORDS, RecordGenerator, caption_poses, to_rotvecs
-from unipose.training.datasets.records import PictureRecord, PoseRecord
+from unipose.training.datasets.records import ImageRecord, PoseRecord
 from unipose.training.datasets.rows import POSE_ANSWERS, rows_from_records, to_dataset
 from unipose.training.evaluation.metrics import reconstruction_error
 from unipose.training.models.build_model import (
@@ -35,7 +35,7 @@ from unipose.training.stages.pose_tokenizer import (
     PoseTokenizerTrainer,
     collate_poses,
 )
-from unipose.training.synthetic_images.drawing import random_picture
+from unipose.training.synthetic_images.rendering import random_image
 from unipose.training.trainer.collator import UniPoseDataCollator
 from unipose.training.trainer.losses import body_loss
 from unipose.training.trainer.prepared_rows import prepare_rows
@@ -178,12 +178,12 @@ def rows(body: BodyModel) -> Dataset:
     """Four named poses in three tasks."""
     poses, rng = archetype_poses(NAMES).float(), np.random.default_rng(0)
     captions = caption_poses(poses, NAMES, rng, body)
-    records: list[PoseRecord | PictureRecord] = [
+    records: list[PoseRecord | ImageRecord] = [
         PoseRecord(str(name), pose, (caption.text,)) for name, pose, caption in zip(NAMES, to_rotvecs(poses), captions)
     ]
     for name, pose in zip(NAMES, poses):
-        image = random_picture(pose, body, 96, rng)["bytes"]
-        records.append(PictureRecord(str(name), image, to_rotvecs(pose)))
+        image = random_image(pose, body, 96, rng)["bytes"]
+        records.append(ImageRecord(str(name), image, to_rotvecs(pose)))
     return to_dataset(rows_from_records(records, ["pose-to-text", "text-to-pose", "image-to-pose"], rng))
 
 

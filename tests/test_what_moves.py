@@ -19,11 +19,11 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.processing_unipose import UniPoseProcessor
 from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.generation import to_rotvecs
-from unipose.training.datasets.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord
-from unipose.training.datasets.shards import write_records
+from unipose.training.datasets.record_writer import write_records
+from unipose.training.datasets.records import ImagePairRecord, ImageRecord, PosePairRecord, PoseRecord
 from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.stages.language import StageArguments, build_trainer, save_whole
-from unipose.training.synthetic_images.drawing import random_picture
+from unipose.training.synthetic_images.rendering import random_image
 from unipose.training.trainer.optimizer import OptimizerArguments
 from unipose.training.trainer.trainable_parts import ALIGN, INSTRUCT, PROJECT, LoraArguments, new_token_ids
 from unipose.training.trainer.trainers import LanguageTrainer
@@ -48,13 +48,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, rng, body = tmp_path_factory.mktemp("corpus"), np.random.default_rng(0), BodyModel.builtin()
     poses = archetype_poses(["t_pose", "squat", "sit"]).float()
     texts = ("Someone stands with arms out.", "Someone squats.", "Someone sits.")
-    pictures = [random_picture(pose, body, 48, rng)["bytes"] for pose in poses]
+    pictures = [random_image(pose, body, 48, rng)["bytes"] for pose in poses]
     rotvecs = list(to_rotvecs(poses))
     named = list(zip(("one", "two", "three"), rotvecs, pictures, texts))
-    seen = [PictureRecord(name, picture, pose, (text,)) for name, pose, picture, text in named]
+    seen = [ImageRecord(name, picture, pose, (text,)) for name, pose, picture, text in named]
     records = [PoseRecord(name, pose, (text,)) for name, pose, _, text in named]
     records += [PosePairRecord("pair", rotvecs[0], rotvecs[1], ("Bend both knees.",))]
-    records += [*seen, PicturePairRecord("both", seen[0], seen[2], ("The knees are bent.",))]
+    records += [*seen, ImagePairRecord("both", seen[0], seen[2], ("The knees are bent.",))]
     write_records(folder, {"train": records}, list(TASKS), seed=0)
     return folder
 

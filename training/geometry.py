@@ -1,4 +1,4 @@
-"""Left and right, the heading of a body, and its global orientation: what every folder of training shares."""
+"""Left and right, the heading of a body, and its global orientation: shared by every folder of training."""
 
 import re
 from functools import cache
@@ -8,31 +8,39 @@ import numpy.typing as npt
 import roma
 import torch
 
-from unipose.processing.pose_features import to_y_up
+from unipose.processing.pose_features import mirror_pose, to_y_up
 
 
 Array = npt.NDArray[np.float64]
+
+# Of `jitter_orientation`: degrees about z, y and x.
+MAX_JITTER = (45.0, 20.0, 20.0)
 
 _SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])")
 
 
 @cache
 def swap_sides(text: str) -> str:
-    """Exchanges "left" and "right" in a name or a phrase; "upright" stays."""
+    """Swaps "left" and "right" in a name or a phrase; "upright" stays."""
     return _SIDE.sub(lambda match: "right" if match[0] == "left" else "left", text)
 
 
-def heading(axes: npt.ArrayLike) -> Array:
-    """The angle, about the vertical, that a body has turned from facing +z.
+def add_mirrored(rotmats: torch.Tensor) -> torch.Tensor:
+    """(n, 22, 3, 3) poses -> (2 n, 22, 3, 3): the poses, then their mirror images."""
+    return torch.cat([rotmats, mirror_pose(rotmats)])
 
-    It is the twist of the rotation about the y axis, which stays defined for a body that bends, lies or leans. For one
-    that is upside down the twist says nothing: there the body's left axis decides.
+
+def heading(axes: npt.ArrayLike) -> Array:
+    """The heading (yaw) of bodies in a y-up world: 0 faces +z.
+
+    It is the twist of the rotation about the y axis (swing-twist decomposition), which is defined for bodies that
+    bend, lie or lean. The twist of a body that is upside down is meaningless: there the left axis decides.
 
     Args:
         axes: (n, 3, 3) rotation matrices whose columns are the body's left, up and forward axes in a y-up world.
 
     Returns:
-        (n,) radians; turning left is positive.
+        (n,) radians; positive to the body's left.
     """
     axes = np.asarray(axes, dtype=np.float64)
     twist = np.arctan2(axes[:, 0, 2] - axes[:, 2, 0], axes[:, 0, 0] + axes[:, 2, 2])
@@ -40,10 +48,10 @@ def heading(axes: npt.ArrayLike) -> Array:
 
 
 def remove_heading(rotmats: torch.Tensor) -> torch.Tensor:
-    """Rotates each pose about the vertical until it faces the default way: +z of the y-up world, -y of the stored one.
+    """Rotates each pose about the vertical to heading 0: it faces +z of the y-up world, -y of the stored one.
 
     Unlike setting an Euler angle to zero this is defined for bodies that lie, bend or hang upside down (see
-    `heading`), and nothing but the heading changes.
+    `heading`), and only the heading changes.
 
     Args:
         rotmats: (n, 22, 3, 3) in the stored z-up frame.
@@ -56,22 +64,47 @@ def remove_heading(rotmats: torch.Tensor) -> torch.Tensor:
 
 
 def rotate_heading(rotmats: torch.Tensor, yaw: torch.Tensor) -> torch.Tensor:
-    """Rotates (n, 22, 3, 3) stored poses to their left about the vertical, by (n,) radians."""
-    axis = torch.zeros(len(yaw), 3, dtype=rotmats.dtype)
-    axis[:, 2] = yaw.to(rotmats.dtype)
-    return _rotate_globally(rotmats, roma.rotvec_to_rotmat(axis))
-
-
-def jitter_orientation(rotmats: torch.Tensor, shares: np.ndarray) -> torch.Tensor:
-    """The tokenizer's augmentation of the global orientation: z within 45 degrees, x and y within 20 (paper, stage 1).
+    """Adds to the heading of poses.
 
     Args:
         rotmats: (n, 22, 3, 3) in the stored z-up frame.
-        shares: (n, 3) of these angles, -1 to 1, for z, y and x.
+        yaw: (n,) radians; positive to the body's left.
+
+    Returns:
+        (n, 22, 3, 3) in the stored z-up frame.
     """
-    angles = torch.from_numpy(shares * (45.0, 20.0, 20.0))
-    return _rotate_globally(rotmats, roma.euler_to_rotmat("zyx", angles.to(rotmats.dtype), degrees=True))
+    return rotate_globally(rotmats, heading_rotation(yaw.to(rotmats.dtype)))
 
 
-def _rotate_globally(rotmats: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
-    return torch.cat([rotations[:, None] @ rotmats[:, :1], rotmats[:, 1:]], dim=1)
+def heading_rotation(yaw: torch.Tensor) -> torch.Tensor:
+    """(n,) radians -> (n, 3, 3) rotations to the left about z, the vertical of the stored frame."""
+    rotvecs = torch.zeros(len(yaw), 3, dtype=yaw.dtype)
+    rotvecs[:, 2] = yaw
+    return roma.rotvec_to_rotmat(rotvecs)
+
+
+def jitter_orientation(rotmats: torch.Tensor, noise: np.ndarray) -> torch.Tensor:
+    """Augments the global orientation: z within 45 degrees, y and x within 20 (paper, stage 1, the pose tokenizer).
+
+    Args:
+        rotmats: (n, 22, 3, 3) in the stored z-up frame.
+        noise: (n, 3) in -1..1, for z, y and x: fractions of these angles.
+
+    Returns:
+        (n, 22, 3, 3) in the stored z-up frame.
+    """
+    angles = torch.from_numpy(noise * MAX_JITTER)
+    return rotate_globally(rotmats, roma.euler_to_rotmat("zyx", angles.to(rotmats.dtype), degrees=True))
+
+
+def rotate_globally(rotmats: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
+    """Rotates whole bodies; only the pelvis' rotation changes.
+
+    Args:
+        rotmats: (n, 22, 3, 3).
+        rotations: (3, 3) or (n, 3, 3) in the same world.
+
+    Returns:
+        (n, 22, 3, 3).
+    """
+    return torch.cat([(rotations @ rotmats[:, 0])[:, None], rotmats[:, 1:]], dim=1)

@@ -1,7 +1,8 @@
-"""Files that are there whole or not at all, JSON, and Markdown tables."""
+"""Atomic writes, JSON and Markdown tables: shared by every folder of training."""
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,18 +14,29 @@ PARTIAL = ".partial"
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the place of `path` when the block ends without an exception.
+    """Writes a file or a new folder atomically: yields a path beside `path`, and renames it if the block succeeds.
+
+    The block creates the file itself, so that it has the usual mode (the umask decides), not that of a private
+    temporary file.
 
     Args:
-        path: the file to write. Missing folders are made.
+        path: the file to write, or a folder that does not exist. Missing parents are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + PARTIAL)
+    _remove(partial)
     try:
         yield partial
         os.replace(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -46,6 +58,11 @@ def write_json(path: Path, content: Any) -> None:
         content: what `json.dumps` takes.
     """
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a UTF-8 JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

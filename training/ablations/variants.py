@@ -12,7 +12,7 @@ from trl import SFTConfig, TrlParser
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.ablations.table import Table, columns
-from unipose.training.datasets.shards import keep_recipe
+from unipose.training.datasets.shards import check_recipe
 from unipose.training.evaluation.evaluate import HeldOut, evaluate_image_to_pose, evaluate_text_to_pose, hold_out
 from unipose.training.io import write_json
 from unipose.training.sampling.poses import held_out_poses, sample_training_poses
@@ -145,7 +145,7 @@ def open_ablation(training: TrainingArguments, *arguments: Any) -> None:
     known = training.to_dict()
     recipe = {name: value for own in arguments for name, value in vars(own).items()}
     recipe |= {name: known[name] for name in LEARNING}
-    keep_recipe(Path(training.output_dir), recipe, "variants")
+    check_recipe(Path(training.output_dir), recipe, "variants")
 
 
 def arguments_of(variant: str, training: TrainingArguments) -> TrainingArguments:

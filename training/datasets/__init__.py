@@ -1,1 +1,1 @@
-"""Records -> rows of the seven tasks -> shards, with what describes and shows them."""
+"""Datasets: records -> rows of the seven tasks -> Parquet shards; importers of other datasets; statistics and card."""

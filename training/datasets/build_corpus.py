@@ -1,10 +1,10 @@
-"""Builds a corpus: poses, pairs, captions, differences, pictures and instructions as rows of the seven tasks.
+"""Builds the synthetic corpus: poses, pairs, captions, differences, images and instructions as rows of seven tasks.
 
     python -m unipose.training.datasets.build_corpus --config training/recipes/tiny/corpus.yaml
 
-Shards are made side by side by `--workers` processes, each from its own seed, so that any number of workers makes the
-same files. Finished shards are kept: the same command goes on where it was interrupted. `--push_to_hub owner/name`
-uploads the complete corpus with its card.
+`--workers` processes build shards in parallel, each from its own seed, so the number of workers does not change the
+files. Finished shards are kept: the same command resumes an interrupted build. `--push_to_hub owner/name` uploads the
+complete corpus with its card.
 """
 
 import multiprocessing
@@ -30,12 +30,19 @@ from unipose.training.datasets.corpus_card import push_corpus
 from unipose.training.datasets.generation import RecordGenerator
 from unipose.training.datasets.instructions import load_instructions
 from unipose.training.datasets.rows import rows_from_records
-from unipose.training.datasets.shards import Shard, close_corpus, missing_shards, open_corpus, plan_shards, write_shard
+from unipose.training.datasets.shards import (
+    Shard,
+    create_corpus,
+    finish_corpus,
+    missing_shards,
+    plan_shards,
+    write_shard,
+)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a corpus is made of: rows of each task in training, and of every task in the other splits."""
+    """The options of a corpus: training rows of each task, and rows of every task in the other splits."""
 
     pose_to_text: int = 15000
     pose_diff: int = 15000
@@ -46,15 +53,21 @@ class Recipe:
     pose_edit: int = 15000
     validation: int = field(default=0, metadata={"help": "Rows of each task from the validation clips."})
     test: int = field(default=0, metadata={"help": "Rows of each task from the held-out clips."})
-    picture_size: int = field(default=96, metadata={"help": "Pixels of the square pictures."})
-    variety: float = field(default=1.0, metadata={"help": "1: captions in all wordings; 0: in the first of each."})
-    answer_variety: float = field(default=1.0, metadata={"help": "The same, of captions that are asked for."})
-    templates: int = field(default=200, metadata={"help": "How many ways to ask for each task are used."})
-    shard_size: int = field(default=1000, metadata={"help": "Rows of a shard."})
-    seed: int = 1
+    image_size: int = field(default=96, metadata={"help": "Width and height of the images in pixels."})
+    variety: float = field(
+        default=1.0, metadata={"help": "Variety of captions in prompts: 1 uses all wordings, 0 one of each."}
+    )
+    answer_variety: float = field(default=1.0, metadata={"help": "The same for captions in answers."})
+    templates: int = field(default=200, metadata={"help": "Number of instruction templates of each task."})
+    shard_size: int = field(default=1000, metadata={"help": "Maximum number of rows of a shard."})
+    seed: int = field(default=1, metadata={"help": "Seed of the random numbers."})
 
     def shards(self) -> list[Shard]:
-        """Every task that has rows in training has them in the other splits."""
+        """The shards of the corpus; validation and test have the tasks that training has.
+
+        Raises:
+            ValueError: a negative number of rows, no rows at all, or a shard size below 1.
+        """
         train = {task: getattr(self, task.replace("-", "_")) for task in TASKS}
         rows = {"train": {task: number for task, number in train.items() if number}}
         for split in ("validation", "test"):
@@ -64,17 +77,19 @@ class Recipe:
 
 @dataclass
 class BuildArguments:
-    """Where a corpus goes, and who makes it."""
+    """Where and how a corpus is built."""
 
     output: str = field(default="runs/corpus", metadata={"help": "Folder of the corpus."})
-    workers: int = field(default=os.cpu_count() or 1, metadata={"help": "Processes that make shards."})
-    push_to_hub: str | None = field(default=None, metadata={"help": "Dataset on the Hub: owner/name."})
+    workers: int = field(default=os.cpu_count() or 1, metadata={"help": "Number of processes."})
+    push_to_hub: str | None = field(
+        default=None, metadata={"help": "Uploads the corpus as this dataset on the Hub: owner/name."}
+    )
     private: bool = field(default=False, metadata={"help": "Whether a new dataset on the Hub is private."})
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums in torch depend on how many threads share them: a shard is the same on every machine size."""
+    """Runs torch on one thread: sums depend on the number of threads, and a shard must not depend on the machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -84,11 +99,23 @@ def one_thread() -> Iterator[None]:
 
 
 def build_shard(folder: Path, recipe: Recipe, shard: Shard) -> Shard:
-    """Makes the rows of one shard and writes them."""
+    """Generates and writes the rows of one shard.
+
+    Args:
+        folder: of the corpus.
+        recipe: its options.
+        shard: the shard.
+
+    Returns:
+        The shard.
+
+    Raises:
+        RuntimeError: poses were rejected too often.
+    """
     rng = np.random.default_rng(shard.seed(recipe.seed))
     with one_thread(), torch.no_grad():
         generator = RecordGenerator(
-            BodyModel.builtin(), shard.split, recipe.picture_size, recipe.variety, recipe.answer_variety
+            BodyModel.builtin(), shard.split, recipe.image_size, recipe.variety, recipe.answer_variety
         )
         records = generator.records(shard.task, shard.rows, rng, shard.name.removesuffix(".parquet"))
         templates = {shard.task: load_instructions(shard.task)[: recipe.templates]}
@@ -102,7 +129,7 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+    """Ends a worker when its parent was killed; otherwise it would wait for work forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -110,10 +137,16 @@ def _end_with_parent() -> None:
 
 
 def build_shards(folder: Path, recipe: Recipe, shards: list[Shard], workers: int) -> Iterator[Shard]:
-    """Makes shards, and gives each when it is finished.
+    """Builds shards, and yields each when it is finished.
+
+    Args:
+        folder: of the corpus.
+        recipe: its options.
+        shards: the shards to build.
+        workers: number of processes.
 
     Raises:
-        RuntimeError: a worker process ended without a word, as one that is killed for its memory does.
+        RuntimeError: a worker process was killed, for example by the out-of-memory killer.
     """
     if workers <= 1 or len(shards) <= 1:
         for shard in shards:
@@ -127,36 +160,36 @@ def build_shards(folder: Path, recipe: Recipe, shards: list[Shard], workers: int
             yield job.result()
     except BrokenProcessPool as error:
         raise RuntimeError(
-            "a worker process was killed (out of memory?); finished shards are kept, and the same command goes on"
+            "a worker process was killed (out of memory?); finished shards are kept; run the same command to resume"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def build_corpus(recipe: Recipe, folder: str | Path, workers: int = 1) -> dict[str, Any]:
-    """Builds a corpus, or the rest of one that was interrupted.
+    """Builds a corpus, or resumes one that was interrupted.
 
     Args:
-        recipe: what it is made of.
-        folder: where it goes.
-        workers: processes that make shards; they do not change what is made.
+        recipe: its options.
+        folder: its folder.
+        workers: number of processes; does not change the result.
 
     Returns:
         {"rows": {split: {task: number}}, "shards": ...}.
 
     Raises:
-        ValueError: a recipe that asks for nothing or for less, or another recipe than that of the folder.
-        RuntimeError: a worker was killed.
+        ValueError: an invalid recipe (see `Recipe.shards`), or another recipe than the folder's.
+        RuntimeError: a worker was killed, or poses were rejected too often.
     """
     folder, shards = Path(folder), recipe.shards()
-    open_corpus(folder, {"maker": "build_corpus"} | asdict(recipe))
+    create_corpus(folder, {"maker": "build_corpus"} | asdict(recipe))
     missing = missing_shards(folder, shards)
     total = sum(shard.rows for shard in shards)
     kept = total - sum(shard.rows for shard in missing)
     with tqdm(total=total, initial=kept, desc="corpus", unit=" rows") as progress:
         for shard in build_shards(folder, recipe, missing, workers):
             progress.update(shard.rows)
-    return close_corpus(folder, shards)
+    return finish_corpus(folder, shards)
 
 
 def main() -> None:

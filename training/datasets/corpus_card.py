@@ -1,9 +1,8 @@
-"""Writes the dataset card of a corpus from what is counted in it, and uploads both.
+"""Writes the dataset card of a corpus from its statistics, and uploads both.
 
 python -m unipose.training.datasets.corpus_card --corpus runs/corpus --name owner/unipose-corpus --push_to_hub
 """
 
-import json
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -14,20 +13,21 @@ from transformers import HfArgumentParser
 
 from unipose.training.datasets.corpus_statistics import to_markdown, write_statistics
 from unipose.training.datasets.shards import RECIPE_FILE, read_summary
+from unipose.training.io import read_json
 from unipose.training.sampling.poses import SPLIT_CLIPS
 
 
-# Borders of the Hub's size categories, and what a corpus below each is called.
+# The Hub's size categories: upper limit and name.
 SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 UPLOADED = ["README.md", "*.json", "statistics.md", "*/*.parquet"]
 
 
 @dataclass
 class CardArguments:
-    """Which corpus, and what it is called."""
+    """The corpus and its name."""
 
-    corpus: str = field(default="runs/corpus", metadata={"help": "Folder that build_corpus has written."})
-    name: str = field(default="unipose-corpus", metadata={"help": "Name of the dataset, on the Hub: owner/name."})
+    corpus: str = field(default="runs/corpus", metadata={"help": "Folder of a corpus by build_corpus."})
+    name: str = field(default="unipose-corpus", metadata={"help": "Name of the dataset; on the Hub: owner/name."})
     push_to_hub: bool = field(default=False, metadata={"help": "Uploads the corpus and the card."})
     private: bool = field(default=False, metadata={"help": "Whether a new dataset on the Hub is private."})
 
@@ -59,18 +59,23 @@ def card_data(name: str, rows: dict[str, dict[str, int]]) -> DatasetCardData:
 
 
 def write_card(folder: str | Path, name: str) -> DatasetCard:
-    """Counts a corpus, fills the template and saves it as README.md in the corpus.
+    """Computes the statistics of a corpus and writes its card, README.md.
+
+    Args:
+        folder: of a complete corpus by build_corpus.
+        name: of the dataset.
 
     Raises:
         FileNotFoundError: the corpus is not complete.
-        ValueError: it is of records whose source and licence are not ours to state.
+        ValueError: it was made from other records, for which the card would state a wrong source and licence.
     """
     folder = Path(folder)
     rows = read_summary(folder)["rows"]
-    recipe = json.loads((folder / RECIPE_FILE).read_text("utf-8"))
-    if recipe.pop("maker") != "build_corpus":
+    recipe = read_json(folder / RECIPE_FILE)
+    maker = recipe.pop("maker")
+    if maker != "build_corpus":
         raise ValueError(
-            f"{folder} is not of build_corpus: the card would state a source and a licence that it has not"
+            f"{folder} was made by {maker}; expected build_corpus: the card would state a wrong source and licence"
         )
     card = DatasetCard.from_template(
         card_data(name, rows),
@@ -90,15 +95,16 @@ def push_corpus(folder: str | Path, name: str, private: bool = False, api: Any =
 
     Args:
         folder: of the corpus.
-        name: "owner/name" on the Hub; made where it does not exist.
+        name: "owner/name" on the Hub; created where it does not exist.
         private: whether a new one is private.
         api: an `HfApi`, for another endpoint or token.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
 
     Raises:
         FileNotFoundError: the corpus is not complete; nothing is uploaded.
+        ValueError: see `write_card`; nothing is uploaded.
     """
     api = HfApi() if api is None else api
     write_card(folder, name)

@@ -1,9 +1,9 @@
-"""Makes a corpus of datasets that you brought, each read by `import_data` before.
+"""Builds a corpus from your own datasets, each imported with `import_data` before.
 
     python -m unipose.training.datasets.corpus_of_records --config training/recipes/paper/corpus_of_records.yaml
 
-Each record serves the tasks of its sort: poses with captions pose-to-text and text-to-pose, pairs pose-diff and
-pose-edit, pictures image-to-pose and, where they have captions, image-to-text.
+The kind of a record decides its tasks: poses with captions give rows of pose-to-text and text-to-pose, pairs of
+pose-diff and pose-edit, images of image-to-pose and, with captions, of image-to-text.
 """
 
 from collections.abc import Sequence
@@ -15,25 +15,25 @@ from trl import TrlParser
 
 from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.import_data import SavedRecords
+from unipose.training.datasets.record_writer import write_records
 from unipose.training.datasets.rows import Record
-from unipose.training.datasets.shards import write_records
 
 
 @dataclass
 class RecordsArguments:
-    """Whose records go into which split, and for which tasks."""
+    """The records of each split, and the tasks of the rows."""
 
-    train: list[str] = field(metadata={"help": "Folders that import_data has written."})
+    train: list[str] = field(metadata={"help": "Folders by import_data, of the training split."})
     output: str = field(metadata={"help": "Folder of the corpus."})
-    validation: list[str] = field(default_factory=list, metadata={"help": "The same, for evaluation in training."})
-    test: list[str] = field(default_factory=list, metadata={"help": "The same, held out."})
-    tasks: list[str] = field(default_factory=lambda: list(TASKS), metadata={"help": "What to make of the records."})
-    shard_size: int = field(default=1000, metadata={"help": "The most rows of a shard."})
-    seed: int = 1
+    validation: list[str] = field(default_factory=list, metadata={"help": "Folders of the validation split."})
+    test: list[str] = field(default_factory=list, metadata={"help": "Folders of the test split."})
+    tasks: list[str] = field(default_factory=lambda: list(TASKS), metadata={"help": "Tasks of the rows."})
+    shard_size: int = field(default=1000, metadata={"help": "Maximum number of rows of a shard."})
+    seed: int = field(default=1, metadata={"help": "Seed of the choice of templates."})
 
 
 def open_records(folders: Sequence[str]) -> chain[Record]:
-    """The records of all folders, one folder after the other."""
+    """The records of all folders, in order."""
     return chain.from_iterable(SavedRecords(folder) for folder in folders)
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     (arguments,) = TrlParser((RecordsArguments,)).parse_args_and_config()
     datasets.disable_progress_bars()
     folders = {"train": arguments.train, "validation": arguments.validation, "test": arguments.test}
-    splits = {split: open_records(own) for split, own in folders.items() if own}
+    splits = {split: open_records(paths) for split, paths in folders.items() if paths}
     summary = write_records(arguments.output, splits, arguments.tasks, arguments.seed, arguments.shard_size)
     for split, tasks in summary["rows"].items():
         print(f"{split}: " + ", ".join(f"{number} {task}" for task, number in tasks.items()))

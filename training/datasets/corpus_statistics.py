@@ -1,4 +1,4 @@
-"""Counts what a corpus says: rows, lengths, vocabulary, statements, pictures.
+"""Statistics of a corpus: rows, prompts, lengths of texts, vocabulary, posecodes, images.
 
     python -m unipose.training.datasets.corpus_statistics --corpus runs/corpus
 
@@ -23,12 +23,12 @@ from unipose.training.captions.read import Reading, read_caption
 from unipose.training.captions.read_instruction import Reading as PairReading
 from unipose.training.captions.read_instruction import read_instruction
 from unipose.training.datasets.shards import load_corpus, read_summary
-from unipose.training.io import write_json
+from unipose.training.io import markdown_table, write_json, write_text
 
 
 Statistics = dict[str, dict[str, dict[str, Any]]]
 
-# What reads the statements back out of a task's texts.
+# Parser of the posecodes (paircodes) in a task's texts.
 READERS: dict[str, Callable[[str], Reading | PairReading]] = {
     "pose-to-text": read_caption,
     "image-to-text": read_caption,
@@ -37,18 +37,18 @@ READERS: dict[str, Callable[[str], Reading | PairReading]] = {
     "image-diff": read_instruction,
     "pose-edit": read_instruction,
 }
-COLUMNS = ("rows", "prompts", "words: mean (5 %, 95 %)", "vocabulary", "distinct texts", "statements", "pictures")
+COLUMNS = ("rows", "prompts", "words: mean (5 %, 95 %)", "vocabulary", "distinct texts", "codes per text", "images")
 MOST_FREQUENT = 30
-SHOWN = 12
+NUM_LISTED = 12
 PERCENTILES = (5, 50, 95)
 _WORD = re.compile(r"[a-z0-9]+(?:[-'][a-z0-9]+)*")
 
 
 @dataclass
 class StatisticsArguments:
-    """Which corpus."""
+    """The corpus."""
 
-    corpus: str = field(default="runs/corpus", metadata={"help": "Folder that build_corpus has written."})
+    corpus: str = field(default="runs/corpus", metadata={"help": "Folder of a corpus."})
 
 
 def words_of(text: str) -> list[str]:
@@ -57,11 +57,11 @@ def words_of(text: str) -> list[str]:
 
 
 def text_statistics(texts: list[str]) -> dict[str, Any]:
-    """How long texts are and which words they use.
+    """Statistics of lengths and words.
 
     Returns:
-        words (mean, percentiles and the most of a text), vocabulary (distinct words), distinct_texts (their share) and
-        most_frequent_words.
+        words (mean, percentiles and maximum per text), vocabulary (number of distinct words), distinct_texts (their
+        share) and most_frequent_words.
     """
     words = [words_of(text) for text in texts]
     lengths = np.array([len(each) for each in words])
@@ -76,35 +76,39 @@ def text_statistics(texts: list[str]) -> dict[str, Any]:
 
 
 def code_statistics(texts: list[str], read: Callable[[str], Reading | PairReading]) -> dict[str, Any]:
-    """The statements that can be read back out of texts.
+    """Statistics of the posecodes (paircodes) that are parsed from texts.
+
+    Args:
+        texts: captions or instructions.
+        read: their parser.
 
     Returns:
-        statements (mean of a text), sentences_unread (share), and codes: {"kind subject value": share of the texts}.
+        codes_per_text (mean), unparsable_sentences (share), and codes: {"kind subject value": share of the texts}.
     """
     readings = [read(text) for text in texts]
     sentences = sum(each.sentences for each in readings)
     counts = Counter(" ".join(filter(None, astuple(code))) for each in readings for code in each.codes)
     return {
-        "statements": sum(len(each.codes) for each in readings) / len(texts),
-        "sentences_unread": sum(len(each.unread) for each in readings) / max(sentences, 1),
+        "codes_per_text": sum(len(each.codes) for each in readings) / len(texts),
+        "unparsable_sentences": sum(len(each.unread) for each in readings) / max(sentences, 1),
         "codes": {code: count / len(texts) for code, count in counts.most_common()},
     }
 
 
-def picture_statistics(pictures: list[bytes]) -> dict[str, Any]:
-    """{"pixels": {"96x96": number}, "formats": {"PNG": number}, "kilobytes": mean} of encoded pictures."""
+def image_statistics(images: list[bytes]) -> dict[str, Any]:
+    """{"pixels": {"96x96": number}, "formats": {"PNG": number}, "kilobytes": mean} of encoded images."""
     sizes: Counter[str] = Counter()
     formats: Counter[str] = Counter()
-    for picture in pictures:
-        with PILImage.open(io.BytesIO(picture)) as opened:
+    for image in images:
+        with PILImage.open(io.BytesIO(image)) as opened:
             sizes[f"{opened.width}x{opened.height}"] += 1
             formats[str(opened.format)] += 1
-    kilobytes = sum(map(len, pictures)) / len(pictures) / 1000
+    kilobytes = sum(map(len, images)) / len(images) / 1000
     return {"pixels": dict(sizes), "formats": dict(formats), "kilobytes": kilobytes}
 
 
 def prompt_of(row: dict[str, Any]) -> str:
-    """A row's question with its pictures, poses and text left open."""
+    """The template of a row's prompt: its images, poses and text replaced by placeholders."""
     pieces = [
         block["text"].replace(row["text"] or "\0", "{text}") if block["type"] == "text" else f"<{block['type']}>"
         for block in row["messages"][0]["content"]
@@ -113,78 +117,78 @@ def prompt_of(row: dict[str, Any]) -> str:
 
 
 def task_statistics(task: str, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Everything that is counted about the rows of one task; pictures are not decoded."""
+    """All statistics of the rows of one task; images are not decoded.
+
+    Args:
+        task: a key of `TASKS`.
+        rows: its rows, images as bytes.
+    """
     texts: list[str] = []
-    pictures: list[bytes] = []
+    images: list[bytes] = []
     prompts: set[str] = set()
     number = 0
     for row in rows:
         number += 1
         prompts.add(prompt_of(row))
         texts += [row["text"]] if row["text"] else []
-        pictures += [picture["bytes"] for picture in row["images"]]
-    found: dict[str, Any] = {"rows": number, "prompts": len(prompts)}
+        images += [image["bytes"] for image in row["images"]]
+    statistics: dict[str, Any] = {"rows": number, "prompts": len(prompts)}
     if texts:
-        found |= text_statistics(texts)
+        statistics |= text_statistics(texts)
     if texts and task in READERS:
-        found |= code_statistics(texts, READERS[task])
-    if pictures:
-        found["pictures"] = picture_statistics(pictures)
-    return found
+        statistics |= code_statistics(texts, READERS[task])
+    if images:
+        statistics["images"] = image_statistics(images)
+    return statistics
 
 
 def corpus_statistics(folder: str | Path) -> Statistics:
-    """{split: {task: what is counted}} of a complete corpus, read shard by shard."""
-    found: Statistics = {}
+    """{split: {task: statistics}} of a complete corpus, read shard by shard."""
+    statistics: Statistics = {}
     for split, tasks in read_summary(folder)["rows"].items():
         for task, number in tasks.items():
             rows = load_corpus(folder, split, tasks=[task], streaming=True)
             rows = rows.cast_column("images", List(Image(decode=False)))
-            counted = tqdm(rows, total=number, desc=f"{split} {task}", leave=False, disable=None)
-            found.setdefault(split, {})[task] = task_statistics(task, counted)
-    return found
+            progress = tqdm(rows, total=number, desc=f"{split} {task}", leave=False, disable=None)
+            statistics.setdefault(split, {})[task] = task_statistics(task, progress)
+    return statistics
 
 
 def to_markdown(statistics: Statistics) -> str:
-    """A table with a row for each split and task, then the most frequent words and statements of the first split."""
-    lines = [
-        f"| split | task | {' | '.join(COLUMNS)} |",
-        "|---|---|" + "---|" * len(COLUMNS),
-    ]
-    for split, tasks in statistics.items():
-        lines += [f"| {' | '.join((split, task, *_cells(found)))} |" for task, found in tasks.items()]
-    lines.append("")
-    for task, found in next(iter(statistics.values())).items():
-        if "most_frequent_words" in found:
-            lines += [f"- **{task}**, most frequent words: {_listed(found['most_frequent_words'])}."]
-        if "codes" in found:
-            codes = [(code, f"{100 * share:.0f} %") for code, share in found["codes"].items()]
-            lines += [f"- **{task}**, most frequent statements: {_listed(codes)}."]
+    """A table with a row for each split and task, then the most frequent words and codes of the first split."""
+    rows = [(split, task, *_cells(counts)) for split, tasks in statistics.items() for task, counts in tasks.items()]
+    lines = [markdown_table(("split", "task", *COLUMNS), rows), ""]
+    for task, counts in next(iter(statistics.values())).items():
+        if "most_frequent_words" in counts:
+            lines += [f"- **{task}**, most frequent words: {_list(counts['most_frequent_words'])}."]
+        if "codes" in counts:
+            codes = [(code, f"{100 * share:.0f} %") for code, share in counts["codes"].items()]
+            lines += [f"- **{task}**, most frequent codes: {_list(codes)}."]
     return "\n".join(lines)
 
 
-def _listed(counted: list[tuple[str, Any]]) -> str:
-    return ", ".join(f"{name} ({number})" for name, number in counted[:SHOWN])
+def _list(counts: list[tuple[str, Any]]) -> str:
+    return ", ".join(f"{name} ({number})" for name, number in counts[:NUM_LISTED])
 
 
-def _cells(found: dict[str, Any]) -> tuple[str, ...]:
-    words, pictures = found.get("words"), found.get("pictures")
+def _cells(counts: dict[str, Any]) -> tuple[str, ...]:
+    words, images = counts.get("words"), counts.get("images")
     return (
-        f"{found['rows']:,}",
-        f"{found['prompts']:,}",
+        f"{counts['rows']:,}",
+        f"{counts['prompts']:,}",
         f"{words['mean']:.1f} ({words['p5']:.0f}, {words['p95']:.0f})" if words else "",
-        str(found["vocabulary"]) if words else "",
-        f"{100 * found['distinct_texts']:.1f} %" if words else "",
-        f"{found['statements']:.1f}" if "statements" in found else "",
-        f"{', '.join(pictures['pixels'])}, {pictures['kilobytes']:.1f} kB" if pictures else "",
+        str(counts["vocabulary"]) if words else "",
+        f"{100 * counts['distinct_texts']:.1f} %" if words else "",
+        f"{counts['codes_per_text']:.1f}" if "codes_per_text" in counts else "",
+        f"{', '.join(images['pixels'])}, {images['kilobytes']:.1f} kB" if images else "",
     )
 
 
 def write_statistics(folder: str | Path) -> Statistics:
-    """Counts a corpus and writes `statistics.json` and `statistics.md` into its folder."""
+    """Writes `statistics.json` and `statistics.md` into the folder of a complete corpus; returns the statistics."""
     statistics = corpus_statistics(folder)
     write_json(Path(folder) / "statistics.json", statistics)
-    (Path(folder) / "statistics.md").write_text(to_markdown(statistics) + "\n", encoding="utf-8")
+    write_text(Path(folder) / "statistics.md", to_markdown(statistics) + "\n")
     return statistics
 
 

@@ -1,12 +1,12 @@
-"""Makes the records of our own corpus: sampled poses and pairs of poses, described, compared and drawn.
+"""Generates the records of the synthetic corpus: sampled poses and pose pairs, captioned, compared and rendered.
 
-Poses of the training split are sampled from its motion clips (`poses`); those of validation and test are frames of
-clips that training never sees.
+Poses of the training split are sampled from its motion clips (see `sampling.poses`); those of validation and test are
+frames of held-out clips.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,65 +14,71 @@ import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_features import mirror_pose
 from unipose.training.captions.describe import Caption, describe
 from unipose.training.captions.instruct import Mood, instruct
 from unipose.training.captions.paircodes import NONE, extract_paircodes
 from unipose.training.captions.posecodes import Posecode, extract_posecodes
 from unipose.training.datasets.instructions import check_tasks
-from unipose.training.datasets.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord, Rotvecs
+from unipose.training.datasets.records import ImagePairRecord, ImageRecord, PosePairRecord, PoseRecord, Rotvecs
 from unipose.training.datasets.rows import Record
-from unipose.training.geometry import rotate_heading
+from unipose.training.geometry import add_mirrored, rotate_heading
 from unipose.training.named_poses.archetypes import archetype_sentences
 from unipose.training.sampling.pose_pairs import sample_pose_pairs
 from unipose.training.sampling.poses import SPLIT_CLIPS, load_motion_clips, motion_poses, sample_training_poses
-from unipose.training.synthetic_images.drawing import random_picture
+from unipose.training.synthetic_images.rendering import random_image
 
 
 SPLITS = ("train", *SPLIT_CLIPS)
-# Lengths of descriptions that are told, and of those that are asked for.
-MAX_WORDS = (15, 30, 45, 55)
+# Maximum lengths of captions in words, one drawn per caption: of captions in prompts, and of those in answers.
+PROMPT_MAX_WORDS = (15, 30, 45, 55)
 ANSWER_MAX_WORDS = (30, 45)
-# Lengths of instructions and differences.
+# The same of instructions and differences.
 PAIR_MAX_WORDS = (12, 20, 30, 40)
-# How often a named pose is described by its plain sentence, or, in what is told, by that sentence alone.
-USE_SENTENCE = 0.7
-SENTENCE_ALONE = 0.3
-# The body in a picture is turned away from the camera by at most this much (degrees).
-LARGEST_TURN = 45.0
-# Share of pairs whose second pose has nothing to do with the first.
-UNRELATED = 0.2
+# Probability that the caption of a named pose begins with its archetype's sentence, and, in prompts, ends after it.
+SENTENCE_SHARE = 0.7
+SENTENCE_ONLY_SHARE = 0.3
+# Headings of bodies in images lie within this of the camera's direction (degrees).
+MAX_HEADING = 45.0
+# Share of pairs of two unrelated poses.
+UNRELATED_SHARE = 0.2
+# Attempts at describing a batch of poses. A pose or a change too plain to describe is rare.
+MAX_ROUNDS = 100
+
+Item = TypeVar("Item")
 
 
 class Pair(NamedTuple):
-    """Two (22, 3, 3) poses in the stored frame, and whether they are two moments of one sequence.
+    """A pair of poses.
 
-    The first faces the default way; the second does too, or, in a sequence, keeps its turn from the first.
+    Args:
+        first, second: (22, 3, 3) in the stored frame. The heading of the first is 0; that of the second is relative to
+            the first in a sequence, otherwise 0.
+        same_sequence: whether both are frames of one clip.
     """
 
     first: torch.Tensor
     second: torch.Tensor
-    same: bool
+    same_sequence: bool
 
 
 class Wording(NamedTuple):
-    """How poses are described: see `caption_poses`."""
+    """Options of `caption_poses`."""
 
     lengths: Sequence[int]
-    sentence_alone: float
+    sentence_only: float
     variety: float
 
 
 @dataclass(frozen=True)
 class RecordGenerator:
-    """Makes the records of each task.
+    """Generates the records of each task.
 
     Args:
-        body: whose joints are measured, and which is drawn.
-        split: one of `SPLITS`: which clips poses come from.
-        picture_size: pixels of the square pictures.
-        variety: of the wordings of captions that are told (see `describe`).
-        answer_variety: of those that are asked for.
+        body: the body that is measured and rendered.
+        split: one of `SPLITS`: decides the motion clips.
+        image_size: pixels of the square images.
+        variety: variety of the wording of captions in prompts, 0..1 (see `describe`).
+        answer_variety: the same of captions in answers.
 
     Raises:
         ValueError: an unknown split.
@@ -80,37 +86,40 @@ class RecordGenerator:
 
     body: BodyModel
     split: str = "train"
-    picture_size: int = 96
+    image_size: int = 96
     variety: float = 1.0
     answer_variety: float = 1.0
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
-            raise ValueError(f"unknown split {self.split!r}; accepted are {', '.join(SPLITS)}")
+            raise ValueError(f"split is {self.split!r}; expected one of {', '.join(SPLITS)}")
 
     def records(self, task: str, count: int, rng: np.random.Generator, name: str) -> Sequence[Record]:
-        """Makes `count` records for rows of one task, named "<name>:<number>"; the same `rng` makes the same records.
+        """Generates the records for the rows of one task.
+
+        Args:
+            task: a key of `TASKS`.
+            count: number of records.
+            rng: source of all randomness; the same state gives the same records.
+            name: records are named "<name>:<number>".
 
         Raises:
             ValueError: an unknown task.
+            RuntimeError: poses were rejected too often.
         """
         check_tasks([task])
         if task == "pose-to-text":
-            return self._pose_records(count, rng, name, self.asked)
+            return self._pose_records(count, rng, name, self._answer_wording)
         if task == "text-to-pose":
-            return self._pose_records(count, rng, name, self.told)
+            return self._pose_records(count, rng, name, Wording(PROMPT_MAX_WORDS, SENTENCE_ONLY_SHARE, self.variety))
         if task in ("image-to-text", "image-to-pose"):
-            return self.picture_records(count, rng, name)
+            return self._image_records(count, rng, name)
         if task == "image-diff":
-            return self.picture_pair_records(count, rng, name)
-        return self.pose_pair_records(count, rng, name, "instruction" if task == "pose-edit" else "difference")
+            return self._image_pair_records(count, rng, name)
+        return self._pose_pair_records(count, rng, name, "instruction" if task == "pose-edit" else "difference")
 
     @property
-    def told(self) -> Wording:
-        return Wording(MAX_WORDS, SENTENCE_ALONE, self.variety)
-
-    @property
-    def asked(self) -> Wording:
+    def _answer_wording(self) -> Wording:
         return Wording(ANSWER_MAX_WORDS, 0.0, self.answer_variety)
 
     def _pose_records(self, count: int, rng: np.random.Generator, name: str, wording: Wording) -> list[PoseRecord]:
@@ -119,62 +128,86 @@ class RecordGenerator:
             PoseRecord(f"{name}:{index}", to_rotvecs(pose), (text,)) for index, (pose, text) in enumerate(described)
         ]
 
-    def pose_pair_records(self, count: int, rng: np.random.Generator, name: str, mood: Mood) -> list[PosePairRecord]:
+    def _pose_pair_records(self, count: int, rng: np.random.Generator, name: str, style: Mood) -> list[PosePairRecord]:
         return [
-            PosePairRecord(f"{name}:{index}", to_rotvecs(pair.first), to_rotvecs(pair.second), (text,), pair.same)
-            for index, (pair, text) in enumerate(self._told_pairs(count, rng, mood))
+            PosePairRecord(
+                f"{name}:{index}", to_rotvecs(pair.first), to_rotvecs(pair.second), (text,), pair.same_sequence
+            )
+            for index, (pair, text) in enumerate(self._compared_pairs(count, rng, style))
         ]
 
-    def picture_records(self, count: int, rng: np.random.Generator, name: str) -> list[PictureRecord]:
-        described = self._described_poses(count, rng, self.asked)
-        seen = rotate_heading(torch.stack([pose for pose, _ in described]), _camera_turns(count, rng))
+    def _image_records(self, count: int, rng: np.random.Generator, name: str) -> list[ImageRecord]:
+        described = self._described_poses(count, rng, self._answer_wording)
+        poses = rotate_heading(torch.stack([pose for pose, _ in described]), random_headings(count, rng))
         return [
-            self._picture(f"{name}:{index}", pose, rng, (text,))
-            for index, (pose, (_, text)) in enumerate(zip(seen, described))
+            self._render(f"{name}:{index}", pose, rng, (text,))
+            for index, (pose, (_, text)) in enumerate(zip(poses, described))
         ]
 
-    def picture_pair_records(self, count: int, rng: np.random.Generator, name: str) -> list[PicturePairRecord]:
-        """Two moments of one sequence are drawn with the same clothes, ground and camera."""
-        told = self._told_pairs(count, rng, "difference")
-        turns, others = _camera_turns(count, rng), _camera_turns(count, rng)
-        same = torch.tensor([pair.same for pair, _ in told])
-        firsts = rotate_heading(torch.stack([pair.first for pair, _ in told]), turns)
-        seconds = rotate_heading(torch.stack([pair.second for pair, _ in told]), torch.where(same, turns, others))
+    def _image_pair_records(self, count: int, rng: np.random.Generator, name: str) -> list[ImagePairRecord]:
+        """Frames of one sequence are rendered with the same clothes, background and camera."""
+        compared = self._compared_pairs(count, rng, "difference")
+        yaw, other_yaw = random_headings(count, rng), random_headings(count, rng)
+        same = torch.tensor([pair.same_sequence for pair, _ in compared])
+        firsts = rotate_heading(torch.stack([pair.first for pair, _ in compared]), yaw)
+        seconds = rotate_heading(torch.stack([pair.second for pair, _ in compared]), torch.where(same, yaw, other_yaw))
         records = []
-        for index, (pair, text) in enumerate(told):
-            looks = rng.integers(2**32, size=2)
-            first = self._picture(f"{name}:{index}a", firsts[index], np.random.default_rng(looks[0]))
-            look = np.random.default_rng(looks[0] if pair.same else looks[1])
-            second = self._picture(f"{name}:{index}b", seconds[index], look)
-            records.append(PicturePairRecord(f"{name}:{index}", first, second, (text,), pair.same))
+        for index, (pair, text) in enumerate(compared):
+            seeds = rng.integers(2**32, size=2)
+            first = self._render(f"{name}:{index}a", firsts[index], np.random.default_rng(seeds[0]))
+            style = np.random.default_rng(seeds[0] if pair.same_sequence else seeds[1])
+            second = self._render(f"{name}:{index}b", seconds[index], style)
+            records.append(ImagePairRecord(f"{name}:{index}", first, second, (text,), pair.same_sequence))
         return records
 
-    def _picture(
+    def _render(
         self, name: str, pose: torch.Tensor, rng: np.random.Generator, captions: tuple[str, ...] = ()
-    ) -> PictureRecord:
-        image = random_picture(pose, self.body, self.picture_size, rng)["bytes"]
-        return PictureRecord(name, image, to_rotvecs(pose), captions)
+    ) -> ImageRecord:
+        image = random_image(pose, self.body, self.image_size, rng)["bytes"]
+        return ImageRecord(name, image, to_rotvecs(pose), captions)
 
     def _described_poses(
         self, count: int, rng: np.random.Generator, wording: Wording
     ) -> list[tuple[torch.Tensor, str]]:
-        """Poses that something can be said about, and what is said."""
-        found: list[tuple[torch.Tensor, str]] = []
-        while len(found) < count:
-            rotmats, labels = draw_poses(self.split, count - len(found), rng, self.body)
-            captions = caption_poses(rotmats, labels, rng, self.body, *wording)
-            found += [(pose, caption.text) for pose, caption in zip(rotmats, captions) if caption.text]
-        return found
+        """`count` poses with captions that are not empty."""
 
-    def _told_pairs(self, count: int, rng: np.random.Generator, mood: Mood) -> list[tuple[Pair, str]]:
-        """Pairs whose difference can be said, and what is said."""
-        found: list[tuple[Pair, str]] = []
-        while len(found) < count:
-            first, second, same = draw_pairs(self.split, count - len(found), rng, self.body)
-            texts = pair_texts(first, second, rng, mood, same, self.body)
-            pairs = map(Pair, first, second, same.tolist())
-            found += [(pair, text) for pair, text in zip(pairs, texts) if text]
-        return found
+        def describe_batch(size: int) -> Iterable[tuple[torch.Tensor, str]]:
+            rotmats, labels = draw_poses(self.split, size, rng, self.body)
+            captions = caption_poses(rotmats, labels, rng, self.body, *wording)
+            return zip(rotmats, (caption.text for caption in captions))
+
+        return collect_described(count, describe_batch)
+
+    def _compared_pairs(self, count: int, rng: np.random.Generator, style: Mood) -> list[tuple[Pair, str]]:
+        """`count` pairs with texts that are not empty."""
+
+        def compare_batch(size: int) -> Iterable[tuple[Pair, str]]:
+            first, second, same = draw_pairs(self.split, size, rng, self.body)
+            return zip(map(Pair, first, second, same.tolist()), pair_texts(first, second, rng, style, same, self.body))
+
+        return collect_described(count, compare_batch)
+
+
+def collect_described(count: int, draw: Callable[[int], Iterable[tuple[Item, str]]]) -> list[tuple[Item, str]]:
+    """Draws items with texts until `count` of them have one.
+
+    Args:
+        count: number of items.
+        draw: gives so many items, each with its text or "".
+
+    Raises:
+        RuntimeError: too few have a text after `MAX_ROUNDS` draws.
+    """
+    described: list[tuple[Item, str]] = []
+    rounds = 0
+    while len(described) < count:
+        if rounds == MAX_ROUNDS:
+            raise RuntimeError(
+                f"got texts for {len(described)} of {count} poses or pairs after {rounds} draws; expected all"
+            )
+        described += [(item, text) for item, text in draw(count - len(described)) if text]
+        rounds += 1
+    return described
 
 
 def to_rotvecs(rotmats: torch.Tensor) -> Rotvecs:
@@ -182,34 +215,59 @@ def to_rotvecs(rotmats: torch.Tensor) -> Rotvecs:
     return roma.rotmat_to_rotvec(rotmats).numpy().astype(np.float32)
 
 
-def _camera_turns(count: int, rng: np.random.Generator) -> torch.Tensor:
-    return torch.from_numpy(np.radians(rng.uniform(-LARGEST_TURN, LARGEST_TURN, count)))
+def random_headings(count: int, rng: np.random.Generator) -> torch.Tensor:
+    """Headings relative to the camera, within `MAX_HEADING`.
+
+    Args:
+        count: number of headings.
+        rng: source of all randomness.
+
+    Returns:
+        (count,) radians.
+    """
+    return torch.from_numpy(np.radians(rng.uniform(-MAX_HEADING, MAX_HEADING, count)))
 
 
 def draw_poses(
     split: str, count: int, rng: np.random.Generator, body: BodyModel
 ) -> tuple[torch.Tensor, list[str | None]]:
-    """(count, 22, 3, 3) poses of a split, heading removed, and the name of each one's archetype or None."""
+    """Draws poses of a split.
+
+    Args:
+        split: one of `SPLITS`.
+        count: number of poses.
+        rng: source of all randomness.
+        body: the body for which training poses must be plausible.
+
+    Returns:
+        (count, 22, 3, 3) poses in the stored frame, heading removed, and the name of each one's archetype or None.
+    """
     if split == "train":
         rotmats, labels = sample_training_poses(count, int(rng.integers(2**31)), body)
         return rotmats.float(), labels
-    frames = motion_poses(clip for clip in load_motion_clips() if clip.name in SPLIT_CLIPS[split]).float()
-    frames = torch.cat([frames, mirror_pose(frames)])
+    clips = (clip for clip in load_motion_clips() if clip.name in SPLIT_CLIPS[split])
+    frames = add_mirrored(motion_poses(clips).float())
     return frames[torch.from_numpy(rng.integers(len(frames), size=count))], [None] * count
 
 
 def draw_pairs(
     split: str, count: int, rng: np.random.Generator, body: BodyModel
 ) -> tuple[torch.Tensor, torch.Tensor, npt.NDArray[np.bool_]]:
-    """Pairs of poses of a split: some changes apart, two moments of one clip, or two poses unrelated to each other.
+    """Draws pairs of poses of a split: changed poses, frames of one clip, and unrelated poses.
+
+    Args:
+        split: one of `SPLITS`.
+        count: number of pairs.
+        rng: source of all randomness.
+        body: the body for which poses must be plausible.
 
     Returns:
-        The first and the second of each pair, (count, 22, 3, 3), and (count,) whether they are of one clip.
+        First and second poses, (count, 22, 3, 3), and (count,) booleans: frames of one clip.
     """
     seed = int(rng.integers(2**31))
     pairs = sample_pose_pairs(count, seed, body, clips=None if split == "train" else SPLIT_CLIPS[split])
     others, _ = draw_poses(split, count, rng, body)
-    unrelated = rng.random(count) < UNRELATED
+    unrelated = rng.random(count) < UNRELATED_SHARE
     second = torch.where(torch.from_numpy(unrelated)[:, None, None, None], others, pairs.second.float())
     return pairs.first.float(), second, pairs.same_sequence.numpy() & ~unrelated
 
@@ -218,24 +276,24 @@ def pair_texts(
     first: torch.Tensor,
     second: torch.Tensor,
     rng: np.random.Generator,
-    mood: Mood,
+    style: Mood,
     same_sequence: npt.NDArray[np.bool_],
     body: BodyModel,
 ) -> list[str]:
-    """What turns each first pose into the second; "" where nothing that can be said has changed.
+    """Texts of how the second pose differs from the first; "" where no change can be stated.
 
     Args:
         first, second: (n, 22, 3, 3) in the stored frame.
-        rng: decides wording and length.
-        mood: "instruction" or "difference".
-        same_sequence: (n,) whether a turn of the whole body means something.
-        body: whose joints are measured.
+        rng: source of wording and length.
+        style: "instruction" or "difference".
+        same_sequence: (n,) whether a change of heading is meaningful.
+        body: the body that is measured.
     """
     joints = (body.forward_joints(poses).numpy() for poses in (first, second))
     changes = extract_paircodes(*joints, same_sequence=same_sequence, rotmats=(first, second))
     lengths = rng.choice(PAIR_MAX_WORDS, len(changes))
     return [
-        "" if codes == (NONE,) else instruct(codes, rng, mood=mood, max_words=int(length)).text
+        "" if codes == (NONE,) else instruct(codes, rng, mood=style, max_words=int(length)).text
         for codes, length in zip(changes, lengths)
     ]
 
@@ -245,29 +303,29 @@ def caption_poses(
     labels: Sequence[str | None],
     rng: np.random.Generator,
     body: BodyModel,
-    lengths: Sequence[int] = MAX_WORDS,
-    sentence_alone: float = SENTENCE_ALONE,
+    lengths: Sequence[int] = PROMPT_MAX_WORDS,
+    sentence_only: float = SENTENCE_ONLY_SHARE,
     variety: float = 1.0,
 ) -> list[Caption]:
-    """Describes poses, at various lengths; a pose with a name may be described by that name's plain sentences.
+    """Captions poses, in various lengths; the caption of an archetype may begin with one of its sentences.
 
     Args:
         rotmats: (n, 22, 3, 3) in the stored frame.
         labels: for each pose the name of its archetype, or None.
-        rng: decides wording and length.
-        body: whose joints are measured.
-        lengths: the most words of a description; one is drawn for each.
-        sentence_alone: how often a plain sentence is all that is said.
-        variety: of the wordings (see `describe`).
+        rng: source of wording and length.
+        body: the body that is measured.
+        lengths: maximum numbers of words; one is drawn for each caption.
+        sentence_only: probability that such a caption ends after the archetype's sentence.
+        variety: variety of the wording, 0..1 (see `describe`).
 
     Raises:
-        ValueError: there is another number of labels than poses.
+        ValueError: the number of labels is not that of poses.
     """
     if len(labels) != len(rotmats):
-        raise ValueError(f"there are {len(rotmats)} poses and {len(labels)} labels; give one label a pose")
+        raise ValueError(f"got {len(labels)} labels for {len(rotmats)} poses; expected one for each pose")
     codes = extract_posecodes(body.forward_joints(rotmats).numpy(), rotmats=rotmats)
     return [
-        _caption(pose_codes, label, rng, int(rng.choice(lengths)), sentence_alone, variety)
+        _caption(pose_codes, label, rng, int(rng.choice(lengths)), sentence_only, variety)
         for pose_codes, label in zip(codes, labels)
     ]
 
@@ -277,13 +335,13 @@ def _caption(
     label: str | None,
     rng: np.random.Generator,
     max_words: int,
-    sentence_alone: float,
+    sentence_only: float,
     variety: float,
 ) -> Caption:
-    if label is None or rng.random() >= USE_SENTENCE:
+    if label is None or rng.random() >= SENTENCE_SHARE:
         return describe(codes, rng, max_words=max_words, variety=variety)
     sentences = archetype_sentences(label)
     lead = sentences[int(rng.integers(len(sentences)))]
-    if rng.random() < sentence_alone:
+    if rng.random() < sentence_only:
         return Caption(lead, ())
     return describe(codes, rng, lead=lead, max_words=max_words, variety=variety)

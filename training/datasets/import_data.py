@@ -1,16 +1,15 @@
-"""Reads a dataset that you brought and keeps its records in a folder that opens at once (`SavedRecords`).
+"""Imports one of your own datasets: writes its records to a folder that opens instantly (`SavedRecords`).
 
 python -m unipose.training.datasets.import_data --source amass --root AMASS --frames_per_second 10 --output runs/amass
 python -m unipose.training.datasets.import_data --source posefix --root posefix --amass AMASS --output runs/pairs
 python -m unipose.training.datasets.import_data --source hmr_tars --root coco --pickles_may_run_code true \
     --output runs/coco
 
-Where it was interrupted the same command goes on: what is written is not written again (but read over).
+The same command resumes an interrupted import: finished parts are kept, and their records are only read again.
 """
 
 import json
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -24,17 +23,18 @@ from trl import TrlParser
 from unipose.training.datasets.importers import (
     AmassPoses,
     Crop,
-    HmrPictures,
-    HmrTarPictures,
+    HmrImages,
+    HmrTarImages,
     PoseFixPairs,
     PoseScriptPoses,
-    ThreeDPWPictures,
+    ThreeDPWImages,
     WeightedMix,
 )
-from unipose.training.datasets.records import PictureRecord, PosePairRecord, PoseRecord, Rotvecs
+from unipose.training.datasets.records import ImageRecord, PosePairRecord, PoseRecord, Rotvecs
+from unipose.training.io import PARTIAL, atomic_path, read_json, write_json
 
 
-Record = PoseRecord | PosePairRecord | PictureRecord
+Record = PoseRecord | PosePairRecord | ImageRecord
 
 POSE, TEXTS = List(List(Value("float32"))), List(Value("string"))
 COLUMNS: dict[type[Record], Features] = {
@@ -48,54 +48,62 @@ COLUMNS: dict[type[Record], Features] = {
             "same_sequence": Value("bool"),
         }
     ),
-    PictureRecord: Features({"name": Value("string"), "image": Value("binary"), "rotvecs": POSE, "captions": TEXTS}),
+    ImageRecord: Features({"name": Value("string"), "image": Value("binary"), "rotvecs": POSE, "captions": TEXTS}),
 }
 POSE_COLUMNS, TEXT_COLUMNS = ("rotvecs", "first", "second"), ("captions", "texts")
 RECORDS_PER_PART = 10_000
-# Says what the parts of a folder were made from, and, when they are all there, that they are.
+# The options of an import, and the number of records once it is complete.
 STATE_FILE = "import.json"
 
 
 @dataclass
 class ImportArguments:
-    """What to read; each source takes those options that its loader has."""
+    """The dataset and its options; the sources that use an option are named first in its help."""
 
     source: str = field(metadata={"help": "amass, posescript, posefix, hmr_npz, hmr_tars or 3dpw."})
-    root: str = field(
-        metadata={"help": "The dataset's folder; of hmr_npz the folder of pictures, of hmr_tars the tars."}
-    )
+    root: str = field(metadata={"help": "Folder of the dataset; hmr_npz: of its images; hmr_tars: of its tars."})
     output: str = field(metadata={"help": "Folder of the records."})
     amass: str = field(default="", metadata={"help": "posescript, posefix: AMASS's folder, SMPL-H layout."})
-    annotations: str = field(default="", metadata={"help": "hmr_npz: the npz."})
-    dataset: str = field(default="hmr2", metadata={"help": "hmr_npz, hmr_tars: whose pictures they are."})
+    annotations: str = field(default="", metadata={"help": "hmr_npz: path of the npz."})
+    dataset: str = field(default="hmr2", metadata={"help": "hmr_npz, hmr_tars: name of the dataset, for errors."})
     pickles_may_run_code: bool = field(
         default=False, metadata={"help": "hmr_tars, 3dpw: read pickles, which can run any code. Trusted files only."}
     )
-    split: str = "train"
+    split: str = field(default="train", metadata={"help": "posescript, posefix, 3dpw: split of the dataset."})
     captions: str = field(default="auto", metadata={"help": "posescript: auto or human."})
     texts: list[str] = field(
         default_factory=lambda: ["auto"], metadata={"help": "posefix: some of auto, human, paraphrases."}
     )
-    pose_table: str | None = field(default=None, metadata={"help": "posefix: PoseScript's table of poses."})
-    subsets: list[str] = field(default_factory=list, metadata={"help": "amass: sub-datasets, all where left out."})
+    pose_table: str | None = field(default=None, metadata={"help": "posefix: path of PoseScript's table of poses."})
+    subsets: list[str] = field(default_factory=list, metadata={"help": "amass: names of sub-datasets; default: all."})
     weights: dict[str, float] | str = field(
-        default_factory=dict, metadata={"help": "amass: draw `limit` poses, sub-datasets by these weights."}
+        default_factory=dict, metadata={"help": "amass: sub-datasets' weights, by which `limit` poses are drawn."}
     )
-    frames_per_second: float | None = field(default=None, metadata={"help": "amass."})
-    trim: float = field(default=0.0, metadata={"help": "amass: share of a clip left out at each end."})
-    keep_heading: bool = field(default=True, metadata={"help": "amass."})
-    stride: int = field(default=1, metadata={"help": "amass, 3dpw."})
-    expand: float = field(default=1.0, metadata={"help": "Pictures: the box's side, times this."})
-    max_size: int = field(default=336, metadata={"help": "Pictures: largest side in pixels."})
-    seed: int = field(default=0, metadata={"help": "Order of files (amass, hmr_tars, 3dpw) or of rows (hmr_npz)."})
-    skip_damaged: bool = field(default=False, metadata={"help": "hmr_npz, hmr_tars: log unusable rows, go on."})
-    limit: int | None = field(default=None, metadata={"help": "At most so many records."})
+    frames_per_second: float | None = field(
+        default=None, metadata={"help": "amass: frames per second to keep; default: all frames."}
+    )
+    trim: float = field(default=0.0, metadata={"help": "amass: fraction of a clip to drop at each end."})
+    keep_heading: bool = field(default=True, metadata={"help": "amass: whether to keep the heading of poses."})
+    stride: int = field(default=1, metadata={"help": "amass, 3dpw: keeps every so many-th frame."})
+    expand: float = field(default=1.0, metadata={"help": "hmr_npz, hmr_tars, 3dpw: factor of the box's side."})
+    max_size: int = field(default=336, metadata={"help": "hmr_npz, hmr_tars, 3dpw: maximum size of crops in pixels."})
+    seed: int = field(
+        default=0, metadata={"help": "Seed of the order of files (amass, hmr_tars, 3dpw) or rows (hmr_npz)."}
+    )
+    skip_damaged: bool = field(
+        default=False, metadata={"help": "hmr_npz, hmr_tars: log and skip unusable rows instead of stopping."}
+    )
+    limit: int | None = field(default=None, metadata={"help": "Maximum number of records; default: all."})
 
 
 def open_amass(arguments: ImportArguments) -> Iterable[Record]:
-    """The poses of a folder, or a mix of sub-datasets where there are weights."""
+    """The poses of a folder, or a mix of sub-datasets by weights.
 
-    def loader(subsets: Sequence[str] | None) -> AmassPoses:
+    Raises:
+        ValueError: weights without `limit` or with `subsets`, or an option out of range.
+    """
+
+    def importer(subsets: Sequence[str] | None) -> AmassPoses:
         return AmassPoses(
             arguments.root,
             subsets,
@@ -108,14 +116,17 @@ def open_amass(arguments: ImportArguments) -> Iterable[Record]:
 
     weights = json.loads(arguments.weights) if isinstance(arguments.weights, str) else arguments.weights
     if not weights:
-        return loader(arguments.subsets or None)
+        return importer(arguments.subsets or None)
     if arguments.limit is None or arguments.subsets:
-        raise ValueError("weights name the sub-datasets and need a limit, the number of poses to draw")
-    return WeightedMix({name: loader([name]) for name in weights}, weights, arguments.limit, arguments.seed)
+        raise ValueError(
+            f"got weights with limit {arguments.limit} and subsets {arguments.subsets}; expected a limit, the number "
+            "of poses to draw, and no subsets"
+        )
+    return WeightedMix({name: importer([name]) for name in weights}, weights, arguments.limit, arguments.seed)
 
 
 def crop(arguments: ImportArguments) -> Crop:
-    """How persons are cut out."""
+    """The options of the crops."""
     return Crop(expand=arguments.expand, max_size=arguments.max_size)
 
 
@@ -123,85 +134,102 @@ OPEN: dict[str, Callable[[ImportArguments], Iterable[Record]]] = {
     "amass": open_amass,
     "posescript": lambda a: PoseScriptPoses(a.root, a.amass, a.split, a.captions),
     "posefix": lambda a: PoseFixPairs(a.root, a.amass, a.split, a.texts, pose_table=a.pose_table),
-    "hmr_npz": lambda a: HmrPictures(a.annotations, a.root, a.dataset, crop(a), a.seed, a.skip_damaged),
-    "hmr_tars": lambda a: HmrTarPictures(a.root, a.pickles_may_run_code, a.dataset, crop(a), a.seed, a.skip_damaged),
-    "3dpw": lambda a: ThreeDPWPictures(a.root, a.pickles_may_run_code, a.split, a.stride, crop(a), a.seed),
+    "hmr_npz": lambda a: HmrImages(a.annotations, a.root, a.dataset, crop(a), a.seed, a.skip_damaged),
+    "hmr_tars": lambda a: HmrTarImages(a.root, a.pickles_may_run_code, a.dataset, crop(a), a.seed, a.skip_damaged),
+    "3dpw": lambda a: ThreeDPWImages(a.root, a.pickles_may_run_code, a.split, a.stride, crop(a), a.seed),
 }
 
 
 def open_source(arguments: ImportArguments) -> Iterable[Record]:
-    """The loader that the arguments describe.
+    """The importer of a source.
 
     Raises:
-        ValueError: an unknown source, or an option that its loader refuses.
+        ValueError: an unknown source, or an invalid option.
     """
     if arguments.source not in OPEN:
-        raise ValueError(f"unknown source {arguments.source!r}; accepted: {', '.join(OPEN)}")
+        raise ValueError(f"unknown source {arguments.source!r}; expected one of {', '.join(OPEN)}")
     return OPEN[arguments.source](arguments)
 
 
 def save_records(
     records: Iterable[Record], output: Path, made_from: dict[str, Any], part: int = RECORDS_PER_PART
 ) -> None:
-    """Writes records in parts, each of which appears whole or not at all; goes on after those that are there.
+    """Writes records in parts, each atomically; resumes after existing parts.
 
     Args:
-        records: must give the same ones in the same order every time.
+        records: the same ones in the same order at every call.
         output: the folder.
-        made_from: what tells this import from another; a folder of another one is refused.
-        part: records a part.
+        made_from: options of the import; a folder with other options is refused.
+        part: records per part.
 
     Raises:
-        ValueError: the folder holds something else, or there is no record.
+        ValueError: the folder holds something else, or there are no records.
     """
     state = check_state(output, made_from | {"records_per_part": part})
     if state["records"] is not None:
         return
-    done = len(list(output.glob("part-*")))
-    stream = iter(tqdm(records, desc="records", total=len(records) if hasattr(records, "__len__") else None))
+    done = len(part_folders(output))
+    stream = iter(tqdm(records, desc="records", total=len(records) if isinstance(records, Sized) else None))
     count = sum(1 for _ in islice(stream, done * part))
     while rows := list(islice(stream, part)):
         write_part(rows, output / f"part-{done:05d}")
         done, count = done + 1, count + len(rows)
     if not count:
-        raise ValueError("the source holds no record")
-    (output / STATE_FILE).write_text(json.dumps(state | {"records": count}, indent=1), encoding="utf-8")
+        raise ValueError("got a source without records; expected at least one")
+    write_json(output / STATE_FILE, state | {"records": count})
 
 
 def check_state(output: Path, made_from: dict[str, Any]) -> dict[str, Any]:
-    """The state of the folder, begun where it is new."""
+    """The state of an import's folder, created where the folder is new.
+
+    Args:
+        output: the folder.
+        made_from: options of the import, JSON values by name.
+
+    Raises:
+        ValueError: the folder holds an import with other options, or something else.
+    """
     path = output / STATE_FILE
     made_from = json.loads(json.dumps(made_from))
     if path.is_file():
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = read_json(path)
         if state["made_from"] != made_from:
-            raise ValueError(f"{output} was made from {state['made_from']}, not from {made_from}; give another folder")
+            raise ValueError(
+                f"{output} was made from {state['made_from']}; expected {made_from}, or give another folder"
+            )
         return state
     if output.exists() and any(output.iterdir()):
-        raise ValueError(f"{output} holds something else; give another folder")
-    output.mkdir(parents=True, exist_ok=True)
+        raise ValueError(f"{output} holds other files; expected an empty folder")
     state = {"made_from": made_from, "records": None}
-    path.write_text(json.dumps(state, indent=1), encoding="utf-8")
+    write_json(path, state)
     return state
 
 
+def part_folders(folder: Path) -> list[Path]:
+    """The finished parts of an import, in order."""
+    return sorted(path for path in folder.glob("part-*") if path.suffix != PARTIAL)
+
+
 def write_part(records: list[Record], path: Path) -> None:
-    """One part, in a folder beside it that is renamed at the end."""
-    unfinished = path.with_name(f"unfinished-{path.name}")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    """Writes one part atomically.
+
+    Args:
+        records: of one kind.
+        path: folder of the part.
+    """
     features = COLUMNS[type(records[0])]
-    Dataset.from_list([asdict(record) for record in records], features=features).save_to_disk(unfinished)
-    unfinished.rename(path)
+    with atomic_path(path) as partial:
+        Dataset.from_list([asdict(record) for record in records], features=features).save_to_disk(partial)
 
 
 class SavedRecords(Sequence[Record]):
-    """The records of a folder that `import_data` has written, in memory only as they are asked for.
+    """The records of a folder by `import_data`, loaded on demand.
 
     Args:
         folder: the `output` of the import.
 
     Raises:
-        ValueError: the import is not finished, or there is none.
+        ValueError: there is no import, or it is not finished.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -209,11 +237,11 @@ class SavedRecords(Sequence[Record]):
         path = folder / STATE_FILE
         if not path.is_file():
             raise ValueError(
-                f"{folder} holds no records: there is no {path}; make it by unipose.training.datasets.import_data"
+                f"{folder} holds no records: there is no {path}; write it with unipose.training.datasets.import_data"
             )
-        if json.loads(path.read_text(encoding="utf-8"))["records"] is None:
-            raise ValueError(f"the import into {folder} was interrupted; give the same command again")
-        parts = [load_from_disk(part) for part in sorted(folder.glob("part-*"))]
+        if read_json(path)["records"] is None:
+            raise ValueError(f"the import into {folder} was interrupted; run the same command again")
+        parts = [load_from_disk(part) for part in part_folders(folder)]
         self.rows = concatenate_datasets(parts)
         self.kind = next(kind for kind, features in COLUMNS.items() if set(features) == set(self.rows.column_names))
 
@@ -222,14 +250,14 @@ class SavedRecords(Sequence[Record]):
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+            return [self[row] for row in range(*index.indices(len(self)))]
         return self._record(self.rows[index])
 
     def __iter__(self) -> Iterator[Record]:
         return map(self._record, self.rows)
 
     def poses(self) -> Rotvecs:
-        """(n, 22, 3): every pose of the records; of pairs both."""
+        """(n, 22, 3): all poses of the records; both of a pair."""
         rows = self.rows.with_format("numpy")
         return np.concatenate([np.stack(rows[name][:]) for name in POSE_COLUMNS if name in self.rows.column_names])
 

@@ -1,6 +1,6 @@
-"""What every source of data gives, ours and everyone's: poses, pairs of poses and pictures with their texts.
+"""Records, the form of all data before it becomes rows: poses, pose pairs, images and image pairs with their texts.
 
-Loaders, samplers and captioners make records; `rows` turns them into training rows. Poses are (22, 3) rotation vectors
+`generation` and the importers yield records; `rows` turns them into training rows. Poses are (22, 3) rotation vectors
 in radians, float32, in the stored z-up frame.
 """
 
@@ -15,10 +15,10 @@ Rotvecs = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class PoseRecord:
-    """A pose and texts that describe it.
+    """A pose and its captions.
 
     Args:
-        name: where it comes from, unique in its source: "CMU/01/01_01_poses.npz:120".
+        name: unique in its dataset, such as "CMU/01/01_01_poses.npz:120".
         rotvecs: (22, 3).
         captions: any number of descriptions.
     """
@@ -30,13 +30,13 @@ class PoseRecord:
 
 @dataclass(frozen=True)
 class PosePairRecord:
-    """Two poses and texts that say what turns the first into the second.
+    """Two poses and texts about how the second differs from the first.
 
     Args:
-        name: unique in its source.
+        name: unique in its dataset.
         first, second: (22, 3).
         texts: any number of instructions or differences.
-        same_sequence: both are frames of one motion, so that a turn of the whole body means something.
+        same_sequence: both are frames of one motion, so that a change of heading is meaningful.
     """
 
     name: str
@@ -47,13 +47,13 @@ class PosePairRecord:
 
 
 @dataclass(frozen=True)
-class PictureRecord:
-    """A picture of one person, the pose as the camera sees it, and texts about it.
+class ImageRecord:
+    """An image of one person, the pose, and its captions.
 
     Args:
-        name: unique in its source.
-        image: an encoded picture, cropped around the person.
-        rotvecs: (22, 3).
+        name: unique in its dataset.
+        image: an encoded image, cropped around the person.
+        rotvecs: (22, 3), the heading relative to the camera.
         captions: any number of descriptions.
     """
 
@@ -64,11 +64,18 @@ class PictureRecord:
 
 
 @dataclass(frozen=True)
-class PicturePairRecord:
-    """Two pictures of single persons and texts that say how the second pose differs from the first."""
+class ImagePairRecord:
+    """Two images of single persons and texts about how the second pose differs from the first.
+
+    Args:
+        name: unique in its dataset.
+        first, second: the images.
+        texts: any number of differences.
+        same_sequence: both are frames of one motion.
+    """
 
     name: str
-    first: PictureRecord
-    second: PictureRecord
+    first: ImageRecord
+    second: ImageRecord
     texts: tuple[str, ...] = ()
     same_sequence: bool = False

@@ -1,15 +1,14 @@
-"""A corpus on disk: Parquet shards by split and task, a recipe, and `corpus.json` once it is complete.
+"""The folder of a corpus: Parquet shards by split and task, its recipe, and `corpus.json` once it is complete.
 
     corpus/
-      recipe.json                                  what is built
+      recipe.json                                  the options it is built from
       train/pose-to-text-00000-of-00012.parquet    ... a finished shard
       corpus.json                                  rows and shards of each split
 
-Shards are what the Hub shows and `datasets` streams: the folder is uploaded as it is.
+The Hub shows and `datasets` streams this layout, so the folder is uploaded unchanged.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,11 @@ from zlib import crc32
 
 import numpy as np
 from datasets import Dataset, IterableDataset, load_dataset
-from tqdm.auto import tqdm
 
 from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.instructions import check_tasks
-from unipose.training.datasets.rows import Record, Row, rows_from_records, to_dataset
-from unipose.training.io import PARTIAL, atomic_path, write_json
+from unipose.training.datasets.rows import Row, to_dataset
+from unipose.training.io import PARTIAL, atomic_path, read_json, write_json
 
 
 RECIPE_FILE, CORPUS_FILE = "recipe.json", "corpus.json"
@@ -30,9 +28,14 @@ RECIPE_FILE, CORPUS_FILE = "recipe.json", "corpus.json"
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of a corpus, and where it stands among those of its split and task.
+    """One file of a corpus.
 
-    `count` is how many these are, or 0 where that is not known before the last one.
+    Args:
+        split: "train", "validation" or "test".
+        task: a key of `TASKS`.
+        index: its number among the shards of its split and task.
+        count: the number of these shards, or 0 where it is unknown until the last one.
+        rows: number of rows.
     """
 
     split: str
@@ -47,29 +50,29 @@ class Shard:
         return f"{self.split}/{self.task}-{self.index:05d}{of}.parquet"
 
     def seed(self, seed: int) -> np.random.SeedSequence:
-        """What a corpus' seed means for this shard; no other shard has to be made before it."""
+        """The shard's own seed, derived from that of the corpus: shards can be built in any order."""
         return np.random.SeedSequence((seed, crc32(f"{self.split}/{self.task}".encode()), self.index))
 
 
 def plan_shards(rows: dict[str, dict[str, int]], shard_size: int) -> list[Shard]:
-    """The shards of a corpus, those of one task spread evenly among those of the others.
+    """The shards of a corpus, with the shards of all tasks evenly interleaved.
 
     Args:
         rows: {split: {task: number of rows}}.
-        shard_size: the most rows of a shard.
+        shard_size: maximum number of rows of a shard.
 
     Raises:
         ValueError: an unknown task, a negative number of rows, a shard size below 1, or no rows at all.
     """
     if shard_size < 1:
-        raise ValueError(f"shard_size is {shard_size}; a shard holds at least 1 row")
+        raise ValueError(f"shard_size is {shard_size}; expected at least 1")
     planned: list[Shard] = []
     for split, tasks in rows.items():
         check_tasks(tasks)
         shards: list[Shard] = []
         for task, number in tasks.items():
             if number < 0:
-                raise ValueError(f"{split}: {number} rows of {task} were asked for")
+                raise ValueError(f"{split}: got {number} rows of {task}; expected at least 0")
             count = -(-number // shard_size)
             shards += [
                 Shard(split, task, index, count, min(shard_size, number - index * shard_size))
@@ -77,53 +80,75 @@ def plan_shards(rows: dict[str, dict[str, int]], shard_size: int) -> list[Shard]
             ]
         planned += sorted(shards, key=lambda shard: ((shard.index + 0.5) / shard.count, list(TASKS).index(shard.task)))
     if not planned:
-        raise ValueError("no rows were asked for")
+        raise ValueError("got a corpus of no rows; expected at least one row of a task")
     return planned
 
 
-def open_corpus(folder: Path, recipe: dict[str, Any]) -> None:
-    """Makes the folder of a corpus, or makes sure that what lies there is of the same recipe; removes broken shards.
+def create_corpus(folder: Path, recipe: dict[str, Any]) -> None:
+    """Creates the folder of a corpus with its recipe, or checks that of an existing one; removes unfinished shards.
+
+    Args:
+        folder: of the corpus.
+        recipe: the options it is built from.
 
     Raises:
-        ValueError: the folder holds a corpus of another recipe; the message says where the two differ.
+        ValueError: the folder holds a corpus with another recipe; the message names the differences.
     """
-    keep_recipe(folder, recipe, "a corpus")
+    check_recipe(folder, recipe, "a corpus")
     for partial in folder.glob(f"*/*{PARTIAL}"):
         partial.unlink()
 
 
-def keep_recipe(folder: Path, recipe: dict[str, Any], made: str) -> None:
-    """Makes a folder that holds its recipe, or makes sure that what lies there, `made` by name, is of the same one.
+def check_recipe(folder: Path, recipe: dict[str, Any], content: str) -> None:
+    """Writes the recipe into a new folder, or compares it with the one that an existing folder holds.
+
+    Args:
+        folder: created where it does not exist.
+        recipe: JSON values by name.
+        content: the folder's content, for the error message.
 
     Raises:
-        ValueError: it is of another recipe; the message says where the two differ.
+        ValueError: the folder holds another recipe; the message names the differences.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / RECIPE_FILE
-    if file.exists():
-        known = json.loads(file.read_text("utf-8"))
-        changes = [
-            f"{name} was {known.get(name)} and is {recipe.get(name)}"
-            for name in sorted({*known, *recipe})
-            if known.get(name) != recipe.get(name)
-        ]
-        if changes:
-            raise ValueError(
-                f"{folder} holds {made} of another recipe ({'; '.join(changes)}): give another output folder, or "
-                "remove this one"
-            )
-    else:
+    if not file.exists():
         write_json(file, recipe)
+        return
+    known = read_json(file)
+    changes = [
+        f"{name} was {known.get(name)} and is {recipe.get(name)}"
+        for name in sorted({*known, *recipe})
+        if known.get(name) != recipe.get(name)
+    ]
+    if changes:
+        raise ValueError(
+            f"{folder} holds {content} of another recipe ({'; '.join(changes)}); expected the same recipe, another "
+            "output folder, or that you remove this one"
+        )
 
 
 def write_shard(folder: Path, shard: Shard, rows: Iterable[Row]) -> None:
-    """Writes a shard so that it is there whole or not at all."""
+    """Writes a shard atomically.
+
+    Args:
+        folder: of the corpus.
+        shard: its place in the corpus.
+        rows: its rows.
+    """
     with atomic_path(folder / shard.name) as partial:
         to_dataset(rows).to_parquet(partial)
 
 
-def close_corpus(folder: Path, shards: Sequence[Shard]) -> dict[str, Any]:
-    """Writes `corpus.json`, which says that the corpus is complete, and returns what it holds."""
+def finish_corpus(folder: Path, shards: Sequence[Shard]) -> dict[str, Any]:
+    """Writes `corpus.json`, which marks the corpus as complete.
+
+    Args:
+        folder: of the corpus.
+        shards: all of its shards.
+
+    Returns:
+        {"rows": {split: {task: number}}, "shards": {split: [...]}}.
+    """
     summary: dict[str, Any] = {"rows": {}, "shards": {}}
     for shard in sorted(shards, key=lambda shard: list(TASKS).index(shard.task)):
         counts = summary["rows"].setdefault(shard.split, {})
@@ -134,75 +159,18 @@ def close_corpus(folder: Path, shards: Sequence[Shard]) -> dict[str, Any]:
     return summary
 
 
-def write_records(
-    folder: str | Path,
-    records: Mapping[str, Iterable[Record]],
-    tasks: Sequence[str],
-    seed: int,
-    shard_size: int = 1000,
-    templates: Mapping[str, Sequence[str]] | None = None,
-) -> dict[str, Any]:
-    """Makes a corpus of records of any source, keeping at most a shard of each task in memory.
-
-    Args:
-        folder: of the corpus.
-        records: those of each split, read one by one.
-        tasks: what to make of each record (see `rows_from_records`).
-        seed: of the templates.
-        shard_size: the most rows of a shard.
-        templates: ways to ask for each task; the packaged ones where left out.
-
-    Returns:
-        {"rows": {split: {task: number}}, "shards": ...}.
-
-    Raises:
-        ValueError: an unknown task, a damaged record, a split without a row, or the folder of another recipe.
-    """
-    folder = Path(folder)
-    check_tasks(tasks)
-    recipe = {"maker": "write_records", "tasks": list(tasks), "seed": seed, "shard_size": shard_size}
-    open_corpus(folder, recipe)
-    written: list[Shard] = []
-    for split, own in records.items():
-        rng = np.random.default_rng((seed, crc32(split.encode())))
-        shards = list(_write_split(folder, split, rows_from_records(own, tasks, rng, templates), shard_size))
-        if not shards:
-            raise ValueError(f"no {split} record serves {', '.join(tasks)}: there is none, or it has no text")
-        written += shards
-    return close_corpus(folder, written)
-
-
-def _write_split(folder: Path, split: str, rows: Iterable[Row], shard_size: int) -> Iterator[Shard]:
-    waiting: dict[str, list[Row]] = {task: [] for task in TASKS}
-    numbers = dict.fromkeys(TASKS, 0)
-
-    def write(task: str) -> Shard:
-        shard = Shard(split, task, numbers[task], 0, len(waiting[task]))
-        write_shard(folder, shard, waiting[task])
-        waiting[task], numbers[task] = [], numbers[task] + 1
-        return shard
-
-    for row in tqdm(rows, desc=split, unit=" rows"):
-        waiting[row["task"]].append(row)
-        if len(waiting[row["task"]]) == shard_size:
-            yield write(row["task"])
-    for task in TASKS:
-        if waiting[task]:
-            yield write(task)
-
-
 def read_summary(folder: str | Path) -> dict[str, Any]:
-    """{"rows": {split: {task: number}}, "shards": ...} of a complete corpus.
+    """{"rows": {split: {task: number}}, "shards": {split: [...]}} of a complete corpus.
 
     Raises:
         FileNotFoundError: there is none, or it is not complete.
     """
     file = Path(folder) / CORPUS_FILE
     if not file.exists():
-        begun = (Path(folder) / RECIPE_FILE).exists()
-        reason = "holds a corpus that is not complete: go on" if begun else "holds no corpus: make one"
+        started = (Path(folder) / RECIPE_FILE).exists()
+        reason = "holds a corpus that is not complete: resume it" if started else "holds no corpus: build one"
         raise FileNotFoundError(f"{folder} {reason} with python -m unipose.training.datasets.build_corpus")
-    return json.loads(file.read_text("utf-8"))
+    return read_json(file)
 
 
 def load_corpus(
@@ -213,31 +181,31 @@ def load_corpus(
     streaming: bool = False,
     cache_dir: str | Path | None = None,
 ) -> Dataset | IterableDataset:
-    """The rows of a corpus, shard by shard; streamed rows are the same in the same order.
+    """Opens the rows of a corpus, in the order of its shards, streamed or not.
 
-    Shards of the tasks alternate: `.shuffle(seed, buffer_size)` with a buffer of a few shards mixes a stream.
+    Shards of all tasks are interleaved: `.shuffle(seed, buffer_size)` with a buffer of a few shards mixes a stream.
 
     Args:
-        folder: what `build_corpus` has written.
+        folder: of a complete corpus.
         split: "train", "validation" or "test".
-        tasks: only these; all where left out.
-        streaming: reads shards when rows are asked for, for corpora beyond the disk cache.
+        tasks: only rows of these; default: all.
+        streaming: reads shards on demand, for corpora larger than the disk cache.
         cache_dir: where `datasets` keeps the memory-mapped copy of a corpus that is not streamed.
 
     Raises:
-        FileNotFoundError: the corpus is not there or not complete, or one of its shards is gone.
+        FileNotFoundError: the corpus does not exist or is not complete, or one of its shards is missing.
         ValueError: an unknown split or task, or no row of these tasks.
     """
     shards = read_summary(folder)["shards"]
     if split not in shards:
-        raise ValueError(f"{folder} has no split {split!r}; it has {', '.join(shards)}")
+        raise ValueError(f"{folder}: got split {split!r}; expected one of {', '.join(shards)}")
     check_tasks(tasks or ())
     files = [str(Path(folder) / Shard(**shard).name) for shard in shards[split] if shard["task"] in (tasks or TASKS)]
     if not files:
         raise ValueError(f"{folder} has no {split} rows of {', '.join(tasks or TASKS)}")
-    gone = [file for file in files if not Path(file).exists()]
-    if gone:
-        raise FileNotFoundError(f"{folder}: {len(gone)} shards are gone, the first is {gone[0]}")
+    missing = [file for file in files if not Path(file).exists()]
+    if missing:
+        raise FileNotFoundError(f"{folder}: {len(missing)} shards are missing, the first is {missing[0]}")
     return load_dataset(
         "parquet",
         data_files={split: files},
@@ -248,5 +216,10 @@ def load_corpus(
 
 
 def missing_shards(folder: Path, shards: Sequence[Shard]) -> list[Shard]:
-    """The shards that are not finished."""
+    """The shards that are not written yet.
+
+    Args:
+        folder: of the corpus.
+        shards: all of its shards.
+    """
     return [shard for shard in shards if not (folder / shard.name).exists()]

@@ -23,7 +23,7 @@ from unipose.processing.body_model import BodyModel
 from unipose.training.captions.describe import Caption, describe
 from unipose.training.captions.posecodes import CODES, Posecode, extract_posecodes, holding
 from unipose.training.captions.read import read_caption
-from unipose.training.datasets.generation import LARGEST_TURN
+from unipose.training.datasets.generation import MAX_HEADING
 from unipose.training.evaluation.evaluate_pairs import (
     HeldOutPairs,
     ask,
@@ -34,7 +34,7 @@ from unipose.training.evaluation.evaluate_pairs import (
 from unipose.training.evaluation.metrics import pose_errors, reconstruction_error
 from unipose.training.geometry import rotate_heading
 from unipose.training.sampling.poses import held_out_poses, sample_training_poses
-from unipose.training.synthetic_images.drawing import random_picture
+from unipose.training.synthetic_images.rendering import random_image
 
 
 # {task: {what answered it: {measure: value}}}; "model" is the checkpoint, everything else is there to compare with.
@@ -87,13 +87,13 @@ def hold_out(poses: torch.Tensor, body: BodyModel, picture_size: int, seed: int)
     rng = np.random.default_rng(seed)
     captions = [describe(codes, rng) for codes in pose_statements(poses, body)]
     turned = turn_at_random(poses, rng)
-    drawn = [random_picture(pose, body, picture_size, rng)["bytes"] for pose in turned]
+    drawn = [random_image(pose, body, picture_size, rng)["bytes"] for pose in turned]
     return HeldOut(poses, captions, turned, [Image.open(io.BytesIO(png)) for png in drawn if png])
 
 
 def turn_at_random(poses: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Turns (n, 22, 3, 3) poses away from the camera as the pictures of the corpus are."""
-    return rotate_heading(poses, torch.from_numpy(np.radians(rng.uniform(-LARGEST_TURN, LARGEST_TURN, len(poses)))))
+    return rotate_heading(poses, torch.from_numpy(np.radians(rng.uniform(-MAX_HEADING, MAX_HEADING, len(poses)))))
 
 
 def pose_statements(poses: torch.Tensor, body: BodyModel) -> list[tuple[Posecode, ...]]:

@@ -1,1 +1,1 @@
-"""Plausible poses and pairs of poses: motion clips, named poses, and what is made of both."""
+"""Samplers of plausible poses and pose pairs, from motion clips and named poses."""

@@ -1,9 +1,9 @@
-"""How far joints turn: a table of ranges, and how far a pose lies outside of it.
+"""Joint limits: a table of ranges of motion, and how far a pose lies outside them.
 
 The ranges are those of everyday anatomy on SMPL's axes, as intrinsic Euler angles, and hold for the body's joints: the
 global orientation is free. Spine and neck also have ranges for the whole chain, since several joints that each bend a
-little add up. Hips are measured as clinics do, flexion first and rotation about the thigh last (XZY): in the order
-that poses are written in (YXZ) a hip bent by 90 degrees and rotated, as in a cross-legged seat, has no telling angles.
+little add up. Hips are measured as clinics do, flexion first and rotation about the thigh last (XZY): in the order of
+`joint_angles` (YXZ) a hip bent by 90 degrees and rotated, as in a cross-legged seat, is near gimbal lock.
 """
 
 from dataclasses import dataclass
@@ -15,16 +15,19 @@ from unipose.processing.pose_features import JOINT_NAMES
 from unipose.training.named_poses.joint_angles import euler_candidates, mirror_joint, part_of
 
 
-# How far outside the ranges a plausible pose may lie (degrees).
+# A plausible pose lies at most this far outside the ranges (degrees).
 MARGIN = 10.0
 
 
 @dataclass(frozen=True)
 class JointRange:
-    """Lowest and highest angle about x, y and z, in degrees, as on the left side; `chain` is turned as one joint.
+    """The range of motion of a joint, or of a chain of joints by their composed rotation.
 
-    `widened` degrees are added at every end: recorded motion, retargeted to SMPL's tree, goes that far beyond. `order`
-    is the intrinsic order of the angles.
+    Args:
+        chain: joints without their side, from the parent outwards.
+        x, y, z: lowest and highest angle in degrees, as on the left side.
+        widened: degrees added at both ends: recorded motion, retargeted to SMPL's tree, goes that far beyond.
+        order: intrinsic order of the Euler angles.
     """
 
     chain: tuple[str, ...]
@@ -41,7 +44,7 @@ class JointRange:
         return torch.tensor([(spans[axis][0] - margin, spans[axis][1] + margin) for axis in self.order]).T
 
 
-# A joint without its side stands for both.
+# A name without a side stands for both sides.
 RANGES: dict[str, JointRange] = {
     "hip": JointRange(("hip",), (-120, 25), (-35, 45), (-20, 45), 15, "XZY"),
     "knee": JointRange(("knee",), (0, 150), (-10, 10), (-10, 10)),
@@ -62,7 +65,7 @@ RANGES: dict[str, JointRange] = {
 
 
 def limited_joints() -> tuple[str, ...]:
-    """The joints and chains that have a range, a side joint once for each side: the columns of `limit_excess`."""
+    """Names of the joints and chains that have a range, with their side: the columns of `limit_excess`."""
     sides = ("left_", "right_")
     return tuple(
         name
@@ -72,10 +75,10 @@ def limited_joints() -> tuple[str, ...]:
 
 
 def limit_excess(rotmats: torch.Tensor) -> torch.Tensor:
-    """How far each joint is turned out of its range.
+    """How far each joint is rotated out of its range.
 
-    The measure is the angle between the joint's rotation and the rotation with its Euler angles clamped to the range.
-    Unlike the angles it stays calm where they are degenerate, as those of an arm stretched forward are.
+    The measure is the geodesic angle between the joint's rotation and the rotation with its Euler angles clamped to
+    the range. Unlike the Euler angles it is continuous near gimbal lock, as for an arm stretched forward.
 
     Args:
         rotmats: (n, 22, 3, 3), in either frame.
@@ -87,19 +90,32 @@ def limit_excess(rotmats: torch.Tensor) -> torch.Tensor:
     excess = rotmats.new_zeros(len(rotmats), len(names))
     for order in sorted({limit.order for limit in RANGES.values()}):
         columns = [column for column, name in enumerate(names) if _range_of(name).order == order]
-        turned = torch.stack([_turned(rotmats, names[column]) for column in columns], dim=1)
+        rotations = torch.stack([_left_rotation(rotmats, names[column]) for column in columns], dim=1)
         bounds = torch.stack([_range_of(names[column]).bounds() for column in columns], dim=1).to(rotmats)
-        excess[:, columns] = _excess(turned, order, *bounds)
+        excess[:, columns] = _excess(rotations, order, *bounds)
     return excess
 
 
 def within_limits(rotmats: torch.Tensor, margin: float = MARGIN) -> torch.Tensor:
-    """Whether no joint of each (n, 22, 3, 3) pose is more than `margin` degrees out of its range; (n,)."""
+    """Whether every joint of each pose is in its range.
+
+    Args:
+        rotmats: (n, 22, 3, 3), in either frame.
+        margin: tolerance in degrees.
+
+    Returns:
+        (n,) booleans.
+    """
     return (limit_excess(rotmats) <= margin).all(dim=1)
 
 
 def joints_outside(rotmats: torch.Tensor, margin: float = MARGIN) -> list[tuple[str, ...]]:
-    """For each of (n, 22, 3, 3) poses the joints and chains that are more than `margin` degrees out of their range."""
+    """Names of the joints and chains of each pose that are out of their range.
+
+    Args:
+        rotmats: (n, 22, 3, 3), in either frame.
+        margin: tolerance in degrees.
+    """
     names = limited_joints()
     outside = limit_excess(rotmats) > margin
     return [tuple(names[column] for column in row.nonzero()[:, 0].tolist()) for row in outside]
@@ -109,31 +125,31 @@ def _range_of(name: str) -> JointRange:
     return RANGES[name] if name in RANGES else RANGES[part_of(name)]
 
 
-def _turned(rotmats: torch.Tensor, name: str) -> torch.Tensor:
-    """(n, 3, 3): the rotation of a joint, as on the left side, or of a whole chain."""
+def _left_rotation(rotmats: torch.Tensor, name: str) -> torch.Tensor:
+    """(n, 3, 3): the rotation of a joint, or of a whole chain, mirrored to the left side."""
     chain = RANGES[name].chain if name in RANGES else (name,)
-    turned = rotmats[:, JOINT_NAMES.index(chain[0])]
+    rotation = rotmats[:, JOINT_NAMES.index(chain[0])]
     for joint in chain[1:]:
-        turned = turned @ rotmats[:, JOINT_NAMES.index(joint)]
-    return mirror_joint(turned) if name.startswith("right_") else turned
+        rotation = rotation @ rotmats[:, JOINT_NAMES.index(joint)]
+    return mirror_joint(rotation) if name.startswith("right_") else rotation
 
 
 def _excess(rotmats: torch.Tensor, order: str, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     """(n, k) degrees by which (n, k, 3, 3) rotations lie outside of (k, 3) ranges."""
-    written = euler_candidates(rotmats, order)
+    candidates = euler_candidates(rotmats, order)
     excess = rotmats.new_zeros(rotmats.shape[:2])
-    outside = ~((written >= low) & (written <= high)).all(dim=-1).any(dim=0)
-    low, high = (bound.expand_as(written[0])[outside] for bound in (low, high))
-    first, second = written[:, outside]
-    # Near a right angle of the middle axis the outer two turn about the same line, and one can stand for both.
+    outside = ~((candidates >= low) & (candidates <= high)).all(dim=-1).any(dim=0)
+    low, high = (bound.expand_as(candidates[0])[outside] for bound in (low, high))
+    first, second = candidates[:, outside]
+    # Near gimbal lock (the middle angle is +-90) the outer two share an axis, and either can take the whole angle.
     outer, middle, inner = first.unbind(dim=-1)
     zero = torch.zeros_like(outer)
-    traded = [
+    locked = [
         torch.stack(angles, dim=-1)
         for total in (outer + inner, outer - inner)
         for angles in ((total, middle, zero), (zero, middle, total), (zero, middle, -total))
     ]
-    clamped = torch.clamp(torch.stack([first, second, *traded]), low, high)
+    clamped = torch.clamp(torch.stack([first, second, *locked]), low, high)
     distances = roma.rotmat_geodesic_distance(rotmats[outside], roma.euler_to_rotmat(order, clamped, degrees=True))
     excess[outside] = distances.amin(dim=0).rad2deg()
     return excess

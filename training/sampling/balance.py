@@ -1,7 +1,7 @@
-"""Whether a body could stand as it does: its centre of mass lies over what touches the ground.
+"""Static balance: whether the centre of mass lies over the base of support.
 
-A simple, static test. Moving bodies fail it rightly (a jump, a stride, a kick), so it is no test of a recorded frame;
-it sorts out poses put together from several, whose legs and trunk may belong to different movements.
+Moving bodies rightly fail this test (a jump, a stride, a kick), so recorded frames are not tested. It rejects mixed
+poses, in which legs and trunk may belong to different movements.
 """
 
 import math
@@ -12,8 +12,8 @@ from unipose.processing.body_model import BodyModel
 from unipose.training.sampling.collisions import Capsules, capsule_ends
 
 
-# The share of the body's mass of each capsule, by the joint that moves it, its side left out: the usual table of
-# segment masses (Winter, "Biomechanics and Motor Control of Human Movement"), the trunk's 49.7 % shared out by volume.
+# Fraction of the body's mass of each capsule, by the joint that moves it, without its side: the usual table of segment
+# masses (Winter, "Biomechanics and Motor Control of Human Movement"), the trunk's 49.7 % divided by volume.
 MASSES = {
     "pelvis": 0.142,
     "spine1": 0.1,
@@ -27,18 +27,18 @@ MASSES = {
     "knee": 0.0465,
     "ankle": 0.0145,
 }
-# What is this close to the lowest point touches the ground (metres): poses are seldom exactly level.
+# Points this close to the lowest one touch the ground (metres): poses are seldom exactly level.
 CONTACT = 0.1
-# Directions in which the edge of the support is felt for.
+# Horizontal directions in which the edge of the base of support is measured.
 NUM_DIRECTIONS = 24
 
 
 def off_balance(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> torch.Tensor:
-    """How far the centre of mass lies outside of the convex hull of all that touches the ground, seen from above.
+    """How far the centre of mass lies outside the base of support, the convex hull of all ground contacts.
 
     Args:
         rotmats: (n, 22, 3, 3) in the stored z-up frame.
-        body: whose capsules stand for its mass and its surface.
+        body: the body to pose.
         capsules: from `body_capsules` of the same body.
 
     Returns:

@@ -1,8 +1,7 @@
-"""Whether a body passes through itself: capsules stand for its parts, and those of distant parts must not overlap.
+"""Self-intersection: capsules approximate the parts of a body, and those of distant parts must not overlap.
 
-A capsule is a segment with a radius. Where they lie and how thick they are is read off the mesh and its skinning, so
-that a user's own SMPL body is measured as well as the built-in one. Only joints are posed: thousands of poses a
-second.
+A capsule is a segment with a radius. Capsules are fitted to the mesh and its skinning weights, so that a user's own
+SMPL body works like the built-in one. Only joints are posed: thousands of poses a second.
 """
 
 from collections.abc import Iterator
@@ -16,14 +15,14 @@ from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS, to_y_up
 from unipose.training.named_poses.joint_angles import part_of
 
 
-# Capsules may overlap by this much (metres): flesh gives way, and a mesh is not made of capsules.
+# Capsules may overlap by this much (metres): flesh is soft, and a capsule only approximates the mesh.
 TOLERANCE = 0.045
-# A capsule is as thick as this quantile of its vertices' distances from its axis.
+# The radius of a capsule is this quantile of its vertices' distances from its axis.
 RADIUS_QUANTILE = 0.4
-# Parts of one side, or of a side and the trunk, that are this close in the tree touch by nature.
+# Parts of one side, or of a side and the trunk, that are at most this many bones apart always touch.
 NEIGHBOURS = 2
 
-# Limbs by the joint that starts them, with the one that ends them; tips with the joints whose vertices they take.
+# Limbs: first joint -> last joint. Tips: joint -> the joints that move its vertices.
 _LIMBS = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
 _TIPS = {"ankle": ("ankle", "foot"), "wrist": ("wrist", "hand"), "head": ("head",)}
 _TRUNK = ("pelvis", "spine1", "spine2", "spine3")
@@ -32,7 +31,7 @@ _NAMES = (*JOINT_NAMES, "left_hand", "right_hand")
 
 @dataclass(frozen=True)
 class Capsules:
-    """The parts of a body, as segments with a radius.
+    """The parts of a body, as capsules.
 
     Args:
         joints: (C,) index of the joint that moves each capsule.
@@ -47,39 +46,39 @@ class Capsules:
     pairs: torch.Tensor
 
     def parts(self) -> list[str]:
-        """The joint that moves each capsule, without its side."""
+        """The joint of each capsule, without its side."""
         return [part_of(JOINT_NAMES[joint]) for joint in self.joints.tolist()]
 
     def pair_names(self) -> list[tuple[str, str]]:
-        """The joints that move the two capsules of each pair: the columns of `overlaps`."""
+        """The joints of the two capsules of each pair: the columns of `penetration_depths`."""
         names = [JOINT_NAMES[joint] for joint in self.joints.tolist()]
         return [(names[first], names[second]) for first, second in self.pairs.tolist()]
 
 
 def body_capsules(body: BodyModel) -> Capsules:
-    """The capsules of a body, read off its mesh and skinning."""
-    made = list(_capsules(body))
-    joints = [joint for joint, _, _ in made]
-    ends = torch.stack([end for _, end, _ in made])
+    """Fits the capsules of a body to its mesh and skinning weights."""
+    capsules = list(_fit_capsules(body))
+    joints = [joint for joint, _, _ in capsules]
+    ends = torch.stack([end for _, end, _ in capsules])
     pairs = [
-        (one, other) for one, other in combinations(range(len(joints)), 2) if _may_cross(joints[one], joints[other])
+        (one, other) for one, other in combinations(range(len(joints)), 2) if _is_checked(joints[one], joints[other])
     ]
     return Capsules(
         joints=torch.tensor(joints),
         ends=ends - body.joints[joints][:, None],
-        radii=torch.stack([radius for _, _, radius in made]),
+        radii=torch.stack([radius for _, _, radius in capsules]),
         pairs=torch.tensor(pairs),
     )
 
 
-def _capsules(body: BodyModel) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+def _fit_capsules(body: BodyModel) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
     """Joint, (2, 3) ends in the rest pose and radius of each capsule."""
-    of_vertex = body.vertex_joints()
+    vertex_joints = body.vertex_joints()
     for index, name in enumerate(JOINT_NAMES):
         side, _, part = name.rpartition("_")
         prefix = f"{side}_" if side else ""
         members = [_NAMES.index(prefix + member) for member in _TIPS.get(part, (part,))]
-        vertices = body.v_template[torch.isin(of_vertex, torch.tensor(members))]
+        vertices = body.v_template[torch.isin(vertex_joints, torch.tensor(members))]
         if name in _TRUNK:
             yield index, *_across(vertices)
         elif part in _LIMBS:
@@ -89,7 +88,7 @@ def _capsules(body: BodyModel) -> Iterator[tuple[int, torch.Tensor, torch.Tensor
 
 
 def _across(vertices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A capsule from left to right through a slice of the trunk, as thick as the slice is deep."""
+    """A capsule from left to right through a slice of the trunk; its radius is half the slice's depth."""
     low, high = vertices.quantile(0.02, dim=0), vertices.quantile(0.98, dim=0)
     centre, half = (low + high) / 2, (high - low) / 2
     reach = torch.zeros(3)
@@ -106,7 +105,7 @@ def _along(vertices: torch.Tensor, start: torch.Tensor, end: torch.Tensor) -> tu
 
 
 def _longest(vertices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A capsule along the longest side of the vertices' box: head, hands and feet reach past their joint."""
+    """A capsule along the longest side of the vertices' bounding box: head, hands and feet extend past their joint."""
     low, high = vertices.amin(dim=0), vertices.amax(dim=0)
     axis = int((high - low).argmax())
     centre = (low + high) / 2
@@ -117,29 +116,29 @@ def _longest(vertices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.stack([centre - reach, centre + reach]), radius
 
 
-def _may_cross(first: int, second: int) -> bool:
+def _is_checked(first: int, second: int) -> bool:
     sides = {JOINT_NAMES[index].partition("_")[0] for index in (first, second)}
     return sides >= {"left", "right"} or _steps_between(first, second) > NEIGHBOURS
 
 
 def _steps_between(first: int, second: int) -> int:
-    """Number of bones on the way from one joint to another."""
-    ways = []
+    """Number of bones on the path from one joint to another."""
+    paths = []
     for joint in (first, second):
-        way = [joint]
-        while way[-1] != 0:
-            way.append(PARENTS[way[-1]])
-        ways.append(way)
-    shared = len(set(ways[0]) & set(ways[1]))
-    return len(ways[0]) + len(ways[1]) - 2 * shared
+        path = [joint]
+        while path[-1] != 0:
+            path.append(PARENTS[path[-1]])
+        paths.append(path)
+    shared = len(set(paths[0]) & set(paths[1]))
+    return len(paths[0]) + len(paths[1]) - 2 * shared
 
 
-def overlaps(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> torch.Tensor:
-    """How deep the capsules of each pair stick in each other.
+def penetration_depths(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> torch.Tensor:
+    """How deep the capsules of each pair penetrate each other.
 
     Args:
         rotmats: (n, 22, 3, 3) in the stored z-up frame.
-        body: whose joints are posed.
+        body: the body to pose.
         capsules: from `body_capsules` of the same body.
 
     Returns:
@@ -151,25 +150,44 @@ def overlaps(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> torc
     return capsules.radii[first] + capsules.radii[second] - distances
 
 
-def passes_through_itself(
+def self_intersects(
     rotmats: torch.Tensor, body: BodyModel, capsules: Capsules, tolerance: float = TOLERANCE
 ) -> torch.Tensor:
-    """Whether any capsules of each (n, 22, 3, 3) pose overlap by more than `tolerance` metres; (n,)."""
-    return overlaps(rotmats, body, capsules).amax(dim=1) > tolerance
+    """Whether each pose intersects itself.
+
+    Args:
+        rotmats: (n, 22, 3, 3) in the stored z-up frame.
+        body: the body to pose.
+        capsules: from `body_capsules` of the same body.
+        tolerance: metres by which capsules may overlap.
+
+    Returns:
+        (n,) booleans.
+    """
+    return penetration_depths(rotmats, body, capsules).amax(dim=1) > tolerance
 
 
 def capsule_ends(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> torch.Tensor:
-    """(n, C, 2, 3) metres, y up: where the segments of the capsules end in (n, 22, 3, 3) poses."""
-    turns, positions = forward_kinematics(to_y_up(rotmats), body.joints[:NUM_JOINTS].to(rotmats))
-    moved = capsules.ends.to(rotmats) @ turns[:, capsules.joints].mT
-    return moved + positions[:, capsules.joints, None]
+    """The ends of the capsules' segments in posed bodies.
+
+    Args:
+        rotmats: (n, 22, 3, 3) in the stored z-up frame.
+        body: the body to pose.
+        capsules: from `body_capsules` of the same body.
+
+    Returns:
+        (n, C, 2, 3) metres, y up.
+    """
+    rotations, positions = forward_kinematics(to_y_up(rotmats), body.joints[:NUM_JOINTS].to(rotmats))
+    rotated = capsules.ends.to(rotmats) @ rotations[:, capsules.joints].mT
+    return rotated + positions[:, capsules.joints, None]
 
 
 def segment_distances(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """Shortest distances between segments.
 
     Args:
-        first, second: (2, 3, ...) the two ends, x, y and z first, which is several times faster than last.
+        first, second: (2, 3, ...) the two ends; coordinates come before the batch, which is several times faster.
 
     Returns:
         (...) in the unit of the ends.
@@ -177,7 +195,7 @@ def segment_distances(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor
     along, across, between = first[1] - first[0], second[1] - second[0], first[0] - second[0]
     length, width = (along * along).sum(0).clamp(min=1e-9), (across * across).sum(0).clamp(min=1e-9)
     slant, ahead, aside = (along * across).sum(0), (along * between).sum(0), (across * between).sum(0)
-    # Parallel segments: any place along the first will do, the clamped place along the second follows from it.
+    # Parallel segments: any point of the first is nearest, and the clamped point of the second follows from it.
     place = ((slant * aside - ahead * width) / (length * width - slant * slant).clamp(min=1e-9)).clamp(0.0, 1.0)
     other = ((slant * place + aside) / width).clamp(0.0, 1.0)
     place = ((slant * other - ahead) / length).clamp(0.0, 1.0)

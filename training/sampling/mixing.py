@@ -1,6 +1,6 @@
-"""New poses from given ones: limbs of other poses, limbs anywhere in their range, poses in between, noise.
+"""New poses from given ones: swapped limbs, random limbs, interpolated poses, rotation noise.
 
-Nothing here looks at what comes out: `poses` keeps what is plausible. All poses are (n, 22, 3, 3) in the stored frame.
+Results may be implausible; `poses` rejects those. All poses are (n, 22, 3, 3) in the stored frame.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from unipose.training.named_poses.joint_angles import mirror_joint, part_of
 from unipose.training.sampling.anatomy import RANGES
 
 
-# What is exchanged as one. A leg goes without the pelvis: the trunk's direction stays.
+# Joints that are swapped together. Legs do not include the pelvis: the trunk's orientation stays.
 LIMBS: dict[str, tuple[str, ...]] = {
     "torso": ("spine1", "spine2", "spine3"),
     "head": ("neck", "head"),
@@ -21,14 +21,14 @@ LIMBS: dict[str, tuple[str, ...]] = {
     "left_leg": ("left_hip", "left_knee", "left_ankle", "left_foot"),
     "right_leg": ("right_hip", "right_knee", "right_ankle", "right_foot"),
 }
-# Chance that a mixed pose takes a limb from another pose, and that this one is drawn from its whole range instead.
-SWAP_LIMB = {"torso": 0.5, "head": 0.5, "left_arm": 0.8, "right_arm": 0.8, "left_leg": 0.2, "right_leg": 0.2}
-RANDOM_LIMB = {"torso": 0.2, "head": 0.5, "left_arm": 0.3, "right_arm": 0.3, "left_leg": 0.2, "right_leg": 0.2}
-# How much of its range, from the middle, a joint of a random limb uses.
-RANGE_USED = {"spine1": 0.5, "spine2": 0.5, "spine3": 0.5, "neck": 0.7, "head": 0.7, "wrist": 0.5, "hip": 0.8}
-# How far from the first pose a blend lies, as a share of the way to the second.
-BLEND = (0.2, 0.8)
-# Standard deviation of the rotation noise, by joint without its side (degrees).
+# Probability that a limb of a mixed pose is replaced, and that its replacement is random instead of a donor's.
+SWAP_PROBABILITY = {"torso": 0.5, "head": 0.5, "left_arm": 0.8, "right_arm": 0.8, "left_leg": 0.2, "right_leg": 0.2}
+RANDOM_PROBABILITY = {"torso": 0.2, "head": 0.5, "left_arm": 0.3, "right_arm": 0.3, "left_leg": 0.2, "right_leg": 0.2}
+# Central fraction of its range that a joint of a random limb is drawn from.
+USED_RANGE = {"spine1": 0.5, "spine2": 0.5, "spine3": 0.5, "neck": 0.7, "head": 0.7, "wrist": 0.5, "hip": 0.8}
+# Interpolation weight of the second pose in a blend.
+BLEND_RANGE = (0.2, 0.8)
+# Standard deviation of the rotation noise in degrees, by joint without its side.
 NOISE = {
     "pelvis": 3.0,
     "hip": 5.0,
@@ -45,32 +45,44 @@ NOISE = {
     "elbow": 6.0,
     "wrist": 8.0,
 }
-# Knees and elbows are turned in the plane they bend in: about x and y.
+# Knees and elbows are hinges: axis of rotation (x is 0, y is 1).
 HINGES = {"knee": 0, "elbow": 1}
 
 
 def mix_limbs(poses: torch.Tensor, donors: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Gives each pose limbs of other poses, or limbs drawn from their range; the pelvis stays.
+    """Replaces limbs of each pose by those of donors or by random ones; the pelvis stays.
 
     Args:
-        poses: (n, 22, 3, 3), changed in a copy.
-        donors: (m, 22, 3, 3), the limbs are taken from these.
-        rng: decides which.
+        poses: (n, 22, 3, 3), left unchanged.
+        donors: (m, 22, 3, 3).
+        rng: source of all randomness.
+
+    Returns:
+        (n, 22, 3, 3).
     """
     mixed = poses.clone()
     count = len(poses)
     for limb, joints in LIMBS.items():
         indices = [JOINT_NAMES.index(joint) for joint in joints]
         other = donors[torch.from_numpy(rng.integers(len(donors), size=count))][:, indices]
-        drawn = torch.from_numpy(rng.random(count) < RANDOM_LIMB[limb])
+        drawn = torch.from_numpy(rng.random(count) < RANDOM_PROBABILITY[limb])
         other[drawn] = random_limb(limb, int(drawn.sum()), rng)
-        swapped = torch.from_numpy(rng.random(count) < SWAP_LIMB[limb])
+        swapped = torch.from_numpy(rng.random(count) < SWAP_PROBABILITY[limb])
         mixed[:, indices] = torch.where(swapped[:, None, None, None], other, mixed[:, indices])
     return mixed
 
 
 def random_limb(limb: str, count: int, rng: np.random.Generator) -> torch.Tensor:
-    """(count, joints of the limb, 3, 3): every joint anywhere in (the used part of) its range."""
+    """Limbs with every joint uniform in (the used part of) its range.
+
+    Args:
+        limb: a key of `LIMBS`.
+        count: number of limbs.
+        rng: source of all randomness.
+
+    Returns:
+        (count, joints of the limb, 3, 3).
+    """
     rotations = [_random_joint(part_of(joint), count, rng) for joint in LIMBS[limb]]
     limbs = torch.stack(rotations, dim=1)
     return mirror_joint(limbs) if limb.startswith("right_") else limbs
@@ -78,7 +90,7 @@ def random_limb(limb: str, count: int, rng: np.random.Generator) -> torch.Tensor
 
 def _random_joint(part: str, count: int, rng: np.random.Generator) -> torch.Tensor:
     low, high = (end.numpy() for end in RANGES[part].bounds(widened=False))
-    middle, reach = (low + high) / 2, (high - low) / 2 * RANGE_USED.get(part, 1.0)
+    middle, reach = (low + high) / 2, (high - low) / 2 * USED_RANGE.get(part, 1.0)
     angles = rng.uniform(middle - reach, middle + reach, (count, 3))
     if part in HINGES:
         angles[:, [axis for axis in range(3) if axis != HINGES[part]]] = 0.0
@@ -86,18 +98,30 @@ def _random_joint(part: str, count: int, rng: np.random.Generator) -> torch.Tens
 
 
 def blend_poses(first: torch.Tensor, second: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """A pose somewhere between two, every joint on the shortest way from one to the other.
+    """Interpolates between two poses, each joint along its geodesic.
 
     Args:
-        first, second: (n, 22, 3, 3); their heading is best removed.
-        rng: decides where between them.
+        first, second: (n, 22, 3, 3), best without heading.
+        rng: source of the interpolation weights.
+
+    Returns:
+        (n, 22, 3, 3).
     """
-    share = torch.from_numpy(rng.uniform(*BLEND, len(first))).to(first)[:, None, None]
-    return first @ roma.rotvec_to_rotmat(share * roma.rotmat_to_rotvec(first.mT @ second))
+    weight = torch.from_numpy(rng.uniform(*BLEND_RANGE, len(first))).to(first)[:, None, None]
+    return first @ roma.rotvec_to_rotmat(weight * roma.rotmat_to_rotvec(first.mT @ second))
 
 
 def add_noise(rotmats: torch.Tensor, rng: np.random.Generator, amount: float = 1.0) -> torch.Tensor:
-    """Turns every joint, `amount` times as far as `NOISE` says; knees and elbows only in the plane they bend in."""
+    """Adds Gaussian rotation noise to every joint; knees and elbows rotate about their hinge only.
+
+    Args:
+        rotmats: (n, 22, 3, 3).
+        rng: source of all randomness.
+        amount: factor of the standard deviations in `NOISE`.
+
+    Returns:
+        (n, 22, 3, 3).
+    """
     scale = amount * torch.tensor([NOISE[part_of(name)] for name in JOINT_NAMES]).deg2rad()[:, None].repeat(1, 3)
     for index, name in enumerate(JOINT_NAMES):
         hinge = HINGES.get(part_of(name))

@@ -1,8 +1,9 @@
-"""Where training poses come from: motion capture, named poses, and what is mixed and blended from both.
+"""Training poses: motion capture, named poses, and poses that are mixed and blended from both.
 
-All poses are (n, 22, 3, 3) rotations in the stored z-up frame. Clips are split whole: frames of one clip are alike.
+All poses are (n, 22, 3, 3) rotations in the stored z-up frame. A clip belongs to one split: its frames are alike.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -12,15 +13,21 @@ import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_features import mirror_pose
 from unipose.training.captions.archetype_codes import archetype_codes
 from unipose.training.captions.posecodes import holding
-from unipose.training.geometry import remove_heading, swap_sides
+from unipose.training.geometry import add_mirrored, remove_heading, swap_sides
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
-from unipose.training.sampling.anatomy import within_limits
+from unipose.training.sampling.anatomy import joints_outside, within_limits
 from unipose.training.sampling.balance import off_balance
-from unipose.training.sampling.collisions import Capsules, body_capsules, passes_through_itself
+from unipose.training.sampling.collisions import (
+    TOLERANCE,
+    Capsules,
+    body_capsules,
+    penetration_depths,
+    self_intersects,
+)
 from unipose.training.sampling.mixing import add_noise, blend_poses, mix_limbs
+from unipose.training.sampling.rejection import reject_until_accepted
 
 
 Labels = list[str | None]
@@ -28,25 +35,33 @@ Labels = list[str | None]
 MOTION_FILE = Path(__file__).parent.parent / "assets" / "motion.npz"
 HELD_OUT_CLIPS = ("dance_b", "getup_facedown", "spinkick")
 VALIDATION_CLIPS = ("jump",)
-# Clips that training never sees.
+# Clips that are not used in training.
 SPLIT_CLIPS = {"validation": VALIDATION_CLIPS, "test": HELD_OUT_CLIPS}
 FRAMES_PER_SECOND = 30.0
-# Named poses are moved less than others, so that they keep their name.
+# Named poses get less noise than others, so that their name still fits.
 ARCHETYPE_NOISE = 0.7
-# A put-together pose may be off balance by this much, or by as much as the pose that it has its legs from (metres).
+# A mixed or blended pose may be off balance by this much, or by as much as a pose it was made from (metres).
 BALANCE_MARGIN = 0.1
+# Reasons that the error of `PoseSampler.draw` names.
+NUM_REASONS = 3
 
 
 @dataclass(frozen=True)
 class MotionClip:
-    """A recording: its name, (n, 22, 3) rotation vectors in the stored frame, and (n,) seconds since its start."""
+    """A motion capture clip.
+
+    Args:
+        name: its name in `SPLIT_CLIPS`.
+        rotvecs: (n, 22, 3) in the stored frame.
+        seconds: (n,) since its start.
+    """
 
     name: str
     rotvecs: torch.Tensor
     seconds: torch.Tensor
 
     def subsample(self, frames_per_second: float = FRAMES_PER_SECOND) -> torch.Tensor:
-        """(m, 22, 3): the frames that follow the ticks of a regular clock of `frames_per_second`."""
+        """(m, 22, 3): the frames at or after the ticks of a clock of `frames_per_second`, each once."""
         ticks = torch.arange(0.0, float(self.seconds[-1]) + 1e-6, 1.0 / frames_per_second)
         return self.rotvecs[torch.searchsorted(self.seconds, ticks).clamp(max=len(self.seconds) - 1).unique()]
 
@@ -60,15 +75,15 @@ def load_motion_clips(path: Path = MOTION_FILE) -> list[MotionClip]:
 
 
 def motion_poses(clips: Iterable[MotionClip]) -> torch.Tensor:
-    """The distinct frames of clips, facing the default way: (n, 22, 3, 3) in the stored frame."""
+    """(n, 22, 3, 3): the frames of clips at 30 a second, heading removed."""
     rotvecs = torch.cat([clip.subsample() for clip in clips])
     return remove_heading(roma.rotvec_to_rotmat(rotvecs))
 
 
 def training_clips() -> list[MotionClip]:
-    """Every clip that is neither held out nor for validation."""
-    unseen = {name for names in SPLIT_CLIPS.values() for name in names}
-    return [clip for clip in load_motion_clips() if clip.name not in unseen]
+    """The clips of the training split: neither held out nor for validation."""
+    held_out = {name for names in SPLIT_CLIPS.values() for name in names}
+    return [clip for clip in load_motion_clips() if clip.name not in held_out]
 
 
 def training_motion_poses() -> torch.Tensor:
@@ -82,13 +97,13 @@ def held_out_poses() -> torch.Tensor:
 
 
 def validation_poses() -> torch.Tensor:
-    """`motion_poses` of `VALIDATION_CLIPS`: to look at while training."""
+    """`motion_poses` of `VALIDATION_CLIPS`: for validation while training."""
     return motion_poses(clip for clip in load_motion_clips() if clip.name in VALIDATION_CLIPS)
 
 
 @dataclass(frozen=True)
 class Shares:
-    """How many of what is drawn come from each source; only the proportions matter.
+    """Mixture weights of sources, one field each; only their ratios matter.
 
     Raises:
         ValueError: a share is negative, or all are zero.
@@ -96,23 +111,23 @@ class Shares:
 
     def __post_init__(self) -> None:
         if min(astuple(self)) < 0 or sum(astuple(self)) <= 0:
-            raise ValueError(f"Shares are at least 0 and not all 0; found {self}.")
+            raise ValueError(f"got {self}; expected shares of at least 0, not all 0")
 
     def counts(self, n: int) -> dict[str, int]:
-        """`n` shared out among the sources."""
+        """`n` divided among the sources."""
         ends = np.round(np.cumsum(astuple(self)) / sum(astuple(self)) * n).astype(int)
         return dict(zip((field.name for field in fields(self)), np.diff(ends, prepend=0).tolist()))
 
 
 @dataclass(frozen=True)
-class SamplerShares(Shares):
-    """The sources of `sample_training_poses`.
+class SourceShares(Shares):
+    """Mixture weights of the sources of `sample_training_poses`.
 
     Args:
-        motion: recorded frames, with a little noise.
-        mixed: frames and named poses with limbs of other ones.
-        blended: poses between two frames or named poses.
-        archetype: named poses, with a little noise.
+        motion: recorded frames with rotation noise.
+        mixed: frames and named poses with limbs of others.
+        blended: interpolations of two frames or named poses.
+        archetype: named poses with rotation noise.
     """
 
     motion: float = 0.25
@@ -122,22 +137,25 @@ class SamplerShares(Shares):
 
 
 def sample_training_poses(
-    n: int, seed: int, body: BodyModel, shares: SamplerShares | None = None
+    n: int, seed: int, body: BodyModel, shares: SourceShares | None = None
 ) -> tuple[torch.Tensor, list[str | None]]:
-    """Draws plausible, varied poses from all sources, in random order; the same seed draws the same poses.
+    """Samples plausible poses from all sources, in random order; reproducible by `seed`.
 
     Args:
         n: number of poses.
-        seed: of every random choice.
-        body: tells whether a pose passes through itself and could stand.
-        shares: of the sources; the usual ones where left out.
+        seed: of the random numbers.
+        body: the body for which poses must be plausible.
+        shares: mixture weights of the sources; default: `SourceShares()`.
 
     Returns:
-        (n, 22, 3, 3) rotations in the stored frame, heading removed, and for each pose the name of its archetype
-        (`archetype_sentences` knows it) or None.
+        (n, 22, 3, 3) rotations in the stored frame, heading removed, and the archetype's name of each pose (see
+        `archetype_sentences`) or None.
+
+    Raises:
+        RuntimeError: see `PoseSampler.draw`.
     """
     sampler = PoseSampler.load(body, seed)
-    drawn = [sampler.draw(source, count) for source, count in (shares or SamplerShares()).counts(n).items()]
+    drawn = [sampler.draw(source, count) for source, count in (shares or SourceShares()).counts(n).items()]
     order = sampler.rng.permutation(n)
     names = [label for _, labels in drawn for label in labels]
     return torch.cat([poses for poses, _ in drawn])[torch.from_numpy(order)], [names[index] for index in order]
@@ -145,15 +163,15 @@ def sample_training_poses(
 
 @dataclass(frozen=True)
 class PoseSampler:
-    """What the sources draw from.
+    """Samples poses of each source.
 
     Args:
         frames: (m, 22, 3, 3) recorded poses.
-        names: of the named poses, those of both sides among them.
+        names: names of k archetypes, mirrored ones included.
         named: (k, 22, 3, 3) their poses.
-        body: that the poses have to suit.
-        capsules: of that body.
-        rng: makes every choice.
+        body: the body for which poses must be plausible.
+        capsules: from `body_capsules` of that body.
+        rng: source of all randomness.
     """
 
     frames: torch.Tensor
@@ -165,11 +183,15 @@ class PoseSampler:
 
     @classmethod
     def load(cls, body: BodyModel, seed: int) -> "PoseSampler":
-        """The training clips and all named poses, mirrored too."""
-        frames = training_motion_poses()
+        """A sampler of the training clips and all archetypes, both also mirrored.
+
+        Args:
+            body: the body for which poses must be plausible.
+            seed: of the random numbers.
+        """
         names = tuple(dict.fromkeys(side for name in ARCHETYPES for side in (name, swap_sides(name))))
         return cls(
-            frames=torch.cat([frames, mirror_pose(frames)]),
+            frames=add_mirrored(training_motion_poses()),
             names=names,
             named=remove_heading(archetype_poses(list(names))),
             body=body,
@@ -178,37 +200,58 @@ class PoseSampler:
         )
 
     def draw(self, source: str, count: int) -> tuple[torch.Tensor, Labels]:
-        """`count` plausible poses of a source, with their labels; what is not plausible is drawn again."""
-        draw = {"motion": self._motion, "mixed": self._mixed, "blended": self._blended, "archetype": self._archetypes}
-        which = torch.from_numpy(self.rng.integers(len(self.names), size=count))
+        """Samples plausible poses of one source by rejection.
+
+        Args:
+            source: a field of `SourceShares`.
+            count: number of poses.
+
+        Returns:
+            (count, 22, 3, 3) poses, and the archetype's name of each or None.
+
+        Raises:
+            RuntimeError: a pose was rejected too often, as all are for a body that intersects itself at rest.
+        """
+        propose = {
+            "motion": self._propose_motion,
+            "mixed": self._propose_mixed,
+            "blended": self._propose_blended,
+            "archetype": self._propose_archetypes,
+        }[source]
+        labels = torch.from_numpy(self.rng.integers(len(self.names), size=count))
         poses = self.frames.new_empty(count, *self.frames.shape[1:])
-        pending = torch.arange(count)
-        while len(pending):
-            drawn, good = draw[source](which[pending])
-            good = good & plausible(drawn, self.body, self.capsules)
-            poses[pending[good]] = drawn[good]
-            pending = pending[~good]
-        return poses, [self.names[index] for index in which.tolist()] if source == "archetype" else [None] * count
 
-    def _motion(self, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        poses = self.frames[torch.from_numpy(self.rng.integers(len(self.frames), size=len(which)))]
-        return remove_heading(add_noise(poses, self.rng)), torch.ones(len(which), dtype=torch.bool)
+        def accept(pending: torch.Tensor) -> torch.Tensor:
+            poses[pending], accepted = propose(labels[pending])
+            return accepted & is_plausible(poses[pending], self.body, self.capsules)
 
-    def _archetypes(self, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        poses = remove_heading(add_noise(self.named[which], self.rng, ARCHETYPE_NOISE))
-        return poses, _show_what_they_are(poses, [self.names[index] for index in which.tolist()], self.body)
+        def explain(pending: torch.Tensor) -> str:
+            faults = describe_faults(poses[pending], self.body, self.capsules)
+            return f"They are poses of the source {source!r}: {faults}."
 
-    def _mixed(self, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        bases, donors = self._any(len(which)), self._any(2 * len(which))
+        reject_until_accepted(torch.arange(count), accept, explain)
+        return poses, [self.names[index] for index in labels.tolist()] if source == "archetype" else [None] * count
+
+    def _propose_motion(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One proposal for each of (n,) labels, which index `names`: (n, 22, 3, 3) poses, and (n,) accepted."""
+        poses = self.frames[torch.from_numpy(self.rng.integers(len(self.frames), size=len(labels)))]
+        return remove_heading(add_noise(poses, self.rng)), torch.ones(len(labels), dtype=torch.bool)
+
+    def _propose_archetypes(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        poses = remove_heading(add_noise(self.named[labels], self.rng, ARCHETYPE_NOISE))
+        return poses, _match_archetypes(poses, [self.names[index] for index in labels.tolist()], self.body)
+
+    def _propose_mixed(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        bases, donors = self._draw_bases(len(labels)), self._draw_bases(2 * len(labels))
         poses = remove_heading(add_noise(mix_limbs(bases, donors, self.rng), self.rng))
         return poses, self._balanced(poses, bases)
 
-    def _blended(self, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        first, second = self._any(len(which)), self._any(len(which))
+    def _propose_blended(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        first, second = self._draw_bases(len(labels)), self._draw_bases(len(labels))
         poses = remove_heading(add_noise(blend_poses(first, second, self.rng), self.rng, ARCHETYPE_NOISE))
         return poses, self._balanced(poses, first) | self._balanced(poses, second)
 
-    def _any(self, count: int) -> torch.Tensor:
+    def _draw_bases(self, count: int) -> torch.Tensor:
         """Frames and named poses, half each."""
         frames = self.frames[torch.from_numpy(self.rng.integers(len(self.frames), size=count))]
         named = self.named[torch.from_numpy(self.rng.integers(len(self.named), size=count))]
@@ -218,24 +261,55 @@ class PoseSampler:
         return keeps_balance(poses, bases, self.body, self.capsules)
 
 
-def _show_what_they_are(poses: torch.Tensor, names: Sequence[str], body: BodyModel) -> torch.Tensor:
-    """Whether each named pose still shows the posture and the arms that its sentences state; (n,)."""
+def _match_archetypes(poses: torch.Tensor, names: Sequence[str], body: BodyModel) -> torch.Tensor:
+    """(n,) booleans: whether the posecodes that an archetype's sentences state are true of each pose."""
     stated = [archetype_codes(name) for name in names]
     codes = sorted({code for each in stated for code in each})
     true = dict(zip(codes, holding(codes, body.forward_joints(poses).numpy())))
     return torch.tensor([all(true[code][index] for code in each) for index, each in enumerate(stated)])
 
 
-def plausible(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules | None = None) -> torch.Tensor:
-    """Whether each of (n, 22, 3, 3) poses stays inside the joints' ranges and does not pass through itself; (n,).
+def is_plausible(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules | None = None) -> torch.Tensor:
+    """Whether each pose stays inside the joint limits and does not intersect itself.
 
-    `capsules` are those of `body_capsules`: they are made anew where left out.
+    Args:
+        rotmats: (n, 22, 3, 3) in the stored frame.
+        body: the body to pose.
+        capsules: from `body_capsules` of the same body; fitted where left out.
+
+    Returns:
+        (n,) booleans.
     """
     capsules = body_capsules(body) if capsules is None else capsules
-    return within_limits(rotmats) & ~passes_through_itself(rotmats, body, capsules)
+    return within_limits(rotmats) & ~self_intersects(rotmats, body, capsules)
+
+
+def describe_faults(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> str:
+    """The most frequent reasons why poses are implausible, for an error message.
+
+    Args:
+        rotmats: (n, 22, 3, 3) in the stored frame.
+        body: the body to pose.
+        capsules: from `body_capsules` of the same body.
+    """
+    reasons = Counter(f"{joint} is out of its range" for joints in joints_outside(rotmats) for joint in joints)
+    counts = (penetration_depths(rotmats, body, capsules) > TOLERANCE).sum(dim=0).tolist()
+    reasons |= {f"{one} intersects {other}": n for (one, other), n in zip(capsules.pair_names(), counts) if n}
+    named = [f"{reason} ({n} of {len(rotmats)} poses)" for reason, n in reasons.most_common(NUM_REASONS)]
+    return ", ".join(named) or "the last ones are plausible, but off balance or no longer what their name says"
 
 
 def keeps_balance(poses: torch.Tensor, bases: torch.Tensor, body: BodyModel, capsules: Capsules) -> torch.Tensor:
-    """Whether poses are about as well balanced as their bases, of which one in a jump or on a chair is not; (n,)."""
+    """Whether poses are about as well balanced as the poses they were made from (a jump or a seat is not balanced).
+
+    Args:
+        poses: (n, 22, 3, 3) in the stored frame.
+        bases: (n, 22, 3, 3) what each was made from.
+        body: the body to pose.
+        capsules: from `body_capsules` of the same body.
+
+    Returns:
+        (n,) booleans.
+    """
     allowed = off_balance(bases, body, capsules).clamp(min=BALANCE_MARGIN)
     return off_balance(poses, body, capsules) <= allowed

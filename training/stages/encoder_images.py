@@ -1,6 +1,5 @@
 """Pictures of people with what the towers are pretrained on: where the joints are, the pose, and a description."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -19,13 +18,14 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import MIRRORED_JOINTS, NUM_JOINTS, mirror_pose
 from unipose.training.datasets.generation import (
     ANSWER_MAX_WORDS,
-    LARGEST_TURN,
     caption_poses,
     draw_poses,
+    random_headings,
     to_rotvecs,
 )
 from unipose.training.geometry import rotate_heading, swap_sides
-from unipose.training.synthetic_images.drawing import take_picture
+from unipose.training.io import atomic_path
+from unipose.training.synthetic_images.rendering import render_image
 from unipose.training.synthetic_images.style import random_style
 
 
@@ -97,18 +97,16 @@ def draw_tower_pictures(folder: str | Path, count: int, size: int, seed: int, wo
 def _write_shard(file: Path, index: int, rows: int, size: int, seed: int) -> None:
     torch.set_num_threads(1)
     rng = np.random.default_rng((seed, index))
-    partial_file = file.with_suffix(".partial")
-    Dataset.from_list(list(_rows(rows, size, rng)), features=FEATURES).to_parquet(partial_file)
-    os.replace(partial_file, file)
+    with atomic_path(file) as partial_file:
+        Dataset.from_list(list(_rows(rows, size, rng)), features=FEATURES).to_parquet(partial_file)
 
 
 def _rows(count: int, size: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
     body = BodyModel.builtin()
     poses, labels = draw_poses("train", count, rng, body)
     captions = caption_poses(poses, labels, rng, body, ANSWER_MAX_WORDS, 0.0)
-    turns = torch.from_numpy(np.radians(rng.uniform(-LARGEST_TURN, LARGEST_TURN, count)))
-    for pose, caption in zip(rotate_heading(poses, turns), captions):
-        picture = take_picture(pose, random_style(rng), size, body)
+    for pose, caption in zip(rotate_heading(poses, random_headings(count, rng)), captions):
+        picture = render_image(pose, random_style(rng), size, body)
         yield {
             "picture": {"bytes": picture.encode(), "path": None},
             "joints_2d": (picture.joints_2d / size).astype(np.float32),

@@ -1,1 +1,1 @@
-"""Rendered people in all variety."""
+"""Synthetic images: rendered people in random styles."""

@@ -1,6 +1,6 @@
-"""Bodies of other shapes, from one body: its parts are made longer, thicker or thinner around their joints.
+"""Body shapes: the parts of one body are scaled in length and girth around their joints.
 
-Only the resting body changes; a pose's rotations mean the same on every shape, so that labels stay right.
+Only the rest pose changes; a pose's rotations mean the same on every shape, so labels stay correct.
 """
 
 from dataclasses import dataclass, fields
@@ -14,7 +14,7 @@ from unipose.processing.pose_features import JOINT_NAMES
 
 @dataclass(frozen=True)
 class BodyShape:
-    """Factors of the built-in body's measures; 1 leaves them alone.
+    """Scale factors of a body's measures; 1 leaves them unchanged.
 
     Args:
         height: of everything.
@@ -22,6 +22,9 @@ class BodyShape:
         hips, waist, chest: girths of the trunk; the hip and shoulder joints move with them.
         limbs: girth of arms and legs.
         head: size of the head.
+
+    Raises:
+        ValueError: a factor is not in 0.2..5.
     """
 
     height: float = 1.0
@@ -37,11 +40,11 @@ class BodyShape:
     def __post_init__(self) -> None:
         for field in fields(self):
             if not 0.2 <= getattr(self, field.name) <= 5.0:
-                raise ValueError(f"{field.name} is {getattr(self, field.name)}; a factor of a body lies in 0.2 to 5.")
+                raise ValueError(f"{field.name} is {getattr(self, field.name)}; expected a factor of 0.2 to 5")
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> "BodyShape":
-        """A plausible grown-up: girths go together, each part a little its own way."""
+        """A random plausible adult: girths are correlated, with independent noise for each part."""
         girth = float(np.clip(rng.normal(1.0, 0.1), 0.84, 1.3))
         part = 1.0 + 0.06 * np.clip(rng.standard_normal(8), -2.0, 2.0)
         return cls(
@@ -57,7 +60,7 @@ class BodyShape:
         )
 
 
-# Which measure stretches a joint's part of the resting body (T-pose) along x, y and z.
+# The measures that scale a joint's part of the body along x, y and z of the rest pose (T-pose).
 STRETCHES: dict[str, tuple[str, str, str]] = {
     "pelvis": ("hips", "trunk", "hips"),
     "hip": ("limbs", "legs", "limbs"),
@@ -73,10 +76,14 @@ STRETCHES: dict[str, tuple[str, str, str]] = {
 
 
 def shape_body(body: BodyModel, shape: BodyShape) -> BodyModel:
-    """`body` with the measures of `shape`.
+    """Applies a shape to a body.
 
-    The result is a plain `BodyModel`: of a user's SMPL body it keeps the mean shape, without its pose-dependent
-    corrections.
+    Args:
+        body: left unchanged.
+        shape: scale factors.
+
+    Returns:
+        A plain `BodyModel`: of a user's SMPL body it keeps the mean shape, without pose-dependent blend shapes.
     """
     if shape == BodyShape():
         return body

@@ -1,6 +1,6 @@
-"""Everything in a rendered picture but the pose, as data: who, seen from where, in what light, before and behind what.
+"""The style of a synthetic image: everything but the pose, as data (body, camera, light, background, occluders).
 
-`PictureStyle()` is the plain look of `render_pose`; `random_style` draws the others.
+`ImageStyle()` is the plain style of `render_pose`; `random_style` draws others.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from unipose.training.synthetic_images.body_shapes import BodyShape
 
 PATTERNS = ("solid", "gradient", "glow", "stripes", "checks", "blobs", "clouds", "grain")
 FLOOR_PATTERNS = ("solid", "stripes", "checks", "blobs")
-# What a crop leaves out of the picture's frame, by joint; it may still be seen where the pose brings it there.
+# Joints that a crop leaves out of the frame; they may still be inside the image where the pose brings them there.
 CROPS: dict[str, tuple[str, ...]] = {
     "full": (),
     "three-quarter": ("knee", "ankle", "foot"),
@@ -23,29 +23,32 @@ CROPS: dict[str, tuple[str, ...]] = {
 }
 OCCLUDERS = ("box", "bar", "disc")
 
-# How often each is drawn.
-PLAIN = 0.15
+# Probability of each feature.
+PLAIN_SHARE = 0.15
 CROP_SHARES = (0.7, 0.18, 0.12)
-FLOOR = 0.5
-SHADOW = 0.7
-OCCLUDED = 0.2
-ACCOMPANIED = 0.2
-BLURRED = 0.25
-NOISY = 0.35
-LOSSLESS = 0.1
-NEUTRAL_CLOTHES = 0.4
+FLOOR_SHARE = 0.5
+SHADOW_SHARE = 0.7
+OCCLUDER_SHARE = 0.2
+BYSTANDER_SHARE = 0.2
+BLUR_SHARE = 0.25
+NOISE_SHARE = 0.35
+PNG_SHARE = 0.1
+NEUTRAL_CLOTHES_SHARE = 0.4
 # Near black, white, greys, denim, khaki: (hue, saturation, value).
 NEUTRALS = ((0.0, 0.0, 0.12), (0.0, 0.0, 0.92), (0.6, 0.05, 0.5), (0.6, 0.45, 0.4), (0.1, 0.3, 0.6), (0.62, 0.5, 0.22))
 
 
 @dataclass(frozen=True)
 class Framing:
-    """What of the person is in the picture, how large and where.
+    """Crop, size and place of the person in the image.
 
     Args:
         crop: a key of `CROPS`.
-        fill: share of the picture that the person, or what the crop keeps, takes in its longer direction.
-        shift: (right, down): 0 is the middle, 1 touches the border.
+        fill: fraction of the image that the person, or the part that the crop keeps, takes in the longer direction.
+        shift: (right, down): 0 is centred, 1 touches the border.
+
+    Raises:
+        ValueError: an unknown crop, or `fill` out of range.
     """
 
     crop: str = "full"
@@ -54,21 +57,24 @@ class Framing:
 
     def __post_init__(self) -> None:
         if self.crop not in CROPS:
-            raise ValueError(f"crop is {self.crop!r}; accepted are {', '.join(CROPS)}.")
+            raise ValueError(f"crop is {self.crop!r}; expected one of {', '.join(CROPS)}")
         if not 0.1 <= self.fill <= 1.3:
-            raise ValueError(f"fill is {self.fill}; a person takes 0.1 to 1.3 of a picture.")
+            raise ValueError(f"fill is {self.fill}; expected 0.1 to 1.3")
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """Two colours and how they are spread.
+    """A pattern of two colours.
 
     Args:
         kind: one of `PATTERNS`.
         colour, second: RGB in 0..255.
-        repeats: how often stripes, checks and blobs repeat, across the picture or a metre of floor.
-        angle: degrees by which it is turned.
+        repeats: number of stripes, checks and blobs, across the image or a metre of floor.
+        angle: rotation in degrees.
         seed: of blobs, clouds and grain.
+
+    Raises:
+        ValueError: an unknown kind.
     """
 
     kind: str = "solid"
@@ -80,19 +86,19 @@ class Pattern:
 
     def __post_init__(self) -> None:
         if self.kind not in PATTERNS:
-            raise ValueError(f"kind is {self.kind!r}; accepted are {', '.join(PATTERNS)}.")
+            raise ValueError(f"kind is {self.kind!r}; expected one of {', '.join(PATTERNS)}")
 
 
 @dataclass(frozen=True)
 class Background:
-    """What is behind and below the person.
+    """Wall, floor and shadow.
 
     Args:
-        wall: fills the picture.
-        floor: lies on the ground up to the wall, or is left out.
+        wall: fills the image.
+        floor: lies on the ground up to the wall, or None.
         depth: metres from the person to the wall.
         shadow: darkness of the shadow on the ground, 0..1.
-        slant: 0 puts the shadow straight below, 1 where the lamp throws it.
+        slant: direction of the shadow: 0 is straight down, 1 follows the light.
     """
 
     wall: Pattern = field(default_factory=Pattern)
@@ -104,14 +110,17 @@ class Background:
 
 @dataclass(frozen=True)
 class Occluder:
-    """A thing in front of the person; it is made smaller where it would hide too much.
+    """An object in front of the person; it shrinks where it would hide too much.
 
     Args:
-        kind: one of `OCCLUDERS`; a bar reaches through the whole picture.
-        place: (right, down) of its middle, in parts of the person's box.
-        size: (width, height) in parts of the larger side of that box; a disc uses the first, a bar the second.
+        kind: one of `OCCLUDERS`; a bar spans the whole image.
+        place: (right, down) of its centre, in fractions of the person's bounding box.
+        size: (width, height) in fractions of that box's larger side; a disc uses the first, a bar the second.
         angle: degrees.
         colour: RGB in 0..255.
+
+    Raises:
+        ValueError: an unknown kind.
     """
 
     kind: str
@@ -122,18 +131,21 @@ class Occluder:
 
     def __post_init__(self) -> None:
         if self.kind not in OCCLUDERS:
-            raise ValueError(f"kind is {self.kind!r}; accepted are {', '.join(OCCLUDERS)}.")
+            raise ValueError(f"kind is {self.kind!r}; expected one of {', '.join(OCCLUDERS)}")
 
 
 @dataclass(frozen=True)
-class Companion:
-    """Another person, who stands on the same ground and farther from the picture's middle than the main one.
+class Bystander:
+    """Another person, on the same ground and farther from the image's centre than the main person.
 
     Args:
         side: 1 to the right of the main person as the camera sees it, -1 to the left.
-        overlap: how far into the main person's half width the other one reaches, 0..0.5; negative leaves a gap.
+        overlap: fraction of the main person's half width that the bystander overlaps, to 0.5; negative is a gap.
         depth: metres behind the main person.
         clothes, shape: as the main person's.
+
+    Raises:
+        ValueError: another side, or an overlap above 0.5.
     """
 
     side: int
@@ -145,18 +157,18 @@ class Companion:
     def __post_init__(self) -> None:
         if self.side not in (-1, 1) or self.overlap > 0.5:
             raise ValueError(
-                f"side is {self.side} and overlap {self.overlap}; accepted are 1 (right) or -1, and at most 0.5."
+                f"side is {self.side} and overlap {self.overlap}; expected 1 (right) or -1 (left), and at most 0.5"
             )
 
 
 @dataclass(frozen=True)
 class Sensor:
-    """What the camera does to the picture.
+    """Blur, noise and compression of the image.
 
     Args:
-        blur: radius in 1/224 of the picture's width.
+        blur: radius in 1/224 of the image's width.
         noise: standard deviation in 1/255.
-        jpeg_quality: 1..95, or None for a PNG.
+        jpeg_quality: 1..95, or None for PNG.
         seed: of the noise.
     """
 
@@ -167,8 +179,12 @@ class Sensor:
 
 
 @dataclass(frozen=True)
-class PictureStyle:
-    """All that a picture shows beside the pose. The pose says where the person faces, so the camera's azimuth is 0."""
+class ImageStyle:
+    """Everything in an image but the pose. The pose has the heading, so the camera's azimuth is 0.
+
+    Raises:
+        ValueError: the camera's azimuth is not 0.
+    """
 
     clothes: Clothes = field(default_factory=Clothes)
     shape: BodyShape = field(default_factory=BodyShape)
@@ -177,23 +193,28 @@ class PictureStyle:
     light: Light = field(default_factory=Light)
     background: Background = field(default_factory=Background)
     occluders: tuple[Occluder, ...] = ()
-    companion: Companion | None = None
+    bystander: Bystander | None = None
     sensor: Sensor = field(default_factory=Sensor)
 
     def __post_init__(self) -> None:
         if self.camera.azimuth != 0.0:
             raise ValueError(
-                f"The camera's azimuth is {self.camera.azimuth}; turn the pose instead, its label is as the camera "
-                "sees it."
+                f"the camera's azimuth is {self.camera.azimuth}; expected 0: rotate the pose instead, its heading is "
+                "relative to the camera"
             )
 
 
-def random_style(rng: np.random.Generator, *, company: bool = False) -> PictureStyle:
-    """Draws a style; `company` lets some have another person, whose pose the picture then needs."""
-    if rng.random() < PLAIN:
+def random_style(rng: np.random.Generator, *, allow_bystander: bool = False) -> ImageStyle:
+    """Draws a random style.
+
+    Args:
+        rng: source of all randomness.
+        allow_bystander: lets some styles have a bystander, so that `render_image` needs a pose for it.
+    """
+    if rng.random() < PLAIN_SHARE:
         return plain_style(rng)
-    accompanied = company and rng.random() < ACCOMPANIED
-    return PictureStyle(
+    has_bystander = allow_bystander and rng.random() < BYSTANDER_SHARE
+    return ImageStyle(
         clothes=_clothes(rng),
         shape=BodyShape.random(rng),
         camera=Camera(
@@ -204,28 +225,28 @@ def random_style(rng: np.random.Generator, *, company: bool = False) -> PictureS
         framing=_framing(rng),
         light=_light(rng),
         background=_background(rng),
-        occluders=tuple(_occluder(rng) for _ in range(rng.random() < OCCLUDED)),
-        companion=_companion(rng) if accompanied else None,
+        occluders=tuple(_occluder(rng) for _ in range(rng.random() < OCCLUDER_SHARE)),
+        bystander=_bystander(rng) if has_bystander else None,
         sensor=_sensor(rng),
     )
 
 
-def plain_style(rng: np.random.Generator) -> PictureStyle:
-    """The look of `render_pose`, in clothes of random colours."""
-    return PictureStyle(
+def plain_style(rng: np.random.Generator) -> ImageStyle:
+    """The style of `render_pose`, in clothes of random colours."""
+    return ImageStyle(
         clothes=Clothes(palette=Palette.random(rng)), camera=Camera(elevation=float(rng.uniform(0.0, 12.0)))
     )
 
 
-def _cloth_colour(rng: np.random.Generator) -> Color:
-    if rng.random() < NEUTRAL_CLOTHES:
+def _cloth_color(rng: np.random.Generator) -> Color:
+    if rng.random() < NEUTRAL_CLOTHES_SHARE:
         hue, saturation, value = NEUTRALS[int(rng.integers(len(NEUTRALS)))]
         return hsv_color(hue, saturation, float(np.clip(value + rng.normal(0.0, 0.06), 0.04, 1.0)))
     return hsv_color(rng.random(), 0.15 + 0.7 * rng.random(), 0.2 + 0.7 * rng.random())
 
 
 def _clothes(rng: np.random.Generator) -> Clothes:
-    shirt, second, trousers, shoes = (_cloth_colour(rng) for _ in range(4))
+    shirt, second, trousers, shoes = (_cloth_color(rng) for _ in range(4))
     one_piece = rng.random() < 0.1
     person = Palette.random(rng)
     palette = replace(
@@ -295,9 +316,9 @@ def _pattern(rng: np.random.Generator, kinds: tuple[str, ...], repeats: tuple[fl
 def _background(rng: np.random.Generator) -> Background:
     return Background(
         wall=_pattern(rng, PATTERNS, (2.0, 14.0)),
-        floor=_pattern(rng, FLOOR_PATTERNS, (0.8, 4.0)) if rng.random() < FLOOR else None,
+        floor=_pattern(rng, FLOOR_PATTERNS, (0.8, 4.0)) if rng.random() < FLOOR_SHARE else None,
         depth=float(rng.uniform(0.8, 4.0)),
-        shadow=float(rng.uniform(0.2, 0.55)) if rng.random() < SHADOW else 0.0,
+        shadow=float(rng.uniform(0.2, 0.55)) if rng.random() < SHADOW_SHARE else 0.0,
         slant=float(rng.random() < 0.7),
     )
 
@@ -312,8 +333,8 @@ def _occluder(rng: np.random.Generator) -> Occluder:
     )
 
 
-def _companion(rng: np.random.Generator) -> Companion:
-    return Companion(
+def _bystander(rng: np.random.Generator) -> Bystander:
+    return Bystander(
         side=int(rng.choice((-1, 1))),
         overlap=float(rng.uniform(-0.3, 0.35)),
         depth=float(rng.uniform(-0.2, 2.0)),
@@ -324,8 +345,8 @@ def _companion(rng: np.random.Generator) -> Companion:
 
 def _sensor(rng: np.random.Generator) -> Sensor:
     return Sensor(
-        blur=float(rng.uniform(0.3, 1.1)) if rng.random() < BLURRED else 0.0,
-        noise=float(rng.uniform(2.0, 10.0)) if rng.random() < NOISY else 0.0,
-        jpeg_quality=None if rng.random() < LOSSLESS else int(rng.integers(45, 96)),
+        blur=float(rng.uniform(0.3, 1.1)) if rng.random() < BLUR_SHARE else 0.0,
+        noise=float(rng.uniform(2.0, 10.0)) if rng.random() < NOISE_SHARE else 0.0,
+        jpeg_quality=None if rng.random() < PNG_SHARE else int(rng.integers(45, 96)),
         seed=int(rng.integers(2**31)),
     )

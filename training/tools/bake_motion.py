@@ -1,10 +1,10 @@
-"""Bakes the free motion clips: DeepMimic's motion capture (pybullet_data, zlib licence) on SMPL's 22 joints.
+"""Bakes the packaged motion clips: DeepMimic's motion capture (pybullet_data, zlib licence) on SMPL's 22 joints.
 
     python -m unipose.training.tools.bake_motion --output training/assets/motion.npz
 
-The source body faces +x with y up and z to its RIGHT, its arms hang, knees and elbows are single angles; the target is
-the frame and joint order of `unipose.processing.pose_features`. Collars, wrists and feet are not captured and stay at
-rest. Only text files are read: the compiled `pybullet` module is never imported.
+The source body faces +x with y up and z to its RIGHT; its arms hang down; knees and elbows are single angles. The
+result has the frame and joint order of `unipose.processing.pose_features`. Collars, wrists and feet are not captured
+and stay at rest. Only text files are read: the compiled `pybullet` module is not imported.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import roma
 import torch
 
 from unipose.processing.pose_features import JOINT_NAMES, to_z_up
+from unipose.training.io import atomic_path
 
 
 # Source axes (forward, up, right) -> SMPL axes (left, up, forward).
@@ -60,7 +61,7 @@ def find_pybullet_data() -> Path:
 
 
 def find_clips(pybullet_data: Path) -> list[Path]:
-    """The humanoid clips below `pybullet_data`, in the order in which they are stored.
+    """The humanoid clips below `pybullet_data`, in the order of the result.
 
     Raises:
         FileNotFoundError: there are none.
@@ -68,7 +69,9 @@ def find_clips(pybullet_data: Path) -> list[Path]:
     motions = pybullet_data / "data" / "motions"
     clips = sorted(motions.glob("humanoid3d_*.txt")) + sorted(motions.glob("walker/*.txt"))
     if not clips:
-        raise FileNotFoundError(f"No humanoid3d_*.txt in {motions}; pass the pybullet_data folder of pybullet 3.2.7.")
+        raise FileNotFoundError(
+            f"got no humanoid3d_*.txt in {motions}; expected those of the pybullet_data folder of pybullet 3.2.7"
+        )
     return clips
 
 
@@ -86,12 +89,20 @@ def read_frames(path: Path) -> torch.Tensor:
     """
     frames = torch.tensor(json.loads(path.read_text())["Frames"], dtype=torch.float64)
     if frames.ndim != 2 or frames.shape[1] != NUM_COLUMNS:
-        raise ValueError(f"{path.name} holds frames of shape {tuple(frames.shape)}; expected (frames, {NUM_COLUMNS}).")
+        raise ValueError(f"{path.name}: got frames of shape {tuple(frames.shape)}; expected (frames, {NUM_COLUMNS})")
     return frames
 
 
 def read_rotation(frames: torch.Tensor, name: str) -> torch.Tensor:
-    """(frames, 3, 3) rotation of the source joint `name`, turned into SMPL's axes."""
+    """The rotations of a source joint, in SMPL's axes.
+
+    Args:
+        frames: (frames, 44) source table.
+        name: a key of `COLUMNS`.
+
+    Returns:
+        (frames, 3, 3).
+    """
     values = frames[:, COLUMNS[name]]
     if values.shape[1] == 1:
         rotmats = roma.rotvec_to_rotmat(values * values.new_tensor([0.0, 0.0, 1.0]))
@@ -151,7 +162,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     arrays = bake(arguments.pybullet_data or find_pybullet_data())
-    np.savez_compressed(arguments.output, **arrays)
+    with atomic_path(arguments.output) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
     print(f"{arguments.output}: {len(arrays['poses'])} frames of {len(arrays['clip_names'])} clips")
 
 

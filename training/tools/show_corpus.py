@@ -1,4 +1,4 @@
-"""Draws a page by which a person can judge the corpus: poses with their captions, pairs with their instructions.
+"""Draws a contact sheet of the synthetic corpus: poses with captions, pairs with instructions.
 
 python -m unipose.training.tools.show_corpus --output docs/corpus.png
 """
@@ -27,49 +27,72 @@ GAP = 3
 FONT_SIZE = 11
 COLOURS = 128
 HEADINGS = (
-    "Captions, drawn at random. Left and right are the body's own: its left arm is on the right of the picture",
+    "Captions, drawn at random. Left and right are the body's own: its left arm is on the right of the image",
     "Instructions, drawn at random, from the pose on the left to the pose on the right",
 )
 
 
 @dataclass
 class ShowArguments:
-    """How much is drawn, and where to."""
+    """What to draw."""
 
-    output: str = field(default="docs/corpus.png", metadata={"help": "The picture to write."})
-    number: int = field(default=20, metadata={"help": "Captions, and instructions."})
-    split: str = field(default="train", metadata={"help": f"One of {', '.join(SPLITS)}."})
-    seed: int = 0
+    output: str = field(default="docs/corpus.png", metadata={"help": "The image to write."})
+    number: int = field(default=20, metadata={"help": "Number of captions, and of instructions."})
+    split: str = field(default="train", metadata={"help": f"Split of the corpus: one of {', '.join(SPLITS)}."})
+    seed: int = field(default=0, metadata={"help": "Seed of the random numbers."})
 
 
 def draw(pose: Rotvecs, body: BodyModel, size: int) -> Image.Image:
+    """Renders a pose.
+
+    Args:
+        pose: (22, 3) in the stored frame.
+        body: the body to pose.
+        size: pixels of the square image.
+    """
     return render_pose(roma.rotvec_to_rotmat(torch.from_numpy(pose)), body, size, view="three-quarter")
 
 
 def show_captions(records: Sequence[PoseRecord], body: BodyModel) -> Image.Image:
-    """Each pose above its caption."""
-    pictures = [draw(record.rotvecs, body, CELL) for record in tqdm(records, desc="captions", leave=False)]
-    return contact_sheet(pictures, [record.captions[0] for record in records], columns=5, font_size=FONT_SIZE)
+    """A sheet of poses, each above its caption.
+
+    Args:
+        records: poses with a caption.
+        body: the body to pose.
+    """
+    images = [draw(record.rotvecs, body, CELL) for record in tqdm(records, desc="captions", leave=False)]
+    return contact_sheet(images, [record.captions[0] for record in records], columns=5, font_size=FONT_SIZE)
 
 
 def show_instructions(records: Sequence[PosePairRecord], body: BodyModel) -> Image.Image:
-    """Both poses of each pair, side by side above the instruction."""
-    pictures = []
+    """A sheet of pose pairs, side by side above the instruction.
+
+    Args:
+        records: pairs with an instruction.
+        body: the body to pose.
+    """
+    images = []
     for record in tqdm(records, desc="instructions", leave=False):
         pair = Image.new("RGB", (2 * PAIR_CELL + GAP, PAIR_CELL), "white")
         for place, pose in enumerate((record.first, record.second)):
             pair.paste(draw(pose, body, PAIR_CELL), (place * (PAIR_CELL + GAP), 0))
-        pictures.append(pair)
-    return contact_sheet(pictures, [record.texts[0] for record in records], columns=4, font_size=FONT_SIZE)
+        images.append(pair)
+    return contact_sheet(images, [record.texts[0] for record in records], columns=4, font_size=FONT_SIZE)
 
 
 def draw_page(generator: RecordGenerator, number: int, seed: int) -> Image.Image:
-    """The whole page: `number` captions, half of them told and half asked for, and `number` instructions."""
+    """The whole page.
+
+    Args:
+        generator: of the records.
+        number: of captions, half of them answers and half prompts, and of instructions.
+        seed: of the random numbers.
+    """
     rng = np.random.default_rng(seed)
-    asked = number // 2
+    answers = number // 2
     captions = [
-        *generator.records("pose-to-text", asked, rng, "caption"),
-        *generator.records("text-to-pose", number - asked, rng, "description"),
+        *generator.records("pose-to-text", answers, rng, "caption"),
+        *generator.records("text-to-pose", number - answers, rng, "description"),
     ]
     instructions = generator.records("pose-edit", number, rng, "instruction")
     sheets = (show_captions(captions, generator.body), show_instructions(instructions, generator.body))

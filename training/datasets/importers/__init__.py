@@ -1,19 +1,18 @@
-"""Loaders of the datasets that users bring: each reads a dataset's own files and yields records (see `records`).
+"""Importers of other datasets: each reads a dataset's own files and yields records (see `records`).
 
-All are lazy and can be iterated again: nothing is opened before the first record is asked for (only pickles are
-refused at once), `len` is there where it is known without reading everything, and `files()` where a progress bar needs
-a total.
+All are lazy and can be iterated several times: no file is opened before the first record (only pickles are refused at
+once). They have a `len` where it is known without reading everything, and `files()` as the total of a progress bar.
 """
 
 from unipose.training.datasets.importers.amass import AMASS_SPLITS, MOYO, AmassFrames, AmassPoses
 from unipose.training.datasets.importers.crops import Crop
 from unipose.training.datasets.importers.errors import SOURCES, DatasetError
-from unipose.training.datasets.importers.hmr_npz import HmrPictures
-from unipose.training.datasets.importers.hmr_tars import HmrTarPictures
+from unipose.training.datasets.importers.hmr_npz import HmrImages
+from unipose.training.datasets.importers.hmr_tars import HmrTarImages
 from unipose.training.datasets.importers.mixing import POSE_ESTIMATION_WEIGHTS, WeightedMix
 from unipose.training.datasets.importers.posefix import PoseFixPairs
 from unipose.training.datasets.importers.posescript import PoseScriptPoses
-from unipose.training.datasets.importers.threedpw import ThreeDPWPictures
+from unipose.training.datasets.importers.threedpw import ThreeDPWImages
 
 
 __all__ = [
@@ -25,10 +24,10 @@ __all__ = [
     "AmassPoses",
     "Crop",
     "DatasetError",
-    "HmrPictures",
-    "HmrTarPictures",
+    "HmrImages",
+    "HmrTarImages",
     "PoseFixPairs",
     "PoseScriptPoses",
-    "ThreeDPWPictures",
+    "ThreeDPWImages",
     "WeightedMix",
 ]

@@ -1,15 +1,15 @@
 """AMASS and MOYO: motion capture as npz files, `<root>/<sub-dataset>/<subject>/<sequence>.npz`.
 
-Both layouts are read, and what a file is shows in its arrays:
+Two layouts are read, recognised by their arrays:
 
 - SMPL-H ("SMPL+H G"): `poses (frames, 156)`, `trans`, `betas`, `dmpls`, `gender`, `mocap_framerate`.
 - SMPL-X ("SMPL-X N" and "G"): `root_orient (frames, 3)`, `pose_body (frames, 63)`, `pose_hand`, `pose_jaw`,
-  `pose_eye`, `trans`, `betas`, `gender`, `mocap_frame_rate`, as a rule also `poses (frames, 165)`. MOYO's release in
-  AMASS's form is of this kind; its other releases (pickles) are not read here.
+  `pose_eye`, `trans`, `betas`, `gender`, `mocap_frame_rate`, usually also `poses (frames, 165)`. MOYO's release in
+  AMASS's format has this layout; its other releases (pickles) are not supported.
 
-Radians, z up; the global orientation is stored as it is. Body shapes (`shape.npz`, `*_stagei.npz`) lie in the same
-folders and are passed over. Which 13 sub-datasets the paper's tokenizer saw, and their weights, is not published: give
-your own to `mixing.WeightedMix`.
+Radians, z up; the global orientation is stored unchanged. Files of body shapes (`shape.npz`, `*_stagei.npz`) are
+skipped. The 13 sub-datasets of the paper's tokenizer and their weights are not published: give your own to
+`mixing.WeightedMix`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,19 +18,19 @@ from pathlib import Path
 
 import numpy as np
 
-from unipose.training.datasets.importers.errors import SOURCES, DatasetError, Source, missing
+from unipose.training.datasets.importers.errors import SOURCES, DatasetError, Source, missing_error
 from unipose.training.datasets.importers.files import (
     body_rotvecs,
-    in_seeded_order,
     list_arrays,
     read_arrays,
     require_folder,
+    shuffle_files,
 )
 from unipose.training.datasets.importers.orientation import remove_heading_euler
 from unipose.training.datasets.records import PoseRecord, Rotvecs
 
 
-# The split its authors suggest, by sub-dataset. BMLmovi, BMLhandball, DanceDB and others came later: they are in none.
+# The split that AMASS's authors suggest, by sub-dataset. Later ones (BMLmovi, BMLhandball, DanceDB) are in none.
 AMASS_SPLITS = {
     "train": ("CMU", "PosePrior", "TotalCapture", "EyesJapanDataset", "KIT", "BMLrub", "EKUT", "TCDHands", "ACCAD"),
     "val": ("HumanEva", "HDM05", "SFU", "MoSh"),
@@ -38,7 +38,7 @@ AMASS_SPLITS = {
 }
 MOYO = "MOYO"
 
-# A sub-dataset's folder is called differently from release to release (and PoseScript uses the old names).
+# Folder names of a sub-dataset in different releases (PoseScript uses the old names).
 FOLDER_NAMES = (
     ("BMLrub", "BioMotionLab_NTroje"),
     ("DFaust", "DFaust_67", "DFaust67"),
@@ -57,7 +57,12 @@ POSE_NAMES = ("poses", "root_orient", "pose_body")
 
 @dataclass(frozen=True)
 class AmassClip:
-    """One file: (frames, 22, 3) rotation vectors, and frames per second where the file tells."""
+    """One motion.
+
+    Args:
+        rotvecs: (frames, 22, 3).
+        frames_per_second: None where the file does not have it.
+    """
 
     rotvecs: Rotvecs
     frames_per_second: float | None
@@ -66,8 +71,12 @@ class AmassClip:
 def load_clip(path: Path | str, source: Source = SOURCES["amass"]) -> AmassClip:
     """Reads one npz of either layout.
 
+    Args:
+        path: of the npz.
+        source: of the dataset, for errors.
+
     Raises:
-        DatasetError: the file is missing, damaged or of another layout; a pose holds a NaN (the frame is named).
+        DatasetError: the file is missing, damaged or of another layout, or a pose holds a NaN (the frame is named).
     """
     path = Path(path)
     arrays = read_arrays(path, source, (*POSE_NAMES, *RATE_NAMES))
@@ -76,8 +85,8 @@ def load_clip(path: Path | str, source: Source = SOURCES["amass"]) -> AmassClip:
     elif "root_orient" in arrays and "pose_body" in arrays:
         rotvecs = _smplx_rotvecs(arrays["root_orient"], arrays["pose_body"], path)
     else:
-        found = ", ".join(list_arrays(path, source)) or "nothing"
-        raise DatasetError(f"{path} holds {found}; accepted: poses, or root_orient and pose_body. {source}.")
+        names = ", ".join(list_arrays(path, source)) or "nothing"
+        raise DatasetError(f"{path} holds {names}; expected poses, or root_orient and pose_body. {source}.")
     return AmassClip(rotvecs, _frame_rate(arrays, path))
 
 
@@ -85,8 +94,8 @@ def _smplx_rotvecs(root_orient: np.ndarray, pose_body: np.ndarray, path: Path) -
     shapes = root_orient.shape, pose_body.shape
     frames = len(pose_body) if pose_body.ndim else 0
     if shapes != ((frames, 3), (frames, 63)):
-        found = f"root_orient has the shape {shapes[0]} and pose_body {shapes[1]}"
-        raise DatasetError(f"{path}: {found}; accepted: (frames, 3) and (frames, 63)")
+        got = f"got root_orient of shape {shapes[0]} and pose_body of shape {shapes[1]}"
+        raise DatasetError(f"{path}: {got}; expected (frames, 3) and (frames, 63)")
     return body_rotvecs(np.concatenate([root_orient, pose_body], axis=1), str(path))
 
 
@@ -96,14 +105,20 @@ def _frame_rate(arrays: Mapping[str, np.ndarray], path: Path) -> float | None:
         return None
     rate = arrays[name]
     if rate.size != 1 or rate.dtype.kind not in "fiu" or not 0 < float(rate.reshape(-1)[0]) < np.inf:
-        raise DatasetError(f"{path}: {name} is {rate!r}; accepted: one positive number, frames per second")
+        raise DatasetError(f"{path}: {name} is {rate!r}; expected one positive number, frames per second")
     return float(rate.reshape(-1)[0])
 
 
 def resample(count: int, rate: float, frames_per_second: float) -> np.ndarray:
-    """The frames nearest to the ticks of a clock, each once: indices into `count` frames recorded at `rate` a second.
+    """The frames nearest to the ticks of a clock, each once; frames are not interpolated.
 
-    No frame is made up: a clock faster than the recording gives every frame.
+    Args:
+        count: number of frames of the recording.
+        rate: its frames per second.
+        frames_per_second: of the clock; one faster than the recording gives every frame.
+
+    Returns:
+        (n,) indices of frames.
     """
     ticks = np.arange(int((count - 1) / rate * frames_per_second + 1e-6) + 1) if count else np.zeros(0)
     return np.unique(np.minimum(np.floor(ticks * (rate / frames_per_second) + 0.5).astype(int), max(count - 1, 0)))
@@ -113,21 +128,20 @@ def resample(count: int, rate: float, frames_per_second: float) -> np.ndarray:
 class AmassPoses:
     """The frames of an AMASS folder as `PoseRecord`s without captions, named `<path below root>:<frame>`.
 
-    A file is opened when its turn comes and only then; frames of a file come in order. How many there are is known
-    at the end.
+    Each file is opened when its first frame is read; frames of a file are in order. The number of records is unknown.
 
     Args:
         root: the folder of the sub-datasets' folders.
-        subsets: sub-datasets by any of their names, such as `AMASS_SPLITS["train"] + (MOYO,)`; all where left out.
-        frames_per_second: picks frames by time; all where left out.
-        stride: instead, every so many-th frame.
-        trim: share of each file's frames left out at its start and at its end (0.1 skips most calibration poses).
-        keep_heading: False turns every pose to the default heading, as `remove_heading_euler`.
-        seed: shuffles the files; sorted by path where left out.
+        subsets: sub-datasets by any of their names, such as `AMASS_SPLITS["train"] + (MOYO,)`; default: all.
+        frames_per_second: selects frames by time; default: all.
+        stride: instead, every `stride`-th frame.
+        trim: fraction of each file's frames to drop at its start and at its end (0.1 skips most calibration poses).
+        keep_heading: False removes the heading with `remove_heading_euler`.
+        seed: shuffles the files; default: sorted by path.
 
     Raises:
         ValueError: an option is out of range.
-        DatasetError: when read: a folder or file is missing or damaged, or a file that must tell its rate does not.
+        DatasetError: on reading: a folder or file is missing or damaged, or a file lacks its rate where it is needed.
     """
 
     root: Path | str
@@ -140,21 +154,25 @@ class AmassPoses:
 
     def __post_init__(self) -> None:
         if self.frames_per_second is not None and not 0 < self.frames_per_second < np.inf:
-            raise ValueError(f"frames_per_second is {self.frames_per_second}; accepted: a positive number")
+            raise ValueError(f"frames_per_second is {self.frames_per_second}; expected a positive number")
         if self.stride < 1 or (self.stride > 1 and self.frames_per_second is not None):
-            raise ValueError(f"stride is {self.stride}; accepted: 1 or more, and only without frames_per_second")
+            raise ValueError(f"stride is {self.stride}; expected 1 or more, and only without frames_per_second")
         if not 0 <= self.trim < 0.5:
-            raise ValueError(f"trim is {self.trim}; accepted: at least 0 and below 0.5")
+            raise ValueError(f"trim is {self.trim}; expected at least 0 and below 0.5")
 
     def files(self) -> list[Path]:
-        """The files in the order in which they are read: what a progress bar can count."""
+        """The files in the order in which they are read.
+
+        Raises:
+            DatasetError: a folder is missing, or there are no files.
+        """
         root = require_folder(Path(self.root), SOURCES["amass"])
         folders = [root] if self.subsets is None else [find_subset(root, name) for name in self.subsets]
         paths = sorted({path for folder in folders for path in folder.rglob("*.npz")})
         paths = [path for path in paths if not any(path.match(pattern) for pattern in SHAPE_FILES)]
         if not paths:
             raise DatasetError(f"no motion files (.npz) are in {', '.join(map(str, folders))}. {SOURCES['amass']}.")
-        return in_seeded_order(paths, self.seed)
+        return shuffle_files(paths, self.seed)
 
     def __iter__(self) -> Iterator[PoseRecord]:
         for path in self.files():
@@ -163,7 +181,7 @@ class AmassPoses:
     def read(self, path: Path) -> Iterator[PoseRecord]:
         """The records of one of `files`."""
         clip = load_clip(path)
-        frames = self._pick(clip, path)
+        frames = self._select_frames(clip, path)
         rotvecs = clip.rotvecs[frames]
         if not self.keep_heading and len(rotvecs):
             rotvecs = remove_heading_euler(rotvecs)
@@ -171,47 +189,51 @@ class AmassPoses:
         for frame, pose in zip(frames, rotvecs):
             yield PoseRecord(f"{name}:{frame}", pose)
 
-    def _pick(self, clip: AmassClip, path: Path) -> np.ndarray:
+    def _select_frames(self, clip: AmassClip, path: Path) -> np.ndarray:
         count = len(clip.rotvecs)
         first = int(count * self.trim)
         kept = count - 2 * first
         if self.frames_per_second is None:
             return first + np.arange(0, kept, self.stride)
         if clip.frames_per_second is None:
-            raise DatasetError(f"{path} does not tell its rate ({' or '.join(RATE_NAMES)}); use stride instead")
+            raise DatasetError(f"{path} has no frame rate ({' or '.join(RATE_NAMES)}); use stride instead")
         return first + resample(kept, clip.frames_per_second, self.frames_per_second)
 
 
 def find_subset(root: Path, name: str) -> Path:
-    """A sub-dataset's folder, under whichever of its names it has.
+    """The folder of a sub-dataset under any of its names.
+
+    Args:
+        root: AMASS's folder.
+        name: one of the sub-dataset's names.
 
     Raises:
         DatasetError: there is none.
     """
-    names = same_subset(name)
-    found = next((root / other for other in names if (root / other).is_dir()), None)
-    if found is None:
-        there = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir())) or "nothing"
+    names = subset_names(name)
+    folder = next((root / other for other in names if (root / other).is_dir()), None)
+    if folder is None:
+        existing = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir())) or "nothing"
         also = f" (nor {', '.join(names[1:])})" if len(names) > 1 else ""
         source = SOURCES["moyo" if name == MOYO else "amass"]
-        raise missing(root / name, source, f"no such sub-dataset{also}; in {root}: {there}")
-    return found
+        raise missing_error(root / name, source, f"no such sub-dataset{also}; {root} holds {existing}")
+    return folder
 
 
-def same_subset(name: str) -> tuple[str, ...]:
+def subset_names(name: str) -> tuple[str, ...]:
     """All names of a sub-dataset, the given one first."""
     group = next((names for names in FOLDER_NAMES if name in names), (name,))
     return (name, *(other for other in group if other != name))
 
 
 class AmassFrames:
-    """Single frames by key, as PoseScript and PoseFix refer to them; a file is opened once, when first needed.
+    """Single frames by key, as in PoseScript and PoseFix; each file is opened once, on first use.
 
-    All frames of a file that are in the table are kept when it is opened (264 bytes each).
+    All frames of the table that a file holds are then kept in memory (264 bytes each).
 
     Args:
-        root: AMASS's folder, SMPL-H layout; its sub-datasets may have their old or their new names.
-        table: for each key the file below `root` and the frame.
+        root: AMASS's folder, SMPL-H layout, with old or new names of its sub-datasets.
+        table: key -> (file below `root`, index of the frame).
         where: names the table in errors.
     """
 
@@ -251,8 +273,8 @@ class AmassFrames:
 
     def _find(self, file: str) -> Path:
         subset, _, rest = file.partition("/")
-        paths = [self.root / name / rest for name in same_subset(subset)]
-        found = next((path for path in paths if path.is_file()), None)
-        if found is None:
-            raise missing(paths[0], SOURCES["amass"], f"{self.where} refers to it")
-        return found
+        paths = [self.root / name / rest for name in subset_names(subset)]
+        existing = next((path for path in paths if path.is_file()), None)
+        if existing is None:
+            raise missing_error(paths[0], SOURCES["amass"], f"{self.where} refers to it")
+        return existing

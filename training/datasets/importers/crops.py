@@ -1,4 +1,4 @@
-"""A person cut out of a picture, as an encoded square."""
+"""Square crops of one person, encoded as JPEG."""
 
 import io
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from unipose.training.datasets.importers.errors import DatasetError, Source, damaged, missing
+from unipose.training.datasets.importers.errors import DatasetError, Source, damaged_error, missing_error
 
 
-# A box this many times as long as the picture's longer side is a mistake (pixels taken for metres, or the like).
-LARGEST_BOX = 8.0
-# What pillow raises for a file that is cut off, garbage or a bomb.
-BROKEN_PICTURE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+# A box larger than this many times the image's longer side is an error (such as another unit than pixels).
+MAX_BOX_RATIO = 8.0
+# Errors of pillow for files that are truncated, damaged or decompression bombs.
+IMAGE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
 class Crop:
-    """How a person is cut out.
+    """Options of a crop.
 
     Args:
-        expand: the box's side, times this; HMR2's boxes have a margin already. HMR2 itself takes 4/3 of a square box,
-            so that a wide person fits into the 3/4 of the width that a 256 x 192 pose tower sees.
-        max_size: larger squares are shrunk to this many pixels.
+        expand: factor of the box's side; HMR2's boxes have a margin already. HMR2 itself uses 4/3 of a square box, so
+            that a wide person fits into the 3/4 of the width that a 256 x 192 pose encoder receives.
+        max_size: larger squares are resized to this many pixels.
         quality: of the JPEG.
 
     Raises:
@@ -38,30 +38,36 @@ class Crop:
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.expand <= 4:
-            raise ValueError(f"expand is {self.expand}; accepted: 0.5 to 4")
+            raise ValueError(f"expand is {self.expand}; expected 0.5 to 4")
         if self.max_size < 16 or not 1 <= self.quality <= 100:
-            raise ValueError(f"max_size is {self.max_size}, quality {self.quality}; accepted: from 16, and 1 to 100")
+            raise ValueError(f"max_size is {self.max_size}, quality {self.quality}; expected 16 or more, 1 to 100")
 
-    def cut(self, picture: Image.Image, center: npt.ArrayLike, side: float, where: str) -> bytes:
-        """A JPEG of the square around `center` (x, y) with `side`, in pixels; black beyond the picture's border.
+    def cut(self, image: Image.Image, center: npt.ArrayLike, side: float, where: str) -> bytes:
+        """Crops a square, black beyond the image's border, and encodes it as JPEG.
+
+        Args:
+            image: the whole image.
+            center: (x, y) of the box in pixels.
+            side: of the box in pixels, before `expand`.
+            where: names the row in errors.
 
         Raises:
-            DatasetError: the box is no box, lies wholly beside the picture or is far larger than it.
+            DatasetError: the box is empty, entirely outside the image or far larger than it.
         """
         x, y = (float(value) for value in np.asarray(center, dtype=np.float64))
         side = float(side) * self.expand
-        width, height = picture.size
-        reach = side / 2
-        inside = -reach < x < width + reach and -reach < y < height + reach
-        if not (inside and 1 <= side <= LARGEST_BOX * max(width, height)):
+        width, height = image.size
+        half = side / 2
+        intersects = -half < x < width + half and -half < y < height + half
+        if not (intersects and 1 <= side <= MAX_BOX_RATIO * max(width, height)):
             raise DatasetError(
-                f"{where}: a box of {side:.6g} pixels around ({x:.6g}, {y:.6g}) is no part of a picture of {width} x "
-                f"{height}; accepted: a box that meets the picture, at most {LARGEST_BOX:g} times as long as it"
+                f"{where}: got a box of {side:.6g} pixels around ({x:.6g}, {y:.6g}) in an image of {width} x "
+                f"{height}; expected one that intersects the image, at most {MAX_BOX_RATIO:g} times as large"
             )
-        # Whole pixels, so that a box as large as the picture is the picture itself.
+        # Whole pixels, so that a box of the image's size gives the image itself.
         length = max(1, round(side))
         left, top = round(x - length / 2), round(y - length / 2)
-        square = picture.convert("RGB").crop((left, top, left + length, top + length))
+        square = image.convert("RGB").crop((left, top, left + length, top + length))
         if length > self.max_size:
             square = square.resize((self.max_size, self.max_size), Image.Resampling.BICUBIC)
         stream = io.BytesIO()
@@ -69,33 +75,43 @@ class Crop:
         return stream.getvalue()
 
 
-def open_picture(path: Path, source: Source, hint: str = "") -> Image.Image:
-    """A picture, its pixels as stored: boxes are measured before any turn that its EXIF data asks for.
+def open_image(path: Path, source: Source, hint: str = "") -> Image.Image:
+    """Opens an image with its pixels as stored: boxes refer to them, not to the EXIF orientation.
+
+    Args:
+        path: of the image.
+        source: of the dataset.
+        hint: why the file is needed.
 
     Raises:
         DatasetError: the file is missing or damaged.
     """
     if not path.is_file():
-        raise missing(path, source, hint)
+        raise missing_error(path, source, hint)
     try:
         return _decode(path.open("rb"))
-    except BROKEN_PICTURE as error:
-        raise damaged(path, error, source) from error
+    except IMAGE_ERRORS as error:
+        raise damaged_error(path, error, source) from error
 
 
-def decode_picture(content: bytes, where: str, source: Source) -> Image.Image:
-    """As `open_picture`, from memory.
+def decode_image(content: bytes, where: str, source: Source) -> Image.Image:
+    """Opens an encoded image in memory, as `open_image`.
+
+    Args:
+        content: its bytes.
+        where: names it in errors.
+        source: of the dataset.
 
     Raises:
-        DatasetError: it is damaged; the message names `where`.
+        DatasetError: it is damaged.
     """
     try:
         return _decode(io.BytesIO(content))
-    except BROKEN_PICTURE as error:
-        raise DatasetError(f"{where} cannot be read as a picture: {error}. {source}.") from error
+    except IMAGE_ERRORS as error:
+        raise DatasetError(f"{where} cannot be read as an image: {error}. {source}.") from error
 
 
 def _decode(stream: IO[bytes]) -> Image.Image:
-    with stream, Image.open(stream) as picture:
-        picture.load()
-        return picture.copy()
+    with stream, Image.open(stream) as image:
+        image.load()
+        return image.copy()

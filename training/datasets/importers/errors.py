@@ -1,4 +1,4 @@
-"""What is said when a dataset's file is missing or damaged: which file, what was found, and where it is got."""
+"""Errors of missing or damaged dataset files: they name the file, what it contains, and where to get the dataset."""
 
 import logging
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from pathlib import Path
 
 
 class DatasetError(ValueError):
-    """A dataset's file is missing, damaged or not what the loader reads; the message names it and where it is got."""
+    """A dataset's file is missing, damaged or in another format; the message names it and where to get it."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a dataset is got.
+    """Where to get a dataset.
 
     Args:
         title: its name.
-        address: its project's page, from which the download is reached.
-        licence: in a few words; the text on the project's page is what counts.
-        registration: whether an account is needed before anything can be downloaded.
+        address: its project page, which links to the download.
+        licence: in a few words; the text on the project page is authoritative.
+        registration: whether a download needs an account.
     """
 
     title: str
@@ -27,7 +27,7 @@ class Source:
 
     def __str__(self) -> str:
         account = "after registration; " if self.registration else ""
-        return f"{self.title} is got from {self.address} ({account}licence: {self.licence})"
+        return f"Get {self.title} from {self.address} ({account}licence: {self.licence})"
 
 
 RESEARCH = "non-commercial scientific research"
@@ -41,15 +41,15 @@ SOURCES = {
     "human36m": Source("Human3.6M", "http://vision.imar.ro/human3.6m", "academic use", registration=True),
     "mpi_inf_3dhp": Source("MPI-INF-3DHP", "https://vcai.mpi-inf.mpg.de/3dhp-dataset", RESEARCH),
     "mpii": Source("MPII Human Pose", "http://human-pose.mpi-inf.mpg.de", "see its page"),
-    "coco": Source("COCO", "https://cocodataset.org", "CC BY 4.0 (annotations), Flickr's terms (pictures)"),
+    "coco": Source("COCO", "https://cocodataset.org", "CC BY 4.0 (annotations), Flickr's terms (images)"),
     "3dpw": Source("3DPW", "https://virtualhumans.mpi-inf.mpg.de/3DPW", RESEARCH),
 }
 
-# How the first bytes of a file give away what was saved in its place.
-IMPOSTORS = (
+# First bytes of files that are not the dataset's: a failed download.
+BAD_SIGNATURES = (
     (b"<!doctype html", "it is a web page: the download needs a login"),
     (b"<html", "it is a web page: the download needs a login"),
-    (b"<?xml", "it is an XML answer of a server: the download failed"),
+    (b"<?xml", "it is a server's XML error: the download failed"),
     (b"version https://git-lfs", "it is a Git LFS pointer: run `git lfs pull`"),
 )
 ARCHIVE_ENDINGS = (".tar.bz2", ".tar.xz", ".tar.gz", ".tar", ".zip")
@@ -62,36 +62,56 @@ def find_source(name: str) -> Source:
         ValueError: there is no such entry.
     """
     if name not in SOURCES:
-        raise ValueError(f"unknown dataset {name!r}; accepted: {', '.join(SOURCES)}")
+        raise ValueError(f"unknown dataset {name!r}; expected one of {', '.join(SOURCES)}")
     return SOURCES[name]
 
 
-def pass_over(error: DatasetError, allowed: bool) -> None:
-    """Logs an error that may be passed over; raises any other."""
-    if not allowed:
+def log_or_raise(error: DatasetError, skip: bool) -> None:
+    """Handles the error of one row.
+
+    Args:
+        error: names the file and row.
+        skip: logs the error, so that the caller can skip the row.
+
+    Raises:
+        DatasetError: `error`, without `skip`.
+    """
+    if not skip:
         raise error
-    logging.getLogger(__name__).warning("passed over: %s", error)
+    logging.getLogger(__name__).warning("skipped: %s", error)
 
 
-def missing(path: Path, source: Source, hint: str = "") -> DatasetError:
-    """The error for a file or folder that is not there; an unopened archive beside it is pointed out."""
+def missing_error(path: Path, source: Source, hint: str = "") -> DatasetError:
+    """The error of a file or folder that does not exist; it mentions an unopened archive beside it.
+
+    Args:
+        path: of the file or folder.
+        source: of the dataset.
+        hint: why the file is needed.
+    """
     archives = [path.with_name(path.name + ending) for ending in ARCHIVE_ENDINGS]
-    found = next((f"; {archive} is there: unpack it" for archive in archives if archive.is_file()), "")
-    return DatasetError(f"there is no {path}{found}{f'; {hint}' if hint else ''}. {source}.")
+    archive = next((f"; {archive} exists: unpack it" for archive in archives if archive.is_file()), "")
+    return DatasetError(f"there is no {path}{archive}{f'; {hint}' if hint else ''}. {source}.")
 
 
-def damaged(path: Path, reason: object, source: Source) -> DatasetError:
-    """The error for a file that cannot be read; says so where it is something else altogether."""
-    return DatasetError(f"{path} cannot be read: {impostor(path) or reason}. {source}.")
+def damaged_error(path: Path, reason: object, source: Source) -> DatasetError:
+    """The error of a file that cannot be read.
+
+    Args:
+        path: of the file.
+        reason: why not; replaced where its first bytes show a failed download.
+        source: of the dataset.
+    """
+    return DatasetError(f"{path} cannot be read: {describe_bad_signature(path) or reason}. {source}.")
 
 
-def impostor(path: Path) -> str:
-    """What a file is, where it is empty or an answer to a failed download; otherwise nothing."""
+def describe_bad_signature(path: Path) -> str:
+    """What a file is instead, where it is empty or a failed download; otherwise ""."""
     try:
         with path.open("rb") as stream:
             start = stream.read(64).lstrip().lower()
-    except OSError:  # no permission, a failing disk: the reader has said so
+    except OSError:  # no permission, a failing disk: `reason` says it
         return ""
     if not start:
         return "it is empty: download it again"
-    return next((meaning for mark, meaning in IMPOSTORS if start.startswith(mark)), "")
+    return next((meaning for signature, meaning in BAD_SIGNATURES if start.startswith(signature)), "")

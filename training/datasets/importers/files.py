@@ -1,4 +1,4 @@
-"""Reading a dataset's files, with errors that name the file: npz, JSON, and, only if allowed, pickles."""
+"""Reads npz, JSON and, only if allowed, pickles of other datasets, with errors that name the file."""
 
 import json
 import pickle
@@ -11,31 +11,60 @@ from typing import Any
 import numpy as np
 
 from unipose.processing.pose_features import NUM_JOINTS
-from unipose.training.datasets.importers.errors import DatasetError, Source, damaged, missing
+from unipose.training.datasets.importers.errors import DatasetError, Source, damaged_error, missing_error
 from unipose.training.datasets.records import Rotvecs
 
 
-BROKEN_NPZ = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
-# SMPL, SMPL-H and SMPL-X: the first 66 numbers are the pelvis and the 21 body joints in all of them.
+NPZ_ERRORS = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+# In SMPL, SMPL-H and SMPL-X alike the first 66 numbers are the pelvis and the 21 body joints.
 POSE_WIDTHS = {66: "22 joints", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
 
 
 def require_file(path: Path, source: Source, hint: str = "") -> Path:
-    """Returns `path`, or raises a DatasetError where there is no such file."""
+    """Checks that a file exists.
+
+    Args:
+        path: of the file.
+        source: of the dataset.
+        hint: why the file is needed.
+
+    Returns:
+        `path`.
+
+    Raises:
+        DatasetError: it does not exist.
+    """
     if not path.is_file():
-        raise missing(path, source, hint)
+        raise missing_error(path, source, hint)
     return path
 
 
 def require_folder(path: Path, source: Source, hint: str = "") -> Path:
-    """Returns `path`, or raises a DatasetError where there is no such folder."""
+    """Checks that a folder exists.
+
+    Args:
+        path: of the folder.
+        source: of the dataset.
+        hint: why the folder is needed.
+
+    Returns:
+        `path`.
+
+    Raises:
+        DatasetError: it does not exist.
+    """
     if not path.is_dir():
-        raise missing(path, source, hint)
+        raise missing_error(path, source, hint)
     return path
 
 
 def read_arrays(path: Path, source: Source, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Those of the named arrays that an npz holds; no other is touched, and none that is a pickle is loaded.
+    """Reads arrays of an npz, without unpickling anything.
+
+    Args:
+        path: of the npz.
+        source: of the dataset.
+        names: arrays to read; those that the file lacks are left out.
 
     Raises:
         DatasetError: the file is missing or damaged, or a named array is a pickle.
@@ -47,22 +76,35 @@ def read_arrays(path: Path, source: Source, names: Sequence[str]) -> dict[str, n
             raise ValueError("it is a single array, not an .npz")
         with stored:
             return {name: stored[name] for name in names if name in stored.files}
-    except BROKEN_NPZ as error:
-        raise damaged(path, error, source) from error
+    except NPZ_ERRORS as error:
+        raise damaged_error(path, error, source) from error
 
 
 def list_arrays(path: Path, source: Source) -> list[str]:
-    """The names of the arrays of an npz; reads none of them."""
+    """The names of the arrays of an npz, which are not read.
+
+    Args:
+        path: of the npz.
+        source: of the dataset.
+
+    Raises:
+        DatasetError: the file is missing or damaged.
+    """
     require_file(path, source)
     try:
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
-    except BROKEN_NPZ as error:
-        raise damaged(path, error, source) from error
+    except NPZ_ERRORS as error:
+        raise damaged_error(path, error, source) from error
 
 
 def read_json(path: Path, source: Source, kind: type) -> Any:
-    """The content of a JSON file, a `dict` or a `list` as `kind` says.
+    """Reads a JSON file.
+
+    Args:
+        path: of the file.
+        source: of the dataset.
+        kind: expected type of the content, `dict` or `list`.
 
     Raises:
         DatasetError: the file is missing or damaged, or holds something else.
@@ -71,31 +113,49 @@ def read_json(path: Path, source: Source, kind: type) -> Any:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise damaged(path, error, source) from error
+        raise damaged_error(path, error, source) from error
     if not isinstance(content, kind):
-        raise damaged(path, f"a {kind.__name__} was expected, but it holds a {type(content).__name__}", source)
+        raise damaged_error(path, f"got a {type(content).__name__}, expected a {kind.__name__}", source)
     return content
 
 
-def in_seeded_order(paths: list[Path], seed: int | None) -> list[Path]:
-    """Files shuffled by a seed; as they are where there is none."""
+def shuffle_files(paths: list[Path], seed: int | None) -> list[Path]:
+    """Shuffles files reproducibly.
+
+    Args:
+        paths: the files.
+        seed: of the order; None keeps it.
+    """
     return paths if seed is None else [paths[index] for index in np.random.default_rng(seed).permutation(len(paths))]
 
 
 def check_pickles_allowed(allowed: bool, what: str) -> None:
-    """Raises a DatasetError unless the caller has said that pickles may run code."""
+    """Refuses pickles that the user does not trust.
+
+    Args:
+        allowed: the user's `pickles_may_run_code`.
+        what: the files, for the error message.
+
+    Raises:
+        DatasetError: pickles are not allowed.
+    """
     if not allowed:
         raise DatasetError(
-            f"{what} are pickles, and a pickle can run any code when it is read: nothing was read. If you trust where "
-            "these files come from, pass pickles_may_run_code=True."
+            f"{what} are pickles, and a pickle can run any code when it is read: nothing was read. If you trust the "
+            "origin of these files, pass pickles_may_run_code=True."
         )
 
 
 def unpickle(content: bytes, where: str, source: Source) -> Any:
-    """What a trusted pickle holds; call `check_pickles_allowed` before.
+    """Reads a trusted pickle; call `check_pickles_allowed` before.
+
+    Args:
+        content: its bytes.
+        where: names it in errors.
+        source: of the dataset.
 
     Raises:
-        DatasetError: it is damaged; the message names `where`.
+        DatasetError: it is damaged.
     """
     try:
         return pickle.loads(content, encoding="latin1")
@@ -104,47 +164,66 @@ def unpickle(content: bytes, where: str, source: Source) -> Any:
 
 
 def body_rotvecs(poses: np.ndarray, where: str) -> Rotvecs:
-    """(frames, 66, 72, 156 or 165) SMPL, SMPL-H or SMPL-X poses, radians -> (frames, 22, 3), hands and face cut.
+    """Body poses of SMPL, SMPL-H or SMPL-X parameters, without hands and face.
+
+    Args:
+        poses: (frames, 66, 72, 156 or 165) rotation vectors in radians.
+        where: names the file in errors.
+
+    Returns:
+        (frames, 22, 3).
 
     Raises:
-        DatasetError: another shape, no real numbers, or a NaN or infinity, with the first such frame.
+        DatasetError: another shape, no real numbers, or a NaN or infinity; the first such frame is named.
     """
     if poses.ndim != 2 or poses.shape[1] not in POSE_WIDTHS:
-        accepted = ", ".join(f"(frames, {width}) of {model}" for width, model in POSE_WIDTHS.items())
-        raise DatasetError(f"{where}: the poses have the shape {poses.shape}; accepted: {accepted}")
+        expected = ", ".join(f"(frames, {width}) of {model}" for width, model in POSE_WIDTHS.items())
+        raise DatasetError(f"{where}: got poses of shape {poses.shape}; expected {expected}")
     if poses.dtype.kind not in "fiu":
-        raise DatasetError(f"{where}: the poses are of type {poses.dtype}; accepted: real numbers, radians")
+        raise DatasetError(f"{where}: got poses of type {poses.dtype}; expected real numbers, radians")
     rotvecs = poses[:, : 3 * NUM_JOINTS].reshape(-1, NUM_JOINTS, 3)
     check_finite(rotvecs, where, "frame")
     return rotvecs.astype(np.float32)
 
 
-def to_numbers(value: Any, where: str, *shapes: tuple[int | None, ...]) -> np.ndarray:
-    """An array of real numbers, float64, in one of `shapes`; None stands for any length.
+def to_array(value: Any, where: str, *shapes: tuple[int | None, ...]) -> np.ndarray:
+    """Converts a value to a float64 array.
+
+    Args:
+        value: an array or nested list of real numbers.
+        where: names it in errors.
+        *shapes: accepted shapes; None stands for any length.
 
     Raises:
-        DatasetError: it holds something else, or has another shape.
+        DatasetError: no real numbers, or another shape.
     """
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
-        raise DatasetError(f"{where} is no array of numbers: {error}") from error
+        raise DatasetError(f"{where} is not an array of numbers: {error}") from error
     if array.dtype.kind not in "fiub":
-        raise DatasetError(f"{where} holds {array.dtype}; accepted: real numbers")
-    if not any(_fits(array.shape, shape) for shape in shapes):
-        accepted = " or ".join(str(shape).replace("None", "any") for shape in shapes)
-        raise DatasetError(f"{where} has the shape {array.shape}; accepted: {accepted}")
+        raise DatasetError(f"{where}: got {array.dtype}; expected real numbers")
+    if not any(_matches(array.shape, shape) for shape in shapes):
+        expected = " or ".join(str(shape).replace("None", "any") for shape in shapes)
+        raise DatasetError(f"{where}: got the shape {array.shape}; expected {expected}")
     return array.astype(np.float64)
 
 
-def _fits(found: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(found) == len(wanted) and all(want in (None, size) for size, want in zip(found, wanted))
+def _matches(shape: tuple[int, ...], pattern: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(pattern) and all(length in (None, size) for size, length in zip(shape, pattern))
 
 
 def check_finite(values: np.ndarray, where: str, unit: str, numbers: Sequence[int] | np.ndarray | None = None) -> None:
-    """Raises a DatasetError that names the first entry of (n, ...) values with a NaN or infinity in it.
+    """Checks poses for NaN and infinity.
 
-    `numbers` (n,) are what the entries are called, where that is not their place.
+    Args:
+        values: (n, ...).
+        where: names the file in errors.
+        unit: "frame" or "row".
+        numbers: (n,) numbers of the entries in the file; default: their indices.
+
+    Raises:
+        DatasetError: an entry is not finite; the first one is named.
     """
     bad = np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
     if len(bad):

@@ -1,9 +1,9 @@
-"""Several sources of records as one, each with its share.
+"""Mixes several sources of records by weight.
 
-The pictures of stages 3 and 4, where each dataset's tars lie in a folder of its own:
+The images of stages 3 and 4, with the tars of each dataset in its own folder:
 
-    pictures = {name: HmrTarPictures(root / name, True, dataset=name, seed=0) for name in POSE_ESTIMATION_WEIGHTS}
-    mix = WeightedMix(pictures, POSE_ESTIMATION_WEIGHTS, length=100_000, seed=0)
+    images = {name: HmrTarImages(root / name, True, dataset=name, seed=0) for name in POSE_ESTIMATION_WEIGHTS}
+    mix = WeightedMix(images, POSE_ESTIMATION_WEIGHTS, length=100_000, seed=0)
 
 The poses of stage 1, with weights of your own (the paper's are not published):
 
@@ -25,16 +25,16 @@ POSE_ESTIMATION_WEIGHTS = {"mpi_inf_3dhp": 0.04, "human36m": 0.1, "mpii": 0.1, "
 
 @dataclass(frozen=True)
 class WeightedMix(Generic[Record]):
-    """Draws the source of each record by its weight; records of a source come in its order.
+    """Draws the source of each record by weight; records of a source keep their order.
 
-    A source that ends begins anew, so a small one with a large weight repeats. Give loaders a seed where a mix does
-    not read them to their end: otherwise only their first files are seen.
+    A source that ends starts again, so a small one with a large weight repeats. Give importers a seed where a mix does
+    not read them to the end: otherwise only their first files are used.
 
     Args:
-        sources: loaders by name; each must be iterable more than once (a list or one of our loaders, no generator).
-        weights: the share of each source by the same names; they need not sum to 1.
-        length: how many records.
-        seed: decides the order of the sources; the same seed gives the same records.
+        sources: importers by name; each must be iterable several times (a list or an importer, not a generator).
+        weights: the weight of each source by the same names; they need not sum to 1.
+        length: number of records.
+        seed: of the choice of sources.
 
     Raises:
         ValueError: the names differ, or a weight or the length is not positive.
@@ -47,14 +47,14 @@ class WeightedMix(Generic[Record]):
 
     def __post_init__(self) -> None:
         if not self.sources or set(self.sources) != set(self.weights):
-            found = f"the sources are {sorted(self.sources)}, the weights {sorted(self.weights)}"
-            raise ValueError(f"{found}; give at least one source, and each a weight")
+            got = f"got the sources {sorted(self.sources)} and the weights {sorted(self.weights)}"
+            raise ValueError(f"{got}; expected at least one source, and a weight for each")
         wrong = {name: weight for name, weight in self.weights.items() if not 0 < weight < np.inf}
         if wrong or self.length < 1:
-            raise ValueError(f"weights and length must be positive, but found {wrong or self.length}")
+            raise ValueError(f"got {wrong or self.length}; expected positive weights and length")
         generators = [name for name, source in self.sources.items() if isinstance(source, Iterator)]
         if generators:
-            raise ValueError(f"the sources {generators} can be read only once; give a list or a loader")
+            raise ValueError(f"the sources {generators} can be read only once; expected lists or importers")
 
     def __len__(self) -> int:
         return self.length

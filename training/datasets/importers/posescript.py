@@ -1,4 +1,4 @@
-"""PoseScript: descriptions of AMASS frames, written by people or made automatically.
+"""PoseScript: descriptions of AMASS frames, written by people or generated.
 
 Its folder (`posescript_release`) holds
 
@@ -6,7 +6,7 @@ Its folder (`posescript_release`) holds
 - `train_ids_100k.json`, `val_ids_100k.json`, `test_ids_100k.json`: lists of ids,
 - `posescript_auto_100k.json` and `posescript_human_6293.json`: {id: text or [texts]}.
 
-Frames are counted at the recording's own rate. The heading is removed as `remove_heading_euler` says.
+Frames are numbered at the recording's own rate. Headings are removed by `remove_heading_euler`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unipose.training.datasets.importers.amass import AmassFrames
-from unipose.training.datasets.importers.errors import SOURCES, DatasetError, Source, missing
+from unipose.training.datasets.importers.errors import SOURCES, DatasetError, Source, missing_error
 from unipose.training.datasets.importers.files import read_json, require_folder
 from unipose.training.datasets.importers.orientation import remove_heading_euler
 from unipose.training.datasets.records import PoseRecord
@@ -39,7 +39,7 @@ class PoseScriptPoses:
 
     Raises:
         ValueError: an unknown split or kind of captions.
-        DatasetError: when read: a file is missing or damaged, a frame is out of range, or nothing is left.
+        DatasetError: on reading: a file is missing or damaged, a frame is out of range, or no id has a caption.
     """
 
     root: Path | str
@@ -60,7 +60,7 @@ class PoseScriptPoses:
 
     @cached_property
     def frames(self) -> AmassFrames:
-        """The poses, headings as recorded; each motion is opened once, when its first pose is asked for."""
+        """The poses with their recorded headings; each motion is opened once, on first use."""
         return read_pose_table(Path(self.root) / POSE_TABLE, self.amass, set(self.texts), SOURCES["posescript"])
 
     def __len__(self) -> int:
@@ -72,50 +72,73 @@ class PoseScriptPoses:
 
 
 def check_choice(option: str, value: str, accepted: Any) -> None:
-    """Raises a ValueError unless `value` is one of `accepted`."""
+    """Checks an option.
+
+    Args:
+        option: its name, for the error message.
+        value: its value.
+        accepted: the accepted values.
+
+    Raises:
+        ValueError: the value is not accepted.
+    """
     if value not in accepted:
-        raise ValueError(f"{option} is {value!r}; accepted: {', '.join(accepted)}")
+        raise ValueError(f"{option} is {value!r}; expected one of {', '.join(accepted)}")
 
 
 def find_one(root: Path, pattern: str, source: Source) -> Path:
-    """The one file of a folder that matches; its number of texts is part of the name.
+    """The only file of a folder that matches a pattern; the numbers of texts in the names vary.
+
+    Args:
+        root: the folder.
+        pattern: a glob pattern.
+        source: of the dataset.
 
     Raises:
         DatasetError: there is none, or more than one.
     """
-    found = sorted(root.glob(pattern))
-    if not found:
-        raise missing(root / pattern, source)
-    if len(found) > 1:
-        raise DatasetError(f"{root} holds {', '.join(path.name for path in found)}; leave one file {pattern}")
-    return found[0]
+    paths = sorted(root.glob(pattern))
+    if not paths:
+        raise missing_error(root / pattern, source)
+    if len(paths) > 1:
+        raise DatasetError(f"{root} holds {', '.join(path.name for path in paths)}; expected one file {pattern}")
+    return paths[0]
 
 
 def read_ids(path: Path, source: Source) -> list[str]:
-    """A list of ids; numbers become text, as in the other files.
+    """Reads a list of ids; numbers become strings, as in the other files.
+
+    Args:
+        path: of the JSON file.
+        source: of the dataset.
 
     Raises:
-        DatasetError: the file is missing or damaged, or an id is neither a number nor a text.
+        DatasetError: the file is missing or damaged, or an id is neither a number nor a string.
     """
     ids = read_json(path, source, list)
     wrong = [item for item in ids if not isinstance(item, str | int)]
     if wrong:
-        raise DatasetError(f"{path}: an id is {wrong[0]!r}; accepted: numbers or texts. {source}.")
+        raise DatasetError(f"{path}: an id is {wrong[0]!r}; expected numbers or strings. {source}.")
     return [str(item) for item in ids]
 
 
 def texts_of(ids: list[str], paths: list[Path], source: Source) -> dict[str, tuple[str, ...]]:
-    """The texts that files of {id: text or [texts]} have for `ids`, file after file; ids without any are left out.
+    """Reads the texts of ids; those without any are left out.
+
+    Args:
+        ids: in the order of the result.
+        paths: JSON files of {id: text or [texts]}; texts of one id are in the order of the files.
+        source: of the dataset.
 
     Raises:
-        DatasetError: a file is missing or damaged, an entry is no text, or no id has any.
+        DatasetError: a file is missing or damaged, an entry is not a text, or no id has any.
     """
     texts: dict[str, tuple[str, ...]] = {}
     contents = [(path, read_json(path, source, dict)) for path in paths]
     for key in dict.fromkeys(ids):
-        found = tuple(text for path, content in contents if key in content for text in _texts(content[key], key, path))
-        if found:
-            texts[key] = found
+        own = tuple(text for path, content in contents if key in content for text in _texts(content[key], key, path))
+        if own:
+            texts[key] = own
     if not texts:
         names = ", ".join(map(str, paths))
         raise DatasetError(f"none of the {len(ids)} ids of this split has a text in {names}. {source}.")
@@ -125,15 +148,21 @@ def texts_of(ids: list[str], paths: list[Path], source: Source) -> dict[str, tup
 def _texts(entry: Any, key: str, path: Path) -> list[str]:
     texts = [entry] if isinstance(entry, str) else entry
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise DatasetError(f"{path}: the entry of {key!r} is {entry!r}; accepted: a text or a list of texts")
+        raise DatasetError(f"{path}: the entry of {key!r} is {entry!r}; expected a text or a list of texts")
     return [text.strip() for text in texts if text.strip()]
 
 
 def read_pose_table(path: Path, amass: Path | str, keys: set[str], source: Source) -> AmassFrames:
-    """The frames behind the ids that are needed.
+    """Reads the table of poses.
+
+    Args:
+        path: of the JSON file.
+        amass: AMASS's folder, SMPL-H layout.
+        keys: the ids that are needed.
+        source: of the dataset.
 
     Raises:
-        DatasetError: the file is missing or damaged, lacks an id, or refers to something else than AMASS.
+        DatasetError: the file is missing or damaged, lacks an id, or refers to another dataset than AMASS.
     """
     content: Mapping[str, Any] = read_json(path, source, dict)
     absent = sorted(keys - set(content))
@@ -146,4 +175,4 @@ def _frame(entry: Any, key: str, path: Path) -> tuple[str, int]:
     match entry:
         case ["AMASS", str(file), int(frame)]:
             return file, frame
-    raise DatasetError(f"{path}: the entry of {key!r} is {entry!r}; accepted: ['AMASS', '<path>.npz', frame]")
+    raise DatasetError(f"{path}: the entry of {key!r} is {entry!r}; expected ['AMASS', '<path>.npz', frame]")

@@ -1,7 +1,7 @@
-"""Instruction templates: 200 ways to ask for each task (paper, section 3.4, stage 4), in our own words.
+"""Instruction templates: 200 prompts for each task (paper, section 3.4, stage 4), in our own words.
 
-One template a line in `<task>.txt`. What a template holds in braces is filled in: poses, pictures and, for the tasks
-that are told something, the text. Where there are two poses (pictures), `_a` is the first one and always stands first.
+`<task>.txt` holds one template per line. Names in braces are placeholders: of poses, images and the input text. Of two
+poses or images, `_a` is the first and always comes first.
 """
 
 import re
@@ -30,20 +30,28 @@ def load_instructions(task: str) -> tuple[str, ...]:
 
 
 def check_tasks(tasks: Iterable[str]) -> None:
-    """Raises a ValueError that names the tasks that are none of `TASKS`."""
+    """Checks names of tasks.
+
+    Raises:
+        ValueError: some are not in `TASKS`.
+    """
     unknown = sorted(set(tasks) - set(TASKS))
     if unknown:
-        raise ValueError(f"unknown tasks {unknown}; accepted are {', '.join(TASKS)}")
+        raise ValueError(f"got unknown tasks {unknown}; expected some of {', '.join(TASKS)}")
 
 
 def check_template(task: str, template: str) -> None:
-    """Checks a template before it is used.
+    """Checks the placeholders of a template.
+
+    Args:
+        task: a key of `TASKS`.
+        template: one of its prompts.
 
     Raises:
-        ValueError: a placeholder is missing, unknown, there twice, or the second of a pair stands before the first.
+        ValueError: a placeholder is missing, unknown or repeated, or the second of a pair comes before the first.
     """
-    wanted, found = TASKS[task].placeholders, tuple(_PLACEHOLDER.findall(template))
-    in_order = found == wanted or (TASKS[task].text is not None and sorted(found) == sorted(wanted))
+    expected, got = TASKS[task].placeholders, tuple(_PLACEHOLDER.findall(template))
+    in_order = got == expected or (TASKS[task].text is not None and sorted(got) == sorted(expected))
     if not in_order:
-        shown = [", ".join(f"{{{name}}}" for name in names) or "none" for names in (found, wanted)]
-        raise ValueError(f"template {template!r} of {task} holds the placeholders {shown[0]}; wanted: {shown[1]}")
+        listed = [", ".join(f"{{{name}}}" for name in names) or "none" for names in (got, expected)]
+        raise ValueError(f"template {template!r} of {task}: got the placeholders {listed[0]}; expected {listed[1]}")

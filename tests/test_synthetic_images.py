@@ -1,4 +1,4 @@
-"""Rendered people: styles change the picture and never the label, limits hold, and the same seed draws the same."""
+"""Synthetic images: styles change the image, never the label; limits hold; the same seed gives the same bytes."""
 
 import io
 from dataclasses import replace
@@ -16,23 +16,22 @@ from unipose.processing.rasterizing import Camera
 from unipose.processing.rendering import Light, render_pose
 from unipose.training.sampling.poses import sample_training_poses
 from unipose.training.synthetic_images.body_shapes import BodyShape, shape_body
-from unipose.training.synthetic_images.drawing import (
-    LEAST_INSIDE,
-    LEAST_VISIBLE,
-    MOST_HIDDEN,
-    draw_picture,
-    random_picture,
-    take_picture,
+from unipose.training.synthetic_images.rendering import (
+    MAX_HIDDEN_SHARE,
+    MIN_JOINTS_INSIDE,
+    MIN_JOINTS_VISIBLE,
+    random_image,
+    render_image,
 )
 from unipose.training.synthetic_images.style import (
     CROPS,
     PATTERNS,
     Background,
-    Companion,
+    Bystander,
     Framing,
+    ImageStyle,
     Occluder,
     Pattern,
-    PictureStyle,
     Sensor,
     plain_style,
     random_style,
@@ -50,8 +49,8 @@ def one_colour(colour: tuple[int, int, int]) -> Clothes:
     return Clothes(palette=Palette(colour, colour, colour, colour, colour, lips=colour, eyes=colour))
 
 
-FRIEND = Companion(side=1, overlap=0.2, depth=0.5, clothes=one_colour(BLUE), shape=BodyShape(height=0.9))
-PAIR = PictureStyle(companion=FRIEND)
+FRIEND = Bystander(side=1, overlap=0.2, depth=0.5, clothes=one_colour(BLUE), shape=BodyShape(height=0.9))
+PAIR = ImageStyle(bystander=FRIEND)
 WALL = Pattern(kind="checks", colour=RED, second=BLUE)
 
 
@@ -65,19 +64,19 @@ def poses(body: BodyModel) -> torch.Tensor:
     return sample_training_poses(24, 0, body)[0]
 
 
-def silhouette(pose: torch.Tensor, style: PictureStyle, body: BodyModel) -> np.ndarray:
+def silhouette(pose: torch.Tensor, style: ImageStyle, body: BodyModel) -> np.ndarray:
     """(height, width) bool: where the person of a style would be with nothing in front."""
     plain = replace(
         style, clothes=replace(one_colour(RED), outfit=style.clothes.outfit), background=DARK, light=BRIGHT
     )
     plain = replace(plain, occluders=(), sensor=Sensor())
-    return np.asarray(draw_picture(pose, plain, SIZE, body))[..., 0] > 100
+    return np.asarray(render_image(pose, plain, SIZE, body).image)[..., 0] > 100
 
 
 def test_same_seed_same_bytes(body: BodyModel, poses: torch.Tensor) -> None:
     def draw(seed: int) -> list[bytes | None]:
         rng = np.random.default_rng(seed)
-        return [random_picture(pose, body, SIZE, rng, poses)["bytes"] for pose in poses[:8]]
+        return [random_image(pose, body, SIZE, rng, poses)["bytes"] for pose in poses[:8]]
 
     first = draw(0)
     assert draw(0) == first
@@ -85,27 +84,27 @@ def test_same_seed_same_bytes(body: BodyModel, poses: torch.Tensor) -> None:
     assert len(set(first)) == 8
 
 
-def test_default_style_is_the_plain_look(body: BodyModel, poses: torch.Tensor) -> None:
+def test_default_style_is_that_of_render_pose(body: BodyModel, poses: torch.Tensor) -> None:
     for pose in poses[:3]:
         plain = render_pose(pose, body, size=SIZE, supersample=1.5)
-        assert draw_picture(pose, PictureStyle(), SIZE, body).tobytes() == plain.tobytes()
+        assert render_image(pose, ImageStyle(), SIZE, body).image.tobytes() == plain.tobytes()
 
 
 def test_plain_styles_differ_from_the_default_in_clothes_and_elevation_only() -> None:
     style = plain_style(np.random.default_rng(0))
     assert style.clothes.palette != Palette()
     elevation = style.camera.elevation
-    assert style == PictureStyle(clothes=Clothes(palette=style.clothes.palette), camera=Camera(elevation=elevation))
+    assert style == ImageStyle(clothes=Clothes(palette=style.clothes.palette), camera=Camera(elevation=elevation))
 
 
-CHANGES: dict[str, tuple[PictureStyle, dict[str, Any]]] = {
+CHANGES: dict[str, tuple[ImageStyle, dict[str, Any]]] = {
     **{
-        f"palette {name}": (PictureStyle(), {"clothes": Clothes(palette=replace(Palette(), **{name: RED}))})
+        f"palette {name}": (ImageStyle(), {"clothes": Clothes(palette=replace(Palette(), **{name: RED}))})
         for name in ("skin", "hair", "shirt", "trousers", "shoes", "forearms", "shins", "lips", "eyes")
     },
     **{
         f"outfit {name}": (
-            PictureStyle(clothes=Clothes(palette=Palette(shins=RED))),
+            ImageStyle(clothes=Clothes(palette=Palette(shins=RED))),
             {"clothes": Clothes(palette=Palette(shins=RED), outfit=replace(Outfit(), **{name: value}))},
         )
         for name, value in {
@@ -122,24 +121,24 @@ CHANGES: dict[str, tuple[PictureStyle, dict[str, Any]]] = {
     },
     **{
         f"print {name}": (
-            PictureStyle(clothes=Clothes(palette=Palette(print=RED))),
+            ImageStyle(clothes=Clothes(palette=Palette(print=RED))),
             {"clothes": Clothes(palette=Palette(print=RED), outfit=Outfit(print=name))},
         )
         for name in PRINTS[1:]
     },
     **{
-        f"shape {name}": (PictureStyle(), {"shape": replace(BodyShape(), **{name: 1.15})})
+        f"shape {name}": (ImageStyle(), {"shape": replace(BodyShape(), **{name: 1.15})})
         for name in ("height", "trunk", "legs", "arms", "hips", "waist", "chest", "limbs", "head")
     },
     **{
-        f"camera {name}": (PictureStyle(), {"camera": replace(Camera(), **{name: value})})
+        f"camera {name}": (ImageStyle(), {"camera": replace(Camera(), **{name: value})})
         for name, value in {"elevation": 30.0, "field_of_view": 50.0, "roll": 6.0, "zoom": 0.8}.items()
     },
-    **{f"crop {name}": (PictureStyle(), {"framing": Framing(crop=name)}) for name in list(CROPS)[1:]},
-    "fill": (PictureStyle(), {"framing": Framing(fill=0.6)}),
-    "shift": (PictureStyle(), {"framing": Framing(shift=(0.5, 0.0))}),
+    **{f"crop {name}": (ImageStyle(), {"framing": Framing(crop=name)}) for name in list(CROPS)[1:]},
+    "fill": (ImageStyle(), {"framing": Framing(fill=0.6)}),
+    "shift": (ImageStyle(), {"framing": Framing(shift=(0.5, 0.0))}),
     **{
-        f"light {name}": (PictureStyle(), {"light": replace(Light(), **{name: value})})
+        f"light {name}": (ImageStyle(), {"light": replace(Light(), **{name: value})})
         for name, value in {
             "direction": (0.9, 0.1, 0.1),
             "strength": 0.3,
@@ -148,33 +147,33 @@ CHANGES: dict[str, tuple[PictureStyle, dict[str, Any]]] = {
             "color": (1.0, 0.8, 0.6),
         }.items()
     },
-    "floor": (PictureStyle(), {"background": Background(floor=WALL)}),
+    "floor": (ImageStyle(), {"background": Background(floor=WALL)}),
     "floor's depth": (
-        PictureStyle(background=Background(floor=WALL)),
+        ImageStyle(background=Background(floor=WALL)),
         {"background": Background(floor=WALL, depth=0.5)},
     ),
-    "shadow": (PictureStyle(), {"background": Background(shadow=0.0)}),
-    "slant": (PictureStyle(), {"background": Background(slant=1.0)}),
+    "shadow": (ImageStyle(), {"background": Background(shadow=0.0)}),
+    "slant": (ImageStyle(), {"background": Background(slant=1.0)}),
     **{
         f"pattern's {name}": (
-            PictureStyle(background=Background(wall=WALL)),
+            ImageStyle(background=Background(wall=WALL)),
             {"background": Background(wall=replace(WALL, **{name: value}))},
         )
         for name, value in {"repeats": 9.0, "angle": 30.0, "second": BLACK}.items()
     },
     **{
-        f"occluding {kind}": (PictureStyle(), {"occluders": (replace(BOX, kind=kind),)})
+        f"occluding {kind}": (ImageStyle(), {"occluders": (replace(BOX, kind=kind),)})
         for kind in ("box", "bar", "disc")
     },
     **{
         f"occluder's {name}": (
-            PictureStyle(occluders=(BOX,)),
+            ImageStyle(occluders=(BOX,)),
             {"occluders": (replace(BOX, **{name: value}),)},
         )
         for name, value in {"place": (0.3, 0.8), "size": (0.1, 0.1), "angle": 40.0, "colour": RED}.items()
     },
     **{
-        f"companion's {name}": (PAIR, {"companion": replace(FRIEND, **{name: value})})
+        f"bystander's {name}": (PAIR, {"bystander": replace(FRIEND, **{name: value})})
         for name, value in {
             "side": -1,
             "overlap": -0.2,
@@ -183,10 +182,10 @@ CHANGES: dict[str, tuple[PictureStyle, dict[str, Any]]] = {
             "shape": BodyShape(),
         }.items()
     },
-    "blur": (PictureStyle(), {"sensor": Sensor(blur=4.0)}),
-    "noise": (PictureStyle(), {"sensor": Sensor(noise=5.0)}),
-    "noise's seed": (PictureStyle(sensor=Sensor(noise=5.0)), {"sensor": Sensor(noise=5.0, seed=1)}),
-    "jpeg quality": (PictureStyle(), {"sensor": Sensor(jpeg_quality=60)}),
+    "blur": (ImageStyle(), {"sensor": Sensor(blur=4.0)}),
+    "noise": (ImageStyle(), {"sensor": Sensor(noise=5.0)}),
+    "noise's seed": (ImageStyle(sensor=Sensor(noise=5.0)), {"sensor": Sensor(noise=5.0, seed=1)}),
+    "jpeg quality": (ImageStyle(), {"sensor": Sensor(jpeg_quality=60)}),
 }
 
 
@@ -194,17 +193,17 @@ THICK = ("outfit hair_volume", "outfit looseness")
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_every_field_of_a_style_changes_the_picture(name: str, body: BodyModel, poses: torch.Tensor) -> None:
+def test_every_field_of_a_style_changes_the_image(name: str, body: BodyModel, poses: torch.Tensor) -> None:
     style, change = CHANGES[name]
-    other = poses[1] if style.companion is not None else None
+    other = poses[1] if style.bystander is not None else None
     # A face is seen only from the front, at a size at which it has pixels.
     size = 192 if name in ("palette lips", "palette eyes") else SIZE
     standing = facing_pose(body)
-    before = take_picture(standing, style, size, body, other)
-    after = take_picture(standing, replace(style, **change), size, body, other)
+    before = render_image(standing, style, size, body, other)
+    after = render_image(standing, replace(style, **change), size, body, other)
     assert before.encode() != after.encode()
-    # The camera keeps all of a person in the picture, thick clothes and hair included.
-    if not {"shape", "camera", "framing", "companion"} & set(change) and name not in THICK:
+    # The camera keeps all of a person in the image, thick clothes and hair included.
+    if not {"shape", "camera", "framing", "bystander"} & set(change) and name not in THICK:
         np.testing.assert_array_equal(before.joints_2d, after.joints_2d)
 
 
@@ -216,20 +215,18 @@ def facing_pose(body: BodyModel) -> torch.Tensor:
 
 
 def test_every_pattern_differs(body: BodyModel, poses: torch.Tensor) -> None:
-    pictures = {
-        draw_picture(
-            poses[0], PictureStyle(background=Background(wall=replace(WALL, kind=kind))), SIZE, body
-        ).tobytes()
+    images = {
+        render_image(poses[0], ImageStyle(background=Background(wall=replace(WALL, kind=kind))), SIZE, body).encode()
         for kind in PATTERNS
     }
-    assert len(pictures) == len(PATTERNS)
+    assert len(images) == len(PATTERNS)
 
 
 def test_joints_are_those_of_the_pose_from_the_front(body: BodyModel, poses: torch.Tensor) -> None:
     """Through a long lens at eye level, joints are the pose's x and y, moved and scaled."""
-    style = PictureStyle(camera=Camera(elevation=0.0, field_of_view=1.0))
+    style = ImageStyle(camera=Camera(elevation=0.0, field_of_view=1.0))
     for pose in poses[:6]:
-        found = take_picture(pose, style, SIZE, body).joints_2d
+        found = render_image(pose, style, SIZE, body).joints_2d
         flat = body.forward_joints(pose[None])[0, :, :2].numpy() * (1.0, -1.0)
         scale = np.ptp(found, axis=0).max() / np.ptp(flat, axis=0).max()
         np.testing.assert_allclose(found - found[0], scale * (flat - flat[0]), atol=0.7)
@@ -239,25 +236,25 @@ def test_visible_joints_lie_on_the_person(body: BodyModel, poses: torch.Tensor) 
     rng = np.random.default_rng(3)
     for pose in poses:
         style = replace(random_style(rng), occluders=())
-        picture = take_picture(pose, style, SIZE, body)
+        rendered = render_image(pose, style, SIZE, body)
         covered = silhouette(pose, style, body)
-        columns, rows = np.floor(picture.joints_2d[picture.visible]).astype(int).T
-        # The picture's edges are smooth and the mask's are not: a pixel's width of doubt.
+        columns, rows = np.floor(rendered.joints_2d[rendered.visible]).astype(int).T
+        # The image's edges are smooth and the mask's are not: a pixel's width of doubt.
         grown = np.pad(covered, 1)
         near = np.any([grown[y : y + SIZE, x : x + SIZE] for x in range(3) for y in range(3)], axis=0)
         assert near[rows, columns].all()
         assert covered[rows, columns].mean() > 0.9
-        assert picture.visible_share == picture.visible.mean() >= LEAST_INSIDE / 22 - 0.1
+        assert rendered.visible.mean() >= MIN_JOINTS_INSIDE / 22 - 0.1
 
 
-def test_hidden_joints_are_told(body: BodyModel) -> None:
+def test_hidden_joints_are_not_visible(body: BodyModel) -> None:
     standing = facing_pose(body)
-    free = take_picture(standing, PictureStyle(), SIZE, body)
+    free = render_image(standing, ImageStyle(), SIZE, body)
     assert free.visible.all()
-    hidden = take_picture(standing, PictureStyle(occluders=(replace(BOX, place=(0.5, 0.1)),)), SIZE, body)
+    hidden = render_image(standing, ImageStyle(occluders=(replace(BOX, place=(0.5, 0.1)),)), SIZE, body)
     assert not hidden.visible[JOINT_NAMES.index("head")]
     assert hidden.visible[JOINT_NAMES.index("left_foot")]
-    upper = take_picture(standing, PictureStyle(framing=Framing(crop="upper")), SIZE, body)
+    upper = render_image(standing, ImageStyle(framing=Framing(crop="upper")), SIZE, body)
     assert not upper.visible[JOINT_NAMES.index("left_foot")]
     assert upper.visible[JOINT_NAMES.index("head")]
 
@@ -266,20 +263,20 @@ def test_crops_and_fills_keep_most_joints_inside(body: BodyModel, poses: torch.T
     for crop in CROPS:
         for pose in poses:
             framing = Framing(crop=crop, fill=1.3, shift=(1.0, -1.0))
-            joints = take_picture(pose, PictureStyle(framing=framing), SIZE, body).joints_2d
-            assert ((joints >= 0) & (joints < SIZE)).all(axis=1).sum() >= LEAST_INSIDE
+            joints = render_image(pose, ImageStyle(framing=framing), SIZE, body).joints_2d
+            assert ((joints >= 0) & (joints < SIZE)).all(axis=1).sum() >= MIN_JOINTS_INSIDE
 
 
 @pytest.mark.parametrize("kind", ["box", "bar", "disc"])
 def test_occluders_leave_most_of_the_person(kind: str, body: BodyModel, poses: torch.Tensor) -> None:
     for pose in poses[:8]:
-        style = PictureStyle(background=DARK, occluders=(replace(BOX, kind=kind, size=(2.0, 2.0)),))
-        picture = take_picture(pose, style, SIZE, body)
+        style = ImageStyle(background=DARK, occluders=(replace(BOX, kind=kind, size=(2.0, 2.0)),))
+        rendered = render_image(pose, style, SIZE, body)
         covered = silhouette(pose, style, body)
-        green = np.asarray(picture.image).astype(int)
+        green = np.asarray(rendered.image).astype(int)
         hidden = covered & (green[..., 1] > 150) & (green[..., 0] < 90) & (green[..., 2] < 90)
-        assert hidden.sum() <= (MOST_HIDDEN + 0.06) * covered.sum()
-        assert picture.visible.sum() >= LEAST_VISIBLE
+        assert hidden.sum() <= (MAX_HIDDEN_SHARE + 0.06) * covered.sum()
+        assert rendered.visible.sum() >= MIN_JOINTS_VISIBLE
 
 
 def test_the_main_person_stays_in_the_middle(body: BodyModel, poses: torch.Tensor) -> None:
@@ -288,18 +285,18 @@ def test_the_main_person_stays_in_the_middle(body: BodyModel, poses: torch.Tenso
     middle = np.array([SIZE, SIZE]) / 2
     seen = 0
     for index, pose in enumerate(poses):
-        style = PictureStyle(
+        style = ImageStyle(
             clothes=one_colour(RED),
             background=DARK,
             light=BRIGHT,
             camera=Camera(elevation=rng.uniform(-10, 30), field_of_view=rng.uniform(20, 60)),
             framing=Framing(fill=0.7, shift=(rng.uniform(-1, 1), 0.0)),
-            companion=replace(FRIEND, side=1 - 2 * (index % 2), overlap=0.35, depth=rng.uniform(-0.2, 1.5)),
+            bystander=replace(FRIEND, side=1 - 2 * (index % 2), overlap=0.35, depth=rng.uniform(-0.2, 1.5)),
         )
-        picture = take_picture(pose, style, SIZE, body, poses[index - 1])
-        red, _, blue = np.asarray(picture.image).astype(int).transpose(2, 0, 1) > 120
+        rendered = render_image(pose, style, SIZE, body, poses[index - 1])
+        red, _, blue = np.asarray(rendered.image).astype(int).transpose(2, 0, 1) > 120
         columns = [np.flatnonzero(mask.any(axis=0)) for mask in (red, blue)]
-        assert picture.visible[spine]
+        assert rendered.visible[spine]
         if len(columns[1]):
             seen += 1
             main, other = (abs((ends[0] + ends[-1] + 1) / 2 - middle[0]) for ends in columns)
@@ -325,7 +322,7 @@ def test_thicker_bodies_take_more_room(body: BodyModel) -> None:
     standing = facing_pose(body)
     areas = [
         silhouette(
-            standing, PictureStyle(shape=BodyShape(hips=girth, waist=girth, chest=girth, limbs=girth)), body
+            standing, ImageStyle(shape=BodyShape(hips=girth, waist=girth, chest=girth, limbs=girth)), body
         ).sum()
         for girth in (0.8, 1.0, 1.3)
     ]
@@ -349,25 +346,25 @@ def test_clothes_end_where_the_outfit_says(body: BodyModel) -> None:
 
 def test_random_styles_cover_what_there_is() -> None:
     rng = np.random.default_rng(0)
-    styles = [random_style(rng, company=True) for _ in range(400)]
+    styles = [random_style(rng, allow_bystander=True) for _ in range(400)]
     assert {style.background.wall.kind for style in styles} == set(PATTERNS)
     assert {style.framing.crop for style in styles} == set(CROPS)
     assert {occluder.kind for style in styles for occluder in style.occluders} == {"box", "bar", "disc"}
     assert {style.clothes.outfit.print for style in styles} == set(PRINTS)
-    assert 0.05 < np.mean([style.companion is not None for style in styles]) < 0.5
+    assert 0.05 < np.mean([style.bystander is not None for style in styles]) < 0.5
     elevations = np.array([style.camera.elevation for style in styles])
     assert elevations.min() >= -10
     assert elevations.max() <= 35
-    assert all(random_style(rng).companion is None for _ in range(100))
+    assert all(random_style(rng).bystander is None for _ in range(100))
 
 
-def test_pictures_are_encoded_as_the_style_says(body: BodyModel, poses: torch.Tensor) -> None:
-    lossless = take_picture(poses[0], PictureStyle(), (80, 48), body)
+def test_images_are_encoded_as_the_style_says(body: BodyModel, poses: torch.Tensor) -> None:
+    lossless = render_image(poses[0], ImageStyle(), (80, 48), body)
     decoded = Image.open(io.BytesIO(lossless.encode()))
     assert (decoded.format, decoded.size) == ("PNG", (80, 48))
     assert decoded.tobytes() == lossless.image.tobytes()
     small, large = (
-        take_picture(poses[0], PictureStyle(sensor=Sensor(jpeg_quality=quality)), SIZE, body).encode()
+        render_image(poses[0], ImageStyle(sensor=Sensor(jpeg_quality=quality)), SIZE, body).encode()
         for quality in (20, 95)
     )
     assert Image.open(io.BytesIO(small)).format == "JPEG"
@@ -383,7 +380,7 @@ def test_pictures_are_encoded_as_the_style_says(body: BodyModel, poses: torch.Te
         (lambda: replace(BOX, kind="cat"), "kind is 'cat'"),
         (lambda: replace(FRIEND, overlap=0.8), "overlap 0.8"),
         (lambda: BodyShape(legs=0.0), "legs is 0.0"),
-        (lambda: PictureStyle(camera=Camera(azimuth=20.0)), "azimuth is 20.0; turn the pose"),
+        (lambda: ImageStyle(camera=Camera(azimuth=20.0)), "azimuth is 20.0; expected 0: rotate the pose"),
     ],
 )
 def test_bad_styles_are_named(make: Any, message: str) -> None:
@@ -391,16 +388,16 @@ def test_bad_styles_are_named(make: Any, message: str) -> None:
         make()
 
 
-def test_bad_pictures_are_named(body: BodyModel, poses: torch.Tensor) -> None:
+def test_bad_arguments_are_named(body: BodyModel, poses: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"shape \(2, 22, 3, 3\)"):
-        draw_picture(poses[:2], PictureStyle(), SIZE, body)
+        render_image(poses[:2], ImageStyle(), SIZE, body)
     with pytest.raises(ValueError, match=r"shape \(22, 3\)"):
-        draw_picture(poses[0], PAIR, SIZE, body, poses[1, :, 0])
-    with pytest.raises(ValueError, match="at least 1"):
-        draw_picture(poses[0], PictureStyle(), 0, body)
-    with pytest.raises(ValueError, match="give that one's pose"):
-        draw_picture(poses[0], PAIR, SIZE, body)
-    with pytest.raises(ValueError, match="the style has none"):
-        draw_picture(poses[0], PictureStyle(), SIZE, body, poses[1])
+        render_image(poses[0], PAIR, SIZE, body, poses[1, :, 0])
+    with pytest.raises(ValueError, match="expected at least 1"):
+        render_image(poses[0], ImageStyle(), 0, body)
+    with pytest.raises(ValueError, match="expected that pose as `other`"):
+        render_image(poses[0], PAIR, SIZE, body)
+    with pytest.raises(ValueError, match="a style without a bystander"):
+        render_image(poses[0], ImageStyle(), SIZE, body, poses[1])
     with pytest.raises(ValueError, match="print is 'dots'"):
-        draw_picture(poses[0], PictureStyle(clothes=Clothes(outfit=Outfit(print="dots"))), SIZE, body)
+        render_image(poses[0], ImageStyle(clothes=Clothes(outfit=Outfit(print="dots"))), SIZE, body)

@@ -23,12 +23,12 @@ def pelvis_matrices(rotvecs) -> torch.Tensor:
     return roma.rotvec_to_rotmat(torch.as_tensor(np.asarray(rotvecs), dtype=torch.float64)[0])
 
 
-def turn_z(degrees: float) -> torch.Tensor:
+def rotation_about_z(degrees: float) -> torch.Tensor:
     return roma.euler_to_rotmat("z", torch.tensor([degrees], dtype=torch.float64), degrees=True)
 
 
 def euler(matrix: torch.Tensor) -> np.ndarray:
-    """Angles a, b, c in degrees with matrix = Rz(c) Ry(b) Rx(a); lower case letters are turns about fixed axes."""
+    """Angles a, b, c in degrees with matrix = Rz(c) Ry(b) Rx(a); lower case letters are rotations about fixed axes."""
     return np.array([float(angle) for angle in roma.rotmat_to_euler("xyz", matrix, degrees=True)])
 
 
@@ -71,7 +71,7 @@ def test_human_captions_are_a_text_or_a_list(posescript, amass):
     assert [record.name for record in PoseScriptPoses(posescript, amass, split="val")] == ["2"]
 
 
-def test_each_motion_is_opened_once_and_late(posescript, amass, monkeypatch):
+def test_each_motion_is_opened_once_and_lazily(posescript, amass, monkeypatch):
     opened = []
     load = np.load
     monkeypatch.setattr(np, "load", lambda path, **options: opened.append(path.name) or load(path, **options))
@@ -99,27 +99,27 @@ def test_renamed_sub_datasets_are_found(posescript, amass):
     np.testing.assert_array_equal([record.rotvecs for record in PoseScriptPoses(posescript, amass)], before)
 
 
-def test_euler_heading_is_a_turn_about_the_vertical():
-    """Only a turn about z is taken off; a turn put on beforehand makes no difference."""
+def test_euler_heading_is_a_rotation_about_the_vertical():
+    """Only a rotation about z is removed; an earlier rotation about z makes no difference."""
     poses = random_poses(50, 3).astype(np.float32)
     plain = remove_heading_euler(poses)
     for pose, result in zip(poses, plain):
-        taken = pelvis_matrices(pose) @ pelvis_matrices(result).T
-        np.testing.assert_allclose(taken[2], [0.0, 0.0, 1.0], atol=1e-6)
+        removed = pelvis_matrices(pose) @ pelvis_matrices(result).T
+        np.testing.assert_allclose(removed[2], [0.0, 0.0, 1.0], atol=1e-6)
         np.testing.assert_allclose(result[1:], pose[1:])
-    turned = poses.copy()
+    rotated = poses.copy()
     for index, pose in enumerate(poses):
-        matrix = turn_z(7.0 * index) @ pelvis_matrices(pose)
-        turned[index, 0] = roma.rotmat_to_rotvec(matrix).numpy()
-    for first, second in zip(remove_heading_euler(turned), plain):
+        matrix = rotation_about_z(7.0 * index) @ pelvis_matrices(pose)
+        rotated[index, 0] = roma.rotmat_to_rotvec(matrix).numpy()
+    for first, second in zip(remove_heading_euler(rotated), plain):
         np.testing.assert_allclose(pelvis_matrices(first), pelvis_matrices(second), atol=1e-5)
 
 
-def test_euler_heading_against_ours():
-    """Upright bodies that lean to no side: the same as `poses.remove_heading`; leaning to a side they part."""
+def test_euler_heading_agrees_with_heading_for_upright_bodies():
+    """Bodies that do not lean sideways: equal to `geometry.remove_heading`; different for those that do."""
     yaw, bend = torch.linspace(-170, 170, 35, dtype=torch.float64), torch.linspace(40, 140, 35, dtype=torch.float64)
     pelvis = torch.stack(
-        [turn_z(float(a)) @ roma.euler_to_rotmat("x", b[None], degrees=True) for a, b in zip(yaw, bend)]
+        [rotation_about_z(float(a)) @ roma.euler_to_rotmat("x", b[None], degrees=True) for a, b in zip(yaw, bend)]
     )
     poses = np.zeros((35, 22, 3), dtype=np.float32)
     poses[:, 0] = roma.rotmat_to_rotvec(pelvis).numpy()
@@ -153,7 +153,7 @@ def test_posefix_splits_and_kinds(posefix, amass):
     assert [record.name for record in PoseFixPairs(posefix, amass, split="test")] == ["3"]
 
 
-def test_in_sequence_pairs_keep_their_relative_turn(posefix, amass):
+def test_in_sequence_pairs_keep_their_relative_heading(posefix, amass):
     """A loses its heading, and what leads from A's to B's orientation in the world is turned along, nothing more."""
     for record in PoseFixPairs(posefix, amass):
         (file_a, frame_a), (file_b, frame_b) = (FRAMES[key] for key in PAIRS[int(record.name)])
@@ -170,7 +170,7 @@ def test_in_sequence_pairs_keep_their_relative_turn(posefix, amass):
             assert abs(euler(second)[2]) < 1e-4
 
 
-def test_pose_table_may_lie_in_posescripts_folder(posefix, posescript, amass):
+def test_pose_table_in_the_folder_of_posescript(posefix, posescript, amass):
     before = [record.second for record in PoseFixPairs(posefix, amass)]
     (posefix / POSE_TABLE).unlink()
     with pytest.raises(DatasetError, match=f"no {posefix / POSE_TABLE}"):
@@ -190,10 +190,10 @@ def overwrite(name, content):
 POSESCRIPT_DAMAGE = {
     "no split": (lambda root: (root / "train_ids_100k.json").unlink(), "train_ids_100k.json.*github.com/naver"),
     "no captions": (lambda root: (root / "posescript_auto_100k.json").unlink(), r"posescript_auto_\*.json"),
-    "two files": (overwrite("posescript_auto_20k.json", {}), "leave one file"),
-    "cut off": (lambda root: (root / POSE_TABLE).write_text('{"0": ["AM'), "cannot be read: Unterminated"),
+    "two files": (overwrite("posescript_auto_20k.json", {}), "expected one file"),
+    "truncated": (lambda root: (root / POSE_TABLE).write_text('{"0": ["AM'), "cannot be read: Unterminated"),
     "login page": (lambda root: (root / "train_ids_100k.json").write_text("<html>"), "needs a login"),
-    "a list": (overwrite(POSE_TABLE, []), "a dict was expected, but it holds a list"),
+    "a list": (overwrite(POSE_TABLE, []), "got a list, expected a dict"),
     "bad id": (overwrite("train_ids_100k.json", [1, None]), "an id is None"),
     "bad text": (overwrite("posescript_auto_100k.json", {"0": 3}), "entry of '0' is 3"),
     "unknown id": (overwrite(POSE_TABLE, {"4": ["AMASS", WALK, 2]}), "lacks 3 of 4 ids, the first is '0'"),
@@ -234,11 +234,11 @@ POSEFIX_DAMAGE = {
         "train_out_sequence_pair_ids.json",
     ),
     "no pairs": (lambda root: (root / "pair_id_2_pose_ids.json").unlink(), "pair_id_2_pose_ids.json"),
-    "few pairs": (overwrite("pair_id_2_pose_ids.json", [[0, 2]]), "holds 1 pairs, but pair '2' is asked for"),
+    "few pairs": (overwrite("pair_id_2_pose_ids.json", [[0, 2]]), "holds 1 pairs; expected one with id '2'"),
     "half a pair": (overwrite("pair_id_2_pose_ids.json", [[0], [1, 4], [3, 5]]), r"pair 0 is \[0\]"),
     "another table": (
         overwrite("pair_id_2_pose_ids.json", [[0, 1], [1, 4], [3, 5]]),
-        "pair 0 is said to be in sequence, but by .* it is of BioMotionLab_NTroje/.* and CMU/",
+        "pair 0 is listed as in sequence, but .* has its poses in BioMotionLab_NTroje/.* and CMU/",
     ),
     "unknown pose": (overwrite("pair_id_2_pose_ids.json", [[0, 99], [1, 4], [3, 5]]), "the first is '99'"),
 }
@@ -256,11 +256,14 @@ def test_damaged_posefix_is_named(posefix, amass, damage):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: PoseScriptPoses("", "", split="vald"), "split is 'vald'; accepted: train, val, test"),
-        (lambda: PoseScriptPoses("", "", captions="both"), "captions is 'both'; accepted: auto, human"),
-        (lambda: PoseFixPairs("", "", texts=["people"]), "texts is 'people'; accepted: auto, human, paraphrases"),
-        (lambda: PoseFixPairs("", "", texts="auto"), "accepted: a list of"),
-        (lambda: PoseFixPairs("", "", kinds=[]), "accepted: a list of in, out"),
+        (lambda: PoseScriptPoses("", "", split="vald"), "split is 'vald'; expected one of train, val, test"),
+        (lambda: PoseScriptPoses("", "", captions="both"), "captions is 'both'; expected one of auto, human"),
+        (
+            lambda: PoseFixPairs("", "", texts=["people"]),
+            "texts is 'people'; expected one of auto, human",
+        ),
+        (lambda: PoseFixPairs("", "", texts="auto"), "expected a list of"),
+        (lambda: PoseFixPairs("", "", kinds=[]), "expected a list of in, out"),
     ],
 )
 def test_unknown_options(make, words):
@@ -269,9 +272,9 @@ def test_unknown_options(make, words):
 
 
 def test_missing_folders_are_named(tmp_path, posescript):
-    with pytest.raises(DatasetError, match=r"no .*/nowhere. PoseScript is got from"):
+    with pytest.raises(DatasetError, match=r"no .*/nowhere. Get PoseScript from"):
         list(PoseScriptPoses(tmp_path / "nowhere", tmp_path))
-    with pytest.raises(DatasetError, match=r"no .*/nowhere. AMASS is got from"):
+    with pytest.raises(DatasetError, match=r"no .*/nowhere. Get AMASS from"):
         list(PoseScriptPoses(posescript, tmp_path / "nowhere"))
-    with pytest.raises(DatasetError, match=r"no .*/nowhere. PoseFix is got from"):
+    with pytest.raises(DatasetError, match=r"no .*/nowhere. Get PoseFix from"):
         len(PoseFixPairs(tmp_path / "nowhere", tmp_path))

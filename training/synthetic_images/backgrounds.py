@@ -1,4 +1,4 @@
-"""What is behind, before and on a rendered picture: patterned walls and floors, occluders, blur and noise."""
+"""Layers of a synthetic image around the person: patterned walls and floors, occluders, sensor blur and noise."""
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -7,9 +7,9 @@ from unipose.processing.rasterizing import Projection
 from unipose.training.synthetic_images.style import Background, Occluder, Pattern, Sensor
 
 
-NOISE_CELLS = 16  # a square of value noise, which repeats
-MIXTURES = 256  # of a pattern's two colours
-EDGE = 6.0  # how sharply stripes and blobs pass from one colour to the other
+NOISE_CELLS = 16  # side of the repeating grid of value noise
+COLOUR_STEPS = 256  # between a pattern's two colours
+EDGE = 6.0  # slope of the transition between the colours of stripes and blobs
 
 
 def paint_background(
@@ -18,8 +18,8 @@ def paint_background(
     """(height, width, 3) float RGB of wall and floor, without shadows.
 
     Args:
-        background: what to paint.
-        projection: of the picture's camera.
+        background: its patterns.
+        projection: of the image's camera.
         size: width and height.
         ground: height of the floor in metres.
     """
@@ -39,17 +39,33 @@ def paint_background(
 
 
 def paint_pattern(pattern: Pattern, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(height, width, 3) float RGB of a pattern at (height, width) coordinates."""
+    """Evaluates a pattern.
+
+    Args:
+        pattern: its colours and kind.
+        x, y: (height, width) coordinates.
+
+    Returns:
+        (height, width, 3) float RGB.
+    """
     colour, second = np.array(pattern.colour, dtype=np.float32), np.array(pattern.second, dtype=np.float32)
     if pattern.kind == "solid":
         return np.broadcast_to(colour, (*x.shape, 3)).copy()
-    mixtures = colour + np.linspace(0.0, 1.0, MIXTURES, dtype=np.float32)[:, None] * (second - colour)
-    share = pattern_share(pattern, x, y)
-    return mixtures.take((share * (MIXTURES - 1) + 0.5).astype(np.int32), axis=0)
+    colours = colour + np.linspace(0.0, 1.0, COLOUR_STEPS, dtype=np.float32)[:, None] * (second - colour)
+    weight = pattern_weight(pattern, x, y)
+    return colours.take((weight * (COLOUR_STEPS - 1) + 0.5).astype(np.int32), axis=0)
 
 
-def pattern_share(pattern: Pattern, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(height, width) share of a pattern's second colour, 0..1."""
+def pattern_weight(pattern: Pattern, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The weight of a pattern's second colour.
+
+    Args:
+        pattern: its kind; any but "solid".
+        x, y: (height, width) coordinates.
+
+    Returns:
+        (height, width) in 0..1.
+    """
     rng = np.random.default_rng(pattern.seed)
     if pattern.kind == "grain":
         return rng.random(x.shape, dtype=np.float32)
@@ -78,12 +94,20 @@ def triangle_wave(phase: np.ndarray) -> np.ndarray:
 
 
 def step(values: np.ndarray) -> np.ndarray:
-    """Negative to 0, positive to 1, with a short ramp between."""
+    """A step from 0 (negative values) to 1 (positive values) with a short ramp."""
     return np.clip(EDGE * values + 0.5, 0.0, 1.0)
 
 
 def value_noise(grid: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Smooth values between those of `grid` (n, n), which repeats, at (height, width) coordinates in cells."""
+    """Value noise: smooth interpolation of a repeating grid.
+
+    Args:
+        grid: (n, n) values.
+        x, y: (height, width) coordinates in cells.
+
+    Returns:
+        (height, width).
+    """
     cells = len(grid)
     left, top = np.floor(x), np.floor(y)
     across, down = x - left, y - top
@@ -98,13 +122,16 @@ def value_noise(grid: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def occluder_cover(occluder: Occluder, box: np.ndarray, scale: float, size: tuple[int, int]) -> np.ndarray:
-    """(height, width) in 0..1: how much of each pixel an occluder covers.
+    """The mask of an occluder.
 
     Args:
-        occluder: where and what.
-        box: (2, 2) the person's box in pixels: least and largest x and y.
-        scale: of the occluder's size.
-        size: width and height of the picture.
+        occluder: its shape and place.
+        box: (2, 2) the person's bounding box in pixels: (least, largest) of (x, y).
+        scale: factor of the occluder's size.
+        size: width and height of the image.
+
+    Returns:
+        (height, width) in 0..1: coverage of each pixel.
     """
     width, height = size
     middle = box[0] + np.array(occluder.place) * (box[1] - box[0])
@@ -121,15 +148,26 @@ def occluder_cover(occluder: Occluder, box: np.ndarray, scale: float, size: tupl
 
 
 def paint_occluder(image: Image.Image, cover: np.ndarray, occluder: Occluder) -> None:
-    """Draws an occluder, a little darker downwards, on `image` where `cover` (height, width) says."""
+    """Draws an occluder, a little darker towards the bottom.
+
+    Args:
+        image: RGB, changed in place.
+        cover: (height, width) in 0..1: coverage of each pixel.
+        occluder: its colour.
+    """
     shade = np.linspace(1.08, 0.78, image.height, dtype=np.float32)[:, None, None]
     colours = np.minimum(shade * np.array(occluder.colour, dtype=np.float32), 255.0).astype(np.uint8)
     layer = Image.fromarray(np.repeat(colours, image.width, axis=1))
     image.paste(layer, mask=Image.fromarray((255.0 * cover).astype(np.uint8)))
 
 
-def develop(image: Image.Image, sensor: Sensor) -> Image.Image:
-    """`image` as the sensor sees it: blurred and noisy."""
+def apply_sensor_noise(image: Image.Image, sensor: Sensor) -> Image.Image:
+    """Blurs an image and adds noise.
+
+    Args:
+        image: RGB, left unchanged.
+        sensor: strength of both, and the seed of the noise.
+    """
     if sensor.blur > 0:
         image = image.filter(ImageFilter.GaussianBlur(sensor.blur * image.width / 224))
     if sensor.noise > 0:

@@ -40,7 +40,7 @@ def names(loader) -> list[str]:
         (write_smplh, {"gender": np.array(b"female", dtype=object)}, 120),
     ],
 )
-def test_both_layouts_give_the_written_poses(tmp_path, write, changes, rate):
+def test_both_layouts_are_read(tmp_path, write, changes, rate):
     clip = load_clip(write(tmp_path / "clip.npz", POSES, **changes))
     np.testing.assert_array_equal(clip.rotvecs, POSES.astype(np.float32))
     assert clip.frames_per_second == rate
@@ -69,32 +69,32 @@ def test_official_split_is_disjoint():
     assert len(listed) == len(set(listed)) == 15
 
 
-@pytest.mark.parametrize(("rate", "wanted"), [(120, 30), (100, 30), (59.94, 10), (60, 60), (250, 24), (30, 120)])
-def test_resampling_follows_time(rate, wanted):
+@pytest.mark.parametrize(("rate", "target"), [(120, 30), (100, 30), (59.94, 10), (60, 60), (250, 24), (30, 120)])
+def test_resampling_follows_time(rate, target):
     """Each frame is the nearest to a tick; ticks cover the clip; nothing repeats."""
-    frames = resample(500, rate, wanted)
+    frames = resample(500, rate, target)
     assert len(frames) == len(set(frames))
     assert frames[0] == 0
     assert frames[-1] <= 499
-    if wanted >= rate:
+    if target >= rate:
         np.testing.assert_array_equal(frames, np.arange(500))
     else:
-        ticks = np.arange(len(frames)) / wanted
+        ticks = np.arange(len(frames)) / target
         assert np.abs(frames / rate - ticks).max() <= 0.5 / rate + 1e-9
-        assert len(frames) == int(499 / rate * wanted + 1e-6) + 1
+        assert len(frames) == int(499 / rate * target + 1e-6) + 1
 
 
-def test_options_pick_frames(root):
+def test_options_select_frames(root):
     cmu = "CMU/01/01_01_poses.npz"
     assert names(AmassPoses(root, ["CMU"], frames_per_second=30))[:3] == [f"{cmu}:{frame}" for frame in (0, 4, 8)]
     assert names(AmassPoses(root, ["CMU"], stride=5))[:3] == [f"{cmu}:{frame}" for frame in (0, 5, 10)]
     assert names(AmassPoses(root, ["CMU"], trim=0.25))[:6] == [f"{cmu}:{frame}" for frame in range(3, 9)]
     for wrong in ({"frames_per_second": 0}, {"stride": 0}, {"stride": 2, "frames_per_second": 30}, {"trim": 0.5}):
-        with pytest.raises(ValueError, match="accepted"):
+        with pytest.raises(ValueError, match="expected"):
             AmassPoses(root, **wrong)
 
 
-def test_nothing_is_opened_before_its_turn(root, monkeypatch):
+def test_files_are_opened_lazily(root, monkeypatch):
     opened = []
     load = np.load
     monkeypatch.setattr(np, "load", lambda path, **options: opened.append(path.name) or load(path, **options))
@@ -108,7 +108,7 @@ def test_nothing_is_opened_before_its_turn(root, monkeypatch):
     assert opened == ["01_01_poses.npz", "01_02_poses.npz"]
 
 
-def test_a_seed_shuffles_files_and_repeats(root):
+def test_a_seed_shuffles_files_reproducibly(root):
     orders = {seed: names(AmassPoses(root, seed=seed)) for seed in range(6)}
     assert all(sorted(order) == sorted(names(AmassPoses(root))) for order in orders.values())
     assert len({tuple(order) for order in orders.values()}) > 1
@@ -132,7 +132,7 @@ def save_array(path):
 
 
 DAMAGE = {
-    "cut off": (cut, "cannot be read"),
+    "truncated": (cut, "cannot be read"),
     "bytes changed": (corrupt, "cannot be read"),
     "empty": (lambda path: path.write_bytes(b""), "it is empty"),
     "login page": (
@@ -141,7 +141,7 @@ DAMAGE = {
     ),
     "LFS pointer": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
     "npy in its place": (save_array, "a single array"),
-    "no poses": (lambda path: np.savez(path, trans=np.zeros(3)), "holds trans; accepted: poses"),
+    "no poses": (lambda path: np.savez(path, trans=np.zeros(3)), "holds trans; expected poses"),
     "half of it": (lambda path: write_smplx(path, POSES, poses=None, pose_body=None), "holds gender"),
     "marker data": (lambda path: write_smplh(path, POSES, poses=np.zeros((12, 90))), r"\(12, 90\)"),
     "one frame": (lambda path: write_smplh(path, POSES, poses=np.zeros(156)), r"\(156,\)"),
@@ -171,38 +171,38 @@ def test_a_nan_names_the_frame(tmp_path, value):
         load_clip(path)
 
 
-def test_missing_things_say_where_they_are_got(root, tmp_path):
+def test_missing_data_names_its_source(root, tmp_path):
     with pytest.raises(
         DatasetError, match=f"no {tmp_path}/AMASS.*https://amass.is.tue.mpg.de.*registration.*{RESEARCH}"
     ):
         next(iter(AmassPoses(tmp_path / "AMASS")))
-    with pytest.raises(DatasetError, match=r"no such sub-dataset \(nor MPI_mosh.*: CMU, MPI_HDM05"):
+    with pytest.raises(DatasetError, match=r"no such sub-dataset \(nor MPI_mosh.* holds CMU, MPI_HDM05"):
         next(iter(AmassPoses(root, ["MoSh"])))
     with pytest.raises(DatasetError, match=r"https://moyo.is.tue.mpg.de"):
         next(iter(AmassPoses(root, ["MOYO"])))
     (root / "KIT.tar.bz2").write_bytes(b"BZh")
-    with pytest.raises(DatasetError, match=r"KIT.tar.bz2 is there: unpack it"):
+    with pytest.raises(DatasetError, match=r"KIT.tar.bz2 exists: unpack it"):
         next(iter(AmassPoses(root, ["KIT"])))
     (root / "SFU").mkdir()
     with pytest.raises(DatasetError, match=r"no motion files .* are in .*SFU"):
         next(iter(AmassPoses(root, ["SFU"])))
 
 
-def test_a_rate_is_needed_only_to_follow_time(tmp_path):
+def test_a_frame_rate_is_needed_only_for_frames_per_second(tmp_path):
     write_smplh(tmp_path / "clip.npz", POSES, mocap_framerate=None)
     assert len(list(AmassPoses(tmp_path, stride=2))) == 6
-    with pytest.raises(DatasetError, match=r"clip.npz does not tell its rate"):
+    with pytest.raises(DatasetError, match=r"clip.npz has no frame rate"):
         list(AmassPoses(tmp_path, frames_per_second=30))
 
 
-def test_every_source_tells_where_it_is_got():
+def test_every_source_names_address_and_licence():
     for source in SOURCES.values():
         assert source.address.startswith("http")
         assert source.licence
         assert source.address in str(source)
 
 
-def test_mix_follows_weights_and_starts_anew():
+def test_mix_follows_weights_and_restarts_sources():
     mix = WeightedMix({"a": range(3), "b": range(100, 200)}, {"a": 3.0, "b": 1.0}, length=2000, seed=0)
     drawn = list(mix)
     assert len(drawn) == len(mix) == 2000
@@ -217,10 +217,10 @@ def test_mix_follows_weights_and_starts_anew():
 @pytest.mark.parametrize(
     ("sources", "weights", "words"),
     [
-        ({"a": [1]}, {"b": 1.0}, "each a weight"),
+        ({"a": [1]}, {"b": 1.0}, "a weight for each"),
         ({}, {}, "at least one source"),
-        ({"a": [1]}, {"a": 0.0}, "must be positive"),
-        ({"a": [1]}, {"a": np.nan}, "must be positive"),
+        ({"a": [1]}, {"a": 0.0}, "expected positive"),
+        ({"a": [1]}, {"a": np.nan}, "expected positive"),
         ({"a": iter([1])}, {"a": 1.0}, "only once"),
         ({"a": []}, {"a": 1.0}, "'a' is empty"),
     ],
