@@ -1,14 +1,13 @@
-"""The tables of `phrases`, written out: which phrases a code has, and which codes a phrase states.
+"""The tables of `posecode_phrases` expanded: the phrases of each code, and the codes that each phrase states.
 
 A subject is a noun's key with its side: "left_knee", "both_knee" or "torso".
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from unipose.training.captions.phrases import (
+from unipose.training.captions.posecode_phrases import (
     INVERSE,
     NEAR,
     NEAR_CHEST,
@@ -19,7 +18,8 @@ from unipose.training.captions.phrases import (
     WHOLE_NOUNS,
 )
 from unipose.training.captions.posecodes import CODES, Posecode
-from unipose.training.captions.super_phrases import POSTURES, SUPER_PHRASES
+from unipose.training.captions.super_posecode_phrases import POSTURES, SUPER_PHRASES
+from unipose.training.captions.text import expand
 from unipose.training.geometry import swap_sides
 
 
@@ -27,7 +27,6 @@ Codes = tuple[Posecode, ...]
 
 SUPER_KINDS = ("arms", "leg", "legs", "support")
 
-_ALTERNATIVES = re.compile(r"\[([^\[\]]*)\]")
 _NUMBER = re.compile(r"<([^|>]*)\|([^>]*)>")
 
 
@@ -39,16 +38,6 @@ class Form:
     codes: Codes
     states: tuple[str, ...]
     verbs: tuple[str, ...] = ()
-
-
-def expand(template: str) -> Iterator[str]:
-    """All wordings of a template with alternatives."""
-    found = _ALTERNATIVES.search(template)
-    if found is None:
-        yield template
-        return
-    for choice in found[1].split("|"):
-        yield from expand(template[: found.start()] + choice + template[found.end() :])
 
 
 def _form(subject: str, codes: Codes, templates: tuple[str, ...]) -> Form:

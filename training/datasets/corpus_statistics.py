@@ -19,9 +19,9 @@ from PIL import Image as PILImage
 from tqdm.auto import tqdm
 from transformers import HfArgumentParser
 
-from unipose.training.captions.read import Reading, read_caption
-from unipose.training.captions.read_instruction import Reading as PairReading
-from unipose.training.captions.read_instruction import read_instruction
+from unipose.training.captions.caption_reader import read_caption
+from unipose.training.captions.instruction_reader import read_instruction
+from unipose.training.captions.text import Reading
 from unipose.training.datasets.shards import load_corpus, read_summary
 from unipose.training.io import write_json
 
@@ -29,7 +29,7 @@ from unipose.training.io import write_json
 Statistics = dict[str, dict[str, dict[str, Any]]]
 
 # What reads the statements back out of a task's texts.
-READERS: dict[str, Callable[[str], Reading | PairReading]] = {
+READERS: dict[str, Callable[[str], Reading[Any]]] = {
     "pose-to-text": read_caption,
     "image-to-text": read_caption,
     "text-to-pose": read_caption,
@@ -75,7 +75,7 @@ def text_statistics(texts: list[str]) -> dict[str, Any]:
     }
 
 
-def code_statistics(texts: list[str], read: Callable[[str], Reading | PairReading]) -> dict[str, Any]:
+def code_statistics(texts: list[str], read: Callable[[str], Reading[Any]]) -> dict[str, Any]:
     """The statements that can be read back out of texts.
 
     Returns:
@@ -86,7 +86,7 @@ def code_statistics(texts: list[str], read: Callable[[str], Reading | PairReadin
     counts = Counter(" ".join(filter(None, astuple(code))) for each in readings for code in each.codes)
     return {
         "statements": sum(len(each.codes) for each in readings) / len(texts),
-        "sentences_unread": sum(len(each.unread) for each in readings) / max(sentences, 1),
+        "sentences_unread": sum(len(each.unparsable) for each in readings) / max(sentences, 1),
         "codes": {code: count / len(texts) for code, count in counts.most_common()},
     }
 

@@ -15,10 +15,11 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import mirror_pose
-from unipose.training.captions.describe import Caption, describe
-from unipose.training.captions.instruct import Mood, instruct
+from unipose.training.captions.describe import describe
+from unipose.training.captions.instruct import Style, instruct
 from unipose.training.captions.paircodes import NONE, extract_paircodes
 from unipose.training.captions.posecodes import Posecode, extract_posecodes
+from unipose.training.captions.text import Caption
 from unipose.training.datasets.instructions import check_tasks
 from unipose.training.datasets.records import PicturePairRecord, PictureRecord, PosePairRecord, PoseRecord, Rotvecs
 from unipose.training.datasets.rows import Record
@@ -119,10 +120,10 @@ class RecordGenerator:
             PoseRecord(f"{name}:{index}", to_rotvecs(pose), (text,)) for index, (pose, text) in enumerate(described)
         ]
 
-    def pose_pair_records(self, count: int, rng: np.random.Generator, name: str, mood: Mood) -> list[PosePairRecord]:
+    def pose_pair_records(self, count: int, rng: np.random.Generator, name: str, style: Style) -> list[PosePairRecord]:
         return [
             PosePairRecord(f"{name}:{index}", to_rotvecs(pair.first), to_rotvecs(pair.second), (text,), pair.same)
-            for index, (pair, text) in enumerate(self._told_pairs(count, rng, mood))
+            for index, (pair, text) in enumerate(self._told_pairs(count, rng, style))
         ]
 
     def picture_records(self, count: int, rng: np.random.Generator, name: str) -> list[PictureRecord]:
@@ -166,12 +167,12 @@ class RecordGenerator:
             found += [(pose, caption.text) for pose, caption in zip(rotmats, captions) if caption.text]
         return found
 
-    def _told_pairs(self, count: int, rng: np.random.Generator, mood: Mood) -> list[tuple[Pair, str]]:
+    def _told_pairs(self, count: int, rng: np.random.Generator, style: Style) -> list[tuple[Pair, str]]:
         """Pairs whose difference can be said, and what is said."""
         found: list[tuple[Pair, str]] = []
         while len(found) < count:
             first, second, same = draw_pairs(self.split, count - len(found), rng, self.body)
-            texts = pair_texts(first, second, rng, mood, same, self.body)
+            texts = pair_texts(first, second, rng, style, same, self.body)
             pairs = map(Pair, first, second, same.tolist())
             found += [(pair, text) for pair, text in zip(pairs, texts) if text]
         return found
@@ -218,7 +219,7 @@ def pair_texts(
     first: torch.Tensor,
     second: torch.Tensor,
     rng: np.random.Generator,
-    mood: Mood,
+    style: Style,
     same_sequence: npt.NDArray[np.bool_],
     body: BodyModel,
 ) -> list[str]:
@@ -227,7 +228,7 @@ def pair_texts(
     Args:
         first, second: (n, 22, 3, 3) in the stored frame.
         rng: decides wording and length.
-        mood: "instruction" or "difference".
+        style: "instruction" or "difference".
         same_sequence: (n,) whether a turn of the whole body means something.
         body: whose joints are measured.
     """
@@ -235,7 +236,7 @@ def pair_texts(
     changes = extract_paircodes(*joints, same_sequence=same_sequence, rotmats=(first, second))
     lengths = rng.choice(PAIR_MAX_WORDS, len(changes))
     return [
-        "" if codes == (NONE,) else instruct(codes, rng, mood=mood, max_words=int(length)).text
+        "" if codes == (NONE,) else instruct(codes, rng, style=style, max_words=int(length)).text
         for codes, length in zip(changes, lengths)
     ]
 
@@ -248,7 +249,7 @@ def caption_poses(
     lengths: Sequence[int] = MAX_WORDS,
     sentence_alone: float = SENTENCE_ALONE,
     variety: float = 1.0,
-) -> list[Caption]:
+) -> list[Caption[Posecode]]:
     """Describes poses, at various lengths; a pose with a name may be described by that name's plain sentences.
 
     Args:
@@ -279,7 +280,7 @@ def _caption(
     max_words: int,
     sentence_alone: float,
     variety: float,
-) -> Caption:
+) -> Caption[Posecode]:
     if label is None or rng.random() >= USE_SENTENCE:
         return describe(codes, rng, max_words=max_words, variety=variety)
     sentences = archetype_sentences(label)

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from unipose.training.captions.caption_reader import read_caption
+from unipose.training.captions.codes import Range, Rule
 from unipose.training.captions.describe import describe
 from unipose.training.captions.instruct import instruct
-from unipose.training.captions.paircodes import CODES as PAIR_CODES
-from unipose.training.captions.paircodes import NEEDS_ROTATIONS, paircodes_hold
-from unipose.training.captions.posecodes import RULES, Posecode, Range, Rule, holding
-from unipose.training.captions.read import read_caption
-from unipose.training.captions.read_instruction import read_instruction
+from unipose.training.captions.instruction_reader import read_instruction
+from unipose.training.captions.paircode_rules import CODES as PAIR_CODES
+from unipose.training.captions.paircode_rules import NEEDS_ROTATIONS
+from unipose.training.captions.paircodes import paircodes_hold
+from unipose.training.captions.posecodes import RULES, Posecode, holding
 from unipose.training.refine.free_text import Lexicon, Statement, change_lexicon, pose_lexicon
 
 
@@ -179,14 +181,14 @@ def _complaints_about_form(text: str, rewrite: str, limits: Limits) -> Iterator[
 def _read_pose(sentence: str) -> Iterator[Statement]:
     """What a sentence of the captioner states; nothing of one that is not understood in full."""
     reading = read_caption(sentence)
-    for code in () if reading.unread else reading.codes:
+    for code in () if reading.unparsable else reading.codes:
         yield Statement(describe((code,), np.random.default_rng(0), drop=0.0, variety=0.0).text, frozenset({code}))
 
 
 def _read_pair(sentence: str) -> Iterator[Statement]:
     """The same for a sentence about what changes."""
     reading = read_instruction(sentence)
-    for code in () if reading.unread else reading.codes:
+    for code in () if reading.unparsable else reading.codes:
         yield Statement(instruct((code,), np.random.default_rng(0), drop=0.0).text, frozenset({code}))
 
 
@@ -204,7 +206,7 @@ def _statements(text: str, read: Callable[[str], Iterator[Statement]], lexicon: 
     yield from lexicon.read(" ".join(prose))
 
 
-def _rules(statement: Statement) -> Iterator[Rule]:
+def _rules(statement: Statement) -> Iterator[Rule[Posecode, str]]:
     """The rules of the codes that a statement may stand for and that can be measured."""
     for code in statement.codes:
         if isinstance(code, Posecode) and code in RULES:
@@ -215,7 +217,7 @@ def _bounds(statements: Iterable[Statement]) -> Bounds:
     """Where each measurement lies, by all that is stated without ambiguity."""
     bounds: Bounds = {}
     for statement in statements:
-        for item in (item for rule in _rules(statement) if len(statement.codes) == 1 for item in rule.says):
+        for item in (item for rule in _rules(statement) if len(statement.codes) == 1 for item in rule.ranges):
             low, high = bounds.get(item.measure, (-np.inf, np.inf))
             bounds[item.measure] = max(low, item.low), min(high, item.high)
     return bounds
@@ -226,9 +228,9 @@ def _follows(statement: Statement, bounds: Bounds) -> bool:
 
     "Bent" is several values of one measurement side by side: together they span one range.
     """
-    groups: dict[tuple[str, str], list[tuple[Range, ...]]] = {}
+    groups: dict[tuple[str, str], list[tuple[Range[str], ...]]] = {}
     for rule in _rules(statement):
-        groups.setdefault(rule.code.group, []).append(rule.says)
+        groups.setdefault(rule.code.group, []).append(rule.ranges)
     for meanings in groups.values():
         items = [item for says in meanings for item in says]
         if len({item.measure for item in items}) == 1:
@@ -238,4 +240,4 @@ def _follows(statement: Statement, bounds: Bounds) -> bool:
 
 def _within(item: Range, bounds: Bounds) -> bool:
     low, high = bounds.get(item.measure, (-np.inf, np.inf))
-    return low >= item.low - item.unit and high <= item.high + item.unit
+    return low >= item.low - item.tolerance and high <= item.high + item.tolerance

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from unipose.training.captions.lexicon import facts, posture_phrases
-from unipose.training.captions.pair_words import GERUNDS, topics
-from unipose.training.captions.paircodes import AMOUNTS, Paircode
-from unipose.training.captions.phrases import PAIR_NOUNS
+from unipose.training.captions.paircode_phrases import GERUNDS, topics
+from unipose.training.captions.paircode_rules import AMOUNTS, Paircode
+from unipose.training.captions.posecode_phrases import PAIR_NOUNS
 from unipose.training.captions.posecodes import Posecode
 from unipose.training.geometry import swap_sides
 from unipose.training.refine.synonyms import CHANGE_PARTS, CHANGE_PHRASES, POSE_PARTS, POSE_PHRASES, UNFOLDED, Entries

@@ -34,7 +34,7 @@ WHOLE_NOUNS: dict[str, tuple[tuple[str, bool], ...]] = {
 SUBJECTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("bend", "knee"): ("knee", "leg"),
     ("bend", "elbow"): ("elbow", "arm"),
-    ("head_turn", "head"): ("head", "face"),
+    ("head_rotation", "head"): ("head", "face"),
     ("line", "hands"): ("hands_line",),
     ("line", "feet"): ("feet_line",),
     ("support", "body"): ("body",),
@@ -368,14 +368,14 @@ PREDICATES: dict[tuple[str, ...], tuple[str, ...]] = {
         "pointing at the sky",
     ),
     ("head_tilt", "left"): ("tilted to the left", "leaning to the left", "inclined towards the left shoulder"),
-    ("head_turn", "left"): (
+    ("head_rotation", "left"): (
         "turned to the left",
         "pointing left",
         "~looks [left|to the left]",
         "rotated to the left",
         "[directed|averted] to the left",
     ),
-    ("head_turn", "far_left"): (
+    ("head_rotation", "far_left"): (
         "turned far to the left",
         "~looks over the left shoulder",
         "looking over the left shoulder",

@@ -73,7 +73,7 @@ def drop_implied(codes: Sequence[Posecode]) -> list[Posecode]:
     """The codes without those that others among them imply; rare ones stay."""
     kept = dict.fromkeys(codes)
     for code in codes:
-        if RULES[code].worth == "rare":
+        if RULES[code].eligibility == "rare":
             continue
         by_order = any(first in kept and second in kept for first, second in implied_by_order().get(code, ()))
         if by_order or any(reason in kept for reason in implied_by_one().get(code, ())):
