@@ -77,6 +77,16 @@ class _Context:
     tail: str = ""
 
 
+def check_style(style: str) -> None:
+    """Refuses an unknown style.
+
+    Raises:
+        ValueError: `style` is not one of `STYLES`.
+    """
+    if style not in STYLES:
+        raise ValueError(f"style is {style!r}; expected one of {', '.join(map(repr, STYLES))}.")
+
+
 def instruct(
     codes: Sequence[Paircode],
     rng: np.random.Generator,
@@ -100,8 +110,7 @@ def instruct(
     Raises:
         ValueError: an unknown style, no codes, or a code that is not a paircode.
     """
-    if style not in STYLES:
-        raise ValueError(f"style is {style!r}; expected one of {', '.join(map(repr, STYLES))}.")
+    check_style(style)
     if not codes:
         raise ValueError(
             "instruct got no codes; expected one or more (where nothing changes, extract_paircodes gives NONE)."
