@@ -1,8 +1,8 @@
-"""A caption -> the codes it states: the way back from `describe`, through the same tables.
+"""A caption -> the codes it states: the inverse of `describe`, through the same tables.
 
 A sentence is a walk over its words. Whatever names parts ("both knees", "the left hand and the torso", "the other
 one") sets the subject; a phrase that is known of the subject states its codes; links and verbs ("while", "with", "is",
-"they keep") are passed over. Plain sentences of the archetypes that cannot be walked are looked up whole.
+"they keep") are skipped. Plain sentences of the archetypes that cannot be read so are looked up whole.
 """
 
 import re

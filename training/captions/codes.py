@@ -7,6 +7,7 @@ worth in a text. `RuleTable` compares all ranges with all measurements at once. 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
@@ -58,7 +59,7 @@ class Code:
 
     def mirrored(self: CodeT) -> CodeT:
         """The same statement about the body seen in a mirror."""
-        return replace(self, subject=swap_sides(self.subject), value=swap_sides(self.value))
+        return _mirrored_code(self)
 
 
 @dataclass(frozen=True, order=True)
@@ -161,6 +162,12 @@ def tolerance_of(measure: str | Key) -> float:
     """How far a measurement may lie outside a range and still fit, in degrees or metres."""
     quantity = measure.partition(".")[2] if isinstance(measure, str) else measure[0]
     return TOLERANCE_DEGREES if quantity in DEGREES else TOLERANCE_METRES
+
+
+# Every description asks for many of them.
+@cache
+def _mirrored_code(code: CodeT) -> CodeT:
+    return replace(code, subject=swap_sides(code.subject), value=swap_sides(code.value))
 
 
 def _mirrored_measure(measure: Measure) -> Measure:

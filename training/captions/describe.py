@@ -1,8 +1,8 @@
 """Posecodes -> an English description.
 
-The method is PoseScript's (Delmas et al., ECCV 2022): some codes are left out, those that others imply too; codes are
-merged by symmetry, by fact and by body part; clauses are put in random order, joined and worded at random. The same
-codes give many captions, the same seed gives one. All words come from `phrases`, so that `read_caption` can read every
+The method is PoseScript's (Delmas et al., ECCV 2022): some codes are dropped, and those that others imply; codes are
+merged by symmetry, by fact and by body part; clauses are ordered, joined and worded at random. The same codes give
+many captions, the same seed gives one. All words come from `posecode_phrases`, so that `read_caption` reads every
 caption back to exactly its codes.
 """
 
@@ -20,9 +20,9 @@ from unipose.training.captions.text import BufferedChooser, Caption, join_list, 
 
 # How often two clauses share a sentence, and the arms join the first sentence.
 PAIR, ARMS_FIRST = 0.45, 0.8
-# How often a clause is about what a person does, a sentence has a word or two before it, the verb is a phrase's own,
-# and the last fact of several starts anew with "it is".
-HOLD, PREFACE, OWN_VERB, ANEW = 0.3, 0.1, 0.5, 0.15
+# How often a clause is about what a person does, a sentence has a preface, a phrase brings its own verb, and the last
+# of several facts repeats the subject: "and it is".
+HOLD, PREFACE, OWN_VERB, REPEAT_SUBJECT = 0.3, 0.1, 0.5, 0.15
 
 
 def describe(
@@ -34,23 +34,23 @@ def describe(
     max_words: int = 55,
     variety: float = 1.0,
 ) -> Caption[Posecode]:
-    """Says what a pose is like.
+    """Writes a description of a pose.
 
     Args:
-        codes: the pose's codes, from `extract_posecodes`.
-        rng: decides wording, order and what is left out.
-        lead: a sentence to open with in place of the one about the posture.
-        drop: probability of leaving out each statement that is not rare.
-        max_words: statements that would make the text longer are left out, the least telling first.
+        codes: the codes of the pose, from `extract_posecodes`.
+        rng: the source of wording, order and omissions.
+        lead: a first sentence in place of the one about the posture.
+        drop: probability of dropping each statement that is not rare.
+        max_words: statements that would make the text longer are dropped, the least salient first.
         variety: 1 for the full choice of wordings, 0 for the first of each.
 
     Returns:
         The text and the codes it states, in the order of the text.
     """
     chooser = BufferedChooser(rng, variety)
-    said = drop_implied([code for code in codes if RULES[code].eligibility == "rare" or chooser.random() >= drop])
-    posture = next((code for code in said if code.kind == "posture"), None)
-    clauses = merge([code for code in said if code.kind != "posture"], chooser)
+    kept = drop_implied([code for code in codes if RULES[code].eligibility == "rare" or chooser.random() >= drop])
+    posture = next((code for code in kept if code.kind == "posture"), None)
+    clauses = merge([code for code in kept if code.kind != "posture"], chooser)
     clauses = sorted(chooser.shuffle(clauses), key=lambda clause: not clause.rare)
     sentences: list[Caption[Posecode]] = []
     if lead:
@@ -65,7 +65,7 @@ def describe(
 
 
 def _opening(posture: Posecode, clauses: list[Clause], chooser: BufferedChooser, max_words: int) -> Caption[Posecode]:
-    """The sentence about the posture; what the arms do, or another clause, may join it and is taken off the list."""
+    """The sentence about the posture; what the arms do, or another clause, may join it and is removed from the list."""
     finite, gerund = postures(posture)
     form = chooser.random()
     has_verb = form < 0.85
@@ -104,15 +104,15 @@ def _sentences(clauses: list[Clause], chooser: BufferedChooser, budget: int, beg
     while waiting and budget > 3:
         first = waiting.pop(0)
         second = _partner(first, waiting, chooser)
-        for clauses_said in ((first, second), (first,)) if second is not None else ((first,),):
+        for together in ((first, second), (first,)) if second is not None else ((first,),):
             preface = f"{chooser.word(phrases.PREFACES)} " if begun and chooser.random() < PREFACE else ""
-            sentence = to_sentence(preface + _sentence(clauses_said, chooser))
+            sentence = to_sentence(preface + _sentence(together, chooser))
             words = len(sentence.split())
             if words <= budget:
-                kept.append(Caption(sentence, tuple(code for clause in clauses_said for code in clause.codes)))
+                kept.append(Caption(sentence, tuple(code for clause in together for code in clause.codes)))
                 budget -= words
-                if len(clauses_said) == 2:
-                    waiting.remove(clauses_said[1])
+                if len(together) == 2:
+                    waiting.remove(together[1])
                 break
     return chooser.shuffle(kept)
 
@@ -144,16 +144,16 @@ def _sentence(clauses: Sequence[Clause], chooser: BufferedChooser) -> str:
         return text
     second = clauses[1]
     if _opposite(first, second):
-        says = _says(second, False, chooser)
+        predicate = _predicate(second, False, chooser)
         link = chooser.word(phrases.CONTRASTS)
-        return f"{text}{link} {_other_part(second.subjects[0], ' other ' in says, chooser)} {says}"
+        return f"{text}{link} {_other_part(second.subjects[0], ' other ' in predicate, chooser)} {predicate}"
     if all(fact.states for fact in second.facts) and chooser.random() < 0.4:
         return f"{text}{chooser.word(phrases.WITH)} {_parts_and_states(second, chooser)}"
     return f"{text}{chooser.word(phrases.LINKS)} {_whole(second, chooser)}"
 
 
 def _other_part(subject: str, by_side: bool, chooser: BufferedChooser) -> str:
-    """What the second of a left and a right part is called; by its side where "other" is taken."""
+    """The name of the second of a left and a right part; by its side where "other" occurs already."""
     side, _, noun = subject.partition("_")
     one = phrases.NOUNS[noun][0][0]
     names = (f"the {side} one", f"the {side} {one}", "the other", "the other one", f"the other {one}")
@@ -185,21 +185,21 @@ def _parts_and_states(clause: Clause, chooser: BufferedChooser) -> str:
 def _whole(clause: Clause, chooser: BufferedChooser) -> str:
     """ "the left knee is straight and points down"."""
     name, plural = _names(clause, chooser)
-    return f"{name} {_says(clause, plural, chooser)}"
+    return f"{name} {_predicate(clause, plural, chooser)}"
 
 
-def _says(clause: Clause, plural: bool, chooser: BufferedChooser) -> str:
-    """What a clause says of its subject, verbs included."""
-    said: list[str] = []
+def _predicate(clause: Clause, plural: bool, chooser: BufferedChooser) -> str:
+    """What a clause states of its subject, verbs included."""
+    facts: list[str] = []
     after_verb = True
     for fact in clause.facts:
         verb = bool(fact.verbs) and (not fact.states or chooser.random() < OWN_VERB)
         phrase = chooser.word(fact.verbs if verb else fact.states)
         if not verb and after_verb:
             phrase = f"{chooser.word(phrases.COPULAS)[plural]} {phrase}"
-        said.append(phrase)
+        facts.append(phrase)
         after_verb = verb
-    if len(said) > 1 and not plural and chooser.random() < ANEW:
-        again = said[-1] if clause.facts[-1].verbs and after_verb else f"is {said[-1].removeprefix('is ')}"
-        return f"{join_list(said[:-1])}, and it {again}"
-    return join_list(said)
+    if len(facts) > 1 and not plural and chooser.random() < REPEAT_SUBJECT:
+        again = facts[-1] if clause.facts[-1].verbs and after_verb else f"is {facts[-1].removeprefix('is ')}"
+        return f"{join_list(facts[:-1])}, and it {again}"
+    return join_list(facts)

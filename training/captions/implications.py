@@ -1,7 +1,7 @@
-"""What need not be said because other statements imply it: by order (a below b, b below c), or as mined from poses.
+"""Drops statements that others imply: by order (a below b, b below c), or as mined from poses.
 
-The mined table says which statement about an arm or a leg another one about the same limb nearly always brings along.
-It is a data file, made anew by
+The mined table holds the statements about an arm or a leg that nearly always come with another one about the same
+limb. It is a data file, written by
 
     python -m unipose.training.tools.mine_implications
 """

@@ -22,10 +22,10 @@ STYLES = ("instruction", "difference")
 
 # Kinds that are never dropped.
 RARE = frozenset({"posture", "heading", "torso", "none"})
-MERGE, SAY_GOAL, MAX_GOALS = 0.95, 0.35, 2
+MERGE, ADD_GOAL, MAX_GOALS = 0.95, 0.35, 2
 # How often a part that was just named becomes "it", and a template that was just used is not repeated.
-SAY_IT, ELLIPSIS = 0.9, 0.6
-SAY_YOUR = 0.6
+USE_IT, ELLIPSIS = 0.9, 0.6
+USE_YOUR = 0.6
 CLAUSES = (1, 2, 3)
 
 # What the first and the later sentences begin with; after "First, " only words of order follow.
@@ -66,13 +66,13 @@ _OWNED = re.compile(
 
 @dataclass
 class _Context:
-    """What the next clause of a sentence may leave out: the part, and how it was said to change.
+    """What the next clause of a sentence may leave out: the part, and the words for its change.
 
     `tail` is what the clauses that lean on the last whole one leave out: "" while there is none, "part" or "verb".
     """
 
     noun: str = ""
-    said: str = ""
+    phrase: str = ""
     moves: bool = False
     tail: str = ""
 
@@ -126,7 +126,7 @@ def instruct(
 
 def _write(chosen: list[Topic], style: Style, chooser: RandomChooser, opened: bool = True) -> Caption[Paircode]:
     sentences = _sentences(_order(chosen, chooser), chooser)
-    texts = [_say(sentence, style, chooser) for sentence in sentences]
+    texts = [_write_sentence(sentence, style, chooser) for sentence in sentences]
     if opened and chosen[0].codes != (NONE,):
         texts = _open(texts, style, chooser)
     text = " ".join(map(to_sentence, texts))
@@ -141,7 +141,7 @@ def _select(codes: Sequence[Paircode], chooser: RandomChooser, drop: float) -> l
         for index, code in enumerate(codes)
         if code.kind != "goal" and (index == 0 or code.kind in RARE or chooser.random() >= drop)
     ]
-    goals = [code for code in codes if code.kind == "goal" and chooser.random() < SAY_GOAL][:MAX_GOALS]
+    goals = [code for code in codes if code.kind == "goal" and chooser.random() < ADD_GOAL][:MAX_GOALS]
     stated = [next((goal for goal in goals if _covers(goal, code)), code) for code in kept]
     return list(dict.fromkeys(stated + goals)) or [codes[0]]
 
@@ -166,11 +166,11 @@ def _merge(codes: list[Paircode], chooser: RandomChooser) -> list[Topic]:
     while present:
         code = next(iter(present))
         pair = next((pair for pair, _ in merged(code) if all(other in present for other in pair)), None)
-        said = pair if pair and chooser.random() < MERGE else (code,)
-        if said not in table:
+        stated = pair if pair and chooser.random() < MERGE else (code,)
+        if stated not in table:
             raise ValueError(f"{code} is not a paircode; `paircode_rules.CODES` lists them.")
-        found.append(table[said])
-        for other in said:
+        found.append(table[stated])
+        for other in stated:
             del present[other]
     return found
 
@@ -219,19 +219,19 @@ def _sentences(groups: list[list[Topic]], chooser: RandomChooser) -> list[list[T
 def _open(texts: list[str], style: Style, chooser: RandomChooser) -> list[str]:
     """Puts a word of transition before sentences, no two alike."""
     first, later = OPENINGS[style]
-    said: list[str] = []
+    chosen: list[str] = []
     for index, text in enumerate(texts):
         leads = later if index else first
-        if said == ["First, "]:
+        if chosen == ["First, "]:
             leads = tuple(lead for lead in later if lead not in NO_ORDER)
-        used = {*said, "Then " if ", then " in text else ""} - {""}
+        used = {*chosen, "Then " if ", then " in text else ""} - {""}
         fitting = [lead for lead in leads if lead not in used]
-        said.append(chooser.pick(fitting) if style == "difference" or len(texts) > 1 else "")
-    return [lead + text for lead, text in zip(said, texts)]
+        chosen.append(chooser.pick(fitting) if style == "difference" or len(texts) > 1 else "")
+    return [lead + text for lead, text in zip(chosen, texts)]
 
 
-def _say(sentence: list[Topic], style: Style, chooser: RandomChooser) -> str:
-    """The clauses of a sentence, joined, in lower case and without its full stop."""
+def _write_sentence(sentence: list[Topic], style: Style, chooser: RandomChooser) -> str:
+    """The clauses of a sentence, joined, in lower case and without a full stop."""
     context, stop = _Context(), ""
     say = _command if style == "instruction" else _compare
     wholes: list[list[str]] = []
@@ -267,7 +267,7 @@ def _command(topic: Topic, context: _Context, chooser: RandomChooser) -> str:
     same = context.noun in topic.nouns
     if topic.is_goal:
         return f"{MAKE_SURE}{_finite(topic, chooser)}"
-    if same and topic.shorts and context.moves and context.tail != "verb" and chooser.random() < SAY_IT:
+    if same and topic.shorts and context.moves and context.tail != "verb" and chooser.random() < USE_IT:
         context.tail = "part"
         return chooser.pick(topic.shorts)
     if (
@@ -279,22 +279,24 @@ def _command(topic: Topic, context: _Context, chooser: RandomChooser) -> str:
     ):
         context.noun, context.tail = chooser.pick(topic.nouns), "verb"
         return _article(context.noun)
-    verb = context.said.partition(" ")[0]
-    said = chooser.pick([said for said in topic.imperatives if said.partition(" ")[0] != verb] or topic.imperatives)
+    verb = context.phrase.partition(" ")[0]
+    phrase = chooser.pick(
+        [phrase for phrase in topic.imperatives if phrase.partition(" ")[0] != verb] or topic.imperatives
+    )
     noun = context.noun if same else chooser.pick(topic.nouns or ("",))
     named = (
         ("them" if topic.plural else "it")
-        if same and not context.tail and chooser.random() < SAY_IT
+        if same and not context.tail and chooser.random() < USE_IT
         else _article(noun)
     )
-    context.noun, context.said, context.tail = noun if "{p}" in said else "", said, ""
-    context.moves = bool(topic.shorts) and said.startswith("move {p}")
-    return said.replace("{p}", named)
+    context.noun, context.phrase, context.tail = noun if "{p}" in phrase else "", phrase, ""
+    context.moves = bool(topic.shorts) and phrase.startswith("move {p}")
+    return phrase.replace("{p}", named)
 
 
 def _repeats(topic: Topic, context: _Context) -> bool:
     """Whether the last command, which must not end in how much, fits this topic too."""
-    return context.said in topic.imperatives and topic.codes[0].amount == "some" and "{p}" in context.said
+    return context.phrase in topic.imperatives and topic.codes[0].amount == "some" and "{p}" in context.phrase
 
 
 def _goal(topic: Topic, context: _Context, chooser: RandomChooser) -> str:
@@ -314,18 +316,18 @@ def _compare(topic: Topic, context: _Context, chooser: RandomChooser) -> str:
     if topic.sentences:
         return chooser.pick(topic.sentences)
     same, be = context.noun in topic.nouns, "are" if topic.plural else "is"
-    repeats = context.said in topic.states and not topic.is_goal and not context.tail
+    repeats = context.phrase in topic.states and not topic.is_goal and not context.tail
     if not same and repeats and chooser.random() < ELLIPSIS:
         context.noun, context.tail = chooser.pick(topic.nouns), "verb"
         return f"so {be} {_article(context.noun)}"
-    context.said = f"{'now ' if topic.is_goal else ''}{chooser.pick(topic.states)}"
-    if same and context.tail != "verb" and chooser.random() < SAY_IT:
+    context.phrase = f"{'now ' if topic.is_goal else ''}{chooser.pick(topic.states)}"
+    if same and context.tail != "verb" and chooser.random() < USE_IT:
         context.tail = "part"
-        return context.said
+        return context.phrase
     context.noun, context.tail = chooser.pick(topic.nouns), ""
-    return f"{_article(context.noun)} {be} {context.said}"
+    return f"{_article(context.noun)} {be} {context.phrase}"
 
 
 def _address(text: str, chooser: RandomChooser) -> str:
-    """Says "your" for "the" throughout, or nowhere."""
-    return _OWNED.sub("your ", text) if chooser.random() < SAY_YOUR else text
+    """Writes "your" for "the" throughout, or nowhere."""
+    return _OWNED.sub("your ", text) if chooser.random() < USE_YOUR else text

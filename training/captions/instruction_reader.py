@@ -26,7 +26,7 @@ class _Context:
     """The part that the clause before was about, and how it changes: a command, or what followed "is"."""
 
     noun: str = ""
-    said: str = ""
+    phrase: str = ""
 
 
 def read_instruction(text: str) -> Reading[Paircode]:
@@ -66,7 +66,7 @@ def _read_clause(clause: str, context: _Context) -> Topic | None:
         topic = form(clause, context)
         if topic:
             return topic
-    context.noun = context.said = ""
+    context.noun = context.phrase = ""
     return None
 
 
@@ -83,15 +83,15 @@ def _comparison(clause: str, context: _Context) -> Topic | None:
     return _known(noun, match[2], context) or _tables().goals.get((noun, match[2]))
 
 
-def _known(noun: str, said: str, context: _Context) -> Topic | None:
+def _known(noun: str, phrase: str, context: _Context) -> Topic | None:
     tables = _tables()
     topic = (
-        tables.states.get((noun, said)) or tables.goals.get((noun, said.removeprefix("now ")))
-        if said.startswith("now ")
-        else tables.states.get((noun, said))
+        tables.states.get((noun, phrase)) or tables.goals.get((noun, phrase.removeprefix("now ")))
+        if phrase.startswith("now ")
+        else tables.states.get((noun, phrase))
     )
     if topic:
-        context.noun, context.said = noun, said
+        context.noun, context.phrase = noun, phrase
     return topic
 
 
@@ -99,16 +99,16 @@ def _command(clause: str, context: _Context) -> Topic | None:
     """Raise the left hand / bring it further forward / turn around."""
     tables = _tables()
     if ("", clause) in tables.commands:
-        context.noun, context.said = "", clause
+        context.noun, context.phrase = "", clause
         return tables.commands["", clause]
     match = tables.part.search(clause)
     if match is None:
         return None
-    said = f"{clause[: match.start()]}{{p}}{clause[match.end() :]}"
+    phrase = f"{clause[: match.start()]}{{p}}{clause[match.end() :]}"
     noun = context.noun if match[0] in ("it", "them") else match[0].removeprefix("the ")
-    topic = tables.commands.get((noun, said))
+    topic = tables.commands.get((noun, phrase))
     if topic:
-        context.noun, context.said = noun, said
+        context.noun, context.phrase = noun, phrase
     return topic
 
 
@@ -132,7 +132,7 @@ def _direction_alone(clause: str, context: _Context) -> Topic | None:
 def _part_alone(clause: str, context: _Context) -> Topic | None:
     """The right hand: it changes as the part before did."""
     noun = clause.removeprefix("the ")
-    topic = _tables().commands.get((noun, context.said)) or _known(noun, context.said, context)
+    topic = _tables().commands.get((noun, context.phrase)) or _known(noun, context.phrase, context)
     if topic:
         context.noun = noun
     return topic
@@ -157,25 +157,29 @@ class _Tables:
 def _tables() -> _Tables:
     given = topics().values()
     commands: Wordings = {
-        (noun, said): topic
+        (noun, phrase): topic
         for topic in given
-        for said in topic.imperatives
-        for noun in (topic.nouns if "{p}" in said else ("",))
+        for phrase in topic.imperatives
+        for noun in (topic.nouns if "{p}" in phrase else ("",))
     }
     nouns = sorted({noun for noun, _ in commands if noun}, key=len, reverse=True)
     return _Tables(
         commands,
         states={
-            (noun, said): topic
+            (noun, phrase): topic
             for topic in given
             if not topic.is_goal
             for noun in topic.nouns
-            for said in topic.states
+            for phrase in topic.states
         },
         goals={
-            (noun, said): topic for topic in given if topic.is_goal for noun in topic.nouns for said in topic.states
+            (noun, phrase): topic
+            for topic in given
+            if topic.is_goal
+            for noun in topic.nouns
+            for phrase in topic.states
         },
-        shorts={(noun, said): topic for topic in given for noun in topic.nouns for said in topic.shorts},
-        sentences={said: topic for topic in given for said in topic.sentences},
+        shorts={(noun, phrase): topic for topic in given for noun in topic.nouns for phrase in topic.shorts},
+        sentences={phrase: topic for topic in given for phrase in topic.sentences},
         part=re.compile(rf"\b(?:(?:the )?(?:{'|'.join(nouns)})|it|them)\b"),
     )

@@ -14,7 +14,7 @@ from unipose.training.captions.codes import Array
 from unipose.training.geometry import heading
 
 
-# The hand is taken this far beyond the wrist, the top of the head this far beyond the head joint (metres).
+# The hand is this far beyond the wrist, the top of the head this far beyond the head joint (metres).
 HAND_REACH = 0.08
 HEAD_REACH = 0.11
 # The neck-to-head direction of the rest pose leans forward by this much (degrees).
@@ -43,12 +43,12 @@ def _axes(up: Array, across: Array) -> Array:
 
 
 def torso_axes(points: dict[str, Array]) -> Array:
-    """The left, up and forward axes of the torso, as its shoulders are turned: (n, 3, 3), columns."""
+    """The left, up and forward axes of the torso, as its shoulders are rotated: (n, 3, 3), columns."""
     return _axes(points["neck"] - points["pelvis"], points["left_shoulder"] - points["right_shoulder"])
 
 
 def hip_axes(points: dict[str, Array]) -> Array:
-    """The same, as its hips are turned."""
+    """The same, as its hips are rotated."""
     return _axes(points["neck"] - points["pelvis"], points["left_hip"] - points["right_hip"])
 
 
@@ -153,7 +153,15 @@ def _ahead(vectors: Array, yaw: Array) -> Array:
 
 
 def in_frame(axes: Array, vectors: Array) -> Array:
-    """(n, 3) vectors as left, up, forward components along the columns of (n, 3, 3) axes."""
+    """The left, up and forward components of vectors.
+
+    Args:
+        axes: (n, 3, 3), the axes as columns.
+        vectors: (n, 3).
+
+    Returns:
+        (n, 3).
+    """
     return np.einsum("nji,nj->ni", axes, vectors)
 
 

@@ -1,4 +1,4 @@
-"""Codes -> clauses: facts of both sides, of several parts and of one part are told together."""
+"""Codes -> clauses: facts of both sides, of several parts and of one part are stated together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from unipose.training.captions.text import BufferedChooser
 # How often what can be merged is merged, and two sides that differ are summed up.
 MERGE, SUM_UP = 0.95, 0.25
 FACTS_A_CLAUSE, SUBJECTS_A_CLAUSE = 3, 3
-# Kinds of which the same fact is told of several parts at once.
+# Kinds of which one clause may state the same fact of several parts.
 SHARED = frozenset({"bend", "segment", "ground", "height", "height_to_shoulder"})
 # kind and value -> the value that sums it up.
 COARSER = {
@@ -23,7 +23,7 @@ COARSER = {
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that is said of the subjects of a clause: the codes it states of each, and how it can be put."""
+    """One statement about the subjects of a clause: its codes for each subject, and its wordings."""
 
     codes: tuple[Codes, ...]
     states: tuple[str, ...]
@@ -48,16 +48,21 @@ class Clause:
 
 
 def merge(codes: Sequence[Posecode], chooser: BufferedChooser) -> list[Clause]:
-    """Merges codes by symmetry, then by fact and by part, in one order or the other."""
-    forms_said = _merge_sides(_sum_up(codes, chooser), chooser)
-    single = [Clause((form.subject,), (Fact((form.codes,), form.states, form.verbs),)) for form in forms_said]
+    """Merges codes by symmetry, then by fact and by part, in one order or the other.
+
+    Args:
+        codes: posecodes, no posture among them.
+        chooser: decides what is merged and worded how.
+    """
+    chosen = _merge_sides(_sum_up(codes, chooser), chooser)
+    single = [Clause((form.subject,), (Fact((form.codes,), form.states, form.verbs),)) for form in chosen]
     if chooser.random() < 0.5:
         return _join_facts(_join_parts(single, chooser), chooser)
     return _join_parts(_join_facts(single, chooser), chooser)
 
 
 def _sum_up(codes: Sequence[Posecode], chooser: BufferedChooser) -> list[Posecode]:
-    """Now and then "both knees are bent" in place of one that is half bent and one that is bent at a right angle."""
+    """Sometimes "both knees are bent" in place of one that is half bent and one that is bent at a right angle."""
     known = {code.group: code for code in codes}
     summed: dict[Posecode, Posecode] = {}
     for code in codes:

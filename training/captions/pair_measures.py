@@ -5,10 +5,10 @@ the other way, so that exchanging A and B changes every sign. A change is named 
 ("move", "left_hand", "up") is how many metres the left hand rises.
 
 Each pose is measured in the frame of its OWN body: left, right, forward and back follow the heading of its hips, up
-and down follow gravity, and positions are taken from the pelvis. Only the height of knees, feet and hips is taken from
-the lowest point of the body, because a body that squats does not lift its feet.
+and down follow gravity, and positions are relative to the pelvis. Only the height of knees, feet and hips is relative
+to the lowest point of the body, because a body that squats does not lift its feet.
 
-Besides the changes there are measurements that only decide whether a change is worth telling: ("own", part, "") is how
+Besides the changes there are measurements that only decide whether a change is stated: ("own", part, "") is how
 far a hand or elbow moves seen from its shoulder and torso, ("nearest", hand, "to_...") the smaller of its distances in
 A and B, ("after", joint, "bend") the degrees that a joint is bent in B (0 is straight), ("tilt", "torso", "") the tilt
 of the less upright torso, ("swing", "torso", "") the angle between both torsos, each seen from its own heading.
