@@ -74,7 +74,7 @@ $(VENV)/.installed: $(VENV)/.torch setup.py
 	touch $@
 
 $(VENV)/.developing: $(VENV)/.installed
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,convert,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,refine,convert,dev]'
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps smplx
 	touch $@
 

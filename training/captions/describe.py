@@ -65,7 +65,7 @@ def describe(
 
 
 def _opening(posture: Posecode, clauses: list[Clause], chooser: BufferedChooser, max_words: int) -> Caption[Posecode]:
-    """The sentence about the posture; what the arms do, or another clause, may join it and is removed from the list."""
+    """The sentence about the posture; the arms, or another clause, may join it and are removed from the list."""
     finite, gerund = postures(posture)
     form = chooser.random()
     has_verb = form < 0.85

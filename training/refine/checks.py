@@ -1,8 +1,8 @@
 """Is a rewrite faithful? Nothing of the caption lost, nothing invented, left and right where they were.
 
-Sentences of our own inventory are read exactly, all others through a `Lexicon`. What neither knows is not judged: an
-invention in words outside the tables passes, and a fact that is kept in such words counts as lost and is asked for
-again. The check errs towards rejecting.
+Sentences of our own vocabulary are read exactly, all others through a `Lexicon`. Other words are not judged: an
+invention in words outside the tables passes, and a fact that is kept in such words counts as lost. The check errs
+towards rejecting.
 """
 
 import re
@@ -21,15 +21,16 @@ from unipose.training.captions.paircode_rules import CODES as PAIR_CODES
 from unipose.training.captions.paircode_rules import NEEDS_ROTATIONS
 from unipose.training.captions.paircodes import paircodes_hold
 from unipose.training.captions.posecodes import RULES, Posecode, holding
+from unipose.training.captions.text import split_sentences
 from unipose.training.refine.free_text import Lexicon, Statement, change_lexicon, pose_lexicon
 
 
 Bounds = dict[str, tuple[float, float]]
 
-# What a description of a body has no business with; a word of the caption itself is always allowed, and so are the
-# captioner's own.
+# What does not belong into a description of a body; words of the caption itself are always allowed, and so are those of
+# the captioner.
 FORBIDDEN = {
-    "the picture": r"image|images|picture|pictures|photo\w*|camera|caption|viewer|frame|description",
+    "the image": r"image|images|picture|pictures|photo\w*|camera|caption|viewer|frame|description",
     "clothes": r"shirt\w*|trousers|pants|jeans|shorts|skirt|dress\w*|jacket|coat|hat|cap|shoes?|boots?|sneakers|socks?"
     r"|gloves?|cloth\w*|outfit|wear\w*|barefoot|sleeve\w*",
     "the scene": r"background|room|wall|street|grass|field|beach|(?<!at the )sky|indoors|outdoors|(?<!on a )chair"
@@ -40,7 +41,6 @@ FORBIDDEN = {
     "what is not so": r"not(?! changed?\b)|no(?! (?:wider|further))|never|without|neither|nor|none|\w+n't",
 }
 _MARKUP = re.compile(r"[\n*#_`<>{}\[\]|\"]")
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a rewrite is faithful, and what speaks against it, in words that a chat model can act on.
+    """Whether a rewrite is faithful, and the reasons if not, in words that a chat model can act on.
 
-    `lost` are statements of the caption that the rewrite does not make, `invented` those of the rewrite that neither
-    the caption nor the pose bears out. A few may be lost; `reasons` is empty for an accepted rewrite.
+    `lost` are statements of the caption that the rewrite does not make, `invented` those of the rewrite that follow
+    neither from the caption nor from the pose. A few may be lost; `reasons` is empty for an accepted rewrite.
     """
 
     accepted: bool
@@ -84,24 +84,24 @@ def check_caption(
 
     Args:
         caption: the automatic description.
-        rewrite: what a model made of it.
+        rewrite: of the model.
         joints: (22, 3), metres, y up. Where given, the pose itself decides whether a statement that the caption does
             not make is true; where not, it has to follow from what the caption states.
-        limits: what is still acceptable.
-        rotmats: (22, 3, 3) rotations of the same pose; without them no new statement about a turn of the head is true.
+        limits: how much a rewrite may lose, and its length.
+        rotmats: (22, 3, 3) rotations of the same pose; without them no new statement about a rotation of the head is true.
     """
-    required, said = (list(_statements(text, _read_pose, pose_lexicon())) for text in (caption, rewrite))
-    stated, kept = _bounds(required), _bounds(said)
+    required, rewritten = (list(_statements(text, _read_pose, pose_lexicon())) for text in (caption, rewrite))
+    stated, kept = _bounds(required), _bounds(rewritten)
 
     def true(statement: Statement) -> bool:
         if joints is None:
             return _follows(statement, stated)
-        turns = None if rotmats is None else np.asarray(rotmats)[None]
+        rotations = None if rotmats is None else np.asarray(rotmats)[None]
         codes = [rule.code for rule in _rules(statement)]
-        return bool(codes) and bool(holding(codes, np.asarray(joints)[None], rotmats=turns).any())
+        return bool(codes) and bool(holding(codes, np.asarray(joints)[None], rotmats=rotations).any())
 
-    lost = [item for item in required if not (item.agrees(said) or _follows(item, kept))]
-    added = [item for item in said if not item.agrees(required)]
+    lost = [item for item in required if not (item.agrees(rewritten) or _follows(item, kept))]
+    added = [item for item in rewritten if not item.agrees(required)]
     return _judge(caption, rewrite, required, lost, added, true, limits)
 
 
@@ -112,17 +112,17 @@ def check_difference(
     limits: Limits = Limits(),
     rotmats: npt.ArrayLike | None = None,
 ) -> Verdict:
-    """Judges the rewrite of what turns one pose into another.
+    """Judges the rewrite of a text on what changes from one pose to another.
 
     Args:
         text: the automatic instruction or difference.
-        rewrite: what a model made of it.
+        rewrite: of the model.
         joints: (2, 22, 3) of the first and the second pose, metres, y up. Where given, the poses decide whether a
             statement that the text does not make is true; where not, the text has to make it.
-        limits: what is still acceptable.
-        rotmats: (2, 22, 3, 3) rotations of the same poses, for turns and tilts of the head.
+        limits: how much a rewrite may lose, and its length.
+        rotmats: (2, 22, 3, 3) rotations of the same poses, for rotations and tilts of the head.
     """
-    required, said = (list(_statements(each, _read_pair, change_lexicon())) for each in (text, rewrite))
+    required, rewritten = (list(_statements(each, _read_pair, change_lexicon())) for each in (text, rewrite))
 
     def true(statement: Statement) -> bool:
         hidden = NEEDS_ROTATIONS if rotmats is None else frozenset()
@@ -130,11 +130,11 @@ def check_difference(
         if joints is None or not codes:
             return False
         first, second = np.asarray(joints)[:, None]
-        turns = None if rotmats is None else tuple(np.asarray(rotmats)[:, None])
-        return bool(paircodes_hold(codes, first, second, rotmats=turns).any())
+        rotations = None if rotmats is None else tuple(np.asarray(rotmats)[:, None])
+        return bool(paircodes_hold(codes, first, second, rotmats=rotations).any())
 
-    lost = [item for item in required if not item.agrees(said)]
-    added = [item for item in said if not item.agrees(required)]
+    lost = [item for item in required if not item.agrees(rewritten)]
+    added = [item for item in rewritten if not item.agrees(required)]
     return _judge(text, rewrite, required, lost, added, true, limits)
 
 
@@ -147,7 +147,7 @@ def _judge(
     true: Callable[[Statement], bool],
     limits: Limits,
 ) -> Verdict:
-    """Sides that are exchanged are wrong even where what is said happens to be true of the other side as well."""
+    """Exchanged sides are wrong even where the statement is true of the other side as well."""
     swapped = [statement for statement in lost if statement.mirrored().agrees(added)]
     new = [statement for statement in added if not true(statement)]
     reasons = list(_complaints_about_form(text, rewrite, limits))
@@ -169,7 +169,7 @@ def _complaints_about_form(text: str, rewrite: str, limits: Limits) -> Iterator[
     length, known = len(rewrite.split()), len(text.split())
     shortest, longest = int(limits.shortest * known), int(limits.longest * known) + limits.spare
     if not shortest <= length <= longest:
-        yield f"It has {length} words; {shortest} to {longest} are wanted."
+        yield f"It has {length} words; {shortest} to {longest} are expected."
     if _MARKUP.search(rewrite) or not re.search(r"[.!?]$", rewrite):
         yield "It is not one paragraph of plain, complete sentences."
     for topic, words in FORBIDDEN.items():
@@ -193,12 +193,12 @@ def _read_pair(sentence: str) -> Iterator[Statement]:
 
 
 def _statements(text: str, read: Callable[[str], Iterator[Statement]], lexicon: Lexicon) -> Iterator[Statement]:
-    """The statements of a text: exact for each sentence that the reader knows, by synonyms for each other one.
+    """The statements of a text: exact for each sentence that the reader knows, by synonyms for the others.
 
     Sentences of the lexicon are read together, since "the other leg" looks back.
     """
     prose = []
-    for sentence in _SENTENCE.split(text.strip()):
+    for sentence in split_sentences(text):
         known = list(read(sentence))
         yield from known
         if not known:

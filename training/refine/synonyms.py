@@ -1,6 +1,6 @@
-"""How people put what the captioner says in words of its own: tables of patterns for free prose.
+"""Synonyms of the captioner's words: tables of patterns for free prose.
 
-What the captioner itself says is not repeated here; `free_text` takes it from the tables of `captions`.
+The captioner's own words are not repeated here; `free_text` reads them from the tables of `captions`.
 """
 
 import re
@@ -24,7 +24,7 @@ _TARGET = (
 _PART = r"(?:the|their|both)(?: (?:left|right|other|upper|lower|whole))* [a-z]+"
 _ANY_SIDE = rf"to {_THE} "
 
-# Turns of speech that are unfolded before reading: "raises the left hand overhead" is "the left hand raises overhead",
+# Expressions that are rewritten before reading: "raises the left hand overhead" is "the left hand raises overhead",
 # "leans forward and to the left" is "leans forward and leans to the left", "a foot lifted in front" is "lifted and in
 # front".
 UNFOLDED = (
