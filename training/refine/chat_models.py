@@ -118,7 +118,10 @@ def _import_openai() -> ModuleType:
     try:
         import openai
     except ImportError as error:
-        raise ImportError("A model behind an endpoint needs the openai package: pip install openai") from error
+        raise ImportError(
+            "A model behind an endpoint needs the openai package: `pip install 'unipose[refine]'` (or `pip install "
+            "openai`)."
+        ) from error
     return openai
 
 
