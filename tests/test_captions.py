@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+import unipose.training.captions.posecode_phrases as phrases
 from unipose.processing.body_model import BodyModel
-from unipose.training.captions import phrases
-from unipose.training.captions.describe import Caption, describe, statements_true
-from unipose.training.captions.lexicon import both_forms, expand, facts, forms, posture_phrases
-from unipose.training.captions.merge import Dice, merge
-from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_posecodes
-from unipose.training.captions.read import read_caption
+from unipose.training.captions.caption_reader import read_caption
+from unipose.training.captions.describe import describe
+from unipose.training.captions.lexicon import both_forms, facts, forms, posture_phrases
+from unipose.training.captions.merge import merge
+from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_posecodes, holding
+from unipose.training.captions.text import BufferedChooser, Caption, expand
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
 from unipose.training.sampling.poses import sample_training_poses
 
@@ -48,23 +49,18 @@ def test_every_statement_holds(joints: np.ndarray, rotmats: torch.Tensor) -> Non
     """Exactly, or within the tolerance where the measurements were noisy."""
     for caption, pose in zip(captions(joints), joints):
         assert caption.text
-        assert statements_true(caption.codes, pose, tolerance=0.0) == 1.0
+        assert holding(caption.codes, pose[None], tolerance=0.0).all()
     rng = np.random.default_rng(1)
-    turns = rotmats.numpy()
-    for index, codes in enumerate(extract_posecodes(joints, rng, turns)):
+    rotations = rotmats.numpy()
+    for index, codes in enumerate(extract_posecodes(joints, rng, rotations)):
         caption = describe(codes, rng)
-        assert statements_true(caption.codes, joints[index], rotmats=turns[index]) == 1.0
+        assert holding(caption.codes, joints[index, None], rotmats=rotations[index, None]).all()
 
 
 def test_statements_of_another_pose_are_seldom_true(joints: np.ndarray) -> None:
     made = captions(joints)
-    crossed = [statements_true(caption.codes, pose) for caption, pose in zip(made, np.roll(joints, 1, axis=0))]
+    crossed = [holding(caption.codes, pose[None]).mean() for caption, pose in zip(made, np.roll(joints, 1, axis=0))]
     assert np.mean(crossed) < 0.4
-
-
-def test_statements_true_needs_statements(joints: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="no codes"):
-        statements_true((), joints[0])
 
 
 def test_same_seed_same_text(joints: np.ndarray) -> None:
@@ -171,7 +167,7 @@ def test_contrasts() -> None:
     )
 
 
-def test_differing_sides_are_summed_up_now_and_then() -> None:
+def test_differing_sides_are_sometimes_summed_up() -> None:
     codes = (Posecode("bend", "left_knee", "bent_90"), Posecode("bend", "right_knee", "half_bent"))
     both = tuple(Posecode("bend", f"{side}_knee", "bent") for side in ("left", "right"))
     said = [describe(codes, np.random.default_rng(seed), drop=0.0).codes for seed in range(200)]
@@ -180,10 +176,10 @@ def test_differing_sides_are_summed_up_now_and_then() -> None:
 
 
 def test_merging_keeps_every_code(joints: np.ndarray) -> None:
-    dice = Dice(np.random.default_rng(0))
+    chooser = BufferedChooser(np.random.default_rng(0))
     for codes in extract_posecodes(joints):
         spoken = [code for code in codes if code.kind != "posture"]
-        merged = [code for clause in merge(spoken, dice) for code in clause.codes]
+        merged = [code for clause in merge(spoken, chooser) for code in clause.codes]
         assert len(merged) == len(set(merged)) == len(spoken)
         assert {code.group for code in merged} == {code.group for code in spoken}
 
@@ -216,7 +212,7 @@ def test_drop_and_rare() -> None:
 def test_rare_codes_are_said_first(joints: np.ndarray) -> None:
     """Where there is no room for all, what is left out are the others."""
     for codes, caption in zip(extract_posecodes(joints), captions(joints, drop=0.0, max_words=40)):
-        rare = [code for code in codes if RULES[code].worth == "rare"]
+        rare = [code for code in codes if RULES[code].eligibility == "rare"]
         if len(rare) <= 2:
             assert set(rare) <= set(caption.codes) | {code.mirrored() for code in caption.codes}
 
@@ -233,7 +229,7 @@ def test_archetypes_are_described_by_their_posture() -> None:
 
 
 def test_a_mirrored_pose_has_the_mirrored_caption(joints: np.ndarray) -> None:
-    """Same dice, codes mirrored one by one: what is read in the text is mirrored one by one."""
+    """Same random choices, codes mirrored one by one: what is read in the text is mirrored one by one."""
     for index, codes in enumerate(extract_posecodes(joints)):
         caption = describe(codes, np.random.default_rng(index))
         twin = describe([code.mirrored() for code in codes], np.random.default_rng(index))

@@ -10,10 +10,10 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotation_6d_to_rotmat
+from unipose.training.captions.caption_reader import read_caption
 from unipose.training.captions.describe import describe
 from unipose.training.captions.instruct import instruct
 from unipose.training.captions.posecodes import Posecode
-from unipose.training.captions.read import read_caption
 from unipose.training.evaluation.evaluate import (
     HeldOut,
     evaluate,
@@ -211,7 +211,7 @@ def test_the_picture_of_results(body: BodyModel, held_out: HeldOut, pairs: HeldO
     picture = draw_results(pipe, few, body)
     assert picture.width > len(SENTENCES) * CELL
     assert picture.height > 3 * CELL
-    assert all(read_caption(sentence).unread == () for sentence in SENTENCES)
+    assert all(read_caption(sentence).unparsable == () for sentence in SENTENCES)
 
 
 def test_regular_frames() -> None:

@@ -6,17 +6,12 @@ import numpy as np
 import pytest
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.captions.instruct import MOODS, Instruction, Mood, instruct
-from unipose.training.captions.pair_words import GERUNDS, HOW_MUCH, topics
-from unipose.training.captions.paircodes import (
-    ABSOLUTE,
-    CODES,
-    NONE,
-    Paircode,
-    extract_paircodes,
-    paircodes_hold,
-)
+from unipose.training.captions.instruct import STYLES, Style, instruct
+from unipose.training.captions.paircode_phrases import AMOUNT_WORDS, GERUNDS, topics
+from unipose.training.captions.paircode_rules import ABSOLUTE, CODES, NONE, Paircode, changed_parts
+from unipose.training.captions.paircodes import extract_paircodes, paircodes_hold
 from unipose.training.captions.posecodes import holding
+from unipose.training.captions.text import Caption
 from unipose.training.sampling.poses import sample_training_poses
 
 
@@ -32,20 +27,20 @@ def pairs() -> tuple[np.ndarray, np.ndarray]:
     return joints[:NUM_PAIRS], joints[NUM_PAIRS:]
 
 
-def texts(pairs: tuple[np.ndarray, np.ndarray], mood: Mood, seed: int = 0, **options) -> list[Instruction]:
+def texts(pairs: tuple[np.ndarray, np.ndarray], style: Style, seed: int = 0, **options) -> list[Caption[Paircode]]:
     rng = np.random.default_rng(seed)
-    return [instruct(codes, rng, mood=mood, **options) for codes in extract_paircodes(*pairs)]
+    return [instruct(codes, rng, style=style, **options) for codes in extract_paircodes(*pairs)]
 
 
-def wordings(*codes: Paircode, mood: Mood = "instruction") -> set[str]:
+def wordings(*codes: Paircode, style: Style = "instruction") -> set[str]:
     """Every text of some codes, addressed as "the", goals included."""
-    made = (instruct(codes, np.random.default_rng(seed), mood=mood, drop=0.0) for seed in range(800))
+    made = (instruct(codes, np.random.default_rng(seed), style=style, drop=0.0) for seed in range(800))
     return {re.sub(r"\byour\b", "the", text.text).replace("Your", "The") for text in made}
 
 
-@pytest.mark.parametrize("mood", MOODS)
-def test_every_statement_is_true_of_the_pair(pairs, mood: Mood) -> None:
-    for index, text in enumerate(texts(pairs, mood)):
+@pytest.mark.parametrize("style", STYLES)
+def test_every_statement_is_true_of_the_pair(pairs, style: Style) -> None:
+    for index, text in enumerate(texts(pairs, style)):
         pair = (joints[index : index + 1] for joints in pairs)
         assert paircodes_hold(text.codes, *pair, 0.0).all()
         assert len(set(text.codes)) == len(text.codes) > 0
@@ -57,45 +52,45 @@ def test_same_seed_same_text(pairs) -> None:
     assert np.mean([first != second for first, second in different]) > 0.95
 
 
-@pytest.mark.parametrize("mood", MOODS)
+@pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("max_words", [15, 40])
-def test_length(pairs, mood: Mood, max_words: int) -> None:
-    lengths = [len(text.text.split()) for text in texts(pairs, mood, max_words=max_words)]
+def test_length(pairs, style: Style, max_words: int) -> None:
+    lengths = [len(text.text.split()) for text in texts(pairs, style, max_words=max_words)]
     assert max(lengths) <= max_words
     assert np.mean(lengths) > 0.6 * max_words
 
 
-@pytest.mark.parametrize("mood", MOODS)
-def test_sentences_are_well_formed(pairs, mood: Mood) -> None:
-    for text in texts(pairs, mood):
+@pytest.mark.parametrize("style", STYLES)
+def test_sentences_are_well_formed(pairs, style: Style) -> None:
+    for text in texts(pairs, style):
         assert not re.search(r"\b(\w+) \1\b|  | ,|[{}_]", text.text)
         for sentence in re.split(r"(?<=\.) ", text.text):
             assert re.fullmatch(r"[A-Z][a-z0-9 ,-]+\.", sentence)
-        assert bool(re.search(r"\b(is|are|has)\b", text.text)) or mood == "instruction"
+        assert bool(re.search(r"\b(is|are|has)\b", text.text)) or style == "instruction"
 
 
-def test_the_example_of_both_moods() -> None:
+def test_the_example_of_both_styles() -> None:
     commands = wordings(RAISE_LEFT, STRAIGHTEN)
     assert "Raise the left hand a little and straighten the left knee." in commands
     assert "Lift the left hand slightly while extending the left knee." in commands
     assert len(commands) > 50
-    comparisons = wordings(RAISE_LEFT, STRAIGHTEN, mood="difference")
+    comparisons = wordings(RAISE_LEFT, STRAIGHTEN, style="difference")
     assert "The left hand is a little higher and the left knee is straighter." in comparisons
     assert (
         "Compared with the first pose, the left knee is less bent. Also, the left hand is a bit higher." in comparisons
     )
 
 
-def test_amounts_are_told_apart() -> None:
+def test_amounts_have_different_words() -> None:
     for amount, words in (
         ("slight", "slightly|a little|a bit|somewhat"),
         ("much", "a lot|considerably|much|a good deal"),
     ):
-        for mood in MOODS:
-            for text in wordings(Paircode("bend", "left_knee", "bend", amount), mood=mood):
+        for style in STYLES:
+            for text in wordings(Paircode("bend", "left_knee", "bend", amount), style=style):
                 assert re.search(rf"\b({words})\b", text)
-    for mood in MOODS:
-        for text in wordings(STRAIGHTEN, mood=mood):
+    for style in STYLES:
+        for text in wordings(STRAIGHTEN, style=style):
             assert not re.search(r"slightly|little|bit|somewhat|lot|deal|considerably|much|far|well|completely", text)
     full = wordings(Paircode("bend", "left_knee", "straighten", "full"))
     assert full == {
@@ -106,9 +101,9 @@ def test_amounts_are_told_apart() -> None:
 def test_sides_are_merged() -> None:
     both = (Paircode("move", "left_arm", "up", "much"), Paircode("move", "right_arm", "up", "much"))
     assert "Raise both arms a lot." in wordings(*both)
-    assert "Both arms are much higher." in wordings(*both, mood="difference")
+    assert "Both arms are much higher." in wordings(*both, style="difference")
     outward = (Paircode("move", "left_hand", "left", "some"), Paircode("move", "right_hand", "right", "some"))
-    assert "Both hands are further out." in wordings(*outward, mood="difference")
+    assert "Both hands are further out." in wordings(*outward, style="difference")
     same_way = (Paircode("move", "left_hand", "left", "some"), Paircode("move", "right_hand", "left", "some"))
     assert "Move both hands to the left." in wordings(*same_way)
     near = (
@@ -122,7 +117,7 @@ def test_sides_are_merged() -> None:
 
 def test_a_part_is_not_named_twice_in_a_row() -> None:
     codes = (RAISE_LEFT, Paircode("move", "left_hand", "forward", "some"))
-    commands, comparisons = wordings(*codes), wordings(*codes, mood="difference")
+    commands, comparisons = wordings(*codes), wordings(*codes, style="difference")
     assert "Raise the left hand slightly and bring it forward." in commands
     assert "Move the left hand up a bit and forward." in commands
     assert "The left hand is a bit higher and further forward." in comparisons
@@ -131,7 +126,7 @@ def test_a_part_is_not_named_twice_in_a_row() -> None:
 def test_parts_that_change_alike_share_their_words() -> None:
     codes = (STRAIGHTEN, Paircode("bend", "right_elbow", "straighten", "some"))
     assert "Straighten the left knee and the right elbow." in wordings(*codes)
-    assert "The left knee is straighter and so is the right elbow." in wordings(*codes, mood="difference")
+    assert "The left knee is straighter and so is the right elbow." in wordings(*codes, style="difference")
 
 
 def test_goals_say_where_to_stop() -> None:
@@ -139,8 +134,8 @@ def test_goals_say_where_to_stop() -> None:
     codes = (bend, Paircode("goal", "left_elbow", "bend.bent_90"))
     commands = wordings(*codes)
     assert "Bend the left elbow until it is at a right angle." in commands
-    assert wordings(bend) <= commands, "a goal is told now and then"
-    assert "The left elbow is more bent and now at a right angle." in wordings(*codes, mood="difference")
+    assert wordings(bend) <= commands, "a goal is stated sometimes"
+    assert "The left elbow is more bent and now at a right angle." in wordings(*codes, style="difference")
 
 
 @pytest.mark.parametrize(
@@ -153,14 +148,14 @@ def test_goals_say_where_to_stop() -> None:
         ("distance feet apart some", "goal feet distance.wide"),
     ],
 )
-def test_a_goal_takes_the_place_of_what_it_tells(change: str, goal: str) -> None:
+def test_a_goal_replaces_the_change_it_implies(change: str, goal: str) -> None:
     code, end = Paircode(*change.split()), Paircode(*goal.split())
-    for mood in MOODS:
-        said = {instruct((code, end), np.random.default_rng(seed), mood=mood).codes for seed in range(100)}
+    for style in STYLES:
+        said = {instruct((code, end), np.random.default_rng(seed), style=style).codes for seed in range(100)}
         assert said == {(code,), (end,)}
 
 
-def test_a_goal_adds_to_what_it_does_not_tell() -> None:
+def test_a_goal_adds_to_a_change_it_does_not_imply() -> None:
     bend = Paircode("bend", "left_elbow", "bend", "some")
     for goal in ("goal left_elbow bend.bent_90", "goal left_hand near.head", "goal right_elbow bend.bent_90"):
         code = Paircode(*goal.split())
@@ -172,7 +167,7 @@ def test_a_goal_adds_to_what_it_does_not_tell() -> None:
 def test_a_list_ends_before_another_part_is_named() -> None:
     """Not "the left hand is higher, further forward and the left knee is straighter"."""
     codes = (RAISE_LEFT, Paircode("move", "left_hand", "forward", "some"), STRAIGHTEN)
-    comparisons = "\n".join(wordings(*codes, mood="difference")).lower()
+    comparisons = "\n".join(wordings(*codes, style="difference")).lower()
     assert re.search(r"the left hand is [a-z ]+ and further [a-z ]+, and the left knee is", comparisons)
     assert not re.search(r"(?<!pose), (?!(and )?the |in addition)", comparisons)
     commands = "\n".join(wordings(*codes)).lower()
@@ -180,18 +175,18 @@ def test_a_list_ends_before_another_part_is_named() -> None:
     assert not re.search(r", (up|forward)|\band forward and", commands)
 
 
-@pytest.mark.parametrize("mood", MOODS)
-def test_openings_follow_each_other(pairs, mood: Mood) -> None:
-    for text in texts(pairs, mood):
+@pytest.mark.parametrize("style", STYLES)
+def test_openings_follow_each_other(pairs, style: Style) -> None:
+    for text in texts(pairs, style):
         leads = re.findall(r"(?:^|\. )(First|Then|Next|After that|Also|In addition|Besides)\b", text.text)
         assert len(leads) == len(set(leads))
         assert not re.search(r"Then [^.]*, then |^First, [^.]*\. Also, ", text.text)
         assert "First" not in leads or len(leads) > 1
 
 
-@pytest.mark.parametrize("mood", MOODS)
-def test_no_adverb_prevails(pairs, mood: Mood) -> None:
-    said = " ".join(text.text for seed in range(3) for text in texts(pairs, mood, seed))
+@pytest.mark.parametrize("style", STYLES)
+def test_no_adverb_prevails(pairs, style: Style) -> None:
+    said = " ".join(text.text for seed in range(3) for text in texts(pairs, style, seed))
     large = re.findall(r"\b(a lot|a good deal|considerably|much|far|well(?! ahead))\b", said)
     small = re.findall(r"\b(slightly|a little|a bit|somewhat)\b", said)
     for found, most in ((large, 0.4), (small, 0.35)):
@@ -229,13 +224,13 @@ def test_a_text_addresses_or_does_not(pairs) -> None:
             "Balance on the left foot with the right foot lifted.",
             "The person is now on the left foot with the right foot lifted.",
         ),
-        ("turn body around full", "Turn around.", "The whole body is turned around."),
-        ("turn body right slight", "Turn slightly to the right.", "The body is turned slightly to the right."),
+        ("heading body around full", "Turn around.", "The whole body is turned around."),
+        ("heading body right slight", "Turn slightly to the right.", "The body is turned slightly to the right."),
         ("torso torso forward much", "Bend forward a lot.", "The torso is bent much further forward."),
         ("lean torso left some", "Lean to the left.", "The torso is leaning further to the left."),
         ("twist torso right some", "Twist the torso to the right.", "The torso is turned further to the right."),
         ("head head down slight", "Look down a little.", "The head is slightly lower."),
-        ("head_turn head left some", "Look to the left.", "The head is turned further to the left."),
+        ("head_rotation head left some", "Look to the left.", "The head is turned further to the left."),
         ("distance feet apart slight", "Spread the feet apart a little.", "The feet are a bit further apart."),
         ("move hips down some", "Lower the hips.", "The hips are lower."),
         ("none body same", "Keep the pose.", "The pose is the same."),
@@ -243,10 +238,10 @@ def test_a_text_addresses_or_does_not(pairs) -> None:
 )
 def test_wordings(code: str, command: str, comparison: str) -> None:
     assert command in wordings(Paircode(*code.split()))
-    assert comparison in wordings(Paircode(*code.split()), mood="difference")
+    assert comparison in wordings(Paircode(*code.split()), style="difference")
 
 
-def test_every_code_has_words_in_both_moods() -> None:
+def test_every_code_has_words_in_both_styles() -> None:
     for topic in topics().values():
         assert topic.imperatives or topic.is_goal
         assert topic.states or topic.sentences
@@ -274,19 +269,19 @@ def test_drop_leaves_what_is_rare_and_the_first() -> None:
     assert instruct(codes, np.random.default_rng(0), drop=1.0).codes == codes[:1]
     assert instruct(codes[1:], np.random.default_rng(0), drop=1.0).codes == (STRAIGHTEN,)
     amounts = {code.amount for code in CODES if code.amount}
-    assert set().union(*HOW_MUCH.values()) == amounts - {"some"}
+    assert set().union(*AMOUNT_WORDS.values()) == amounts - {"some"}
 
 
 def test_parts() -> None:
     text = instruct((RAISE_LEFT, STRAIGHTEN), np.random.default_rng(0), drop=0.0)
-    assert text.parts == {"left_arm", "left_leg"}
+    assert changed_parts(text.codes) == {"left_arm", "left_leg"}
 
 
 def test_bad_input_is_refused() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="no codes"):
         instruct((), rng)
-    with pytest.raises(ValueError, match="mood is 'question'"):
-        instruct((NONE,), rng, mood="question")
+    with pytest.raises(ValueError, match="style is 'question'"):
+        instruct((NONE,), rng, style="question")
     with pytest.raises(ValueError, match="not a paircode"):
         instruct((Paircode("bend", "left_ear", "bend", "some"),), rng)

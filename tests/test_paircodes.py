@@ -1,6 +1,7 @@
 """Paircodes: true of their pair, reversed on the way back, mirrored in a mirror, blind to the heading of the pair."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,20 +10,20 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, MIRRORED_JOINTS, mirror_pose
-from unipose.training.captions import posecodes
-from unipose.training.captions.pair_measures import measure_pairs
-from unipose.training.captions.paircodes import (
+from unipose.training.captions.codes import TOLERANCE_METRES, tolerance_of
+from unipose.training.captions.pair_measures import measure_pairs, opposite
+from unipose.training.captions.paircode_rules import (
     ABSOLUTE,
     AMOUNTS,
     CODES,
-    METRES,
     NONE,
     RULES,
     Paircode,
-    extract_paircodes,
-    paircodes_hold,
+    changed_parts,
     parts_of,
 )
+from unipose.training.captions.paircodes import extract_paircodes, paircodes_hold
+from unipose.training.captions.posecodes import CODES as POSECODES
 from unipose.training.captions.posecodes import Posecode, holding
 from unipose.training.geometry import rotate_heading
 from unipose.training.named_poses.archetypes import archetype_poses
@@ -31,7 +32,8 @@ from unipose.training.sampling.poses import load_motion_clips, sample_training_p
 
 NUM_PAIRS = 400
 HALF_A_SECOND = 0.5
-KINDS = {"turn", "bend", "move", "distance", "reach", "torso", "twist", "lean", "head", "head_turn", "head_tilt"}
+HEAD = {"head", "head_rotation", "head_tilt"}
+KINDS = {"heading", "bend", "move", "distance", "reach", "torso", "twist", "lean"} | HEAD
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,16 @@ def keys(codes: tuple[Paircode, ...]) -> set[tuple[str, str, str]]:
     return {code.key for code in codes}
 
 
+def reverse(code: Paircode) -> Paircode:
+    """The same change from B to A."""
+    return replace(code, value=opposite(code.value))
+
+
+def changes_of(codes: tuple[Paircode, ...]) -> list[Paircode]:
+    """The codes that are reversed on the way back; postures and goals are about B alone."""
+    return [code for code in codes if code.kind not in ("posture", "goal")]
+
+
 def test_every_kind_occurs(codes: list[tuple[Paircode, ...]]) -> None:
     found = Counter(code.kind for given in codes for code in given)
     assert set(found) == KINDS | {"posture", "goal"}
@@ -122,10 +134,10 @@ def test_the_way_back_has_the_opposite_codes(codes, pairs, rotations) -> None:
     truth = dict(zip(CODES, paircodes_hold(CODES, *pairs[::-1], 0.0, rotations[::-1])))
     compared = 0
     for index, (there, back) in enumerate(zip(codes, backward)):
-        relative = [code for code in there if code.relative]
-        assert all(truth[code.reversed()][index] for code in relative if code.amount != "full")
+        relative = changes_of(there)
+        assert all(truth[reverse(code)][index] for code in relative if code.amount != "full")
         if not any(code.kind == "posture" for code in (*there, *back)):
-            assert {code.reversed().key for code in relative} == keys([code for code in back if code.relative])
+            assert {reverse(code).key for code in relative} == keys(changes_of(back))
             compared += 1
     assert compared > 80
 
@@ -143,14 +155,14 @@ def test_the_heading_of_the_pair_changes_nothing(body, codes, rotmats, rotations
     assert extract_paircodes(*turned, same_sequence=True, rotmats=rotations) == codes
 
 
-def test_a_turn_is_told_within_a_sequence_only(body: BodyModel) -> None:
+def test_the_heading_changes_within_a_sequence_only(body: BodyModel) -> None:
     stand = archetype_poses(["stand"])
     for degrees, expected in (
         (10, NONE),
-        (40, Paircode("turn", "body", "left", "slight")),
-        (90, Paircode("turn", "body", "left", "some")),
-        (-130, Paircode("turn", "body", "right", "much")),
-        (175, Paircode("turn", "body", "around", "full")),
+        (40, Paircode("heading", "body", "left", "slight")),
+        (90, Paircode("heading", "body", "left", "some")),
+        (-130, Paircode("heading", "body", "right", "much")),
+        (175, Paircode("heading", "body", "around", "full")),
     ):
         turned = rotate_heading(stand, torch.deg2rad(torch.tensor([float(degrees)])))
         assert codes_of(body, stand, turned, same_sequence=True) == (expected,)
@@ -180,7 +192,7 @@ def test_identical_poses_have_the_code_for_that_only(pairs, rotations) -> None:
         ("spine1", {"y": 40.0}, ("twist", "torso", "left")),
         ("spine1", {"z": 40.0}, ("lean", "torso", "right")),
         ("neck", {"x": 30.0}, ("head", "head", "down")),
-        ("head", {"y": 40.0}, ("head_turn", "head", "left")),
+        ("head", {"y": 40.0}, ("head_rotation", "head", "left")),
         ("neck", {"z": 25.0}, ("head_tilt", "head", "right")),
     ],
 )
@@ -189,7 +201,7 @@ def test_one_joint_gives_a_code_about_it(body: BodyModel, joint: str, degrees, k
     edited = edit(stand, joint, **degrees)
     there = codes_of(body, stand, edited, rotmats=(stand.numpy(), edited.numpy()))
     assert key in keys(there)
-    assert parts_of(joint) <= frozenset().union(*(code.parts for code in there))
+    assert parts_of(joint) <= changed_parts(there)
     if joint.endswith(("shoulder", "elbow", "neck", "head")):
         assert all(code.parts & parts_of(joint) for code in there if code.kind not in ("distance", "goal"))
 
@@ -224,9 +236,9 @@ def test_transitions_of_posture(body: BodyModel, first: str, second: str, postur
     assert not {"left_foot", "left_leg", "hips"} & {code.subject for code in codes if code.kind == "move"}
 
 
-def test_every_posture_of_captions_is_told_when_it_begins() -> None:
-    told = {said for code, said in ABSOLUTE.items() if code.kind == "posture"}
-    assert told == {code for code in posecodes.CODES if code.kind == "posture"}
+def test_every_posture_of_captions_is_stated_when_it_begins() -> None:
+    stated = {posecode for code, posecode in ABSOLUTE.items() if code.kind == "posture"}
+    assert stated == {code for code in POSECODES if code.kind == "posture"}
 
 
 @pytest.mark.parametrize("posture", ["sits_cross_legged", "stoops", "low", "tips_right", "one_bent_left"])
@@ -238,12 +250,12 @@ def test_a_posture_begins_where_a_is_clearly_short_of_it(codes, pairs, posture: 
     assert (after & ~before)[began].all()
 
 
-def test_a_posture_is_told_with_what_it_leaves_open(codes) -> None:
-    """Bends of knees go without saying where somebody stands up, not where he bends over."""
+def test_a_posture_is_stated_with_what_it_does_not_imply(codes) -> None:
+    """Bends of knees are superfluous where somebody stands up, not where they bend over."""
     kinds = {"stands": set(), "bends_forward": set(), "one_bent_left": set()}
     for given in codes:
         if given[0].value in kinds:
-            kinds[given[0].value] |= {(code.kind, code.subject) for code in given if code.relative}
+            kinds[given[0].value] |= {(code.kind, code.subject) for code in changes_of(given)}
     for posture in ("stands", "one_bent_left"):
         assert not {("bend", "left_knee"), ("bend", "right_knee")} & kinds[posture]
     assert ("bend", "left_knee") in kinds["bends_forward"]
@@ -264,7 +276,7 @@ def test_goals_are_new_in_b(codes, pairs) -> None:
     assert found > len(codes)
 
 
-def test_the_most_telling_comes_first(codes, pairs, rotations) -> None:
+def test_the_most_salient_comes_first(codes, pairs, rotations) -> None:
     """Goals last, postures first, and of two changes of one kind the larger one."""
     changes = measure_pairs(*pairs, rotations)
     for index, given in enumerate(codes):
@@ -274,7 +286,7 @@ def test_the_most_telling_comes_first(codes, pairs, rotations) -> None:
         assert bends == sorted(bends, reverse=True)
 
 
-def test_what_another_code_implies_is_not_said(codes) -> None:
+def test_what_another_code_implies_is_not_stated(codes) -> None:
     for given in codes:
         said = keys(given)
         for kind, subject, value in said:
@@ -291,9 +303,9 @@ def test_what_another_code_implies_is_not_said(codes) -> None:
 def test_every_code_has_a_mirror_image_and_a_way_back() -> None:
     assert {code.mirrored() for code in CODES} == set(CODES)
     for code in RULES:
-        assert code.reversed().reversed() == code
-        assert code.reversed() in RULES
-    assert {code.kind for code in RULES if code.kind in METRES} == {"move", "distance", "reach"}
+        assert reverse(reverse(code)) == code
+        assert reverse(code) in RULES
+    assert {code.kind for code in RULES if tolerance_of(code.key) == TOLERANCE_METRES} == {"move", "distance", "reach"}
 
 
 def test_parts_of_joints_and_subjects() -> None:
@@ -315,6 +327,6 @@ def test_bad_input_is_refused(pairs, rotations) -> None:
     with pytest.raises(ValueError, match=r"rotmats of b has shape \(2, 22, 3, 3\)"):
         extract_paircodes(before[:3], after[:3], rotmats=(rotations[0][:3], rotations[1][:2]))
     with pytest.raises(ValueError, match="give rotmats"):
-        paircodes_hold([Paircode("head_turn", "head", "left", "some")], before, after)
+        paircodes_hold([Paircode("head_rotation", "head", "left", "some")], before, after)
     with pytest.raises(ValueError, match="not a paircode"):
         paircodes_hold([Paircode("bend", "left_knee", "sideways", "some")], before, after)

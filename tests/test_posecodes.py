@@ -7,14 +7,20 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, MIRRORED_JOINTS, mirror_pose, to_z_up
-from unipose.training.captions.elementary import BENDS, DISTANCES
-from unipose.training.captions.implied import IMPLICATIONS_FILE, drop_implied, implied_by_one, implied_by_order
+from unipose.training.captions.elementary_posecodes import BENDS, DISTANCES
+from unipose.training.captions.implications import IMPLICATIONS_FILE, drop_implied, implied_by_one, implied_by_order
 from unipose.training.captions.measures import HAND_REACH, body_points, measure
-from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_posecodes, holding, holds
+from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_posecodes, holding
 from unipose.training.geometry import heading, rotate_heading, swap_sides
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
 from unipose.training.sampling.poses import held_out_poses
 from unipose.training.tools.mine_implications import mine
+
+
+def holds_on(
+    code: Posecode, joints: np.ndarray, tolerance: float = 1.0, rotmats: np.ndarray | None = None
+) -> np.ndarray:
+    return holding((code,), joints, tolerance, rotmats)[0]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +67,7 @@ def test_every_bend(rest: np.ndarray, limb: str, degrees: int) -> None:
     tip = corner + 0.3 * (np.cos(np.radians(degrees)) * along + np.sin(np.radians(degrees)) * aside)
     built = place(rest, **{f"left_{end}": tuple(tip)})
     expected = next(value for value, low, high in BENDS if low <= degrees < high)
-    fitting = [value for value, _, _ in BENDS if holds(Posecode("bend", f"left_{limb}", value), built, 0.0)[0]]
+    fitting = [value for value, _, _ in BENDS if holds_on(Posecode("bend", f"left_{limb}", value), built, 0.0)[0]]
     assert fitting == [expected] + ["bent"] * (degrees < 135)
 
 
@@ -70,7 +76,7 @@ def test_every_distance(rest: np.ndarray, metres: float) -> None:
     ankles = {f"{side}_ankle": (sign * metres / 2, -0.8, 0.0) for side, sign in (("left", 1), ("right", -1))}
     built = place(rest, **ankles)
     expected = next(value for value, low, high in DISTANCES if low <= metres < high)
-    fitting = [value for value, _, _ in DISTANCES if holds(Posecode("distance", "feet", value), built, 0.0)[0]]
+    fitting = [value for value, _, _ in DISTANCES if holds_on(Posecode("distance", "feet", value), built, 0.0)[0]]
     assert fitting == [expected]
 
 
@@ -115,8 +121,8 @@ def test_relative_positions(
     body: BodyModel, rest: np.ndarray, code: Posecode, point: tuple[float, float, float]
 ) -> None:
     built = hand_at(rest, np.array(point))
-    assert holds(code, built, 0.0)[0]
-    assert not holds(code, body.forward_joints(archetype_poses(["stand"])))[0]
+    assert holds_on(code, built, 0.0)[0]
+    assert not holds_on(code, body.forward_joints(archetype_poses(["stand"])))[0]
 
 
 def test_feet_ahead_and_off_the_ground(rest: np.ndarray) -> None:
@@ -129,8 +135,8 @@ def test_feet_ahead_and_off_the_ground(rest: np.ndarray) -> None:
         ("ground", "off"),
         ("depth_to_hip", "front"),
     ):
-        assert holds(Posecode(kind, "left_foot", value), lifted)[0]
-        assert not holds(Posecode(kind, "right_foot", value), lifted)[0]
+        assert holds_on(Posecode(kind, "left_foot", value), lifted)[0]
+        assert not holds_on(Posecode(kind, "right_foot", value), lifted)[0]
 
 
 @pytest.mark.parametrize(
@@ -147,8 +153,8 @@ def test_feet_ahead_and_off_the_ground(rest: np.ndarray) -> None:
     ],
 )
 def test_places_of_a_knee(rest: np.ndarray, code: Posecode, point: tuple[float, float, float]) -> None:
-    assert holds(code, place(rest, left_knee=point), 0.0)[0]
-    assert not holds(code, rest[None])[0]
+    assert holds_on(code, place(rest, left_knee=point), 0.0)[0]
+    assert not holds_on(code, rest[None])[0]
 
 
 @pytest.mark.parametrize(
@@ -170,15 +176,15 @@ def test_torso_against_gravity(body: BodyModel, code: Posecode, axis: int, degre
     rotvec[axis] = np.radians(degrees)
     rotmats[:, 0] = roma.rotvec_to_rotmat(rotvec)
     joints = body.forward_joints(to_z_up(rotmats)).numpy()
-    assert holds(code, joints, 0.0)[0]
-    assert not holds(code, body.joints[None, :22].numpy())[0]
+    assert holds_on(code, joints, 0.0)[0]
+    assert not holds_on(code, body.joints[None, :22].numpy())[0]
 
 
 @pytest.mark.parametrize(
     ("code", "axis", "degrees"),
     [
-        (Posecode("head_turn", "head", "left"), 1, 15),
-        (Posecode("head_turn", "head", "far_right"), 1, -30),
+        (Posecode("head_rotation", "head", "left"), 1, 15),
+        (Posecode("head_rotation", "head", "far_right"), 1, -30),
         (Posecode("head_tilt", "head", "left"), 2, -20),
         (Posecode("head", "head", "down"), 0, 30),
         (Posecode("head", "head", "up"), 0, -25),
@@ -191,9 +197,9 @@ def test_head(body: BodyModel, code: Posecode, axis: int, degrees: float) -> Non
     rotmats = to_z_up(roma.rotvec_to_rotmat(rotvecs))
     joints = body.forward_joints(rotmats).numpy()
     assert code in extract_posecodes(joints, rotmats=rotmats.numpy())[0]
-    assert (code in extract_posecodes(joints)[0]) == (code.kind != "head_turn")
-    assert holds(code, joints, rotmats=rotmats)[0]
-    assert not holds(code.mirrored() if axis else Posecode("head", "head", "far_down"), joints, rotmats=rotmats)[0]
+    assert (code in extract_posecodes(joints)[0]) == (code.kind != "head_rotation")
+    assert holds_on(code, joints, rotmats=rotmats)[0]
+    assert not holds_on(code.mirrored() if axis else Posecode("head", "head", "far_down"), joints, rotmats=rotmats)[0]
 
 
 def test_twist(body: BodyModel) -> None:
@@ -239,23 +245,23 @@ def test_a_mirrored_pose_has_mirrored_codes(joints: np.ndarray, poses: torch.Ten
     first = extract_posecodes(joints, rotmats=poses.numpy())
     for codes, twins in zip(first, extract_posecodes(mirrored, rotmats=mirror_pose(poses).numpy())):
         assert {code.mirrored() for code in codes} == set(twins)
-    assert any(code.kind == "head_turn" for codes in first for code in codes)
+    assert any(code.kind == "head_rotation" for codes in first for code in codes)
 
 
 def test_rules_are_mirrored() -> None:
     for code, rule in RULES.items():
         twin = RULES[code.mirrored()]
-        assert twin.worth == rule.worth
+        assert twin.eligibility == rule.eligibility
         assert set(twin.replaces) == {(kind, swap_sides(subject)) for kind, subject in rule.replaces} or twin is rule
         assert {group for group in rule.replaces if group not in {each.group for each in CODES}} == set()
 
 
-def test_worth_decides_what_is_extracted(joints: np.ndarray) -> None:
+def test_eligibility_decides_what_is_extracted(joints: np.ndarray) -> None:
     for codes in extract_posecodes(joints):
-        worth = [RULES[code].worth for code in codes]
-        assert "support" not in worth
-        if "trivial" in worth:
-            assert len([each for each in worth if each != "trivial"]) < 6
+        eligibility = [RULES[code].eligibility for code in codes]
+        assert "support" not in eligibility
+        if "ignored" in eligibility:
+            assert len([each for each in eligibility if each != "ignored"]) < 6
 
 
 def test_order_is_transitive() -> None:
@@ -283,7 +289,7 @@ def test_mined_implications() -> None:
     known = implied_by_one()
     assert known.keys() <= set(CODES)
     for code, reasons in known.items():
-        assert RULES[code].worth != "rare"
+        assert RULES[code].eligibility != "rare"
         assert known[code.mirrored()] == {reason.mirrored() for reason in reasons}
     upper, elbow = (
         Posecode("segment", "left_upper_arm", "level"),

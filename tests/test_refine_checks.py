@@ -7,13 +7,13 @@ import pytest
 from refine_examples import DIFFERENCES, REWRITES
 
 from unipose.processing.body_model import BodyModel
+from unipose.training.captions.caption_reader import read_caption
 from unipose.training.captions.describe import describe
-from unipose.training.captions.instruct import MOODS, instruct
+from unipose.training.captions.instruct import STYLES, instruct
 from unipose.training.captions.paircodes import CODES as PAIR_CODES
 from unipose.training.captions.paircodes import Paircode, extract_paircodes
-from unipose.training.captions.phrases import OPENERS, PEOPLE
+from unipose.training.captions.posecode_phrases import OPENERS, PEOPLE
 from unipose.training.captions.posecodes import CODES, Posecode, extract_posecodes
-from unipose.training.captions.read import read_caption
 from unipose.training.geometry import swap_sides
 from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.refine.checks import FORBIDDEN, Limits, check_caption, check_difference
@@ -132,7 +132,7 @@ def test_a_caption_is_faithful_to_itself_and_its_mirror_image_is_not(poses: Pose
         for index, codes in enumerate(extract_posecodes(poses.joints, rng, poses.rotmats)):
             caption = describe(codes, rng)
             prose = re.sub(r"(?<![^.] )\b(?=[A-Z])", "Overall ", caption.text)
-            assert set(read_caption(prose).unread) == set(re.split(r"(?<=\.) ", prose))
+            assert set(read_caption(prose).unparsable) == set(re.split(r"(?<=\.) ", prose))
             for rewrite in (caption.text, prose):
                 assert check_caption(caption.text, rewrite).accepted, rewrite
                 if {code.mirrored() for code in caption.codes} != set(caption.codes):
@@ -149,9 +149,9 @@ def test_an_instruction_is_faithful_to_itself_and_its_mirror_image_is_not(poses:
     first, second = (Poses(poses.joints[half], poses.rotmats[half]) for half in (slice(0, 50), slice(50, 100)))
     pairs = extract_paircodes(first.joints, second.joints, rotmats=(first.rotmats, second.rotmats), jitter=rng)
     sided = 0
-    for mood in MOODS:
+    for style in STYLES:
         for codes in pairs:
-            text = instruct(codes, rng, mood=mood)
+            text = instruct(codes, rng, style=style)
             prose = re.sub(r"(?<![^.] )\b(?=[A-Z])", "Overall ", text.text)
             for rewrite in (text.text, prose):
                 assert check_difference(text.text, rewrite).accepted, check_difference(text.text, rewrite)
@@ -222,7 +222,7 @@ def test_the_synonyms_know_the_whole_inventory() -> None:
         sentence = describe((code,), rng, drop=0.0).text
         assert {code} == {only for said in pose_lexicon().read(sentence) for only in said.codes}, sentence
     for code in 2 * PAIR_CODES:
-        sentence = instruct((code,), rng, mood=MOODS[int(rng.integers(2))], drop=0.0).text
+        sentence = instruct((code,), rng, style=STYLES[int(rng.integers(2))], drop=0.0).text
         assert any(code in said.codes for said in change_lexicon().read(sentence)), sentence
     known = {(code.kind, code.value) for code in CODES}
     listed = {

@@ -1,14 +1,13 @@
-"""The tables of `phrases`, written out: which phrases a code has, and which codes a phrase states.
+"""The tables of `posecode_phrases` expanded: the phrases of each code, and the codes that each phrase states.
 
 A subject is a noun's key with its side: "left_knee", "both_knee" or "torso".
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from unipose.training.captions.phrases import (
+from unipose.training.captions.posecode_phrases import (
     INVERSE,
     NEAR,
     NEAR_CHEST,
@@ -19,7 +18,8 @@ from unipose.training.captions.phrases import (
     WHOLE_NOUNS,
 )
 from unipose.training.captions.posecodes import CODES, Posecode
-from unipose.training.captions.super_phrases import POSTURES, SUPER_PHRASES
+from unipose.training.captions.super_posecode_phrases import POSTURES, SUPER_PHRASES
+from unipose.training.captions.text import expand
 from unipose.training.geometry import swap_sides
 
 
@@ -27,7 +27,6 @@ Codes = tuple[Posecode, ...]
 
 SUPER_KINDS = ("arms", "leg", "legs", "support")
 
-_ALTERNATIVES = re.compile(r"\[([^\[\]]*)\]")
 _NUMBER = re.compile(r"<([^|>]*)\|([^>]*)>")
 
 
@@ -41,18 +40,8 @@ class Form:
     verbs: tuple[str, ...] = ()
 
 
-def expand(template: str) -> Iterator[str]:
-    """All wordings of a template with alternatives."""
-    found = _ALTERNATIVES.search(template)
-    if found is None:
-        yield template
-        return
-    for choice in found[1].split("|"):
-        yield from expand(template[: found.start()] + choice + template[found.end() :])
-
-
 def _form(subject: str, codes: Codes, templates: tuple[str, ...]) -> Form:
-    """The form whose templates are written out for one part, or for both."""
+    """A form with its templates expanded for one part, or for both."""
     side, _, noun = subject.partition("_")
     plural = side == "both"
     other = {"left": "right", "right": "left"}.get(side, "")
@@ -105,7 +94,7 @@ def forms(code: Posecode) -> tuple[Form, ...]:
 
 
 def _super(code: Posecode) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Of which subjects a super code is said, and its phrases."""
+    """The subjects of a super code, and its phrases."""
     if (code.kind, code.value) in SUPER_PHRASES and not code.subject.startswith("right_"):
         return SUPER_PHRASES[code.kind, code.value]
     value = code.value if (code.kind, code.value) in SUPER_PHRASES else swap_sides(code.value)
@@ -135,7 +124,11 @@ def both_forms(code: Posecode) -> tuple[Form, ...]:
 
 @cache
 def facts() -> dict[tuple[str, str], Codes]:
-    """(subject, phrase) -> the codes that this states."""
+    """(subject, phrase) -> the codes that this states.
+
+    Raises:
+        ValueError: a phrase of one subject states two things: the tables contradict each other.
+    """
     table: dict[tuple[str, str], Codes] = {}
     for code in CODES:
         for form in forms(code) + both_forms(code):
@@ -149,7 +142,12 @@ def facts() -> dict[tuple[str, str], Codes]:
 
 @cache
 def shared_states(all_codes: tuple[Codes, ...], subjects: tuple[str, ...]) -> tuple[str, ...]:
-    """The phrases, none of them verbs, that state of each subject the codes at its place."""
+    """The phrases, none of them verbs, that state the codes of several subjects.
+
+    Args:
+        all_codes: the codes of each subject.
+        subjects: as many subjects.
+    """
     found: list[str] | None = None
     for codes, subject in zip(all_codes, subjects):
         own = [
@@ -173,7 +171,11 @@ def postures(code: Posecode) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 @cache
 def posture_phrases() -> dict[str, Posecode]:
-    """What follows a person, "is" left out -> the posture."""
+    """What follows a person, without "is" -> the posture.
+
+    Raises:
+        ValueError: a phrase states two postures: the tables contradict each other.
+    """
     table: dict[str, Posecode] = {}
     for code in CODES:
         if code.kind == "posture":

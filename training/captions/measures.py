@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from unipose.processing.pose_features import JOINT_NAMES
+from unipose.training.captions.codes import Array
 from unipose.training.geometry import heading
 
 
-Array = npt.NDArray[np.float64]
-
-# The hand is taken this far beyond the wrist, the top of the head this far beyond the head joint (metres).
+# The hand is this far beyond the wrist, the top of the head this far beyond the head joint (metres).
 HAND_REACH = 0.08
 HEAD_REACH = 0.11
 # The neck-to-head direction of the rest pose leans forward by this much (degrees).
@@ -44,12 +43,12 @@ def _axes(up: Array, across: Array) -> Array:
 
 
 def torso_axes(points: dict[str, Array]) -> Array:
-    """The left, up and forward axes of the torso, as its shoulders are turned: (n, 3, 3), columns."""
+    """The left, up and forward axes of the torso, as its shoulders are rotated: (n, 3, 3), columns."""
     return _axes(points["neck"] - points["pelvis"], points["left_shoulder"] - points["right_shoulder"])
 
 
 def hip_axes(points: dict[str, Array]) -> Array:
-    """The same, as its hips are turned."""
+    """The same, as its hips are rotated."""
     return _axes(points["neck"] - points["pelvis"], points["left_hip"] - points["right_hip"])
 
 
@@ -70,26 +69,26 @@ def measure(joints: npt.ArrayLike, rotmats: npt.ArrayLike | None = None) -> dict
     Args:
         joints: (n, 22, 3), metres, y up.
         rotmats: (n, 22, 3, 3), the rotations of the same poses, any frame. They are needed for one measurement only,
-            the turn of the head, which leaves no trace in the joints; without them it is NaN, and NaN fits no range.
+            the rotation of the head, which joints do not show; without them it is NaN, and NaN fits no range.
 
     Returns:
         "<part>.<quantity>" -> (n,) in metres or degrees.
     """
     points = body_points(joints)
     torso, hips = torso_axes(points), hip_axes(points)
-    turn = heading(hips)
-    measures = _measure_torso(points, torso, hips, turn) | _measure_head(points, torso, rotmats)
+    yaw = heading(hips)
+    measures = _measure_torso(points, torso, hips, yaw) | _measure_head(points, torso, rotmats)
     measures |= _measure_ground(points) | _measure_pairs(points, torso, hips)
     for side, other in (("left", "right"), ("right", "left")):
         measures |= _measure_arm(points, side, other, torso)
-        measures |= _measure_leg(points, side, other, hips, turn)
+        measures |= _measure_leg(points, side, other, hips, yaw)
     return measures
 
 
-def _measure_torso(points: dict[str, Array], torso: Array, hips: Array, turn: Array) -> dict[str, Array]:
+def _measure_torso(points: dict[str, Array], torso: Array, hips: Array, yaw: Array) -> dict[str, Array]:
     up = torso[..., 1]
-    lean_left = np.degrees(np.arcsin(np.clip(up[:, 0] * np.cos(turn) - up[:, 2] * np.sin(turn), -1.0, 1.0)))
-    ahead = _ahead(up, turn)
+    lean_left = np.degrees(np.arcsin(np.clip(up[:, 0] * np.cos(yaw) - up[:, 2] * np.sin(yaw), -1.0, 1.0)))
+    ahead = _ahead(up, yaw)
     twist = np.arctan2(_dot(np.cross(hips[..., 0], torso[..., 0]), up), _dot(hips[..., 0], torso[..., 0]))
     return {
         "torso.tilt": np.degrees(np.arccos(np.clip(up[:, 1], -1.0, 1.0))),
@@ -104,20 +103,20 @@ def _measure_torso(points: dict[str, Array], torso: Array, hips: Array, turn: Ar
 
 
 def _measure_head(points: dict[str, Array], torso: Array, rotmats: npt.ArrayLike | None) -> dict[str, Array]:
-    """Pitch and tilt are those of the line from neck to head, the turn that of neck and head against the chest."""
+    """Pitch and tilt of the line from neck to head; rotation of neck and head against the chest."""
     head = in_frame(torso, points["head"] - points["neck"])
     tilt = np.degrees(np.arctan2(head[:, 0], np.hypot(head[:, 1], head[:, 2])))
-    turn = np.full(len(tilt), np.nan)
+    rotation = np.full(len(tilt), np.nan)
     if rotmats is not None:
         local = np.asarray(rotmats, dtype=np.float64)
         forward = (local[:, JOINT_NAMES.index("neck")] @ local[:, JOINT_NAMES.index("head")])[..., 2]
-        turn = np.degrees(np.arctan2(forward[:, 0], forward[:, 2]))
+        rotation = np.degrees(np.arctan2(forward[:, 0], forward[:, 2]))
     return {
         "head.pitch": np.degrees(np.arctan2(head[:, 2], head[:, 1])) - HEAD_REST_PITCH,
         "head.tilt_left": tilt,
         "head.tilt_right": -tilt,
-        "head.turn_left": turn,
-        "head.turn_right": -turn,
+        "head.rotation_left": rotation,
+        "head.rotation_right": -rotation,
     }
 
 
@@ -148,13 +147,21 @@ def _measure_pairs(points: dict[str, Array], torso: Array, hips: Array) -> dict[
     return measures
 
 
-def _ahead(vectors: Array, turn: Array) -> Array:
+def _ahead(vectors: Array, yaw: Array) -> Array:
     """How far (n, 3) vectors point the way that the body heads."""
-    return vectors[:, 0] * np.sin(turn) + vectors[:, 2] * np.cos(turn)
+    return vectors[:, 0] * np.sin(yaw) + vectors[:, 2] * np.cos(yaw)
 
 
 def in_frame(axes: Array, vectors: Array) -> Array:
-    """(n, 3) vectors as left, up, forward components along the columns of (n, 3, 3) axes."""
+    """The left, up and forward components of vectors.
+
+    Args:
+        axes: (n, 3, 3), the axes as columns.
+        vectors: (n, 3).
+
+    Returns:
+        (n, 3).
+    """
     return np.einsum("nji,nj->ni", axes, vectors)
 
 
@@ -191,7 +198,7 @@ def _measure_arm(points: dict[str, Array], side: str, other: str, torso: Array) 
     return measures | _distances(points, f"{side}_elbow", (f"{side}_knee", f"{other}_knee"))
 
 
-def _measure_leg(points: dict[str, Array], side: str, other: str, hips: Array, turn: Array) -> dict[str, Array]:
+def _measure_leg(points: dict[str, Array], side: str, other: str, hips: Array, yaw: Array) -> dict[str, Array]:
     hip, knee, ankle = (points[f"{side}_{part}"] for part in ("hip", "knee", "ankle"))
     outward = 1.0 if side == "left" else -1.0
     ahead = ankle - points[f"{other}_ankle"]
@@ -201,16 +208,16 @@ def _measure_leg(points: dict[str, Array], side: str, other: str, hips: Array, t
         f"{side}_knee.angle": _degrees_between(hip - knee, ankle - knee),
         f"{side}_thigh.tilt": _degrees_between(knee - hip, down),
         f"{side}_shin.tilt": _degrees_between(ankle - knee, down),
-        f"{side}_foot.ahead": _ahead(ahead, turn),
-        f"{side}_foot.before_pelvis": _ahead(ankle - points["pelvis"], turn),
-        f"{side}_knee.before_pelvis": _ahead(knee - points["pelvis"], turn),
-        f"{side}_foot.before_hip": _ahead(ankle - hip, turn),
-        f"{side}_foot.before_torso": _ahead(ankle - torso, turn),
+        f"{side}_foot.ahead": _ahead(ahead, yaw),
+        f"{side}_foot.before_pelvis": _ahead(ankle - points["pelvis"], yaw),
+        f"{side}_knee.before_pelvis": _ahead(knee - points["pelvis"], yaw),
+        f"{side}_foot.before_hip": _ahead(ankle - hip, yaw),
+        f"{side}_foot.before_torso": _ahead(ankle - torso, yaw),
         f"{side}_foot.outward": outward * in_frame(hips, ankle - hip)[:, 0],
         f"{side}_foot.above_hips": ankle[:, 1] - points["pelvis"][:, 1],
         f"{side}_knee.above_hip": knee[:, 1] - hip[:, 1],
-        f"{side}_knee.ahead": _ahead(knee - points[f"{other}_knee"], turn),
-        f"{side}_knee.before_hip": _ahead(knee - hip, turn),
+        f"{side}_knee.ahead": _ahead(knee - points[f"{other}_knee"], yaw),
+        f"{side}_knee.before_hip": _ahead(knee - hip, yaw),
         f"{side}_knee.outward": outward * in_frame(hips, knee - hip)[:, 0],
     }
     measures |= _distances(points, f"{side}_foot", (f"{other}_knee",))

@@ -1,21 +1,17 @@
-"""Codes -> clauses: facts of both sides, of several parts and of one part are told together."""
+"""Codes -> clauses: facts of both sides, of several parts and of one part are stated together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
-
-import numpy as np
 
 from unipose.training.captions.lexicon import Codes, Form, both_forms, forms, shared_states
 from unipose.training.captions.posecodes import RULES, Posecode
+from unipose.training.captions.text import BufferedChooser
 
-
-Choice = TypeVar("Choice")
 
 # How often what can be merged is merged, and two sides that differ are summed up.
 MERGE, SUM_UP = 0.95, 0.25
 FACTS_A_CLAUSE, SUBJECTS_A_CLAUSE = 3, 3
-# Kinds of which the same fact is told of several parts at once.
+# Kinds of which one clause may state the same fact of several parts.
 SHARED = frozenset({"bend", "segment", "ground", "height", "height_to_shoulder"})
 # kind and value -> the value that sums it up.
 COARSER = {
@@ -23,44 +19,11 @@ COARSER = {
     ("depth", "far_front"): "front",
     ("side", "far_outward"): "outward",
 }
-# The first wording of several is taken this often besides its fair share.
-PLAIN = 0.3
-
-
-class Dice:
-    """Random choices, drawn in bulk: a generator's own calls would take longer than the text.
-
-    Args:
-        rng: decides everything.
-        variety: 1 for the full choice of wordings, 0 for the first of each.
-    """
-
-    def __init__(self, rng: np.random.Generator, variety: float = 1.0):
-        self._rng = rng
-        self._drawn: list[float] = []
-        self._plain = 1.0 - (1.0 - PLAIN) * variety
-
-    def random(self) -> float:
-        if not self._drawn:
-            self._drawn = self._rng.random(128).tolist()
-        return self._drawn.pop()
-
-    def pick(self, choices: Sequence[Choice]) -> Choice:
-        """Any of the choices alike."""
-        return choices[int(self.random() * len(choices))]
-
-    def word(self, choices: Sequence[Choice]) -> Choice:
-        """One wording of several, the first a little more often."""
-        return choices[0] if self.random() < self._plain else self.pick(choices)
-
-    def shuffle(self, items: Sequence[Choice]) -> list[Choice]:
-        drawn = [self.random() for _ in items]
-        return [items[index] for index in sorted(range(len(items)), key=drawn.__getitem__)]
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that is said of the subjects of a clause: the codes it states of each, and how it can be put."""
+    """One statement about the subjects of a clause: its codes for each subject, and its wordings."""
 
     codes: tuple[Codes, ...]
     states: tuple[str, ...]
@@ -81,20 +44,25 @@ class Clause:
 
     @property
     def rare(self) -> bool:
-        return any(RULES[code].worth == "rare" for code in self.codes)
+        return any(RULES[code].eligibility == "rare" for code in self.codes)
 
 
-def merge(codes: Sequence[Posecode], dice: Dice) -> list[Clause]:
-    """Merges codes by symmetry, then by fact and by part, in one order or the other."""
-    forms_said = _merge_sides(_sum_up(codes, dice), dice)
-    single = [Clause((form.subject,), (Fact((form.codes,), form.states, form.verbs),)) for form in forms_said]
-    if dice.random() < 0.5:
-        return _join_facts(_join_parts(single, dice), dice)
-    return _join_parts(_join_facts(single, dice), dice)
+def merge(codes: Sequence[Posecode], chooser: BufferedChooser) -> list[Clause]:
+    """Merges codes by symmetry, then by fact and by part, in one order or the other.
+
+    Args:
+        codes: posecodes, no posture among them.
+        chooser: decides what is merged and worded how.
+    """
+    chosen = _merge_sides(_sum_up(codes, chooser), chooser)
+    single = [Clause((form.subject,), (Fact((form.codes,), form.states, form.verbs),)) for form in chosen]
+    if chooser.random() < 0.5:
+        return _join_facts(_join_parts(single, chooser), chooser)
+    return _join_parts(_join_facts(single, chooser), chooser)
 
 
-def _sum_up(codes: Sequence[Posecode], dice: Dice) -> list[Posecode]:
-    """Now and then "both knees are bent" in place of one that is half bent and one that is bent at a right angle."""
+def _sum_up(codes: Sequence[Posecode], chooser: BufferedChooser) -> list[Posecode]:
+    """Sometimes "both knees are bent" in place of one that is half bent and one that is bent at a right angle."""
     known = {code.group: code for code in codes}
     summed: dict[Posecode, Posecode] = {}
     for code in codes:
@@ -102,12 +70,12 @@ def _sum_up(codes: Sequence[Posecode], dice: Dice) -> list[Posecode]:
         if twin is None or not code.subject.startswith("left_") or twin == code.mirrored():
             continue
         values = {COARSER.get((each.kind, each.value), each.value) for each in (code, twin)}
-        if len(values) == 1 and dice.random() < SUM_UP:
+        if len(values) == 1 and chooser.random() < SUM_UP:
             summed |= {each: Posecode(each.kind, each.subject, *values) for each in (code, twin)}
     return [summed.get(code, code) for code in codes]
 
 
-def _merge_sides(codes: Sequence[Posecode], dice: Dice) -> list[Form]:
+def _merge_sides(codes: Sequence[Posecode], chooser: BufferedChooser) -> list[Form]:
     """A form a code, or one for both sides where the mirrored code is there as well."""
     left, found = dict.fromkeys(codes), []
     for code in codes:
@@ -116,15 +84,15 @@ def _merge_sides(codes: Sequence[Posecode], dice: Dice) -> list[Form]:
         del left[code]
         twin = code.mirrored()
         both = both_forms(code if code.subject.startswith("left_") else twin) if twin in left else ()
-        if both and dice.random() < MERGE:
+        if both and chooser.random() < MERGE:
             del left[twin]
-            found.append(dice.word(both))
+            found.append(chooser.word(both))
         else:
-            found.append(dice.word(forms(code)))
+            found.append(chooser.word(forms(code)))
     return found
 
 
-def _join_parts(clauses: list[Clause], dice: Dice) -> list[Clause]:
+def _join_parts(clauses: list[Clause], chooser: BufferedChooser) -> list[Clause]:
     """Joins clauses that say one and the same of different parts."""
     joined: list[Clause] = []
     place: dict[tuple[str, str], int] = {}
@@ -134,7 +102,7 @@ def _join_parts(clauses: list[Clause], dice: Dice) -> list[Clause]:
         if len(clause.facts) > 1 or first.kind not in SHARED:
             joined.append(clause)
             continue
-        if key in place and dice.random() < MERGE:
+        if key in place and chooser.random() < MERGE:
             shared = _share(joined[place[key]], clause)
             if shared is not None:
                 joined[place[key]] = shared
@@ -153,7 +121,7 @@ def _share(known: Clause, clause: Clause) -> Clause | None:
     return Clause(subjects, (Fact(codes, states),)) if states else None
 
 
-def _join_facts(clauses: list[Clause], dice: Dice) -> list[Clause]:
+def _join_facts(clauses: list[Clause], chooser: BufferedChooser) -> list[Clause]:
     """Joins the facts about one subject, up to a few a clause."""
     joined: list[Clause] = []
     place: dict[str, int] = {}
@@ -162,7 +130,7 @@ def _join_facts(clauses: list[Clause], dice: Dice) -> list[Clause]:
             joined.append(clause)
             continue
         index = place.get(clause.subjects[0], -1)
-        if index >= 0 and len(joined[index].facts) < FACTS_A_CLAUSE and dice.random() < MERGE:
+        if index >= 0 and len(joined[index].facts) < FACTS_A_CLAUSE and chooser.random() < MERGE:
             joined[index] = replace(joined[index], facts=joined[index].facts + clause.facts)
         else:
             place[clause.subjects[0]] = len(joined)

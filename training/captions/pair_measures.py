@@ -5,10 +5,10 @@ the other way, so that exchanging A and B changes every sign. A change is named 
 ("move", "left_hand", "up") is how many metres the left hand rises.
 
 Each pose is measured in the frame of its OWN body: left, right, forward and back follow the heading of its hips, up
-and down follow gravity, and positions are taken from the pelvis. Only the height of knees, feet and hips is taken from
-the lowest point of the body, because a body that squats does not lift its feet.
+and down follow gravity, and positions are relative to the pelvis. Only the height of knees, feet and hips is relative
+to the lowest point of the body, because a body that squats does not lift its feet.
 
-Besides the changes there are measurements that only decide whether a change is worth telling: ("own", part, "") is how
+Besides the changes there are measurements that only decide whether a change is stated: ("own", part, "") is how
 far a hand or elbow moves seen from its shoulder and torso, ("nearest", hand, "to_...") the smaller of its distances in
 A and B, ("after", joint, "bend") the degrees that a joint is bent in B (0 is straight), ("tilt", "torso", "") the tilt
 of the less upright torso, ("swing", "torso", "") the angle between both torsos, each seen from its own heading.
@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS
-from unipose.training.captions.measures import PAIRS, Array, body_points, hip_axes, in_frame, measure, torso_axes
+from unipose.training.captions.codes import Array, Key
+from unipose.training.captions.measures import PAIRS, body_points, hip_axes, in_frame, measure, torso_axes
 from unipose.training.geometry import heading
 
 
-Key = tuple[str, str, str]
 Changes = dict[Key, Array]
 Points = dict[str, Array]
 
@@ -53,8 +53,8 @@ def measure_pairs(
 
     Args:
         joints_a, joints_b: (n, 22, 3), metres, y up, in `JOINT_NAMES` order.
-        rotmats: (n, 22, 3, 3) rotations of A and of B. Joints alone do not show where a head is turned or tilted; with
-            rotations the changes ("head_turn", "head", ...) and ("head_tilt", "head", ...) are measured too.
+        rotmats: (n, 22, 3, 3) rotations of A and of B. Joints alone do not show rotations and tilts of the head; with
+            rotations the changes ("head_rotation", "head", ...) and ("head_tilt", "head", ...) are measured too.
 
     Raises:
         ValueError: a shape differs from those above or from each other, or a number is not finite.
@@ -70,12 +70,12 @@ def measure_pairs(
     frames = tuple(hip_axes(given) for given in points)
     changes = _changes_of_angles(before, after) | _changes_of_distances(before, after)
     changes |= _displacements(before, after, points, frames)
-    turned = _wrap(np.degrees(heading(frames[1]) - heading(frames[0])))
-    changes[("turn", "body", "left")] = turned
+    rotated = _wrap(np.degrees(heading(frames[1]) - heading(frames[0])))
+    changes[("heading", "body", "left")] = rotated
     if rotations is not None:
-        changes[("head_turn", "head", "left")] = _wrap(after["head.turn_left"] - before["head.turn_left"])
+        changes[("head_rotation", "head", "left")] = _wrap(after["head.rotation_left"] - before["head.rotation_left"])
         changes[("head_tilt", "head", "left")] = _head_tilt(rotations[1]) - _head_tilt(rotations[0])
-    around: Changes = {("turn", "body", "around"): np.abs(turned)}
+    around: Changes = {("heading", "body", "around"): np.abs(rotated)}
     return changes | _opposite(changes) | around | _conditions(before, after, points, frames)
 
 
@@ -129,8 +129,8 @@ def _changes_of_distances(before: Points, after: Points) -> Changes:
 
 def _level_axes(frame: Array) -> Array:
     """(n, 3, 3), columns left, up and forward of the heading of a body: up is the world's."""
-    turn = heading(frame)
-    sin, cos = np.sin(turn), np.cos(turn)
+    yaw = heading(frame)
+    sin, cos = np.sin(yaw), np.cos(yaw)
     zero, one = np.zeros_like(sin), np.ones_like(sin)
     return np.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], axis=-1).reshape(-1, 3, 3)
 

@@ -19,9 +19,9 @@ from PIL import Image as PILImage
 from tqdm.auto import tqdm
 from transformers import HfArgumentParser
 
-from unipose.training.captions.read import Reading, read_caption
-from unipose.training.captions.read_instruction import Reading as PairReading
-from unipose.training.captions.read_instruction import read_instruction
+from unipose.training.captions.caption_reader import read_caption
+from unipose.training.captions.instruction_reader import read_instruction
+from unipose.training.captions.text import Reading
 from unipose.training.datasets.shards import load_corpus, read_summary
 from unipose.training.io import markdown_table, write_json, write_text
 
@@ -29,7 +29,7 @@ from unipose.training.io import markdown_table, write_json, write_text
 Statistics = dict[str, dict[str, dict[str, Any]]]
 
 # Parser of the posecodes (paircodes) in a task's texts.
-READERS: dict[str, Callable[[str], Reading | PairReading]] = {
+READERS: dict[str, Callable[[str], Reading[Any]]] = {
     "pose-to-text": read_caption,
     "image-to-text": read_caption,
     "text-to-pose": read_caption,
@@ -75,7 +75,7 @@ def text_statistics(texts: list[str]) -> dict[str, Any]:
     }
 
 
-def code_statistics(texts: list[str], read: Callable[[str], Reading | PairReading]) -> dict[str, Any]:
+def code_statistics(texts: list[str], read: Callable[[str], Reading[Any]]) -> dict[str, Any]:
     """Statistics of the posecodes (paircodes) that are parsed from texts.
 
     Args:
@@ -90,7 +90,7 @@ def code_statistics(texts: list[str], read: Callable[[str], Reading | PairReadin
     counts = Counter(" ".join(filter(None, astuple(code))) for each in readings for code in each.codes)
     return {
         "codes_per_text": sum(len(each.codes) for each in readings) / len(texts),
-        "unparsable_sentences": sum(len(each.unread) for each in readings) / max(sentences, 1),
+        "unparsable_sentences": sum(len(each.unparsable) for each in readings) / max(sentences, 1),
         "codes": {code: count / len(texts) for code, count in counts.most_common()},
     }
 

@@ -14,10 +14,11 @@ import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.captions.describe import Caption, describe
-from unipose.training.captions.instruct import Mood, instruct
+from unipose.training.captions.describe import describe
+from unipose.training.captions.instruct import Style, instruct
 from unipose.training.captions.paircodes import NONE, extract_paircodes
 from unipose.training.captions.posecodes import Posecode, extract_posecodes
+from unipose.training.captions.text import Caption
 from unipose.training.datasets.instructions import check_tasks
 from unipose.training.datasets.records import ImagePairRecord, ImageRecord, PosePairRecord, PoseRecord, Rotvecs
 from unipose.training.datasets.rows import Record
@@ -128,7 +129,9 @@ class RecordGenerator:
             PoseRecord(f"{name}:{index}", to_rotvecs(pose), (text,)) for index, (pose, text) in enumerate(described)
         ]
 
-    def _pose_pair_records(self, count: int, rng: np.random.Generator, name: str, style: Mood) -> list[PosePairRecord]:
+    def _pose_pair_records(
+        self, count: int, rng: np.random.Generator, name: str, style: Style
+    ) -> list[PosePairRecord]:
         return [
             PosePairRecord(
                 f"{name}:{index}", to_rotvecs(pair.first), to_rotvecs(pair.second), (text,), pair.same_sequence
@@ -178,7 +181,7 @@ class RecordGenerator:
 
         return collect_described(count, describe_batch)
 
-    def _compared_pairs(self, count: int, rng: np.random.Generator, style: Mood) -> list[tuple[Pair, str]]:
+    def _compared_pairs(self, count: int, rng: np.random.Generator, style: Style) -> list[tuple[Pair, str]]:
         """`count` pairs with texts that are not empty."""
 
         def compare_batch(size: int) -> Iterable[tuple[Pair, str]]:
@@ -276,7 +279,7 @@ def pair_texts(
     first: torch.Tensor,
     second: torch.Tensor,
     rng: np.random.Generator,
-    style: Mood,
+    style: Style,
     same_sequence: npt.NDArray[np.bool_],
     body: BodyModel,
 ) -> list[str]:
@@ -293,7 +296,7 @@ def pair_texts(
     changes = extract_paircodes(*joints, same_sequence=same_sequence, rotmats=(first, second))
     lengths = rng.choice(PAIR_MAX_WORDS, len(changes))
     return [
-        "" if codes == (NONE,) else instruct(codes, rng, mood=style, max_words=int(length)).text
+        "" if codes == (NONE,) else instruct(codes, rng, style=style, max_words=int(length)).text
         for codes, length in zip(changes, lengths)
     ]
 
@@ -306,7 +309,7 @@ def caption_poses(
     lengths: Sequence[int] = PROMPT_MAX_WORDS,
     sentence_only: float = SENTENCE_ONLY_SHARE,
     variety: float = 1.0,
-) -> list[Caption]:
+) -> list[Caption[Posecode]]:
     """Captions poses, in various lengths; the caption of an archetype may begin with one of its sentences.
 
     Args:
@@ -337,7 +340,7 @@ def _caption(
     max_words: int,
     sentence_only: float,
     variety: float,
-) -> Caption:
+) -> Caption[Posecode]:
     if label is None or rng.random() >= SENTENCE_SHARE:
         return describe(codes, rng, max_words=max_words, variety=variety)
     sentences = archetype_sentences(label)

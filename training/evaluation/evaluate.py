@@ -20,9 +20,10 @@ from PIL import Image
 from transformers import HfArgumentParser, pipeline
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.captions.describe import Caption, describe
+from unipose.training.captions.caption_reader import read_caption
+from unipose.training.captions.describe import describe
 from unipose.training.captions.posecodes import CODES, Posecode, extract_posecodes, holding
-from unipose.training.captions.read import read_caption
+from unipose.training.captions.text import Caption
 from unipose.training.datasets.generation import MAX_HEADING
 from unipose.training.evaluation.evaluate_pairs import (
     HeldOutPairs,
@@ -77,7 +78,7 @@ class HeldOut:
     """
 
     poses: torch.Tensor
-    captions: list[Caption]
+    captions: list[Caption[Posecode]]
     turned: torch.Tensor
     pictures: list[Image.Image]
 
@@ -183,7 +184,7 @@ def evaluate_pose_to_text(
         "model": {
             "statements_true": statement_share(statements, held_out.poses, body),
             "statements_said": sum(map(len, statements)) / len(statements),
-            "sentences_unread": sum(len(reading.unread) for reading in readings) / max(sentences, 1),
+            "sentences_unread": sum(len(reading.unparsable) for reading in readings) / max(sentences, 1),
         },
         "model's captions of other frames": {
             "statements_true": statement_share([statements[index] for index in others], held_out.poses, body)

@@ -14,9 +14,10 @@ import torch
 from tqdm.auto import tqdm
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.captions.instruct import Instruction, instruct
+from unipose.training.captions.instruct import instruct
+from unipose.training.captions.instruction_reader import names_changed_part, read_instruction
 from unipose.training.captions.paircodes import Paircode, extract_paircodes, paircodes_hold
-from unipose.training.captions.read_instruction import names_changed_part, read_instruction
+from unipose.training.captions.text import Caption
 from unipose.training.evaluation.metrics import pose_errors
 from unipose.training.sampling.pose_pairs import CHANGES, PosePairs, sample_pose_pairs
 from unipose.training.sampling.poses import HELD_OUT_CLIPS
@@ -27,7 +28,7 @@ class HeldOutPairs:
     """Pairs to evaluate on, with an instruction that turns the first pose of each into the second."""
 
     pairs: PosePairs
-    instructions: list[Instruction]
+    instructions: list[Caption[Paircode]]
 
 
 def hold_out_pairs(number: int, body: BodyModel, seed: int) -> HeldOutPairs:
@@ -115,7 +116,7 @@ def evaluate_pose_diff(
             "part_named": _parts_named([texts[index] for index in order], pairs),
         }
     result["model"]["statements_said"] = sum(len(reading.codes) for reading in readings) / len(readings)
-    result["model"]["sentences_unread"] = sum(len(each.unread) for each in readings) / max(sentences, 1)
+    result["model"]["sentences_unread"] = sum(len(each.unparsable) for each in readings) / max(sentences, 1)
     return result
 
 

@@ -56,10 +56,17 @@ def pose_from_angles(angles: Angles) -> torch.Tensor:
 
 
 def euler_candidates(rotmats: torch.Tensor, order: str) -> torch.Tensor:
-    """Both ways in which intrinsic Euler angles give (..., 3, 3) rotations: (2, ..., 3) degrees in -180..180.
+    """Both triples of intrinsic Euler angles that give a rotation.
 
-    The middle angle stays within 90 degrees in the first and beyond in the second: a hip flexed by 120 degrees about x
-    is written YXZ as (180, -60, 180) or, as people mean it, (0, -120, 0).
+    The middle angle is within 90 degrees in the first and beyond in the second: a hip flexed by 120 degrees about x
+    is (180, -60, 180) in YXZ or, as people mean it, (0, -120, 0).
+
+    Args:
+        rotmats: (..., 3, 3) rotations.
+        order: of the axes, such as "YXZ".
+
+    Returns:
+        (2, ..., 3) degrees in -180..180.
     """
     first = roma.rotmat_to_euler(order, rotmats, degrees=True)
     second = torch.stack([first[..., 0] + 180.0, 180.0 - first[..., 1], first[..., 2] + 180.0], dim=-1)

@@ -1,8 +1,8 @@
 """Is a rewrite faithful? Nothing of the caption lost, nothing invented, left and right where they were.
 
-Sentences of our own inventory are read exactly, all others through a `Lexicon`. What neither knows is not judged: an
-invention in words outside the tables passes, and a fact that is kept in such words counts as lost and is asked for
-again. The check errs towards rejecting.
+Sentences of our own vocabulary are read exactly, all others through a `Lexicon`. Other words are not judged: an
+invention in words outside the tables passes, and a fact that is kept in such words counts as lost. The check errs
+towards rejecting.
 """
 
 import re
@@ -12,22 +12,25 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from unipose.training.captions.caption_reader import read_caption
+from unipose.training.captions.codes import Range, Rule
 from unipose.training.captions.describe import describe
 from unipose.training.captions.instruct import instruct
-from unipose.training.captions.paircodes import CODES as PAIR_CODES
-from unipose.training.captions.paircodes import NEEDS_ROTATIONS, paircodes_hold
-from unipose.training.captions.posecodes import RULES, Posecode, Range, Rule, holding
-from unipose.training.captions.read import read_caption
-from unipose.training.captions.read_instruction import read_instruction
+from unipose.training.captions.instruction_reader import read_instruction
+from unipose.training.captions.paircode_rules import CODES as PAIR_CODES
+from unipose.training.captions.paircode_rules import NEEDS_ROTATIONS
+from unipose.training.captions.paircodes import paircodes_hold
+from unipose.training.captions.posecodes import RULES, Posecode, holding
+from unipose.training.captions.text import split_sentences
 from unipose.training.refine.free_text import Lexicon, Statement, change_lexicon, pose_lexicon
 
 
 Bounds = dict[str, tuple[float, float]]
 
-# What a description of a body has no business with; a word of the caption itself is always allowed, and so are the
-# captioner's own.
+# What does not belong into a description of a body; words of the caption itself are always allowed, and so are those of
+# the captioner.
 FORBIDDEN = {
-    "the picture": r"image|images|picture|pictures|photo\w*|camera|caption|viewer|frame|description",
+    "the image": r"image|images|picture|pictures|photo\w*|camera|caption|viewer|frame|description",
     "clothes": r"shirt\w*|trousers|pants|jeans|shorts|skirt|dress\w*|jacket|coat|hat|cap|shoes?|boots?|sneakers|socks?"
     r"|gloves?|cloth\w*|outfit|wear\w*|barefoot|sleeve\w*",
     "the scene": r"background|room|wall|street|grass|field|beach|(?<!at the )sky|indoors|outdoors|(?<!on a )chair"
@@ -38,7 +41,6 @@ FORBIDDEN = {
     "what is not so": r"not(?! changed?\b)|no(?! (?:wider|further))|never|without|neither|nor|none|\w+n't",
 }
 _MARKUP = re.compile(r"[\n*#_`<>{}\[\]|\"]")
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a rewrite is faithful, and what speaks against it, in words that a chat model can act on.
+    """Whether a rewrite is faithful, and the reasons if not, in words that a chat model can act on.
 
-    `lost` are statements of the caption that the rewrite does not make, `invented` those of the rewrite that neither
-    the caption nor the pose bears out. A few may be lost; `reasons` is empty for an accepted rewrite.
+    `lost` are statements of the caption that the rewrite does not make, `invented` those of the rewrite that follow
+    neither from the caption nor from the pose. A few may be lost; `reasons` is empty for an accepted rewrite.
     """
 
     accepted: bool
@@ -82,24 +84,24 @@ def check_caption(
 
     Args:
         caption: the automatic description.
-        rewrite: what a model made of it.
+        rewrite: of the model.
         joints: (22, 3), metres, y up. Where given, the pose itself decides whether a statement that the caption does
             not make is true; where not, it has to follow from what the caption states.
-        limits: what is still acceptable.
-        rotmats: (22, 3, 3) rotations of the same pose; without them no new statement about a turn of the head is true.
+        limits: how much a rewrite may lose, and its length.
+        rotmats: (22, 3, 3) rotations of the same pose; without them no new statement about a rotation of the head is true.
     """
-    required, said = (list(_statements(text, _read_pose, pose_lexicon())) for text in (caption, rewrite))
-    stated, kept = _bounds(required), _bounds(said)
+    required, rewritten = (list(_statements(text, _read_pose, pose_lexicon())) for text in (caption, rewrite))
+    stated, kept = _bounds(required), _bounds(rewritten)
 
     def true(statement: Statement) -> bool:
         if joints is None:
             return _follows(statement, stated)
-        turns = None if rotmats is None else np.asarray(rotmats)[None]
+        rotations = None if rotmats is None else np.asarray(rotmats)[None]
         codes = [rule.code for rule in _rules(statement)]
-        return bool(codes) and bool(holding(codes, np.asarray(joints)[None], rotmats=turns).any())
+        return bool(codes) and bool(holding(codes, np.asarray(joints)[None], rotmats=rotations).any())
 
-    lost = [item for item in required if not (item.agrees(said) or _follows(item, kept))]
-    added = [item for item in said if not item.agrees(required)]
+    lost = [item for item in required if not (item.agrees(rewritten) or _follows(item, kept))]
+    added = [item for item in rewritten if not item.agrees(required)]
     return _judge(caption, rewrite, required, lost, added, true, limits)
 
 
@@ -110,17 +112,17 @@ def check_difference(
     limits: Limits = Limits(),
     rotmats: npt.ArrayLike | None = None,
 ) -> Verdict:
-    """Judges the rewrite of what turns one pose into another.
+    """Judges the rewrite of a text on what changes from one pose to another.
 
     Args:
         text: the automatic instruction or difference.
-        rewrite: what a model made of it.
+        rewrite: of the model.
         joints: (2, 22, 3) of the first and the second pose, metres, y up. Where given, the poses decide whether a
             statement that the text does not make is true; where not, the text has to make it.
-        limits: what is still acceptable.
-        rotmats: (2, 22, 3, 3) rotations of the same poses, for turns and tilts of the head.
+        limits: how much a rewrite may lose, and its length.
+        rotmats: (2, 22, 3, 3) rotations of the same poses, for rotations and tilts of the head.
     """
-    required, said = (list(_statements(each, _read_pair, change_lexicon())) for each in (text, rewrite))
+    required, rewritten = (list(_statements(each, _read_pair, change_lexicon())) for each in (text, rewrite))
 
     def true(statement: Statement) -> bool:
         hidden = NEEDS_ROTATIONS if rotmats is None else frozenset()
@@ -128,11 +130,11 @@ def check_difference(
         if joints is None or not codes:
             return False
         first, second = np.asarray(joints)[:, None]
-        turns = None if rotmats is None else tuple(np.asarray(rotmats)[:, None])
-        return bool(paircodes_hold(codes, first, second, rotmats=turns).any())
+        rotations = None if rotmats is None else tuple(np.asarray(rotmats)[:, None])
+        return bool(paircodes_hold(codes, first, second, rotmats=rotations).any())
 
-    lost = [item for item in required if not item.agrees(said)]
-    added = [item for item in said if not item.agrees(required)]
+    lost = [item for item in required if not item.agrees(rewritten)]
+    added = [item for item in rewritten if not item.agrees(required)]
     return _judge(text, rewrite, required, lost, added, true, limits)
 
 
@@ -145,7 +147,7 @@ def _judge(
     true: Callable[[Statement], bool],
     limits: Limits,
 ) -> Verdict:
-    """Sides that are exchanged are wrong even where what is said happens to be true of the other side as well."""
+    """Exchanged sides are wrong even where the statement is true of the other side as well."""
     swapped = [statement for statement in lost if statement.mirrored().agrees(added)]
     new = [statement for statement in added if not true(statement)]
     reasons = list(_complaints_about_form(text, rewrite, limits))
@@ -167,7 +169,7 @@ def _complaints_about_form(text: str, rewrite: str, limits: Limits) -> Iterator[
     length, known = len(rewrite.split()), len(text.split())
     shortest, longest = int(limits.shortest * known), int(limits.longest * known) + limits.spare
     if not shortest <= length <= longest:
-        yield f"It has {length} words; {shortest} to {longest} are wanted."
+        yield f"It has {length} words; {shortest} to {longest} are expected."
     if _MARKUP.search(rewrite) or not re.search(r"[.!?]$", rewrite):
         yield "It is not one paragraph of plain, complete sentences."
     for topic, words in FORBIDDEN.items():
@@ -179,24 +181,24 @@ def _complaints_about_form(text: str, rewrite: str, limits: Limits) -> Iterator[
 def _read_pose(sentence: str) -> Iterator[Statement]:
     """What a sentence of the captioner states; nothing of one that is not understood in full."""
     reading = read_caption(sentence)
-    for code in () if reading.unread else reading.codes:
+    for code in () if reading.unparsable else reading.codes:
         yield Statement(describe((code,), np.random.default_rng(0), drop=0.0, variety=0.0).text, frozenset({code}))
 
 
 def _read_pair(sentence: str) -> Iterator[Statement]:
     """The same for a sentence about what changes."""
     reading = read_instruction(sentence)
-    for code in () if reading.unread else reading.codes:
+    for code in () if reading.unparsable else reading.codes:
         yield Statement(instruct((code,), np.random.default_rng(0), drop=0.0).text, frozenset({code}))
 
 
 def _statements(text: str, read: Callable[[str], Iterator[Statement]], lexicon: Lexicon) -> Iterator[Statement]:
-    """The statements of a text: exact for each sentence that the reader knows, by synonyms for each other one.
+    """The statements of a text: exact for each sentence that the reader knows, by synonyms for the others.
 
     Sentences of the lexicon are read together, since "the other leg" looks back.
     """
     prose = []
-    for sentence in _SENTENCE.split(text.strip()):
+    for sentence in split_sentences(text):
         known = list(read(sentence))
         yield from known
         if not known:
@@ -204,7 +206,7 @@ def _statements(text: str, read: Callable[[str], Iterator[Statement]], lexicon: 
     yield from lexicon.read(" ".join(prose))
 
 
-def _rules(statement: Statement) -> Iterator[Rule]:
+def _rules(statement: Statement) -> Iterator[Rule[Posecode, str]]:
     """The rules of the codes that a statement may stand for and that can be measured."""
     for code in statement.codes:
         if isinstance(code, Posecode) and code in RULES:
@@ -215,7 +217,7 @@ def _bounds(statements: Iterable[Statement]) -> Bounds:
     """Where each measurement lies, by all that is stated without ambiguity."""
     bounds: Bounds = {}
     for statement in statements:
-        for item in (item for rule in _rules(statement) if len(statement.codes) == 1 for item in rule.says):
+        for item in (item for rule in _rules(statement) if len(statement.codes) == 1 for item in rule.ranges):
             low, high = bounds.get(item.measure, (-np.inf, np.inf))
             bounds[item.measure] = max(low, item.low), min(high, item.high)
     return bounds
@@ -226,9 +228,9 @@ def _follows(statement: Statement, bounds: Bounds) -> bool:
 
     "Bent" is several values of one measurement side by side: together they span one range.
     """
-    groups: dict[tuple[str, str], list[tuple[Range, ...]]] = {}
+    groups: dict[tuple[str, str], list[tuple[Range[str], ...]]] = {}
     for rule in _rules(statement):
-        groups.setdefault(rule.code.group, []).append(rule.says)
+        groups.setdefault(rule.code.group, []).append(rule.ranges)
     for meanings in groups.values():
         items = [item for says in meanings for item in says]
         if len({item.measure for item in items}) == 1:
@@ -238,4 +240,4 @@ def _follows(statement: Statement, bounds: Bounds) -> bool:
 
 def _within(item: Range, bounds: Bounds) -> bool:
     low, high = bounds.get(item.measure, (-np.inf, np.inf))
-    return low >= item.low - item.unit and high <= item.high + item.unit
+    return low >= item.low - item.tolerance and high <= item.high + item.tolerance

@@ -1,8 +1,8 @@
 """Free prose about a body, or about what changes between two -> statements.
 
-The readers of `captions` know closed inventories; a chat model writes as it likes. A `Lexicon` finds body parts and
-what is said of them in any sentence: by the captioner's own tables, and by the `synonyms` of them. Words it does not
-know are passed over, so it tells what a text states in known words, and nothing about the rest.
+The readers of `captions` know a closed vocabulary; a chat model writes freely. A `Lexicon` finds body parts and
+phrases about them in any sentence: by the captioner's own tables, and by the `synonyms` of them. Unknown words are
+skipped: it reads what a text states in known words, and nothing else.
 """
 
 import re
@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from unipose.training.captions.lexicon import facts, posture_phrases
-from unipose.training.captions.pair_words import GERUNDS, topics
-from unipose.training.captions.paircodes import AMOUNTS, Paircode
-from unipose.training.captions.phrases import PAIR_NOUNS
+from unipose.training.captions.paircode_phrases import GERUNDS, topics
+from unipose.training.captions.paircode_rules import AMOUNTS, Paircode
+from unipose.training.captions.posecode_phrases import PAIR_NOUNS
 from unipose.training.captions.posecodes import Posecode
+from unipose.training.captions.text import split_sentences
 from unipose.training.geometry import swap_sides
 from unipose.training.refine.synonyms import CHANGE_PARTS, CHANGE_PHRASES, POSE_PARTS, POSE_PHRASES, UNFOLDED, Entries
 
@@ -28,11 +29,10 @@ Facts = Mapping[tuple[str, str], Codes]
 Meaning = dict[str, tuple[str, ...]]
 
 SIDES = ("left", "right")
-# What is said of the person can be said whichever part was named before.
+# Phrases about the person may follow any part.
 PERSON = "person"
 LONGEST_PHRASE = 12
 
-_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?;])\s+")
 _BEFORE_A_NOUN = re.compile(r"\s*(?:in|of|at)?\s*")
 _BETWEEN_PARTS = re.compile(r"\s*(?:,|and|,\s*and)\s*")
 _DETERMINER = r"(?:(?:the|their|a|each) )?"
@@ -83,12 +83,12 @@ class Lexicon:
     Args:
         parts: (pattern of a noun, the captioner's nouns that it may stand for, the first of them most likely).
         phrases: (pattern, which values it may mean in each kind); one with "left" stands for its mirror image too.
-        inventory: what the captioner says of its nouns.
+        vocabulary: what the captioner says of its nouns.
         make: the codes of a kind, a subject and a value.
     """
 
     def __init__(
-        self, parts: Entries, phrases: Entries, inventory: Facts, make: Callable[[str, str, str], Codes]
+        self, parts: Entries, phrases: Entries, vocabulary: Facts, make: Callable[[str, str, str], Codes]
     ) -> None:
         nouns = [(rf"{_DETERMINER}{_SIDE}(?P<noun>{noun})", tuple(names.split())) for noun, names in parts]
         nouns.append((r"(?<!to )the (?P<side>left|right|other)(?P<noun>)(?: one)?", ()))
@@ -102,9 +102,9 @@ class Lexicon:
             *((re.compile(rf"\b(?:{pattern})\b"), None, meaning) for pattern, meaning in said),
         ]
         self._facts: dict[str, dict[str, Codes]] = {}
-        for (subject, phrase), codes in inventory.items():
+        for (subject, phrase), codes in vocabulary.items():
             self._facts.setdefault(phrase.lower(), {})[subject] = codes
-        self._subjects = _subjects(inventory)
+        self._subjects = _subjects(vocabulary)
         self._make = make
 
     def read(self, text: str) -> list[Statement]:
@@ -112,9 +112,9 @@ class Lexicon:
         statements: list[Statement] = []
         known: list[_Mention] = []
         plain_text = re.sub(r"\byour\b", "the", " ".join(text.lower().replace("\u2019", "'").split()))
-        for sentence in _BETWEEN_SENTENCES.split(plain_text):
-            for turn_of_speech, plain in UNFOLDED:
-                sentence = turn_of_speech.sub(plain, sentence)
+        for sentence in split_sentences(plain_text, ".!?;"):
+            for expression, plain in UNFOLDED:
+                sentence = expression.sub(plain, sentence)
             statements += self._read_sentence(sentence, known)
         return list(dict.fromkeys(statements))
 
@@ -154,7 +154,7 @@ class Lexicon:
             for entry, nouns, meaning in self._entries
             for match in entry.finditer(sentence)
         ]
-        found += self._find_inventory(sentence)
+        found += self._find_vocabulary(sentence)
         kept: list[_Found] = []
         for item in sorted(found, key=lambda item: (item.start, -item.end)):
             if not kept or item.start >= kept[-1].end:
@@ -163,7 +163,7 @@ class Lexicon:
                 kept[-1] = _merge(kept[-1], item)
         return kept
 
-    def _find_inventory(self, sentence: str) -> Iterator[_Found]:
+    def _find_vocabulary(self, sentence: str) -> Iterator[_Found]:
         words = [match.span() for match in _WORD.finditer(sentence)]
         for index, (start, _) in enumerate(words):
             for _, end in words[index : index + LONGEST_PHRASE]:
@@ -225,10 +225,10 @@ def _merge(first: _Found, second: _Found) -> _Found:
     return replace(first, names=names, meaning=meaning, facts={**first.facts, **second.facts})
 
 
-def _subjects(inventory: Facts) -> dict[str, dict[str, str]]:
+def _subjects(vocabulary: Facts) -> dict[str, dict[str, str]]:
     """Noun -> kind -> the subject of what the captioner says of it: "knee" -> "bend" -> "{side}_knee"."""
     found: dict[str, dict[str, str]] = {}
-    for (name, _), codes in inventory.items():
+    for (name, _), codes in vocabulary.items():
         side, _, noun = name.partition("_") if name.startswith(("left_", "both_")) else ("", "", name)
         for code in codes:
             if side != "left" or not code.subject.startswith("right_"):

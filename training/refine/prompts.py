@@ -1,7 +1,7 @@
-"""What a chat model is asked: to rewrite an automatic caption, fluently and faithfully (paper, supplement; our words).
+"""Prompts for a chat model: rewrite an automatic caption, fluently and faithfully (paper, supplement; our words).
 
-Messages are in OpenAI's chat format, pictures as data URLs in `image_url` blocks: an endpoint takes them as they are,
-and so does the chat template of a transformers processor.
+Messages are in OpenAI's chat format, images as data URLs in `image_url` blocks: an endpoint takes them, and so does
+the chat template of a transformers processor.
 """
 
 import base64
@@ -19,7 +19,7 @@ _RULES = """Rules:
 - Say everything that the text says, and nothing that it does not say. The text was measured on the body and is right.
 - Left and right are those of the person, as the person feels them, never those of whoever looks. Never swap them.
 - Speak of the body alone: no clothes, no objects, no surroundings, nothing about who the person is or how they feel, \
-and never of a picture. Write "the person", "they" and "their".
+and never of an image. Write "the person", "they" and "their".
 - Keep the degree: slightly bent stays slightly bent, a right angle stays a right angle.
 - Say what is, never what is not. Use plain words for body parts: left knee, right elbow, torso.
 - Answer with one paragraph of complete sentences and nothing else."""
@@ -31,11 +31,11 @@ _SYSTEM: dict[Task, str] = {
     f"program wrote, one dry fact after another, and you turn it into fluent prose that states the same changes.\n\n"
     f"{_RULES}\n- Every change goes from the first pose to the second: keep its direction.",
 }
-_PICTURES: dict[Task, tuple[str, ...]] = {
-    "caption": ("This picture shows the pose. Use it only to choose natural words and a natural order.",),
+_IMAGES: dict[Task, tuple[str, ...]] = {
+    "caption": ("This image shows the pose. Use it only to choose natural words and a natural order.",),
     "difference": (
-        "This picture shows the first pose.",
-        "This picture shows the second pose. Use both only to choose natural words and a natural order.",
+        "This image shows the first pose.",
+        "This image shows the second pose. Use both only to choose natural words and a natural order.",
     ),
 }
 _EXAMPLES: dict[Task, tuple[str, str]] = {
@@ -50,28 +50,28 @@ _EXAMPLES: dict[Task, tuple[str, str]] = {
 }
 
 
-def refine_messages(task: Task, text: str, pictures: Sequence[bytes] = ()) -> list[Message]:
+def refine_messages(task: Task, text: str, images: Sequence[bytes] = ()) -> list[Message]:
     """The chat that asks for a rewrite.
 
     Args:
         task: "caption" for the description of a pose, "difference" for what changes from a first pose to a second.
         text: the automatic text.
-        pictures: encoded pictures: none, or one for a caption and two, in order, for a difference.
+        images: encoded images: none, or one for a caption and two, in order, for a difference.
 
     Returns:
         Messages in OpenAI's chat format.
 
     Raises:
-        ValueError: the text is empty, the number of pictures is another, or one of them is damaged.
+        ValueError: the text is empty, the number of images is another, or one of them is damaged.
     """
-    wanted = len(_PICTURES[task])
+    expected = len(_IMAGES[task])
     if not text.strip():
-        raise ValueError("There is no text to refine.")
-    if len(pictures) not in (0, wanted):
-        raise ValueError(f"A {task} comes with no picture or with {wanted}; found {len(pictures)}.")
+        raise ValueError("got no text to refine.")
+    if len(images) not in (0, expected):
+        raise ValueError(f"got {len(images)} images for a {task}; expected none or {expected}.")
     content: list[Message] = []
-    for index, picture in enumerate(pictures):
-        content += [_text(_PICTURES[task][index]), _picture(picture, index + 1)]
+    for index, image in enumerate(images):
+        content += [_text(_IMAGES[task][index]), _image(image, index + 1)]
     before, after = _EXAMPLES[task]
     return [
         {"role": "system", "content": [_text(_SYSTEM[task])]},
@@ -81,14 +81,22 @@ def refine_messages(task: Task, text: str, pictures: Sequence[bytes] = ()) -> li
     ]
 
 
-def ask_again(messages: Sequence[Message], answer: str, reasons: Sequence[str]) -> list[Message]:
-    """The chat, continued: what is wrong with the answer, and the wish for another."""
+def retry_messages(messages: Sequence[Message], answer: str, reasons: Sequence[str]) -> list[Message]:
+    """The chat, continued: what is wrong with the answer, and the request for another.
+
+    Args:
+        messages: the chat so far.
+        answer: of the model.
+        reasons: what is wrong with it.
+    """
     complaint = "\n".join(f"- {reason}" for reason in reasons)
-    wish = f"That does not do yet:\n{complaint}\nWrite the whole paragraph again and mend this. Answer with it alone."
+    request = (
+        f"This is not right yet:\n{complaint}\nWrite the whole paragraph again and correct this. Answer with it alone."
+    )
     return [
         *messages,
         {"role": "assistant", "content": [_text(answer)]},
-        {"role": "user", "content": [_text(wish)]},
+        {"role": "user", "content": [_text(request)]},
     ]
 
 
@@ -96,11 +104,11 @@ def _text(text: str) -> Message:
     return {"type": "text", "text": text}
 
 
-def _picture(data: bytes, number: int) -> Message:
+def _image(data: bytes, number: int) -> Message:
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            media = Image.MIME[picture.format or ""]
-            picture.verify()
+        with Image.open(io.BytesIO(data)) as image:
+            media = Image.MIME[image.format or ""]
+            image.verify()
     except (UnidentifiedImageError, OSError, KeyError, SyntaxError) as error:
-        raise ValueError(f"picture {number}: not a picture that can be read ({error}).") from error
+        raise ValueError(f"image {number}: it cannot be read ({error}).") from error
     return {"type": "image_url", "image_url": {"url": f"data:{media};base64,{base64.b64encode(data).decode()}"}}

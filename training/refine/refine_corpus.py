@@ -1,12 +1,12 @@
-"""Has automatic captions rewritten by a chat model, and keeps the rewrites that are faithful (ImageScript, ImageDiff).
+"""Rewrites automatic captions with a chat model and keeps the faithful rewrites (ImageScript, ImageDiff).
 
 python -m unipose.training.refine.refine_corpus --config training/recipes/refine_captions.yaml
 
 Records are lines of JSON: {"name": str, "text": str, "images": [path, ...], "rotvecs": (22, 3)}, the last two
 optional; paths are relative to the file. "rotvecs" are rotation vectors of the stored pose in radians, (2, 22, 3) of
 the two poses of a difference: with them statements can be checked against the poses themselves. A folder that
-`build_corpus` has written will do as well. Results are lines of JSON too, see `Refined`; stopped at any time and run
-again, the command asks for the rest only.
+`build_corpus` has written is accepted too. Results are lines of JSON, see `Refined`; a stopped command that is run
+again requests only the rest.
 """
 
 import hashlib
@@ -28,10 +28,9 @@ from unipose.training.refine.chat_models import (
     OpenAIChatModel,
     PipelineChatModel,
     PipelineTask,
-    Retry,
 )
 from unipose.training.refine.checks import Verdict, check_caption, check_difference
-from unipose.training.refine.prompts import Task, ask_again, refine_messages
+from unipose.training.refine.prompts import Task, refine_messages, retry_messages
 from unipose.training.refine.store import Refined, Request, Results, read_requests
 
 
@@ -40,7 +39,7 @@ Check = Callable[[Request, str], Verdict]
 
 @dataclass
 class RefineArguments:
-    """What is rewritten, and by which model."""
+    """The texts to rewrite, and the model."""
 
     records: str = field(metadata={"help": "JSONL file, or folder that build_corpus has written."})
     model: str = field(metadata={"help": "The endpoint's name of the model; a folder or Hub id for a local one."})
@@ -48,9 +47,11 @@ class RefineArguments:
     task: str = field(default="caption", metadata={"help": "caption or difference."})
     base_url: str = field(default="", metadata={"help": "Endpoint such as http://localhost:8000/v1; empty: local."})
     key_variable: str = field(default="OPENAI_API_KEY", metadata={"help": "Environment variable that holds the key."})
-    pipeline_task: str = field(default="image-text-to-text", metadata={"help": "Of a local model."})
-    pictures: bool = field(default=True, metadata={"help": "Whether the model sees the pictures."})
-    rounds: int = field(default=3, metadata={"help": "How often a text is asked for at most."})
+    pipeline_task: str = field(
+        default="image-text-to-text", metadata={"help": "Task of the pipeline of a local model."}
+    )
+    images: bool = field(default=True, metadata={"help": "Whether the model sees the images."})
+    rounds: int = field(default=3, metadata={"help": "Rewrites that are requested of a text at most."})
     options: str = field(
         default='{"max_tokens": 400, "temperature": 0.3}', metadata={"help": "JSON that goes into each request."}
     )
@@ -72,12 +73,18 @@ class Summary:
     def __str__(self) -> str:
         return (
             f"{self.accepted} accepted, {self.rejected} rejected (automatic text kept), {self.failed} failed "
-            f"(run again to ask once more), {self.known} were there before"
+            f"(run again to retry), {self.known} were there before"
         )
 
 
 def check_request(task: Task, request: Request, rewrite: str) -> Verdict:
-    """The usual check of a task."""
+    """The usual check of a task.
+
+    Args:
+        task: the task.
+        request: the automatic text, with its poses if known.
+        rewrite: of the model.
+    """
     poses = request.poses
     if task == "difference":
         pair = poses if poses is not None and len(poses.joints) == 2 else None
@@ -87,26 +94,39 @@ def check_request(task: Task, request: Request, rewrite: str) -> Verdict:
 
 
 def refine_one(request: Request, model: ChatModel, task: Task, check: Check, rounds: int, prompt: str) -> Refined:
-    """Asks until a rewrite is faithful, telling the model what was wrong; keeps the automatic text after `rounds`.
+    """Requests rewrites until one is faithful; after `rounds` of them the automatic text stays.
+
+    Args:
+        request: the text.
+        model: the chat model.
+        task: the task.
+        check: judges a rewrite.
+        rounds: how many rewrites are requested at most.
+        prompt: the hash of the request, from `hash_prompt`.
 
     Raises:
         ChatError: the model gave no answer.
     """
-    messages = refine_messages(task, request.text, request.pictures)
+    messages = refine_messages(task, request.text, request.images)
     reasons: tuple[str, ...] = ()
-    for asked in range(1, rounds + 1):
+    for number in range(1, rounds + 1):
         rewrite = model.answer(messages).strip('"\u201c\u201d \n')
         verdict = check(request, rewrite)
         if verdict.accepted:
-            return Refined(request.name, prompt, rewrite, True, request.text, model.name, asked)
+            return Refined(request.name, prompt, rewrite, True, request.text, model.name, number)
         reasons = verdict.reasons
-        messages = ask_again(messages, rewrite, reasons)
+        messages = retry_messages(messages, rewrite, reasons)
     return Refined(request.name, prompt, request.text, False, request.text, model.name, rounds, reasons)
 
 
 def hash_prompt(task: Task, request: Request) -> str:
-    """Names what is asked for: the messages with their pictures."""
-    messages = refine_messages(task, request.text, request.pictures)
+    """A hash of the messages with their images.
+
+    Args:
+        task: the task.
+        request: the text.
+    """
+    messages = refine_messages(task, request.text, request.images)
     return hashlib.sha256(json.dumps(messages).encode()).hexdigest()[:16]
 
 
@@ -120,21 +140,21 @@ def refine(
     workers: int = 8,
     stop_after: int = 20,
 ) -> Summary:
-    """Has texts rewritten, several at a time, and adds each to the results as it is done.
+    """Rewrites texts, several at a time, and adds each to the results when it is done.
 
     Args:
-        requests: read only as fast as they are worked on.
-        model: whom to ask.
-        results: where they go; what is there already is not asked for again.
+        requests: the texts, read only as fast as they are rewritten.
+        model: the chat model.
+        results: where they go; what is there already is not requested again.
         task: what the texts are.
-        check: `check_request` where left out.
-        rounds: how often a text is asked for at most.
+        check: judges a rewrite; `check_request` by default.
+        rounds: how many rewrites of a text are requested at most.
         workers: requests at a time.
-        stop_after: failures in a row after which the run stops: the endpoint or the key is at fault then.
+        stop_after: failures in a row after which the run stops: then the endpoint or the key does not work.
 
     Raises:
         ChatError: `stop_after` requests in a row got no answer.
-        ValueError: pictures do not fit the task.
+        ValueError: the images of a request do not fit the task.
     """
     check = partial(check_request, task) if check is None else check
     summary, in_a_row = Summary(), 0
@@ -149,7 +169,7 @@ def refine(
                     return summary
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     del running[future]
-                    in_a_row = _take(future, results, summary, in_a_row, stop_after)
+                    in_a_row = _store(future, results, summary, in_a_row, stop_after)
                     progress.update()
                     progress.set_postfix(asdict(summary))
         finally:
@@ -172,7 +192,7 @@ def _not_yet_known(
         yield request, key[1]
 
 
-def _take(future: Future[Refined], results: Results, summary: Summary, in_a_row: int, stop_after: int) -> int:
+def _store(future: Future[Refined], results: Results, summary: Summary, in_a_row: int, stop_after: int) -> int:
     """Stores a result; returns how many requests in a row have failed."""
     try:
         refined = future.result()
@@ -189,15 +209,24 @@ def _take(future: Future[Refined], results: Results, summary: Summary, in_a_row:
 
 
 def build_chat_model(arguments: RefineArguments) -> ChatModel:
+    """The model that the arguments name.
+
+    Raises:
+        ValueError: `options` is not a JSON object, or `base_url` is not a plain address.
+    """
     if not arguments.base_url:
         return PipelineChatModel(arguments.model, cast(PipelineTask, arguments.pipeline_task))
     try:
         options = dict(json.loads(arguments.options))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"options are {arguments.options!r}; accepted is a JSON object ({error}).") from error
-    retry = Retry(attempts=arguments.attempts)
+        raise ValueError(f"options: got {arguments.options!r}; expected a JSON object ({error}).") from error
     return OpenAIChatModel(
-        arguments.base_url, arguments.model, arguments.key_variable, arguments.timeout, options, retry
+        arguments.base_url,
+        arguments.model,
+        arguments.key_variable,
+        arguments.timeout,
+        options,
+        arguments.attempts,
     )
 
 
@@ -208,11 +237,11 @@ def main(command: Sequence[str] | None = None) -> None:
         ("pipeline_task", arguments.pipeline_task, get_args(PipelineTask)),
     ):
         if value not in accepted:
-            raise ValueError(f"{name} is {value!r}; accepted are {', '.join(accepted)}.")
+            raise ValueError(f"{name} is {value!r}; expected one of {', '.join(accepted)}.")
     results = Results(Path(arguments.output))
     try:
         summary = refine(
-            read_requests(Path(arguments.records), arguments.pictures),
+            read_requests(Path(arguments.records), arguments.images),
             build_chat_model(arguments),
             results,
             cast(Task, arguments.task),

@@ -1,4 +1,4 @@
-"""What goes into a refinement and what comes out: texts to rewrite, and a file of results that survives a kill."""
+"""Input and output of a refinement: texts to rewrite, and a file of results that a killed run can continue."""
 
 import json
 import os
@@ -41,13 +41,13 @@ class Request:
     Args:
         name: where it comes from.
         text: the automatic caption or difference.
-        pictures: encoded; none, or those that the task wants.
+        images: encoded; none, or as many as the task expects.
         poses: what the text is about, if known.
     """
 
     name: str
     text: str
-    pictures: tuple[bytes, ...] = ()
+    images: tuple[bytes, ...] = ()
     poses: Poses | None = None
 
 
@@ -57,13 +57,13 @@ class Refined:
 
     Args:
         name: that of the request.
-        prompt: hash of what was asked; the same name and hash are not asked for twice.
-        text: what to train on: the rewrite, or the automatic text where none was faithful.
+        prompt: hash of the prompt; the same name and hash are not requested twice.
+        text: for training: the rewrite, or the automatic text where no rewrite was faithful.
         refined: whether it is a rewrite.
         automatic: the automatic text.
-        model: who was asked.
-        rounds: how often.
-        reasons: what spoke against the last rewrite.
+        model: the name of the chat model.
+        rounds: how many rewrites were requested.
+        reasons: why the last rewrite was rejected.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Refined:
 
 
 class Results:
-    """The file of results: each line is on the disk before the next is asked for, a torn last line is taken off.
+    """The file of results: each line is on the disk before the next; an incomplete last line is removed.
 
     Raises:
         ValueError: a line that is not the last is damaged.
@@ -105,7 +105,7 @@ class Results:
 
 
 def read_results(path: Path) -> Iterator[Refined]:
-    """The results in a file, in the order of the answers; a last line without an end is passed over.
+    """The results in a file, in the order of the answers; an incomplete last line is skipped.
 
     Raises:
         ValueError: a line is damaged.
@@ -116,21 +116,25 @@ def read_results(path: Path) -> Iterator[Refined]:
             values = json.loads(line)
             yield Refined(**values | {"reasons": tuple(values["reasons"])})
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path}, line {number}, is no result of this command ({error}).") from error
+            raise ValueError(f"{path}, line {number}, is not a result of this command ({error}).") from error
 
 
-def read_requests(path: Path, pictures: bool = True) -> Iterator[Request]:
+def read_requests(path: Path, images: bool = True) -> Iterator[Request]:
     """The texts of a JSONL file, or of the described rows of a saved corpus.
+
+    Args:
+        path: the file, or the folder of the corpus.
+        images: whether their images are read too.
 
     Raises:
         ValueError: a line is damaged; it says which.
-        OSError: a picture cannot be read.
+        OSError: an image cannot be read.
     """
     body = BodyModel.builtin()
-    yield from (_corpus_requests if path.is_dir() else _file_requests)(path, pictures, body)
+    yield from (_corpus_requests if path.is_dir() else _file_requests)(path, images, body)
 
 
-def _file_requests(path: Path, pictures: bool, body: BodyModel) -> Iterator[Request]:
+def _file_requests(path: Path, images: bool, body: BodyModel) -> Iterator[Request]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
@@ -140,24 +144,24 @@ def _file_requests(path: Path, pictures: bool, body: BodyModel) -> Iterator[Requ
                 files = [path.parent / file for file in values.get("images", ())]
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise ValueError(
-                    f"{path}, line {number}: found {line.strip()[:80]!r} ({type(error).__name__}: {error}); "
-                    f"accepted is {ACCEPTED}."
+                    f"{path}, line {number}: got {line.strip()[:80]!r} ({type(error).__name__}: {error}); "
+                    f"expected {ACCEPTED}."
                 ) from error
-            yield Request(name, text, tuple(file.read_bytes() for file in files if pictures), poses)
+            yield Request(name, text, tuple(file.read_bytes() for file in files if images), poses)
 
 
-def _corpus_requests(path: Path, pictures: bool, body: BodyModel) -> Iterator[Request]:
+def _corpus_requests(path: Path, images: bool, body: BodyModel) -> Iterator[Request]:
     for row in load_corpus(path, streaming=True).cast_column("images", List(Image(decode=False))):
         if row["task"] in POSE_ANSWERS:
             continue
         poses = _poses(row["poses"], body) if row["poses"] else None
-        data = tuple(image["bytes"] for image in row["images"] if pictures)
+        data = tuple(image["bytes"] for image in row["images"] if images)
         yield Request(f"{row['task']}:{row['source']}", row["text"], data, poses)
 
 
 def _poses(rotvecs: Any, body: BodyModel) -> Poses:
     vectors = torch.tensor(rotvecs, dtype=torch.float32)
     if vectors.shape not in ((22, 3), (1, 22, 3), (2, 22, 3)) or not vectors.isfinite().all():
-        raise ValueError(f"rotvecs have the shape {tuple(vectors.shape)}; accepted are (22, 3) or (2, 22, 3), finite")
+        raise ValueError(f"rotvecs: got the shape {tuple(vectors.shape)}; expected (22, 3) or (2, 22, 3), finite")
     rotmats = roma.rotvec_to_rotmat(vectors.reshape(-1, 22, 3))
     return Poses(body.forward_joints(rotmats).numpy(), rotmats.numpy())

@@ -1,6 +1,6 @@
-"""How people put what the captioner says in words of its own: tables of patterns for free prose.
+"""Synonyms of the captioner's words: tables of patterns for free prose.
 
-What the captioner itself says is not repeated here; `free_text` takes it from the tables of `captions`.
+The captioner's own words are not repeated here; `free_text` reads them from the tables of `captions`.
 """
 
 import re
@@ -24,7 +24,7 @@ _TARGET = (
 _PART = r"(?:the|their|both)(?: (?:left|right|other|upper|lower|whole))* [a-z]+"
 _ANY_SIDE = rf"to {_THE} "
 
-# Turns of speech that are unfolded before reading: "raises the left hand overhead" is "the left hand raises overhead",
+# Expressions that are rewritten before reading: "raises the left hand overhead" is "the left hand raises overhead",
 # "leans forward and to the left" is "leans forward and leans to the left", "a foot lifted in front" is "lifted and in
 # front".
 UNFOLDED = (
@@ -205,14 +205,14 @@ POSE_PHRASES: Entries = (
     (rf"{_LEAN} (?:slightly )?(?:over )?(?:to|towards?) {_THE} left(?: side| shoulder)?", "lean=left head_tilt=left"),
     (
         r"(?:turn|twist|rotat)\w*(?: slightly)? (?:(?:to|towards?) (?:the|their) )?left(?: side)?",
-        "twist=left head_turn=left",
+        "twist=left head_rotation=left",
     ),
     (
         r"(?:(?:turn|twist|rotat)\w* (?:far|strongly|sharply)|(?:strongly|sharply) (?:turn|twist|rotat)\w*)"
         r" (?:(?:to|towards?) (?:the|their) )?left(?: side)?",
-        "twist=far_left head_turn=far_left",
+        "twist=far_left head_rotation=far_left",
     ),
-    (r"(?:look|fac|gaz)\w* (?:(?:to|towards?) (?:the|their) )?left", "head_turn=left"),
+    (r"(?:look|fac|gaz)\w* (?:(?:to|towards?) (?:the|their) )?left", "head_rotation=left"),
     (r"bowed|bent down|lowered|dropped|look\w* down(?:wards?)?|tilted down(?:wards?)?", "head=down"),
     (r"look\w* up(?:wards?)?|tilted up(?:wards?)?", "head=up"),
     (rf"on (?:{_THE} )?(?:hips?|waist)", "arms=on_hips,{side}_on_hip"),
@@ -264,7 +264,7 @@ CHANGE_PHRASES: Entries = (
     (r"(?:further |farther |wider )?apart|wider|spread\w*", "distance=apart"),
     (
         rf"(?:turn|twist|rotat|look|fac)\w*(?: \w+ly| more| further)?(?: (?:{_ANY_SIDE}|towards? the ))?\s*left",
-        "turn=left twist=left head_turn=left",
+        "heading=left twist=left head_rotation=left",
     ),
     (rf"(?:lean|tilt|bend|tip)\w*(?: \w+ly| more| further)? {_ANY_SIDE}left", "lean=left head_tilt=left"),
     (rf"(?:further |more |move[sd]? )?{_ANY_SIDE}left", "move=left"),

@@ -17,10 +17,11 @@ import torch
 from transformers import HfArgumentParser
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.captions.describe import Caption, describe
-from unipose.training.captions.posecodes import CODES, RULES, extract_posecodes
-from unipose.training.captions.read import read_caption
-from unipose.training.captions.score import CaptionScore, score_captions
+from unipose.training.captions.caption_reader import read_caption
+from unipose.training.captions.describe import describe
+from unipose.training.captions.posecode_precision import CaptionScore, score_captions
+from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_posecodes
+from unipose.training.captions.text import Caption
 from unipose.training.sampling.poses import held_out_poses, sample_training_poses
 
 
@@ -43,7 +44,7 @@ def mean_scores(scores: Sequence[CaptionScore]) -> dict[str, float]:
     }
 
 
-def caption_all(joints: npt.NDArray, rotmats: npt.NDArray, times: int, seed: int) -> list[list[Caption]]:
+def caption_all(joints: npt.NDArray, rotmats: npt.NDArray, times: int, seed: int) -> list[list[Caption[Posecode]]]:
     """`times` captions of each pose, of (n, 22, 3) joints and (n, 22, 3, 3) rotations, the measurements noisy."""
     rng = np.random.default_rng(seed)
     return [[describe(codes, rng) for codes in extract_posecodes(joints, rng, rotmats)] for _ in range(times)]
@@ -58,7 +59,7 @@ def main() -> None:
     captions = [caption for each in rounds for caption in each]
     readings = [read_caption(caption.text) for caption in captions]
     exact = np.mean(
-        [reading.codes == caption.codes and not reading.unread for reading, caption in zip(readings, captions)]
+        [reading.codes == caption.codes and not reading.unparsable for reading, caption in zip(readings, captions)]
     )
     order = np.random.default_rng(arguments.seed).permutation(len(joints))
     other = np.empty_like(order)
@@ -76,11 +77,11 @@ def main() -> None:
             ]
             means = ", ".join(f"{measure} {100 * value:.2f} %" for measure, value in mean_scores(scores).items())
             print(f"on {name}, tolerance {tolerance:.0f}: {means}")
-    _print_inventory(captions)
+    _print_vocabulary(captions)
     _print_samples(captions, arguments.samples)
 
 
-def _print_inventory(captions: Sequence[Caption]) -> None:
+def _print_vocabulary(captions: Sequence[Caption[Posecode]]) -> None:
     words = Counter(word for caption in captions for word in re.findall(r"[a-z0-9'-]+", caption.text.lower()))
     lengths = [len(caption.text.split()) for caption in captions]
     statements = np.mean([len(caption.codes) for caption in captions])
@@ -89,11 +90,11 @@ def _print_inventory(captions: Sequence[Caption]) -> None:
     print(f"{100 * postures:.0f} % name a posture")
     kinds = Counter(code.kind for code in CODES)
     print(f"{len(CODES)} codes: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
-    worth = Counter(rule.worth for rule in RULES.values())
-    print("of these " + ", ".join(f"{count} {name}" for name, count in worth.items()))
+    eligibility = Counter(rule.eligibility for rule in RULES.values())
+    print("of these " + ", ".join(f"{count} {name}" for name, count in eligibility.items()))
 
 
-def _print_samples(captions: Sequence[Caption], count: int) -> None:
+def _print_samples(captions: Sequence[Caption[Posecode]], count: int) -> None:
     for caption in captions[:: max(len(captions) // max(count, 1), 1)][:count]:
         print(f"- {caption.text}")
 

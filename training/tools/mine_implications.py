@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.captions.implied import IMPLICATIONS_FILE
+from unipose.training.captions.implications import IMPLICATIONS_FILE
 from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_posecodes
 from unipose.training.sampling.poses import sample_training_poses
 
@@ -45,7 +45,7 @@ def mine(poses: Sequence[Sequence[Posecode]]) -> dict[Posecode, list[Posecode]]:
             if other.group != code.group
             and other.subject.startswith("left_")
             and LIMBS.get(other.part) == LIMBS.get(code.part)
-            and RULES[other].worth != "rare"
+            and RULES[other].eligibility != "rare"
             and share[column[other]] >= CONFIDENCE
         ]
         if implied:

@@ -16,8 +16,8 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.processing_unipose import UniPoseProcessor
 from unipose.processing.rendering import contact_sheet, render_pose
 from unipose.tasks_unipose import TASKS
-from unipose.training.captions.read import read_caption
-from unipose.training.captions.read_instruction import read_instruction
+from unipose.training.captions.caption_reader import read_caption
+from unipose.training.captions.instruction_reader import read_instruction
 from unipose.training.datasets.rows import POSE_ANSWERS, Row
 from unipose.training.evaluation.evaluate import statement_share
 from unipose.training.evaluation.evaluate_pairs import changes_true

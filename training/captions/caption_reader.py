@@ -1,8 +1,8 @@
-"""A caption -> the codes it states: the way back from `describe`, through the same tables.
+"""A caption -> the codes it states: the inverse of `describe`, through the same tables.
 
 A sentence is a walk over its words. Whatever names parts ("both knees", "the left hand and the torso", "the other
 one") sets the subject; a phrase that is known of the subject states its codes; links and verbs ("while", "with", "is",
-"they keep") are passed over. Plain sentences of the archetypes that cannot be walked are looked up whole.
+"they keep") are skipped. Plain sentences of the archetypes that cannot be read so are looked up whole.
 """
 
 import re
@@ -10,15 +10,15 @@ from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 
-from unipose.training.captions import phrases
+import unipose.training.captions.posecode_phrases as phrases
 from unipose.training.captions.archetype_codes import archetype_codes
 from unipose.training.captions.lexicon import Codes, facts, posture_phrases, subject_nouns
 from unipose.training.captions.posecodes import Posecode
+from unipose.training.captions.text import Reading, read_sentences, split_sentences
 from unipose.training.geometry import swap_sides
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_sentences
 
 
-_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+")
 _TOKEN = re.compile(r"[\w'\-]+|[^\w\s]")
 
 SIDES = ("left", "right")
@@ -32,32 +32,13 @@ ARTICLES = frozenset(words.split()[0] for words in (*phrases.DETERMINERS, *phras
 LONGEST_PHRASE, LONGEST_NOUN = 12, 6
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What a caption says.
+def read_caption(text: str) -> Reading[Posecode]:
+    """Reads a description that `describe` wrote, or a model that learned from it; never raises.
 
-    `codes` are the statements, each once, in the order of the text; `sentences` is how many sentences there are, and
-    `unread` are those outside the inventory, in whole or in part. What such a sentence states in known words still
-    counts among the codes. The few archetype sentences that no posture or arms code stands for (a punch, a sideways
-    lean) are unread too: nothing measures them.
+    The few archetype sentences that no posture or arms code stands for (a punch, a sideways lean) are unparsable:
+    nothing measures them.
     """
-
-    codes: Codes
-    sentences: int
-    unread: tuple[str, ...]
-
-
-def read_caption(text: str) -> Reading:
-    """Reads a description that `describe` wrote, or a model that learned from it; never raises."""
-    sentences = [sentence for sentence in _BETWEEN_SENTENCES.split(text.strip()) if sentence]
-    codes: list[Posecode] = []
-    unread: list[str] = []
-    for sentence in sentences:
-        stated, known = _read_sentence(sentence)
-        codes += stated
-        if not known:
-            unread.append(sentence)
-    return Reading(tuple(dict.fromkeys(codes)), len(sentences), tuple(unread))
+    return read_sentences(split_sentences(text), _read_sentence)
 
 
 def _read_sentence(sentence: str) -> tuple[list[Posecode], bool]:

@@ -1,4 +1,4 @@
-"""The words for posecodes, as tables that both `describe` and `read_caption` go by.
+"""The words for posecodes, in tables that both `describe` and `read_caption` use.
 
 A phrase is a template: "[near|close to] the hip" has two wordings, "<points|point> up" one for a single part and one
 for both. `{other}` is the other side's name. A phrase that starts with "~" is a finite verb ("~points up"); every
@@ -30,11 +30,11 @@ WHOLE_NOUNS: dict[str, tuple[tuple[str, bool], ...]] = {
     "feet_line": (("line between the feet", False), ("line from foot to foot", False)),
 }
 
-# Which nouns a code is said of, where that is not its own subject; of both parts where the subject is a pair.
+# The nouns that name the subject of a code, where that is not its own; of both parts where the subject is a pair.
 SUBJECTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("bend", "knee"): ("knee", "leg"),
     ("bend", "elbow"): ("elbow", "arm"),
-    ("head_turn", "head"): ("head", "face"),
+    ("head_rotation", "head"): ("head", "face"),
     ("line", "hands"): ("hands_line",),
     ("line", "feet"): ("feet_line",),
     ("support", "body"): ("body",),
@@ -43,7 +43,7 @@ PAIR_NOUNS = {"hands": "hand", "elbows": "elbow", "knees": "knee", "feet": "foot
 
 _GROUND = "the [ground|floor]"
 
-# What is said of a subject, by kind and value, or by kind, part and value.
+# The phrases about a subject, by kind and value, or by kind, part and value.
 PREDICATES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("bend", "fully_bent"): (
         "[fully|completely|entirely] bent",
@@ -368,20 +368,20 @@ PREDICATES: dict[tuple[str, ...], tuple[str, ...]] = {
         "pointing at the sky",
     ),
     ("head_tilt", "left"): ("tilted to the left", "leaning to the left", "inclined towards the left shoulder"),
-    ("head_turn", "left"): (
+    ("head_rotation", "left"): (
         "turned to the left",
         "pointing left",
         "~looks [left|to the left]",
         "rotated to the left",
         "[directed|averted] to the left",
     ),
-    ("head_turn", "far_left"): (
+    ("head_rotation", "far_left"): (
         "turned far to the left",
         "~looks over the left shoulder",
         "looking over the left shoulder",
     ),
 }
-# The same said of the other part: kind and value -> what the OTHER side is.
+# The same in terms of the other part: kind and value -> what the OTHER side is.
 INVERSE: dict[tuple[str, str], tuple[str, ...]] = {
     ("order_height", "higher"): ("[lower than|below] the {other} {noun}", "[lower than|below] the other {noun}"),
     ("order_depth", "ahead"): ("behind the {other} {noun}", "[further back than|behind] the other {noun}"),
@@ -390,7 +390,7 @@ INVERSE: dict[tuple[str, str], tuple[str, ...]] = {
 NEAR = "[near|close to|next to|right by]"
 NEAR_CHEST = ("drawn up to the [chest|ribs]", "pulled in to the [chest|body]", "near the chest")
 
-# What a sentence is made of; where describe is asked to be plain it takes the first.
+# The pieces of sentences; with variety 0 `describe` uses the first of each.
 PEOPLE = (
     *("a person", "someone", "a figure", "somebody", "one person", "an individual"),
     *("the person", "this person", "the figure", "the individual"),

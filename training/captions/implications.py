@@ -1,7 +1,7 @@
-"""What need not be said because other statements imply it: by order (a below b, b below c), or as mined from poses.
+"""Drops statements that others imply: by order (a below b, b below c), or as mined from poses.
 
-The mined table says which statement about an arm or a leg another one about the same limb nearly always brings along.
-It is a data file, made anew by
+The mined table holds the statements about an arm or a leg that nearly always come with another one about the same
+limb. It is a data file, written by
 
     python -m unipose.training.tools.mine_implications
 """
@@ -73,7 +73,7 @@ def drop_implied(codes: Sequence[Posecode]) -> list[Posecode]:
     """The codes without those that others among them imply; rare ones stay."""
     kept = dict.fromkeys(codes)
     for code in codes:
-        if RULES[code].worth == "rare":
+        if RULES[code].eligibility == "rare":
             continue
         by_order = any(first in kept and second in kept for first, second in implied_by_order().get(code, ()))
         if by_order or any(reason in kept for reason in implied_by_one().get(code, ())):

@@ -1,16 +1,16 @@
-"""Super posecodes: what several measurements show together, and which elementary groups they make superfluous.
+"""Super posecodes: combinations of measurements, and the elementary groups that they make superfluous.
 
 Postures say what the whole body does, `arms` what both arms do, `leg` and `legs` what a leg or both legs do, `support`
-what carries the body. In each table the first that fits is said.
+what carries the body. In each table the first that fits is stated.
 """
 
 from collections.abc import Iterator
 
-from unipose.training.captions.elementary import OFF_GROUND, ON_GROUND, ORDER, UPRIGHT
-from unipose.training.captions.rules import Group, Posecode, Range, Rule, groups, pair
+from unipose.training.captions.codes import Group, Posecode, Range, Rule, groups, pair
+from unipose.training.captions.elementary_posecodes import OFF_GROUND, ON_GROUND, ORDER, UPRIGHT
 
 
-_Row = tuple[str, tuple[Range, ...], tuple[Group, ...]]
+_Row = tuple[str, tuple[Range[str], ...], tuple[Group, ...]]
 
 _FEET_DOWN = pair("foot.ground", high=0.17)
 _FEET_LOW = pair("foot.ground", high=0.25)
@@ -429,8 +429,8 @@ SUPPORTS: tuple[_Row, ...] = (
 )
 
 
-# kind, subject and table; the arms' words need a torso that is upright.
-_TABLES: tuple[tuple[str, str, tuple[_Row, ...], tuple[Range, ...]], ...] = (
+# kind, subject and table; the words for arms need an upright torso.
+_TABLES: tuple[tuple[str, str, tuple[_Row, ...], tuple[Range[str], ...]], ...] = (
     ("posture", "body", POSTURES, ()),
     ("arms", "arms", ARM_POSES, UPRIGHT),
     ("leg", "left_leg", LEG_POSES, UPRIGHT),
@@ -439,8 +439,8 @@ _TABLES: tuple[tuple[str, str, tuple[_Row, ...], tuple[Range, ...]], ...] = (
 )
 
 
-def super_rules() -> Iterator[Rule]:
-    """The rules of all tables; what is written about the left side has a mirror image."""
-    for kind, subject, rows, when in _TABLES:
-        for value, says, replaced in rows:
-            yield Rule(Posecode(kind, subject, value), says, "rare", when, replaced)
+def super_rules() -> Iterator[Rule[Posecode, str]]:
+    """The rules of all tables; rows about the left side stand for their mirror image too."""
+    for kind, subject, rows, condition in _TABLES:
+        for value, ranges, replaced in rows:
+            yield Rule(Posecode(kind, subject, value), ranges, "rare", condition, replaced)

@@ -1,4 +1,4 @@
-"""The semantic score of a description: how much of what it states is true, and how much of what matters it states."""
+"""Posecode precision and recall: how much of what a description states is true, and how much of the pose it states."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from unipose.training.captions.caption_reader import read_caption
 from unipose.training.captions.posecodes import RULES, Posecode, extract_posecodes, holding
-from unipose.training.captions.read import read_caption
 
 
 @dataclass(frozen=True)
 class CaptionScore:
-    """What a text says of a pose.
+    """What a text states of a pose.
 
     Args:
         statements: the codes that the text states and the pose can be measured for.
         true: those of them that hold.
-        salient: the rare codes of the pose, which a good description does not leave out.
-        recalled: those of them that the text states, in so many words or by another true value of the same group.
-        sentences: how many sentences there are.
-        unread: those outside the inventory, in whole or in part.
+        salient: the rare codes of the pose, which a good description states.
+        recalled: those of them that the text states, exactly or by another true value of the same group.
+        sentences: the number of sentences.
+        unparsable: those outside the vocabulary, in whole or in part.
     """
 
     statements: tuple[Posecode, ...]
@@ -28,7 +28,7 @@ class CaptionScore:
     salient: tuple[Posecode, ...]
     recalled: tuple[Posecode, ...]
     sentences: int
-    unread: tuple[str, ...]
+    unparsable: tuple[str, ...]
 
     @property
     def precision(self) -> float:
@@ -41,48 +41,40 @@ class CaptionScore:
         return len(self.recalled) / len(self.salient) if self.salient else 1.0
 
 
-def score_caption(
-    text: str, joints: npt.ArrayLike, rotmats: npt.ArrayLike | None = None, tolerance: float = 1.0
-) -> CaptionScore:
-    """`score_captions` of one text and one pose: (22, 3) joints and, where known, (22, 3, 3) rotations."""
-    turns = None if rotmats is None else np.asarray(rotmats)[None]
-    return score_captions((text,), np.asarray(joints)[None], turns, tolerance)[0]
-
-
 def score_captions(
     texts: Sequence[str], joints: npt.ArrayLike, rotmats: npt.ArrayLike | None = None, tolerance: float = 1.0
 ) -> list[CaptionScore]:
     """Scores descriptions, each on its pose (posecode precision and recall).
 
     Args:
-        texts: n descriptions, of `describe` or of a model; whatever they are, nothing is raised.
+        texts: n descriptions, of `describe` or of a model; any text is accepted.
         joints: (n, 22, 3), metres, y up.
-        rotmats: (n, 22, 3, 3), any frame; without them what a text says about the turn of the head is left out.
-        tolerance: how far a measurement may miss its range, in units of 5 degrees and 0.05 m.
+        rotmats: (n, 22, 3, 3), any frame; without them statements about the rotation of the head are left out.
+        tolerance: how far outside its range a measurement may lie, in units of 5 degrees and 0.05 m.
 
     Raises:
-        ValueError: there is another number of texts than poses.
+        ValueError: the numbers of texts and poses differ.
     """
     joints = np.asarray(joints)
     if joints.ndim != 3 or len(texts) != len(joints):
         raise ValueError(
-            f"There are {len(texts)} texts and joints of shape {joints.shape}; give one (22, 3) pose a text."
+            f"got {len(texts)} texts and joints of shape {joints.shape}; expected one pose of (22, 3) joints per text."
         )
     if not texts:
         return []
     readings = [read_caption(text) for text in texts]
     measured = [
-        tuple(code for code in reading.codes if rotmats is not None or code.kind != "head_turn")
+        tuple(code for code in reading.codes if rotmats is not None or code.kind != "head_rotation")
         for reading in readings
     ]
     stated = sorted({code for codes in measured for code in codes})
     truth = dict(zip(stated, holding(stated, joints, tolerance, rotmats))) if stated else {}
-    shown = extract_posecodes(joints, rotmats=rotmats)
+    expected = extract_posecodes(joints, rotmats=rotmats)
     scores = []
     for index, (reading, codes) in enumerate(zip(readings, measured)):
         true = tuple(code for code in codes if truth[code][index])
         groups = {code.group for code in true}
-        salient = tuple(code for code in shown[index] if RULES[code].worth == "rare")
+        salient = tuple(code for code in expected[index] if RULES[code].eligibility == "rare")
         recalled = tuple(code for code in salient if code.group in groups)
-        scores.append(CaptionScore(codes, true, salient, recalled, reading.sentences, reading.unread))
+        scores.append(CaptionScore(codes, true, salient, recalled, reading.sentences, reading.unparsable))
     return scores

@@ -1,18 +1,18 @@
-"""How changes are worded: the one table that `instruct` speaks from and `read_instruction` reads by.
+"""The words for paircodes: one table for `instruct` and `read_instruction`.
 
-A `Topic` is what a clause can state: one code, or the same change of both sides. It holds every wording of it, so
-that reading is looking up. In the templates {p} stands for the part ("the left hand") and one of the `HOW_MUCH` for
-the amount. Words that join clauses ("and", "while") occur in none.
+A `Topic` is what a clause can state: one code, or the same change of both sides. It holds every wording, so that
+reading is a look-up. In the templates {p} stands for the part ("the left hand") and a key of `AMOUNT_WORDS` for the
+amount. Words that join clauses ("and", "while") occur in none.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import product
 from statistics import median_low
 
 from unipose.training.captions.measures import PAIRS
-from unipose.training.captions.paircodes import ABSOLUTE, CODES, RULES, Paircode
+from unipose.training.captions.paircode_rules import ABSOLUTE, CODES, RULES, Paircode
+from unipose.training.captions.text import expand
 from unipose.training.geometry import swap_sides
 
 
@@ -20,8 +20,8 @@ Codes = tuple[Paircode, ...]
 
 _SLIGHTLY = ("slightly", "a little", "a bit", "somewhat")
 # By placeholder, the words of each amount: after a verb, before a direction and before a comparison. Each word has one
-# meaning: "somewhat" is a slight change, and what is told without such a word is neither slight nor much.
-HOW_MUCH: dict[str, dict[str, tuple[str, ...]]] = {
+# meaning: "somewhat" is a slight change, and a change without such a word is neither slight nor much.
+AMOUNT_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "{m}": {
         "slight": _SLIGHTLY,
         "much": ("a lot", "a good deal", "considerably"),
@@ -136,7 +136,7 @@ WORDS: dict[tuple[str, str], Words] = {
         ("raise {p} {m}", "tilt {p} up {m}", "look up {m}"),
         ("tilted {c} further up", "raised {c} more"),
     ),
-    ("head_turn", "left"): Words(
+    ("head_rotation", "left"): Words(
         ("turn {p} {w} to the left", "look {w} to the left"),
         ("turned {c} further to the left", "facing {c} further to the left"),
     ),
@@ -144,7 +144,7 @@ WORDS: dict[tuple[str, str], Words] = {
         ("tilt {p} {w} to the left", "tip {p} {w} to the left"),
         ("tilted {c} further to the left", "tipped {c} further to the left"),
     ),
-    ("turn", "left"): Words(
+    ("heading", "left"): Words(
         ("turn {w} to the left", "turn {p} {w} to the left", "rotate {w} to the left"),
         ("turned {w} to the left", "facing {c} further to the left"),
     ),
@@ -153,7 +153,7 @@ WORDS: dict[tuple[str, str], Words] = {
 COMPLETE: dict[tuple[str, str], Words] = {
     ("bend", "bend"): Words(("bend {p} {m}", "fold {p} {m}"), ("{c} bent", "bent all the way")),
     ("bend", "straighten"): Words(("straighten {p} {m}", "extend {p} {m}"), ("{c} straight", "{c} straightened")),
-    ("turn", "around"): Words(
+    ("heading", "around"): Words(
         ("turn around", "turn {p} around", "face the other way"), ("turned around", "facing the other way")
     ),
 }
@@ -425,12 +425,13 @@ def _words(code: Paircode, value: str) -> tuple[Words, str]:
 
 
 def _expand(templates: tuple[str, ...], amount: str, target: str) -> tuple[str, ...]:
-    said = []
-    for template, (slot, words) in product(templates, HOW_MUCH.items()):
-        if slot in template:
-            said += [template.replace(slot, much) for much in words.get(amount, ("",))]
-    said += [template for template in templates if not any(slot in template for slot in HOW_MUCH)]
-    return tuple(dict.fromkeys(" ".join(text.replace("{t}", target).split()) for text in said))
+    """All wordings, those with a word for the amount first."""
+    texts: list[str] = []
+    for template in sorted(templates, key=lambda template: not any(slot in template for slot in AMOUNT_WORDS)):
+        for slot, words in AMOUNT_WORDS.items():
+            template = template.replace(slot, f"[{'|'.join(words.get(amount, ()))}]")
+        texts += expand(template.replace("{t}", target))
+    return tuple(dict.fromkeys(" ".join(text.split()) for text in texts))
 
 
 def _goal_words(value: str) -> tuple[str, ...]:

@@ -9,16 +9,13 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES
-from unipose.training.captions.instruct import MOODS, Mood, instruct
-from unipose.training.captions.pair_words import topics
-from unipose.training.captions.paircodes import CODES, NONE, Paircode, extract_paircodes, parts_of
-from unipose.training.captions.read_instruction import (
-    Reading,
-    names_changed_part,
-    read_instruction,
-    score_instruction,
-    score_instructions,
-)
+from unipose.training.captions.instruct import STYLES, Style, instruct
+from unipose.training.captions.instruction_reader import names_changed_part, read_instruction
+from unipose.training.captions.paircode_phrases import topics
+from unipose.training.captions.paircode_precision import InstructionScore, score_instructions
+from unipose.training.captions.paircode_rules import parts_of
+from unipose.training.captions.paircodes import CODES, NONE, Paircode, extract_paircodes
+from unipose.training.captions.text import Reading
 from unipose.training.geometry import swap_sides
 from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.sampling.poses import sample_training_poses
@@ -49,26 +46,25 @@ def codes(joints: tuple[np.ndarray, np.ndarray], rotmats: torch.Tensor) -> list[
     return extract_paircodes(*joints, rotmats=(both[:NUM_PAIRS], both[NUM_PAIRS:]))
 
 
-@pytest.mark.parametrize("mood", MOODS)
+@pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize(("drop", "max_words"), [(0.15, 40), (0.0, 500), (0.5, 12)])
-def test_reads_what_instruct_says(codes, mood: Mood, drop: float, max_words: int) -> None:
+def test_reads_what_instruct_says(codes, style: Style, drop: float, max_words: int) -> None:
     for seed in range(3):
         rng = np.random.default_rng(seed)
         for given in codes:
-            said = instruct(given, rng, mood=mood, drop=drop, max_words=max_words)
+            said = instruct(given, rng, style=style, drop=drop, max_words=max_words)
             reading = read_instruction(said.text)
             assert reading.codes == said.codes, said.text
-            assert reading.unread == ()
-            assert reading.parts == said.parts
+            assert reading.unparsable == ()
 
 
-@pytest.mark.parametrize("mood", MOODS)
-def test_reads_any_codes_in_any_company(mood: Mood) -> None:
+@pytest.mark.parametrize("style", STYLES)
+def test_reads_any_codes_in_any_company(style: Style) -> None:
     """Codes that no pair has together, so that every clause follows every other."""
     rng = np.random.default_rng(0)
     for _ in range(1500):
         drawn = [CODES[index] for index in rng.choice(len(CODES) - 1, 4, replace=False)]
-        said = instruct(drawn, rng, mood=mood, drop=0.0, max_words=200)
+        said = instruct(drawn, rng, style=style, drop=0.0, max_words=200)
         assert read_instruction(said.text).codes == said.codes, said.text
 
 
@@ -114,7 +110,7 @@ def test_what_leans_on_the_clause_before() -> None:
     assert read_instruction("Bring it forward. Further forward.").codes == ()
 
 
-def test_unknown_words_are_unread_and_known_ones_still_count() -> None:
+def test_unknown_words_are_unparsable_and_known_ones_still_count() -> None:
     text = "Raise your left hand and your ears. Straighten your left knee. Wiggle. The left hand is purple."
     reading = read_instruction(text)
     assert reading.codes == (
@@ -122,14 +118,14 @@ def test_unknown_words_are_unread_and_known_ones_still_count() -> None:
         Paircode("bend", "left_knee", "straighten", "some"),
     )
     assert reading.sentences == 4
-    assert reading.unread == ("Raise your left hand and your ears.", "Wiggle.", "The left hand is purple.")
+    assert reading.unparsable == ("Raise your left hand and your ears.", "Wiggle.", "The left hand is purple.")
     assert read_instruction("") == Reading((), 0, ())
 
 
 def test_never_raises(codes) -> None:
     rng = np.random.default_rng(0)
     for given in codes[:200]:
-        words = instruct(given, rng, mood=MOODS[rng.integers(2)]).text.split()
+        words = instruct(given, rng, style=STYLES[rng.integers(2)]).text.split()
         read_instruction(" ".join(rng.permutation(words)))
         read_instruction(" ".join(words)[: rng.integers(60)])
     for text in (
@@ -147,16 +143,16 @@ def test_never_raises(codes) -> None:
         assert read_instruction(text).codes == ()
 
 
-@pytest.mark.parametrize("mood", MOODS)
-def test_scores_own_pairs_high_and_others_low(codes, joints, rotmats: torch.Tensor, mood: Mood) -> None:
+@pytest.mark.parametrize("style", STYLES)
+def test_scores_own_pairs_high_and_others_low(codes, joints, rotmats: torch.Tensor, style: Style) -> None:
     rng, both = np.random.default_rng(0), rotmats.numpy()
-    texts = [instruct(given, rng, mood=mood).text for given in codes]
+    texts = [instruct(given, rng, style=style).text for given in codes]
     precision, recall = [], []
     for shift in (0, 1):
         before, after = (np.roll(given, shift, axis=0) for given in joints)
         rotations = tuple(np.roll(given, shift, axis=0) for given in (both[:NUM_PAIRS], both[NUM_PAIRS:]))
         scores = score_instructions(texts, before, after, rotmats=rotations)
-        assert all(score.unread == () for score in scores)
+        assert all(score.unparsable == () for score in scores)
         counts = [score.statements for score in scores]
         precision.append(np.average([score.precision for score in scores], weights=counts))
         recall.append(np.mean([score.recall for score in scores]))
@@ -164,6 +160,13 @@ def test_scores_own_pairs_high_and_others_low(codes, joints, rotmats: torch.Tens
     assert precision[1] < 0.25
     assert recall[0] > 0.6
     assert recall[1] < 0.15
+
+
+def score_instruction(
+    text: str, before: np.ndarray, after: np.ndarray, rotmats: tuple[np.ndarray, np.ndarray] | None = None
+) -> InstructionScore:
+    rotations = rotmats and (rotmats[0][None], rotmats[1][None])
+    return score_instructions([text], before[None], after[None], rotmats=rotations)[0]
 
 
 def test_scores_of_many_are_those_of_one(codes, joints) -> None:
@@ -181,14 +184,14 @@ def test_scores_of_many_are_those_of_one(codes, joints) -> None:
 def test_score_of_plain_texts(body: BodyModel) -> None:
     stand, up = body.forward_joints(archetype_poses(["stand", "hand_up_left"])).numpy()
     right = score_instruction("Raise your left arm a lot.", stand, up)
-    assert (right.precision, right.statements, right.unread) == (1.0, 1, ())
+    assert (right.precision, right.statements, right.unparsable) == (1.0, 1, ())
     assert 0 < right.recall < 1
     assert score_instruction("Raise your right arm a lot.", stand, up).precision == 0.0
     assert score_instruction("Raise your left arm a lot and lower your right hand.", stand, up).precision == 0.5
     assert score_instruction("Raise your left arm a lot.", up, stand).precision == 0.0
     unknown = score_instruction("Sing a song.", stand, up)
     assert math.isnan(unknown.precision)
-    assert (unknown.recall, unknown.statements, unknown.unread) == (0.0, 0, ("Sing a song.",))
+    assert (unknown.recall, unknown.statements, unknown.unparsable) == (0.0, 0, ("Sing a song.",))
     same = score_instruction("Keep the pose.", stand, stand)
     assert (same.precision, same.recall) == (1.0, 1.0)
     assert score_instruction("Keep the pose.", stand, up).precision == 0.0
@@ -220,7 +223,7 @@ def test_texts_name_the_part_that_was_changed(body: BodyModel, rotmats: torch.Te
     edited[:, index] = edited[:, index] @ roma.rotvec_to_rotmat(torch.tensor(axis))
     codes = extract_paircodes(body.forward_joints(before).numpy(), body.forward_joints(edited).numpy())
     rng = np.random.default_rng(0)
-    named = [names_changed_part(instruct(given, rng, mood="difference").text, joint) for given in codes]
+    named = [names_changed_part(instruct(given, rng, style="difference").text, joint) for given in codes]
     assert np.mean(named) > 0.9
     if "leg" not in next(iter(parts_of(joint))):
         assert np.mean([names_changed_part(instruct(given, rng).text, swap_sides(joint)) for given in codes]) < 0.8

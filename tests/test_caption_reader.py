@@ -8,11 +8,12 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.captions.archetype_codes import archetype_codes
+from unipose.training.captions.caption_reader import read_caption, whole_sentences
 from unipose.training.captions.describe import describe
 from unipose.training.captions.lexicon import both_forms, facts, forms
+from unipose.training.captions.posecode_precision import CaptionScore, score_captions
 from unipose.training.captions.posecodes import CODES, Posecode, extract_posecodes
-from unipose.training.captions.read import Reading, read_caption, whole_sentences
-from unipose.training.captions.score import score_caption, score_captions
+from unipose.training.captions.text import Reading
 from unipose.training.geometry import swap_sides
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses, archetype_sentences
 from unipose.training.sampling.poses import held_out_poses, sample_training_poses
@@ -61,7 +62,7 @@ def test_reads_any_mix_of_codes() -> None:
         by_group = {code.group: code for code in mixed}
         caption = describe(tuple(by_group.values()), rng, drop=0.0, max_words=500)
         assert read_caption(caption.text).codes == caption.codes
-        assert read_caption(caption.text).unread == ()
+        assert read_caption(caption.text).unparsable == ()
 
 
 def test_reads_every_phrase_of_every_code() -> None:
@@ -120,7 +121,7 @@ def test_a_wording_has_one_meaning() -> None:
 )  # fmt: skip
 def test_sentences_old_and_new(text: str, stated: tuple[Posecode, ...]) -> None:
     assert read_caption(text).codes == stated
-    assert read_caption(text).unread == ()
+    assert read_caption(text).unparsable == ()
 
 
 def test_archetype_sentences_state_their_posture_and_arms() -> None:
@@ -131,7 +132,7 @@ def test_archetype_sentences_state_their_posture_and_arms() -> None:
     for name, archetype in ARCHETYPES.items():
         for sentence in archetype_sentences(swap_sides(name)):
             reading = read_caption(sentence)
-            assert (reading.unread == ()) == bool(archetype.posture or archetype.arms)
+            assert (reading.unparsable == ()) == bool(archetype.posture or archetype.arms)
             assert set(reading.codes) <= set(CODES)
             assert len({code.group for code in reading.codes}) == len(reading.codes)
     codeless = [name for name in ARCHETYPES if not archetype_codes(name)]
@@ -140,11 +141,11 @@ def test_archetype_sentences_state_their_posture_and_arms() -> None:
     assert {sentence for sentence, codes in whole_sentences().items() if not codes} == spoken
 
 
-def test_unknown_words_are_unread_and_known_ones_still_count() -> None:
+def test_unknown_words_are_unparsable_and_known_ones_still_count() -> None:
     reading = read_caption("The left knee is straight and purple. The left knee is straight. Hello there. Both")
     assert reading.codes == (STRAIGHT,)
     assert reading.sentences == 4
-    assert reading.unread == ("The left knee is straight and purple.", "Hello there.", "Both")
+    assert reading.unparsable == ("The left knee is straight and purple.", "Hello there.", "Both")
     assert read_caption("The left knee is straight, the left wing is purple, bent.").codes == (STRAIGHT,)
     assert read_caption("") == Reading((), 0, ())
 
@@ -165,9 +166,9 @@ def test_unknown_words_are_unread_and_known_ones_still_count() -> None:
         "Les bras sont levés !? <pose> 你好 \x00 \n\t.",
     ],
 )
-def test_what_cannot_be_read_is_unread(text: str) -> None:
+def test_what_cannot_be_read_is_unparsable(text: str) -> None:
     reading = read_caption(text)
-    assert reading.unread
+    assert reading.unparsable
     assert set(reading.codes) <= ({STRAIGHT} if text == "The left knee is straight" else set())
 
 
@@ -180,14 +181,18 @@ def test_random_words_never_raise(codes: list[tuple[Posecode, ...]]) -> None:
 
 
 def test_captions_hold_on_their_pose_and_seldom_on_another(joints: np.ndarray, poses: torch.Tensor) -> None:
-    turns = poses.numpy()
-    texts = [caption.text for caption in caption_all(joints, turns, 1, seed=0)[0]]
-    own = mean_scores(score_captions(texts, joints, turns))
-    other = mean_scores(score_captions(texts, np.roll(joints, 1, axis=0), np.roll(turns, 1, axis=0)))
+    rotations = poses.numpy()
+    texts = [caption.text for caption in caption_all(joints, rotations, 1, seed=0)[0]]
+    own = mean_scores(score_captions(texts, joints, rotations))
+    other = mean_scores(score_captions(texts, np.roll(joints, 1, axis=0), np.roll(rotations, 1, axis=0)))
     assert own["precision"] >= 0.98
     assert own["recall"] > 0.7
     assert other["precision"] < 0.4
     assert other["recall"] < 0.2
+
+
+def score_caption(text: str, joints: np.ndarray, rotmats: np.ndarray | None = None) -> CaptionScore:
+    return score_captions((text,), joints[None], None if rotmats is None else rotmats[None])[0]
 
 
 def test_score_by_hand() -> None:
@@ -199,12 +204,12 @@ def test_score_by_hand() -> None:
     assert {code.value for code in score.salient} >= {"stands", "t_pose"}
     assert {code.value for code in score.recalled} == {"stands", "t_pose"}
     assert score.recall == pytest.approx(2 / len(score.salient))
-    assert (score.sentences, score.unread) == (4, ("Ha.",))
+    assert (score.sentences, score.unparsable) == (4, ("Ha.",))
     nothing = score_caption("Hello.", t_pose)
     assert (nothing.precision, nothing.recall) == (0.0, 0.0)
 
 
-def test_turns_of_the_head_count_only_where_they_can_be_measured() -> None:
+def test_rotations_of_the_head_count_only_where_they_are_measured() -> None:
     t_pose, rotmats = BodyModel.builtin().joints[:22].numpy(), np.tile(np.eye(3), (22, 1, 1))
     text = "The head is turned to the left. The left knee is straight."
     assert score_caption(text, t_pose).precision == 1.0
