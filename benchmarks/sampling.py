@@ -31,7 +31,7 @@ def nearest_distance(poses: torch.Tensor, candidates: torch.Tensor, body: BodyMo
     Args:
         poses: (n, 22, 3, 3).
         candidates: (m, 22, 3, 3), among which the neighbours are searched.
-        body: whose joints are measured.
+        body: the body to measure.
         same: the candidates are the poses, so that the nearest candidate is the pose and the second its neighbour.
     """
     joints = [body.forward_joints(each) for each in (poses, candidates)]

@@ -1,4 +1,4 @@
-"""Ambiguity of text-to-pose: a lower bound on the error, since one description fits many poses.
+"""Ambiguity of text-to-pose: an estimate of the lowest possible error, since one description fits many poses.
 
     python benchmarks/text_to_pose_ambiguity.py
 

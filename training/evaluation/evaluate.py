@@ -66,7 +66,7 @@ def evaluate(
         held_out: the single poses, from `make_held_out_frames`.
         pairs: the pairs of poses, from `make_held_out_pairs`.
         training: (m, 22, 3, 3) training poses for the mean-pose and nearest-pose baselines.
-        body: whose joints are measured.
+        body: the body to measure.
         batch_size: inputs per forward pass.
         seed: of the baselines' random choices.
 

@@ -37,7 +37,7 @@ class HeldOutFrames:
 
 @dataclass(frozen=True)
 class HeldOutPairs:
-    """Pairs of poses, and for each an instruction that turns the first pose into the second."""
+    """Pairs of poses, and for each an instruction that changes the first pose into the second."""
 
     pairs: PosePairs
     instructions: list[Instruction]

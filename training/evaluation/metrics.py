@@ -124,7 +124,7 @@ def pose_errors(predictions: torch.Tensor, targets: torch.Tensor, body: BodyMode
     Args:
         predictions: (poses, 22, 3, 3).
         targets: (poses, 22, 3, 3).
-        body: whose joints are measured.
+        body: the body to measure.
 
     Returns:
         mpjpe_mm and pa_mpjpe_mm.
@@ -140,7 +140,7 @@ def reconstruction_error(model: UniPoseVQVAE, rotmats: torch.Tensor, body: BodyM
     Args:
         model: the pose tokenizer; it is set to evaluation mode.
         rotmats: (poses, 22, 3, 3) in the stored frame.
-        body: whose joints are measured.
+        body: the body to measure.
 
     Returns:
         mpjpe_mm and pa_mpjpe_mm.

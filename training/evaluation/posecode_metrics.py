@@ -23,7 +23,7 @@ def posecodes_of_poses(poses: torch.Tensor, body: BodyModel) -> list[tuple[Posec
 
     Args:
         poses: (n, 22, 3, 3) in the stored frame.
-        body: whose joints are measured.
+        body: the body to measure.
     """
     return extract_posecodes(_joints(poses, body), rotmats=poses)
 
@@ -33,7 +33,7 @@ def paircodes_of_pairs(pairs: PosePairs, body: BodyModel) -> list[tuple[Paircode
 
     Args:
         pairs: n pairs of poses.
-        body: whose joints are measured.
+        body: the body to measure.
     """
     joints = (_joints(poses, body) for poses in (pairs.first, pairs.second))
     rotmats = (pairs.first, pairs.second)
@@ -46,7 +46,7 @@ def posecode_precision(posecodes: Sequence[Sequence[Posecode]], poses: torch.Ten
     Args:
         posecodes: of n texts.
         poses: (n, 22, 3, 3) in the stored frame.
-        body: whose joints are measured.
+        body: the body to measure.
 
     Returns:
         0 to 1; 0 where nothing is stated, so that unreadable texts score no better than false ones.
@@ -66,7 +66,7 @@ def paircode_precision(
         paircodes: of n texts.
         first: (n, 22, 3, 3) poses before the change, in the stored frame.
         second: (n, 22, 3, 3) poses after it.
-        body: whose joints are measured.
+        body: the body to measure.
 
     Returns:
         0 to 1; 0 where nothing is stated.

@@ -60,7 +60,7 @@ def evaluate_text_to_pose(
         pipe: `pipeline("unipose")` of the model.
         held_out: the captions, and the poses that they describe.
         training: (m, 22, 3, 3) training poses, for the baselines.
-        body: whose joints are measured.
+        body: the body to measure.
         batch_size: captions per forward pass.
     """
     posecodes = [caption.codes for caption in held_out.captions]
@@ -87,7 +87,7 @@ def evaluate_image_to_pose(
         pipe: `pipeline("unipose")` of the model.
         held_out: the images, and the poses as the camera sees them.
         training: (m, 22, 3, 3) training poses for the mean pose, which are given headings like those of the images.
-        body: whose joints are measured.
+        body: the body to measure.
         batch_size: images per forward pass.
         seed: of these headings.
     """
@@ -107,7 +107,7 @@ def evaluate_pose_to_text(pipe: Any, held_out: HeldOutFrames, body: BodyModel, b
     Args:
         pipe: `pipeline("unipose")` of the model.
         held_out: the poses.
-        body: whose joints are measured.
+        body: the body to measure.
         batch_size: poses per forward pass.
         seed: of the shuffling.
     """
@@ -129,7 +129,7 @@ def evaluate_pose_edit(pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch
     Args:
         pipe: `pipeline("unipose")` of the model.
         held_out: the pairs and their instructions.
-        body: whose joints are measured.
+        body: the body to measure.
         batch_size: pairs per forward pass.
     """
     pairs = held_out.pairs
@@ -149,7 +149,7 @@ def evaluate_pose_diff(pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch
     Args:
         pipe: `pipeline("unipose")` of the model.
         held_out: the pairs.
-        body: whose joints are measured.
+        body: the body to measure.
         batch_size: pairs per forward pass.
         seed: of the shuffling.
     """

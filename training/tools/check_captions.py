@@ -1,9 +1,9 @@
-"""Checks the captions by reading them back: on their own poses, and on others.
+"""Checks the captions by parsing them: posecode precision and recall on their own poses, and on other poses.
 
     python -m unipose.training.tools.check_captions --poses 3000
 
-Poses are sampled training poses and all held-out frames; the noise of the corpus is on, so that captions state what
-holds within the tolerance and not exactly.
+Poses are sampled training poses and all held-out frames. Measurements are noisy as in the corpus, so that statements
+are true within the tolerance, not exactly.
 """
 
 import re
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import HfArgumentParser
+from trl import TrlParser
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.captions.describe import Caption, describe
@@ -26,16 +26,16 @@ from unipose.training.sampling.poses import held_out_poses, sample_training_pose
 
 @dataclass
 class CheckArguments:
-    """How much is checked."""
+    """Number of poses and captions."""
 
-    poses: int = field(default=3000, metadata={"help": "Sampled training poses, beside the held-out frames."})
-    captions: int = field(default=3, metadata={"help": "Captions a pose."})
-    samples: int = field(default=10, metadata={"help": "Captions that are printed."})
-    seed: int = 0
+    poses: int = field(default=3000, metadata={"help": "Sampled training poses; the held-out frames are added."})
+    captions: int = field(default=3, metadata={"help": "Captions per pose."})
+    samples: int = field(default=10, metadata={"help": "Captions to print."})
+    seed: int = field(default=0, metadata={"help": "Seed of poses and captions."})
 
 
 def mean_scores(scores: Sequence[CaptionScore]) -> dict[str, float]:
-    """Over all statements and all salient codes of a set of captions."""
+    """Posecode precision and recall over all statements and all salient posecodes of a set of captions."""
     stated, salient = (sum(len(codes) for codes in each) for each in zip(*((s.statements, s.salient) for s in scores)))
     return {
         "precision": sum(len(score.true) for score in scores) / max(stated, 1),
@@ -44,13 +44,23 @@ def mean_scores(scores: Sequence[CaptionScore]) -> dict[str, float]:
 
 
 def caption_all(joints: npt.NDArray, rotmats: npt.NDArray, times: int, seed: int) -> list[list[Caption]]:
-    """`times` captions of each pose, of (n, 22, 3) joints and (n, 22, 3, 3) rotations, the measurements noisy."""
+    """Several captions of each pose, from noisy measurements.
+
+    Args:
+        joints: (n, 22, 3) in metres, y up.
+        rotmats: (n, 22, 3, 3) of the same poses.
+        times: captions per pose.
+        seed: of wordings and noise.
+
+    Returns:
+        `times` lists of n captions.
+    """
     rng = np.random.default_rng(seed)
     return [[describe(codes, rng) for codes in extract_posecodes(joints, rng, rotmats)] for _ in range(times)]
 
 
 def main() -> None:
-    (arguments,) = HfArgumentParser((CheckArguments,)).parse_args_into_dataclasses()
+    (arguments,) = TrlParser((CheckArguments,)).parse_args_and_config()
     body = BodyModel.builtin()
     poses = torch.cat([sample_training_poses(arguments.poses, arguments.seed, body)[0], held_out_poses()])
     joints, rotmats = body.forward_joints(poses).numpy(), poses.numpy()

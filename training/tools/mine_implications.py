@@ -1,4 +1,4 @@
-"""Mines from sampled poses which statement about a limb another one nearly always brings along.
+"""Mines implications from sampled poses: which posecode of a limb nearly always occurs together with another.
 
 python -m unipose.training.tools.mine_implications
 """
@@ -14,8 +14,9 @@ from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_
 from unipose.training.sampling.poses import sample_training_poses
 
 
-# Mined from this many poses; what holds this often beside a code said this many times is implied by it.
-MINED_POSES, CONFIDENCE, SEEN = 20_000, 0.9, 100
+NUM_POSES = 20_000
+# A code implies another if it occurs at least this often, and this fraction of its poses have the other too.
+MIN_COUNT, MIN_CONFIDENCE = 100, 0.9
 LIMBS = {
     **dict.fromkeys(("hand", "elbow", "forearm", "upper_arm"), "arm"),
     **dict.fromkeys(("foot", "knee", "shin", "thigh"), "leg"),
@@ -23,22 +24,22 @@ LIMBS = {
 
 
 def mine(poses: Sequence[Sequence[Posecode]]) -> dict[Posecode, list[Posecode]]:
-    """Left-hand code -> the codes about the same limb that poses which show it nearly always show as well.
+    """Code of a left limb -> the codes of the same limb that it implies.
 
     Args:
-        poses: the codes of each pose.
+        poses: the posecodes of each pose.
     """
     column = {code: index for index, code in enumerate(CODES)}
-    shown = np.zeros((len(poses), len(CODES)), dtype=np.float32)
+    occurs = np.zeros((len(poses), len(CODES)), dtype=np.float32)
     for row, codes in enumerate(poses):
-        shown[row, [column[code] for code in codes]] = 1.0
-    together = shown.T @ shown
-    seen = np.diag(together)
-    found: dict[Posecode, list[Posecode]] = {}
+        occurs[row, [column[code] for code in codes]] = 1.0
+    pair_counts = occurs.T @ occurs
+    counts = np.diag(pair_counts)
+    implications: dict[Posecode, list[Posecode]] = {}
     for code in CODES:
-        if not code.subject.startswith("left_") or seen[column[code]] < SEEN:
+        if not code.subject.startswith("left_") or counts[column[code]] < MIN_COUNT:
             continue
-        share = together[column[code]] / seen[column[code]]
+        confidence = pair_counts[column[code]] / counts[column[code]]
         implied = [
             other
             for other in CODES
@@ -46,19 +47,19 @@ def mine(poses: Sequence[Sequence[Posecode]]) -> dict[Posecode, list[Posecode]]:
             and other.subject.startswith("left_")
             and LIMBS.get(other.part) == LIMBS.get(code.part)
             and RULES[other].worth != "rare"
-            and share[column[other]] >= CONFIDENCE
+            and confidence[column[other]] >= MIN_CONFIDENCE
         ]
         if implied:
-            found[code] = implied
-    return found
+            implications[code] = implied
+    return implications
 
 
 def main() -> None:
     body = BodyModel.builtin()
-    rotmats, _ = sample_training_poses(MINED_POSES, 0, body)
+    rotmats, _ = sample_training_poses(NUM_POSES, 0, body)
     joints = body.forward_joints(rotmats).numpy()
-    found = mine(extract_posecodes(joints))
-    names = {_name(code): [_name(other) for other in implied] for code, implied in found.items()}
+    implications = mine(extract_posecodes(joints))
+    names = {_name(code): [_name(other) for other in implied] for code, implied in implications.items()}
     IMPLICATIONS_FILE.write_text(json.dumps(names, indent=1) + "\n")
     print(f"{sum(map(len, names.values()))} implications of {len(names)} codes -> {IMPLICATIONS_FILE}")
 
