@@ -68,7 +68,7 @@ benchmark: $(VENV)/.developing
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/parallel_vs_causal.py
 	$(BIN)/python benchmarks/rendering.py
-	$(BIN)/python benchmarks/pictures.py
+	$(BIN)/python benchmarks/synthetic_images.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/captions.py
 	$(BIN)/python benchmarks/instructions.py

@@ -1,9 +1,9 @@
-"""How far bf16 is from fp32 on the recorded cases: the share of equal pose codes, and joint positions in mm.
+"""Agreement of bf16 with fp32: fraction of equal pose codes, and distance of the joints in mm.
 
 PYTHONPATH=tests python benchmarks/bf16_agreement.py
 
-Both runs take the same prompts with `generation_mode="pose"`. The recorded release has random weights, and its best
-codes lie close together; the model that ships in the package is trained, its prompts are captions of held-out frames.
+Both dtypes get the same prompts with `generation_mode="pose"`. The recorded release has random weights, so its best
+codes have similar logits. The embedded model is trained; its prompts are captions of held-out frames.
 """
 
 import numpy as np
@@ -16,18 +16,25 @@ from unipose import UniPoseForConditionalGeneration
 from unipose.embedded_checkpoint import find_embedded_checkpoint
 from unipose.processing.body_model import BodyModel
 from unipose.training.captions.describe import describe
-from unipose.training.evaluation.evaluate import pose_statements
+from unipose.training.evaluation.posecode_metrics import posecodes_of_poses
 from unipose.training.sampling.poses import held_out_poses
 
 
 FRAMES = 64
 
-
 Inputs = dict[str, torch.Tensor]
 
 
-def answer(model: UniPoseForConditionalGeneration, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
-    """Codes (rows, num_pose_tokens) and joints (rows, 22, 3) in metres."""
+def generate_poses(model: UniPoseForConditionalGeneration, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
+    """Greedily generates one pose per row.
+
+    Args:
+        model: in either dtype.
+        inputs: of `generate`.
+
+    Returns:
+        pose codes (rows, num_pose_tokens), and joints (rows, 22, 3) in metres.
+    """
     tokens = model.config.num_pose_tokens
     inputs = {
         name: values.to(model.dtype) if name.endswith("pixel_values") else values for name, values in inputs.items()
@@ -38,26 +45,40 @@ def answer(model: UniPoseForConditionalGeneration, inputs: Inputs) -> tuple[torc
 
 
 def compare(name: str, folder: str, batches: list[Inputs]) -> list[str]:
+    """A row of the table.
+
+    Args:
+        name: of the row.
+        folder: of the model.
+        batches: inputs of `generate`.
+    """
     models = [
         AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype).eval()
         for dtype in (torch.float32, torch.bfloat16)
     ]
     equal, distances = [], []
     for inputs in batches:
-        (codes, joints), (half_codes, half_joints) = (answer(model, inputs) for model in models)
+        (codes, joints), (half_codes, half_joints) = (generate_poses(model, inputs) for model in models)
         equal.append((codes == half_codes).float().mean(dim=1))
         distances.append((joints - half_joints).norm(dim=-1).mean(dim=1) * 1000)
-    same, distance = torch.cat(equal), torch.cat(distances)
-    figures = [same.mean() * 100, (same == 1).float().mean() * 100, distance.mean(), distance.median(), distance.max()]
-    return [name, str(len(same)), *(f"{figure:.1f}" for figure in figures)]
+    agreement, distance = torch.cat(equal), torch.cat(distances)
+    figures = [
+        agreement.mean() * 100,
+        (agreement == 1).float().mean() * 100,
+        distance.mean(),
+        distance.median(),
+        distance.max(),
+    ]
+    return [name, str(len(agreement)), *(f"{figure:.1f}" for figure in figures)]
 
 
 def embedded_batches(folder: str) -> list[Inputs]:
+    """One batch of prompts: captions of `FRAMES` held-out frames, for the model in `folder`."""
     processor = AutoProcessor.from_pretrained(folder)
     poses = held_out_poses()
     poses = poses[torch.linspace(0, len(poses) - 1, FRAMES).long()]
     rng = np.random.default_rng(0)
-    captions = [describe(codes, rng).text for codes in pose_statements(poses, BodyModel.builtin())]
+    captions = [describe(codes, rng).text for codes in posecodes_of_poses(poses, BodyModel.builtin())]
     chats = [[{"role": "user", "content": caption}] for caption in captions]
     arguments = {"return_tensors": "pt", "padding": True}
     return [

@@ -1,4 +1,4 @@
-"""Captions a second, measuring included: the joints of poses in, texts and codes out, in one process and in two.
+"""Throughput of captioning: from joints to texts and posecodes, with one process and with two.
 
 python benchmarks/captions.py [--repeats 5]
 """
@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from measure import parse, print_machine, print_table
+from measure import parse_arguments, print_machine, print_table
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.captions.caption_reader import read_caption
@@ -23,16 +23,23 @@ POSES, PROCESSES = 2000, 2
 
 
 def caption(joints: npt.NDArray) -> list[str]:
+    """A caption of each pose, given as (n, 22, 3) joints in metres."""
     rng = np.random.default_rng(0)
     return [describe(codes, rng).text for codes in extract_posecodes(joints, rng)]
 
 
 def caption_in(pool: ProcessPoolExecutor, joints: npt.NDArray) -> int:
+    """Captions poses with several processes, and returns the number of captions.
+
+    Args:
+        pool: of the processes.
+        joints: (n, 22, 3) in metres.
+    """
     return sum(len(texts) for texts in pool.map(caption, np.array_split(joints, PROCESSES)))
 
 
 def main() -> None:
-    arguments = parse(__doc__, repeats=5)
+    arguments = parse_arguments(__doc__, repeats=5)
     body = BodyModel.builtin()
     joints = body.forward_joints(sample_training_poses(POSES, 0, body)[0]).numpy()
     texts = caption(joints)
@@ -40,14 +47,14 @@ def main() -> None:
         calls = {
             "poses to captions, one process": partial(caption, joints),
             "poses to captions, two processes": partial(caption_in, pool, joints),
-            "of these: measuring and choosing codes": partial(extract_posecodes, joints),
-            "captions to codes": lambda: [read_caption(text) for text in texts],
-            "scores of captions on poses": partial(score_captions, texts, joints),
+            "poses to posecodes": partial(extract_posecodes, joints),
+            "captions to posecodes": lambda: [read_caption(text) for text in texts],
+            "precision and recall of captions": partial(score_captions, texts, joints),
         }
         seconds = medians(calls, arguments.repeats)
     print_machine()
     rows = [(name, f"{POSES / value:.0f}", f"{1000 * value / POSES:.2f}") for name, value in seconds.items()]
-    print_table(["what", "a second", "ms each"], rows)
+    print_table(["step", "per second", "ms each"], rows)
 
 
 if __name__ == "__main__":

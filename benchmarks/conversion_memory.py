@@ -1,9 +1,10 @@
-"""Peak memory of the conversion, on a synthetic release of random weights, scaled down from the 7B one.
+"""Peak memory of the conversion, on a synthetic release with random weights and scaled-down sizes.
 
 PYTHONPATH=tests python benchmarks/conversion_memory.py
 
-The parts keep their shares: 90 % language model, 2 % CLIP, 8 % pose tower. Names of the tensors, tokenizer and configs
-are the recorded tiny release's. The peak is the whole process's, interpreter, libraries and mapped files included.
+The components have the 7B release's proportions: 90 % language model, 2 % CLIP, 8 % pose encoder. Tensor names,
+tokenizer and configs are those of the recorded tiny release. The peak is that of the whole process, including the
+interpreter, libraries and mapped files.
 """
 
 import argparse
@@ -22,11 +23,11 @@ from measure import print_table
 from safetensors.torch import load_file, save_file
 
 
-# Widths and layers of the 7B release: 4096 x 32, 1024 x 24, 1280 x 32.
+# Hidden sizes and layers; those of the 7B release are 4096 x 32, 1024 x 24 and 1280 x 32.
 TEXT, CLIP, POSE = {"width": 1536, "layers": 24}, {"width": 320, "layers": 16}, {"width": 512, "layers": 20}
 MLP_RATIO = 3.5
 LORA_RANK = 64
-# The kernel's own mark of the highest memory since the program started (Linux).
+# VmHWM in /proc is the kernel's record of the peak memory (Linux).
 CONVERT = """
 import sys
 from unipose.convert_unipose_weights_to_hf import main
@@ -37,7 +38,13 @@ sys.exit(status)
 
 
 def shape(key: str, tensor: torch.Tensor) -> tuple[int, ...]:
-    """The tiny tensor's shape with the tiny widths (64 and 128, 32 and 64, 32 and 128) made larger."""
+    """The shape of an enlarged tensor.
+
+    Args:
+        key: its name.
+        tensor: the tiny release's tensor, whose hidden and intermediate sizes (64 and 128, 32 and 64, 32 and 128) are
+            replaced.
+    """
     if "vision_model" in key:
         sizes = {32: CLIP["width"], 64: 4 * CLIP["width"]}
     elif "backbone" in key:
@@ -53,7 +60,7 @@ def shape(key: str, tensor: torch.Tensor) -> tuple[int, ...]:
 
 
 def enlarge(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Random tensors: layer 0 of the tiny release as often as the large one has layers."""
+    """Random tensors: layer 0 of the tiny release, repeated for every layer of the enlarged one."""
     result = {}
     for key, tensor in tensors.items():
         layer = re.search(r"(?:layers|blocks)\.(\d+)\.", key)
@@ -67,7 +74,7 @@ def enlarge(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def make_release(folder: Path) -> None:
-    """Files as in the authors' release, under `folder`."""
+    """Writes the files of a release into `folder`, named as in the authors' release."""
     tiny = find("cache")
     for name in ("unipose", "clip-vit-large-patch14-336", "pose_vqvae"):
         shutil.copytree(tiny / name, folder / name, copy_function=shutil.copyfile)
@@ -84,7 +91,7 @@ def make_release(folder: Path) -> None:
     llava = enlarge(load_file(tiny / "llava-v1.6-mistral-7b" / "model.safetensors"))
     (folder / "llava").mkdir()
     names = sorted(llava)
-    # As the release's, in four files.
+    # In four files, like the release's.
     for part in range(4):
         tensors = {name: llava[name] for name in names[part::4]}
         save_file(tensors, folder / "llava" / f"model-{part}.safetensors")
@@ -100,15 +107,17 @@ def make_release(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--max-shard-size", default="160MB", help="2 GB, scaled as the release; default: %(default)s")
+    parser.add_argument(
+        "--max-shard-size", default="160MB", help="2 GB, scaled like the release; default: %(default)s"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         make_release(folder)
         command = [sys.executable, "-c", CONVERT, "--dtype", "float16"]
-        named = {"llava": "llava", "unipose": "unipose", "clip": "clip-vit-large-patch14-336"}
-        named |= {"pose-vqvae": "pose_vqvae", "tokenhmr": "tokenhmr_model.ckpt", "output": "out"}
-        for name, value in named.items():
+        options = {"llava": "llava", "unipose": "unipose", "clip": "clip-vit-large-patch14-336"}
+        options |= {"pose-vqvae": "pose_vqvae", "tokenhmr": "tokenhmr_model.ckpt", "output": "out"}
+        for name, value in options.items():
             command += [f"--{name}", str(folder / value)]
         start = time.perf_counter()
         command += ["--max-shard-size", arguments.max_shard_size]

@@ -1,4 +1,4 @@
-"""Instructions a second, and how well the semantic score tells a pair's own text from another pair's.
+"""Throughput of instructions, and their paircode precision and recall on their own pair and on another one.
 
 python benchmarks/instructions.py [--repeats 5]
 """
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import roma
 import torch
-from measure import parse, print_machine, print_table
+from measure import parse_arguments, print_machine, print_table
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.captions.instruct import STYLES, Style, instruct
@@ -24,19 +24,20 @@ Joints = npt.NDArray[np.float32]
 
 
 def random_pairs(body: BodyModel) -> tuple[Joints, Joints]:
+    """Pairs of independent training poses."""
     joints = body.forward_joints(sample_training_poses(2 * COUNT, 0, body)[0]).numpy()
     return joints[:COUNT], joints[COUNT:]
 
 
 def edited_pairs(body: BodyModel) -> tuple[Joints, Joints]:
-    """A pose, and the same with every joint turned a little."""
+    """Pairs of a pose and the same pose with noise on every joint."""
     poses = sample_training_poses(COUNT, 1, body)[0]
     edited = add_noise(poses, np.random.default_rng(1), 3.0)
     return body.forward_joints(poses).numpy(), body.forward_joints(edited).numpy()
 
 
 def motion_pairs(body: BodyModel) -> tuple[Joints, Joints]:
-    """Frames of one motion, as they are turned."""
+    """Pairs of frames of one motion clip, `SECONDS_APART` seconds apart, with their headings."""
     first, second = [], []
     for clip in load_motion_clips():
         later = torch.searchsorted(clip.seconds, clip.seconds + SECONDS_APART)
@@ -44,58 +45,71 @@ def motion_pairs(body: BodyModel) -> tuple[Joints, Joints]:
         first.append(clip.rotvecs[starts])
         second.append(clip.rotvecs[later[starts]])
     chosen = np.random.default_rng(2).permutation(sum(map(len, first)))[:COUNT]
-    poses = (roma.rotvec_to_rotmat(torch.cat(given)[torch.from_numpy(chosen)]) for given in (first, second))
-    before, after = (body.forward_joints(given).numpy() for given in poses)
+    poses = (roma.rotvec_to_rotmat(torch.cat(clips)[torch.from_numpy(chosen)]) for clips in (first, second))
+    before, after = (body.forward_joints(rotmats).numpy() for rotmats in poses)
     return before, after
 
 
-def texts_of(codes: list[tuple[Paircode, ...]], style: Style) -> list[str]:
+def write_texts(paircodes: list[tuple[Paircode, ...]], style: Style) -> list[str]:
+    """A text for each pair.
+
+    Args:
+        paircodes: of each pair.
+        style: of the texts.
+    """
     rng = np.random.default_rng(0)
-    return [instruct(given, rng, style=style).text for given in codes]
+    return [instruct(codes, rng, style=style).text for codes in paircodes]
 
 
-def agreement(style: Style, before: Joints, after: Joints, same_sequence: bool) -> list[str]:
-    """Percent of statements that hold and of telling codes that are stated, on the own pair and on the next."""
+def precision_and_recall(style: Style, before: Joints, after: Joints, same_sequence: bool) -> list[str]:
+    """Paircode precision and recall (%) of texts on their own pair, and on the next pair.
+
+    Args:
+        style: of the texts.
+        before: (n, 22, 3) joints of the first poses, in metres.
+        after: (n, 22, 3) joints of the second poses.
+        same_sequence: whether both poses are frames of one motion.
+    """
     jitter = np.random.default_rng(3)
-    texts = texts_of(extract_paircodes(before, after, same_sequence=same_sequence, jitter=jitter), style)
+    texts = write_texts(extract_paircodes(before, after, same_sequence=same_sequence, jitter=jitter), style)
     row = []
     for shift in (0, 1):
         pairs = (np.roll(joints, shift, axis=0) for joints in (before, after))
         scores = score_instructions(texts, *pairs, same_sequence=same_sequence)
-        held = np.average([score.precision for score in scores], weights=[score.statements for score in scores])
-        row += [f"{100 * held:.1f}", f"{100 * np.mean([score.recall for score in scores]):.1f}"]
+        precision = np.average([score.precision for score in scores], weights=[score.statements for score in scores])
+        row += [f"{100 * precision:.1f}", f"{100 * np.mean([score.recall for score in scores]):.1f}"]
     return row
 
 
 def main() -> None:
-    arguments = parse(__doc__, repeats=5)
+    arguments = parse_arguments(__doc__, repeats=5)
     body = BodyModel.builtin()
     sources = {
         "random pairs": (*random_pairs(body), False),
         "edited poses": (*edited_pairs(body), False),
         f"frames {SECONDS_APART} s apart": (*motion_pairs(body), True),
     }
-    print(f"Percent of statements that hold (tolerance 1) and of telling codes that are stated, {COUNT} texts\n")
-    header = ["pairs", "style", "hold", "stated", "hold on the next pair", "stated of the next pair"]
-    rows = [(name, style, *agreement(style, *pairs)) for name, pairs in sources.items() for style in STYLES]
+    print(f"Paircode precision and recall (%) at tolerance 1, {COUNT} texts\n")
+    header = ["pairs", "style", "precision", "recall", "precision on the next pair", "recall on the next pair"]
+    rows = [(name, style, *precision_and_recall(style, *pairs)) for name, pairs in sources.items() for style in STYLES]
     print_table(header, rows)
     before, after, _ = sources["random pairs"]
     codes = extract_paircodes(before, after)
-    texts = texts_of(codes, "instruction")
+    texts = write_texts(codes, "instruction")
     seconds = medians(
         {
-            "codes of a pair": lambda: extract_paircodes(before, after),
-            "codes and an instruction": lambda: texts_of(extract_paircodes(before, after), "instruction"),
-            "codes and a difference": lambda: texts_of(extract_paircodes(before, after), "difference"),
-            "reading": lambda: [read_instruction(text) for text in texts],
-            "reading and scoring": lambda: score_instructions(texts, before, after),
+            "paircodes": lambda: extract_paircodes(before, after),
+            "paircodes and an instruction": lambda: write_texts(extract_paircodes(before, after), "instruction"),
+            "paircodes and a difference": lambda: write_texts(extract_paircodes(before, after), "difference"),
+            "parsing": lambda: [read_instruction(text) for text in texts],
+            "parsing and scoring": lambda: score_instructions(texts, before, after),
         },
         arguments.repeats,
     )
     print()
     print_machine()
     speeds = [(name, f"{COUNT / value:,.0f}") for name, value in seconds.items()]
-    print_table([f"median of {arguments.repeats}", "a second"], speeds)
+    print_table([f"median of {arguments.repeats}", "per second"], speeds)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Seconds that the embedded model takes to load and to answer, and the memory of the demo, beside their targets.
+"""Loading time and latency of the embedded model, and peak memory of the demo, beside their targets.
 
 python benchmarks/latency.py [--model DIR] [--repeats 7]
 """
@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 
-from measure import parse, print_machine, print_table
+from measure import parse_arguments, print_machine, print_table
 from transformers import pipeline
 
 from unipose.demo import LUNGE, load_frames
@@ -18,7 +18,7 @@ from unipose.processing.rendering import render_pose
 from unipose.training.evaluation.timing import medians
 
 
-# A fresh process each; the last line that it prints is the measurement.
+# Each runs in a new process and prints the measurement as its last line.
 LOAD = """
 import sys, time
 from transformers import pipeline
@@ -38,7 +38,15 @@ SENTENCE = "A person kneels on the left knee with both arms raised above the hea
 
 
 def run_fresh(code: str, *arguments: str) -> tuple[float, float]:
-    """The wall seconds of a new Python process, and the number in its last line."""
+    """Runs Python code in a new process, and exits with its error output if it fails.
+
+    Args:
+        code: the program.
+        arguments: its command-line arguments.
+
+    Returns:
+        the wall time of the process in seconds, and the number in its last line of output.
+    """
     start = time.perf_counter()
     process = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     if process.returncode:
@@ -47,34 +55,37 @@ def run_fresh(code: str, *arguments: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    arguments = parse(__doc__, model=True)
+    arguments = parse_arguments(__doc__, model=True)
     model = arguments.model or str(find_embedded_checkpoint())
     wall, loading = zip(*(run_fresh(LOAD, model) for _ in range(arguments.repeats)))
     with tempfile.TemporaryDirectory() as folder:
         demo, kilobytes = run_fresh(DEMO, model, folder)
     pipe = pipeline("unipose", model=model)
     pose = load_frames()[LUNGE]
-    picture = render_pose(pose)
-    answers = medians(
+    image = render_pose(pose)
+    latencies = medians(
         {
             "text-to-pose": lambda: pipe(SENTENCE, task="text-to-pose"),
-            "image-to-pose": lambda: pipe(images=picture, task="image-to-pose"),
+            "image-to-pose": lambda: pipe(images=image, task="image-to-pose"),
             "pose-to-text": lambda: pipe(poses=pose, task="pose-to-text"),
         },
         arguments.repeats,
     )
-    base = answers["text-to-pose"]
+    base = latencies["text-to-pose"]
     print_machine()
     rows = [
-        ("load, fresh process with imports", f"{statistics.median(wall):.2f} s", "3 s"),
-        ("load, imports done", f"{statistics.median(loading):.2f} s", "-"),
-        *((name, f"{seconds:.3f} s", "0.5 s" if name == "text-to-pose" else "-") for name, seconds in answers.items()),
-        ("`unipose demo`, fresh process", f"{demo:.2f} s", "-"),
+        ("load in a new process, imports included", f"{statistics.median(wall):.2f} s", "3 s"),
+        ("load, imports excluded", f"{statistics.median(loading):.2f} s", "-"),
+        *(
+            (name, f"{seconds:.3f} s", "0.5 s" if name == "text-to-pose" else "-")
+            for name, seconds in latencies.items()
+        ),
+        ("`unipose demo` in a new process", f"{demo:.2f} s", "-"),
         ("`unipose demo`, peak memory", f"{kilobytes / 1e6 * 1.024:.2f} GB", "1.5 GB"),
     ]
-    ratios = ["-", "-", *(f"{seconds / base:.2f}" for seconds in answers.values()), "-", "-"]
-    header = [f"median of {arguments.repeats} (demo: 1)", "measured", "against text-to-pose", "target, below"]
-    print_table(header, [(name, found, ratio, target) for (name, found, target), ratio in zip(rows, ratios)])
+    ratios = ["-", "-", *(f"{seconds / base:.2f}" for seconds in latencies.values()), "-", "-"]
+    header = [f"median of {arguments.repeats} (demo: 1)", "result", "relative to text-to-pose", "target (below)"]
+    print_table(header, [(name, result, ratio, target) for (name, result, target), ratio in zip(rows, ratios)])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Text-to-pose with parallel pose blocks against one code a step (`pose_attention="causal"`), in the same run.
+"""Latency of text-to-pose: parallel pose blocks against one code per step (`pose_attention="causal"`).
 
     python benchmarks/parallel_vs_causal.py [--model DIR] [--repeats 7]
 
-Weights are random: only sizes count. The embedded model's size, and the paper's 80 tokens a pose at a middle size.
+Weights are random, since only sizes matter: those of the embedded model, and a medium model
+with the paper's 80 tokens per pose.
 """
 
 import copy
@@ -10,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from measure import parse, print_machine, print_table
+from measure import parse_arguments, print_machine, print_table
 from transformers import AutoConfig, LlamaConfig
 
 from unipose import UniPoseConfig, UniPoseForConditionalGeneration, UniPoseVQVAEConfig
@@ -22,8 +23,8 @@ PROMPT_TOKENS = 24
 BATCH_SIZES = (1, 8)
 
 
-def middle_config() -> UniPoseConfig:
-    """8 layers of width 512, without towers; the pose tokenizer and the vocabulary are the paper's."""
+def medium_config() -> UniPoseConfig:
+    """8 layers of hidden size 512 without vision encoders; pose tokenizer and vocabulary are the paper's."""
     text = LlamaConfig(
         vocab_size=34055,
         hidden_size=512,
@@ -38,6 +39,12 @@ def middle_config() -> UniPoseConfig:
 
 
 def random_model(config: UniPoseConfig, pose_attention: str) -> UniPoseForConditionalGeneration:
+    """A model with random weights, the same for the same config.
+
+    Args:
+        config: sizes of the model; not changed.
+        pose_attention: "mixed" or "causal".
+    """
     config = copy.deepcopy(config)
     config.pose_attention = pose_attention
     torch.manual_seed(0)
@@ -45,6 +52,13 @@ def random_model(config: UniPoseConfig, pose_attention: str) -> UniPoseForCondit
 
 
 def measure(name: str, config: UniPoseConfig, repeats: int) -> list[tuple[str, ...]]:
+    """Rows of the table: one per batch size.
+
+    Args:
+        name: of the model's size.
+        config: of the model.
+        repeats: timed calls.
+    """
     parallel, causal = random_model(config, "mixed"), random_model(config, "causal")
     prompt = torch.randint(3, 200, (max(BATCH_SIZES), PROMPT_TOKENS))
     prompt[:, -1] = config.pose_start_token_id
@@ -65,12 +79,12 @@ def measure(name: str, config: UniPoseConfig, repeats: int) -> list[tuple[str, .
 
 
 def main() -> None:
-    arguments = parse(__doc__, model=True)
+    arguments = parse_arguments(__doc__, model=True)
     folder = Path(arguments.model) if arguments.model else find_embedded_checkpoint()
     print_machine()
     rows = measure("embedded", AutoConfig.from_pretrained(folder), arguments.repeats)
-    rows += measure("512 x 8 layers", middle_config(), arguments.repeats)
-    print_table(["size", "tokens a pose", "batch", "parallel, ms", "causal, ms", "causal / parallel"], rows)
+    rows += measure("512 x 8 layers", medium_config(), arguments.repeats)
+    print_table(["size", "tokens per pose", "batch", "parallel (ms)", "causal (ms)", "causal / parallel"], rows)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Pictures a second of `render_pose`, by size.
+"""Throughput of `render_pose` by image size.
 
 python benchmarks/rendering.py [--repeats 20]
 """
 
 from functools import partial
 
-from measure import parse, print_machine, print_table
+from measure import parse_arguments, print_machine, print_table
 
 from unipose.demo import LUNGE, load_frames
 from unipose.processing.body_model import BodyModel
@@ -17,7 +17,7 @@ SETTINGS = ((96, 2), (256, 1), (256, 2), (512, 2))
 
 
 def main() -> None:
-    arguments = parse(__doc__, repeats=20)
+    arguments = parse_arguments(__doc__, repeats=20)
     body, pose = BodyModel.builtin(), load_frames()[LUNGE]
     calls = {
         f"{size} px, {supersample} x {supersample} samples": partial(
@@ -29,7 +29,7 @@ def main() -> None:
     print_machine()
     fastest = min(seconds.values())
     rows = [(name, f"{1 / value:.0f}", f"{value / fastest:.1f}") for name, value in seconds.items()]
-    print_table(["picture", "pictures a second", "time against the smallest"], rows)
+    print_table(["image", "images per second", "relative time"], rows)
 
 
 if __name__ == "__main__":

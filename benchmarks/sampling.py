@@ -1,10 +1,10 @@
-"""How fast poses and pairs are drawn, how much of real motion counts as plausible, and how varied the poses are.
+"""Sampling of poses and pairs: throughput, plausibility checks on real motion, and diversity of the poses.
 
 OMP_NUM_THREADS=1 python benchmarks/sampling.py
 """
 
 import torch
-from measure import parse, print_machine, print_table
+from measure import parse_arguments, print_machine, print_table
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.evaluation.timing import medians
@@ -25,15 +25,22 @@ NUM_POSES = 2000
 NUM_PAIRS = 1000
 
 
-def nearest(poses: torch.Tensor, others: torch.Tensor, body: BodyModel, same: bool = False) -> float:
-    """Mean over poses of the mean distance of the joints (mm) from those of the nearest of the others."""
-    joints = [body.forward_joints(each) for each in (poses, others)]
+def nearest_distance(poses: torch.Tensor, candidates: torch.Tensor, body: BodyModel, same: bool = False) -> float:
+    """Mean distance (MPJPE, mm) of poses from their nearest neighbours.
+
+    Args:
+        poses: (n, 22, 3, 3).
+        candidates: (m, 22, 3, 3), among which the neighbours are searched.
+        body: the body to measure.
+        same: the candidates are the poses, so that the nearest candidate is the pose and the second its neighbour.
+    """
+    joints = [body.forward_joints(each) for each in (poses, candidates)]
     rows = [(one - joints[1]).norm(dim=-1).mean(dim=1).topk(2, largest=False)[0][int(same)] for one in joints[0]]
     return float(torch.stack(rows).mean()) * 1000.0
 
 
 def spread(poses: torch.Tensor) -> float:
-    """Root mean square angle (degrees) between the body's joints and their mean rotation."""
+    """Root mean square angle (degrees) between the rotations of the body's joints and their mean."""
     mean = torch.linalg.svd(poses[:, 1:].mean(dim=0))
     centre = (
         mean.U @ torch.diag_embed(torch.stack([torch.ones(21), torch.ones(21), (mean.U @ mean.Vh).det()], 1)) @ mean.Vh
@@ -43,7 +50,7 @@ def spread(poses: torch.Tensor) -> float:
 
 
 def main() -> None:
-    arguments = parse(__doc__, repeats=3)
+    arguments = parse_arguments(__doc__, repeats=3)
     body = BodyModel.builtin()
     capsules = body_capsules(body)
     seconds = medians(
@@ -55,34 +62,34 @@ def main() -> None:
     )
     print_machine()
     counts = {"poses": NUM_POSES, "pairs": NUM_PAIRS}
-    print_table(("drawn", "a second"), [(name, f"{counts[name] / value:.0f}") for name, value in seconds.items()])
+    print_table(("sampled", "per second"), [(name, f"{counts[name] / value:.0f}") for name, value in seconds.items()])
 
     rows = []
     for name, frames in (("training clips", training_motion_poses()), ("held-out clips", held_out_poses())):
-        passed = (
+        checks = (
             within_limits(frames),
             ~self_intersects(frames, body, capsules),
             is_plausible(frames, body, capsules),
         )
-        rows.append((name, str(len(frames)), *(f"{100 * each.float().mean():.1f} %" for each in passed)))
+        rows.append((name, str(len(frames)), *(f"{100 * each.float().mean():.1f} %" for each in checks)))
     print()
-    print_table(("frames", "number", "in range", "not through itself", "both"), rows)
+    print_table(("frames", "number", "within joint limits", "no self-collision", "both"), rows)
 
     held_out = held_out_poses()
     sampler = PoseSampler.load(body, 0)
-    drawn = {source: sampler.draw(source, NUM_POSES)[0] for source in SourceShares().counts(1)}
-    drawn = {"all": sample_training_poses(NUM_POSES, 0, body)[0], **drawn}
+    samples = {source: sampler.draw(source, NUM_POSES)[0] for source in SourceShares().counts(1)}
+    samples = {"all": sample_training_poses(NUM_POSES, 0, body)[0], **samples}
     rows = [
         (
             name,
-            f"{nearest(poses, poses, body, same=True):.0f}",
+            f"{nearest_distance(poses, poses, body, same=True):.0f}",
             f"{spread(poses):.1f}",
-            f"{nearest(held_out, poses, body):.0f}",
+            f"{nearest_distance(held_out, poses, body):.0f}",
         )
-        for name, poses in drawn.items()
+        for name, poses in samples.items()
     ]
     print()
-    print_table(("source", "nearest neighbour (mm)", "spread (degrees)", "from held-out frames (mm)"), rows)
+    print_table(("source", "nearest neighbour (mm)", "spread (degrees)", "distance of held-out frames (mm)"), rows)
 
 
 if __name__ == "__main__":

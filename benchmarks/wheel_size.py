@@ -1,4 +1,4 @@
-"""Megabytes of the wheel, built into a temporary folder, against the target.
+"""Size of the wheel, built in a temporary folder, beside the target.
 
 python benchmarks/wheel_size.py
 """
@@ -14,19 +14,19 @@ from measure import print_table
 
 ROOT = Path(__file__).parents[1]
 TARGET_MB = 40
-# What a build needs no copy of.
-LEFT_OUT = shutil.ignore_patterns(".*", "runs", "build", "dist", "*.egg-info", "__pycache__", "demo_out")
+# Not needed for a build.
+IGNORED = shutil.ignore_patterns(".*", "runs", "build", "dist", "*.egg-info", "__pycache__", "demo_out")
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        # Built from a copy: setuptools leaves its work beside setup.py.
-        shutil.copytree(ROOT, Path(folder) / "source", ignore=LEFT_OUT)
+        # Built from a copy, since setuptools writes beside setup.py.
+        shutil.copytree(ROOT, Path(folder) / "source", ignore=IGNORED)
         command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder]
         subprocess.run([*command, str(Path(folder) / "source")], check=True, capture_output=True)
         (wheel,) = Path(folder).glob("*.whl")
         megabytes = wheel.stat().st_size / 1e6
-    print_table(["wheel", "MB", "target, below"], [(wheel.name, f"{megabytes:.2f}", f"{TARGET_MB}")])
+    print_table(["wheel", "MB", "target (below)"], [(wheel.name, f"{megabytes:.2f}", f"{TARGET_MB}")])
 
 
 if __name__ == "__main__":

@@ -290,9 +290,9 @@ def test_rows_of_each_task_do_not_depend_on_the_others(toys: Path) -> None:
 
 
 def test_markdown() -> None:
-    table = {"one": {"steps": 3} | columns({"statements_true": 0.5}, "poses"), "other": {"time": 1.25}}
+    table = {"one": {"steps": 3} | columns({"posecode_precision": 0.5}, "poses"), "other": {"time": 1.25}}
     assert to_markdown(table).splitlines() == [
-        "| variant | steps | poses, statements that hold (%) | time |",
+        "| variant | steps | poses, posecode precision (%) | time |",
         "| --- | --- | --- | --- |",
         "| one | 3 | 50.0 |  |",
         "| other |  |  | 1.2 |",

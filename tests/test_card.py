@@ -1,4 +1,4 @@
-"""The model card holds the measured numbers and loads as one."""
+"""The model card holds the results and can be loaded from its file."""
 
 from huggingface_hub import ModelCard
 from tiny_checkpoint import save_tiny_checkpoint
@@ -10,14 +10,14 @@ REPORT = {
     "frames": 7,
     "metrics": {
         "text-to-pose": {
-            "model": {"mpjpe_mm": 123.4, "statements_true": 0.5},
+            "model": {"mpjpe_mm": 123.4, "posecode_precision": 0.5},
             "mean training pose": {"mpjpe_mm": 222.2},
         }
     },
 }
 
 
-def test_card_holds_what_was_measured(tmp_path):
+def test_card_holds_the_results(tmp_path):
     save_tiny_checkpoint(tmp_path)
     write_card(tmp_path, REPORT, "somebody/unipose-tiny")
     card = ModelCard.load(tmp_path / "README.md")
@@ -25,5 +25,5 @@ def test_card_holds_what_was_measured(tmp_path):
     assert "mean training pose 222.2" in card.text
     assert "7 frames" in card.text
     results = {result.metric_type: result.metric_value for result in card.data.eval_results}
-    assert results == {"mpjpe_mm": 123.4, "statements_true": 0.5}
+    assert results == {"mpjpe_mm": 123.4, "posecode_precision": 0.5}
     assert card.data.license == "apache-2.0"

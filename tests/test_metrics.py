@@ -4,7 +4,7 @@ import pytest
 import roma
 import torch
 
-from unipose.training.evaluation.metrics import best_similarity, joint_errors, mpjpe, original_valid, pa_mpjpe
+from unipose.training.evaluation.metrics import best_similarity, joint_errors, mpjpe, pa_mpjpe
 from unipose.training.evaluation.retrieval_metrics import (
     fid,
     matching_score,
@@ -20,7 +20,7 @@ def random_joints(poses: int = 3, dtype: torch.dtype = torch.float64) -> torch.T
 
 
 def random_embeds(samples: int, dim: int = 8, noise: float = 0.7, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Texts and poses that resemble their partners, of any length."""
+    """Embeddings of texts, and similar ones of their poses, of any length."""
     generator = torch.Generator().manual_seed(seed)
     text = torch.randn(samples, dim, generator=generator)
     return text, 3.0 * text + 3.0 * noise * torch.randn(samples, dim, generator=generator)
@@ -55,24 +55,21 @@ def test_root_alignment_removes_a_shift_of_the_whole_pose() -> None:
     assert errors[:, [joint for joint in range(22) if joint != 5]].max() < 1e-9
 
 
-def test_joints_without_ground_truth_are_left_out() -> None:
+def test_joints_without_ground_truth_are_ignored() -> None:
     joints, target = random_joints(4), random_joints(5)[1:]
     valid = torch.ones(4, 22, dtype=torch.bool)
     valid[0, 3], valid[2, 10:] = False, False
-    unknown = target.clone()
-    unknown[~valid] = torch.nan
+    incomplete = target.clone()
+    incomplete[~valid] = torch.nan
     for error in (mpjpe, pa_mpjpe):
-        found = error(joints, unknown, valid=valid)
-        kept = [error(joints[[row], valid[row]][None], target[[row], valid[row]][None]) for row in range(4)]
-        torch.testing.assert_close(found, torch.cat(kept))
-        torch.testing.assert_close(found[1], error(joints, target)[1])
-    marked = target.clone()
-    marked[~valid] = -2.0
-    assert torch.equal(original_valid(marked), valid)
+        errors = error(joints, incomplete, valid=valid)
+        expected = [error(joints[[row], valid[row]][None], target[[row], valid[row]][None]) for row in range(4)]
+        torch.testing.assert_close(errors, torch.cat(expected))
+        torch.testing.assert_close(errors[1], error(joints, target)[1])
 
 
 def test_pa_mpjpe_by_hand() -> None:
-    """Four corners of a square; the found one is stretched along x by 2, which no similarity mends."""
+    """Four corners of a square; the prediction is stretched along x by 2, which no similarity transform undoes."""
     target = torch.tensor([[[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]]])
     stretched = target * torch.tensor([2.0, 1.0, 1.0])
     # The best scale is (2 + 1) / (4 + 1): x is 1.2 and y is 0.6 of what it should be.
@@ -90,36 +87,36 @@ def test_pa_mpjpe_removes_similarities_but_not_reflections(dtype: torch.dtype) -
     assert pa_mpjpe(moved, target).dtype == dtype
     mirrored = target * torch.tensor([-1.0, 1.0, 1.0], dtype=dtype)
     assert pa_mpjpe(mirrored, target).min() > 100
-    found = target + 0.1 * random_joints(4, dtype)[1:]
-    turned = 2.0 * found @ roma.random_rotmat(3, dtype=dtype).mT - 1.0
-    torch.testing.assert_close(pa_mpjpe(turned, target), pa_mpjpe(found, target), atol=1e-2, rtol=1e-3)
-    assert (pa_mpjpe(found, target) <= mpjpe(found, target)).all()
+    predicted = target + 0.1 * random_joints(4, dtype)[1:]
+    rotated = 2.0 * predicted @ roma.random_rotmat(3, dtype=dtype).mT - 1.0
+    torch.testing.assert_close(pa_mpjpe(rotated, target), pa_mpjpe(predicted, target), atol=1e-2, rtol=1e-3)
+    assert (pa_mpjpe(predicted, target) <= mpjpe(predicted, target)).all()
 
 
-def test_best_similarity_finds_the_one_that_was_applied() -> None:
+def test_best_similarity_recovers_the_applied_transform() -> None:
     torch.manual_seed(0)
     joints = random_joints()
     rotation, translation = roma.random_rotmat(3, dtype=torch.float64), torch.randn(3, 3, dtype=torch.float64)
     scale = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
     target = scale[:, None, None] * (joints @ rotation.mT) + translation[:, None]
-    for found, applied in zip(best_similarity(joints, target), (rotation, translation, scale)):
-        torch.testing.assert_close(found, applied)
+    for estimated, applied in zip(best_similarity(joints, target), (rotation, translation, scale)):
+        torch.testing.assert_close(estimated, applied)
     assert torch.det(best_similarity(joints, -target)[0]).min() > 0.99
 
 
 def test_errors_of_distances() -> None:
     joints = random_joints()
     valid = torch.ones(3, 22, dtype=torch.bool)
-    with pytest.raises(ValueError, match=r"joints must have the shape \(poses, joints, 3\), found \(22, 3\)"):
+    with pytest.raises(ValueError, match=r"joints must have the shape \(poses, joints, 3\), got \(22, 3\)"):
         mpjpe(joints[0], joints[0])
-    with pytest.raises(ValueError, match=r"target must have the shape of joints, \(3, 22, 3\), found \(1, 22, 3\)"):
+    with pytest.raises(ValueError, match=r"target must have the shape of joints, \(3, 22, 3\), got \(1, 22, 3\)"):
         pa_mpjpe(joints, joints[:1])
-    with pytest.raises(ValueError, match=r"root_joints must lie in 0..21, found \[22\]"):
+    with pytest.raises(ValueError, match=r"root_joints must lie in 0..21, got \[22\]"):
         mpjpe(joints, joints, root_joints=(22,))
-    with pytest.raises(ValueError, match=r"valid must be a bool mask .* \(3, 22\), found torch.float32"):
+    with pytest.raises(ValueError, match=r"valid must be a bool mask .* \(3, 22\), got torch.float32"):
         mpjpe(joints, joints, valid=valid.float())
     valid[1] = False
-    with pytest.raises(ValueError, match=r"at least one joint of every pose, found none in the poses \[1\]"):
+    with pytest.raises(ValueError, match=r"at least one joint of every pose, got none in the poses \[1\]"):
         pa_mpjpe(joints, joints, valid=valid)
     valid[1, 3] = True
     with pytest.raises(ValueError, match=r"valid leaves out one of root_joints \(0, 3\) in the poses \[1\]"):
@@ -144,13 +141,13 @@ def naive_r_precision(
 
 
 @pytest.mark.parametrize(("samples", "group_size"), [(32, 32), (50, 8), (13, 4)])
-def test_r_precision_is_that_of_a_plain_loop(samples: int, group_size: int) -> None:
+def test_r_precision_equals_a_plain_loop(samples: int, group_size: int) -> None:
     text, pose = random_embeds(samples, noise=2.0)
     permutation = torch.randperm(samples, generator=torch.Generator().manual_seed(1))
-    found = r_precision(text, pose, permutation, top_k=(1, 2, 3), group_size=group_size)
-    for k, value in found.items():
+    precision = r_precision(text, pose, permutation, top_k=(1, 2, 3), group_size=group_size)
+    for k, value in precision.items():
         assert value == pytest.approx(naive_r_precision(text, pose, permutation.tolist(), k, group_size))
-    assert 0.0 < found[1] < found[3] <= 1.0
+    assert 0.0 < precision[1] < precision[3] <= 1.0
 
 
 def test_samples_after_the_last_full_group_are_not_counted() -> None:
@@ -171,13 +168,13 @@ def test_recall_grows_with_k_to_one() -> None:
         assert recalls[-1] == 1.0
 
 
-def test_a_perfect_model_and_one_that_embeds_everything_alike() -> None:
-    """The length of an embedding has no say; ties are not hits."""
+def test_perfect_and_constant_embeddings() -> None:
+    """The length of an embedding does not matter; ties are not hits."""
     text, _ = random_embeds(64)
     perfect = retrieval_metrics(text, 5.0 * text, torch.randperm(64))
     assert perfect == pytest.approx(dict.fromkeys(perfect, 1.0))
-    alike = torch.eye(8)[:1].expand(64, 8)
-    assert retrieval_metrics(alike, alike, torch.randperm(64)) == pytest.approx(
+    constant = torch.eye(8)[:1].expand(64, 8)
+    assert retrieval_metrics(constant, constant, torch.randperm(64)) == pytest.approx(
         dict.fromkeys(perfect, 0.0) | {"matching_score": 1.0}
     )
 
@@ -219,7 +216,7 @@ def test_fid_by_hand() -> None:
     assert fid(embeds, embeds + shift) == pytest.approx(9.0, rel=1e-5)
 
 
-def test_fid_is_the_trace_of_the_matrix_root() -> None:
+def test_fid_equals_the_trace_of_the_matrix_root() -> None:
     """Against the eigenvalues of the unsymmetric product, as the original defines it."""
     first, second = (embeds.double() for embeds in random_embeds(50))
     product = first.mT.cov() @ second.mT.cov()
@@ -231,27 +228,23 @@ def test_fid_is_the_trace_of_the_matrix_root() -> None:
 def test_errors_of_retrieval() -> None:
     text, pose = random_embeds(40)
     order = torch.arange(40)
-    with pytest.raises(ValueError, match=r"group_size must lie in 1..20, the number of samples, found 32"):
+    with pytest.raises(ValueError, match=r"group_size must lie in 1..20, the number of samples, got 32"):
         r_precision(text[:20], pose[:20], order[:20])
     with pytest.raises(ValueError, match=r"permutation must hold each of 0..39 once"):
         r_precision(text, pose, torch.zeros(40, dtype=torch.long))
-    with pytest.raises(ValueError, match=r"top_k must hold numbers in 1..32, found \[1, 33\]"):
+    with pytest.raises(ValueError, match=r"top_k must hold numbers in 1..32, got \[1, 33\]"):
         r_precision(text, pose, order, top_k=(1, 33))
-    with pytest.raises(
-        ValueError, match=r"pose_embeds must have the shape of text_embeds, \(40, 8\), found \(39, 8\)"
-    ):
+    with pytest.raises(ValueError, match=r"pose_embeds must have the shape of text_embeds, \(40, 8\), got \(39, 8\)"):
         matching_score(text, pose[:39], order)
-    with pytest.raises(ValueError, match=r"top_k must hold numbers in 1..40, found \[0\]"):
+    with pytest.raises(ValueError, match=r"top_k must hold numbers in 1..40, got \[0\]"):
         recall_at(text, pose, (0,))
-    with pytest.raises(ValueError, match=r"queries must have the shape \(samples, dim\), found \(8,\)"):
+    with pytest.raises(ValueError, match=r"queries must have the shape \(samples, dim\), got \(8,\)"):
         recall_at(text[0], pose)
     broken = pose.clone()
     broken[7, 3] = torch.nan
-    with pytest.raises(
-        ValueError, match=r"candidates must be finite, found NaN or infinity in 1 rows, the first is 7"
-    ):
+    with pytest.raises(ValueError, match=r"candidates must be finite, got NaN or infinity in 1 rows, the first is 7"):
         recall_at(text, broken)
-    with pytest.raises(ValueError, match=r"at least 2 samples for a covariance, found 1"):
+    with pytest.raises(ValueError, match=r"at least 2 samples for a covariance, got 1"):
         fid(text, pose[:1])
-    with pytest.raises(ValueError, match=r"embeds and other_embeds must be of one width, found 8 and 7"):
+    with pytest.raises(ValueError, match=r"embeds and other_embeds must have the same width, got 8 and 7"):
         fid(text, pose[:, :7])

@@ -1,10 +1,10 @@
-"""Every metric against what the original release's code gave for the same inputs; it measures without a unit."""
+"""Every metric against the original release's recorded outputs for the same inputs, which are in metres."""
 
 import pytest
 import torch
 from golden import load, load_json
 
-from unipose.training.evaluation.metrics import best_similarity, joint_errors, mpjpe, original_valid, pa_mpjpe
+from unipose.training.evaluation.metrics import best_similarity, joint_errors, mpjpe, pa_mpjpe
 from unipose.training.evaluation.retrieval_metrics import (
     fid,
     gaussian_fit,
@@ -15,13 +15,17 @@ from unipose.training.evaluation.retrieval_metrics import (
 )
 
 
+# The original release has no mask: the x of a target without ground truth is this.
+ORIGINAL_MISSING_X = -2.0
+
+
 @pytest.fixture(scope="module")
 def recorded() -> dict[str, torch.Tensor]:
     return load("metrics")
 
 
-def assert_same_mm(found: torch.Tensor, recorded: torch.Tensor) -> None:
-    torch.testing.assert_close(found, 1000 * recorded, rtol=1e-5, atol=0.0)
+def assert_same_mm(errors: torch.Tensor, recorded: torch.Tensor) -> None:
+    torch.testing.assert_close(errors, 1000 * recorded, rtol=1e-5, atol=0.0)
 
 
 # Distances.
@@ -33,13 +37,13 @@ def test_joint_errors(recorded: dict[str, torch.Tensor]) -> None:
 
 @pytest.mark.parametrize(("name", "root_joints"), [("noalign", ()), ("align0", (0,)), ("align12", (1, 2))])
 def test_mpjpe(recorded: dict[str, torch.Tensor], name: str, root_joints: tuple[int, ...]) -> None:
-    found = mpjpe(recorded["mp.preds"], recorded["mp.target"], root_joints)
-    assert_same_mm(found, recorded[f"mp.mpjpe_{name}"])
+    errors = mpjpe(recorded["mp.preds"], recorded["mp.target"], root_joints)
+    assert_same_mm(errors, recorded[f"mp.mpjpe_{name}"])
 
 
 def test_mpjpe_with_missing_joints(recorded: dict[str, torch.Tensor]) -> None:
     target = recorded["mp.target_invalid"]
-    valid = original_valid(target)
+    valid = target[..., 0] != ORIGINAL_MISSING_X
     assert (~valid).sum(dim=1).tolist() == [0, 1, 0, 0, 5, 0, 0, 0, 0]
     assert_same_mm(mpjpe(recorded["mp.preds"], target, valid=valid), recorded["mp.mpjpe_invalid"])
 
@@ -73,17 +77,17 @@ def test_matching_score_of_groups_in_order(recorded: dict[str, torch.Tensor]) ->
 
 @pytest.mark.parametrize("name", ["t2p", "t2p_noscores", "p2t"])
 def test_recall(recorded: dict[str, torch.Tensor], name: str) -> None:
-    """The original gives the same numbers with and without the scores that it can return beside them."""
+    """The original's numbers are the same with and without its optional scores."""
     text, pose = recorded["emb.text"], recorded["emb.pose"]
     queries, candidates = (pose, text) if name == "p2t" else (text, pose)
     recalls = recall_at(queries, candidates, range(1, 21))
     assert list(recalls.values()) == pytest.approx(recorded[f"recall.{name}"].tolist(), abs=1e-6)
 
 
-def test_row_of_a_table(recorded: dict[str, torch.Tensor]) -> None:
-    """The original is called with the recalls at 1, 5 and 10."""
+def test_retrieval_metrics(recorded: dict[str, torch.Tensor]) -> None:
+    """The original was called with recall at 1, 5 and 10."""
     expected = load_json("metrics")["retrieval_metric_compute"]
-    found = retrieval_metrics(
+    metrics = retrieval_metrics(
         recorded["emb.text"], recorded["emb.pose"], recorded["RM.shuffle_idx"], recall_top_k=(1, 5, 10)
     )
     names = {"Matching_Score": "matching_score", "mRecall": "mean_recall"}
@@ -92,8 +96,8 @@ def test_row_of_a_table(recorded: dict[str, torch.Tensor]) -> None:
     for k in (1, 5, 10):
         names |= {f"Text2Pose_Top{k}": f"text_to_pose_top{k}", f"Pose2Text_Top{k}": f"pose_to_text_top{k}"}
     assert names.keys() == expected.keys()
-    assert set(names.values()) == found.keys()
-    assert {name: found[own] for name, own in names.items()} == pytest.approx(expected, abs=1e-6)
+    assert set(names.values()) == metrics.keys()
+    assert {name: metrics[own] for name, own in names.items()} == pytest.approx(expected, abs=1e-6)
 
 
 # FID.
@@ -106,13 +110,13 @@ def test_gaussian_fit(recorded: dict[str, torch.Tensor]) -> None:
 
 
 def test_fid(recorded: dict[str, torch.Tensor]) -> None:
-    found = fid(recorded["emb.text"], recorded["emb.pose"])
-    assert found == pytest.approx(recorded["fid.value"].item(), abs=1e-7)
-    assert found == pytest.approx(load_json("metrics")["fid"], abs=1e-7)
+    distance = fid(recorded["emb.text"], recorded["emb.pose"])
+    assert distance == pytest.approx(recorded["fid.value"].item(), abs=1e-7)
+    assert distance == pytest.approx(load_json("metrics")["fid"], abs=1e-7)
 
 
 def test_fid_with_a_singular_covariance(recorded: dict[str, torch.Tensor]) -> None:
     """15 samples of 24 dimensions."""
-    found = fid(recorded["emb.text"], recorded["emb.pose"][:15])
-    assert found == pytest.approx(recorded["fid.value_singular_n15"].item(), abs=1e-7)
-    assert found == pytest.approx(load_json("metrics")["fid_singular"], abs=1e-7)
+    distance = fid(recorded["emb.text"], recorded["emb.pose"][:15])
+    assert distance == pytest.approx(recorded["fid.value_singular_n15"].item(), abs=1e-7)
+    assert distance == pytest.approx(load_json("metrics")["fid_singular"], abs=1e-7)

@@ -76,7 +76,7 @@ def test_pose_pair_embeddings_of_the_original(recorded: dict[str, torch.Tensor],
 
 
 def test_contrastive_loss_of_the_original(recorded: dict[str, torch.Tensor], original: PoseRetrievalModel) -> None:
-    """The scale multiplies the cosines as it is, without the exponential that CLIP puts around it."""
+    """The scale multiplies the cosines directly, without CLIP's exponential."""
     loss = contrastive_loss(recorded["emb.text"][:16], recorded["emb.pose"][:16], original.similarity_scale)
     assert loss.item() == pytest.approx(recorded["ret.match_loss_first16"].item(), abs=1e-6)
     assert recorded["ret.loss_weight"].item() == PoseRetrievalConfig().initial_similarity_scale
@@ -92,8 +92,8 @@ def test_contrastive_loss_by_hand() -> None:
     torch.testing.assert_close(contrastive_loss(text, pose, 2.0), contrastive_loss(pose, text, 2.0))
 
 
-def test_training_moves_every_weight_and_finds_the_partners() -> None:
-    """Fixed vectors stand for the texts."""
+def test_training_changes_every_weight_and_raises_recall() -> None:
+    """Fixed vectors in place of text embeddings."""
     model, poses = new_model(), some_poses(24)
     generator = torch.Generator().manual_seed(0)
     text, difference = torch.nn.functional.normalize(torch.randn(2, 24, 12, generator=generator), dim=-1)
@@ -112,7 +112,7 @@ def test_training_moves_every_weight_and_finds_the_partners() -> None:
     assert recall_at(text, model.embed_poses(poses).detach(), (1,))[1] > max(0.6, recall_before)
 
 
-def test_saved_and_loaded_it_embeds_alike(tmp_path: Path) -> None:
+def test_saved_and_loaded_models_embed_equally(tmp_path: Path) -> None:
     model, poses = new_model().eval(), some_poses(4)
     with torch.no_grad():
         model.similarity_scale.fill_(7.0)
@@ -125,7 +125,7 @@ def test_saved_and_loaded_it_embeds_alike(tmp_path: Path) -> None:
     torch.testing.assert_close(embeds[2:3], loaded.embed_poses(poses[2:3]))
 
 
-def test_a_new_model_starts_with_the_scale_of_its_config() -> None:
+def test_a_new_model_has_the_scale_of_its_config() -> None:
     config = PoseRetrievalConfig(**SIZES, initial_similarity_scale=4.0)
     assert PoseRetrievalModel(config).similarity_scale.item() == 4.0
     assert new_model().embed_poses(some_poses(4)).std(dim=0).max() > 1e-3
@@ -133,13 +133,11 @@ def test_a_new_model_starts_with_the_scale_of_its_config() -> None:
 
 def test_errors() -> None:
     model, poses = new_model(), some_poses(4)
-    with pytest.raises(ValueError, match=r"pose_values must have the shape \(batch, 22, 6\), found \(4, 22, 3, 2\)"):
+    with pytest.raises(ValueError, match=r"pose_values must have the shape \(batch, 22, 6\), got \(4, 22, 3, 2\)"):
         model(poses.unflatten(-1, (3, 2)))
-    with pytest.raises(
-        ValueError, match=r"other_pose_values must have the shape \(batch, 22, 6\), found \(4, 21, 6\)"
-    ):
+    with pytest.raises(ValueError, match=r"other_pose_values must have the shape \(batch, 22, 6\), got \(4, 21, 6\)"):
         model(poses, poses[:, 1:])
-    with pytest.raises(ValueError, match="must hold as many poses, found 4 and 3"):
+    with pytest.raises(ValueError, match="must have the same number of poses, got 4 and 3"):
         model(poses, poses[:3])
-    with pytest.raises(ValueError, match=r"one shape \(batch, dim\), found \(4, 11\) and \(4, 12\)"):
+    with pytest.raises(ValueError, match=r"one shape \(batch, dim\), got \(4, 11\) and \(4, 12\)"):
         model(poses, text_embeds=torch.zeros(4, 11))

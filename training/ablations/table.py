@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unipose.training.evaluation.evaluate import MEASURES, SHARES
+from unipose.training.evaluation.report import METRIC_NAMES, in_printed_unit
 from unipose.training.io import write_json
 
 
@@ -12,7 +12,7 @@ Table = dict[str, dict[str, float]]
 
 def columns(measures: dict[str, float], about: str) -> dict[str, float]:
     """Measures of `training.evaluate` under headings that say what they are about, shares in percent."""
-    return {f"{about}, {MEASURES[name]}": 100 * value if name in SHARES else value for name, value in measures.items()}
+    return {f"{about}, {METRIC_NAMES[name]}": in_printed_unit(name, value) for name, value in measures.items()}
 
 
 def to_markdown(table: Table) -> str:

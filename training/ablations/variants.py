@@ -13,7 +13,8 @@ from trl import SFTConfig, TrlParser
 from unipose.processing.body_model import BodyModel
 from unipose.training.ablations.table import Table, columns
 from unipose.training.datasets.shards import check_recipe
-from unipose.training.evaluation.evaluate import HeldOut, evaluate_image_to_pose, evaluate_text_to_pose, hold_out
+from unipose.training.evaluation.held_out import HeldOutFrames, make_held_out_frames
+from unipose.training.evaluation.tasks import evaluate_image_to_pose, evaluate_text_to_pose
 from unipose.training.io import write_json
 from unipose.training.sampling.poses import held_out_poses, sample_training_poses
 from unipose.training.stages.language import StageArguments, train_stage
@@ -61,7 +62,7 @@ class Questions:
         seed: of the turns of the mean pose.
     """
 
-    held_out: HeldOut
+    held_out: HeldOutFrames
     training: torch.Tensor
     body: BodyModel
     batch_size: int
@@ -113,7 +114,8 @@ class Ablation:
     def questions(self) -> Questions:
         """The same for the same seed."""
         measures, seed, body = self.measures, self.training.seed, BodyModel.builtin()
-        held_out = hold_out(held_out_poses()[:: measures.every].float(), body, measures.picture_size, seed)
+        frames = held_out_poses()[:: measures.every].float()
+        held_out = make_held_out_frames(frames, body, measures.picture_size, seed)
         poses, _ = sample_training_poses(measures.training_poses, seed, body)
         return Questions(held_out, poses.float(), body, self.training.per_device_eval_batch_size, seed)
 

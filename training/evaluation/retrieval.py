@@ -1,7 +1,8 @@
-"""The retrieval model behind R-precision, the recalls and FID: poses and texts on one unit sphere (paper, section 4).
+"""The retrieval model for R-precision, recall and FID: poses and texts embedded in one space (paper, section 4).
 
-This is the pose side and the loss. The text side, a bidirectional GRU in the paper, is any module that gives
-(batch, embedding_size) unit vectors: its layout is in no recorded output of the original release.
+This is the pose encoder and the contrastive loss. The paper's text encoder is a bidirectional GRU, whose layout the
+original release's recorded outputs do not show; any module that returns (batch, embedding_size) unit vectors can take
+its place. A trained model's embeddings are the input of `retrieval_metrics`.
 """
 
 from dataclasses import dataclass
@@ -18,15 +19,15 @@ from unipose.modeling_pose_vqvae import PoseEncoder, initialize_convolution
 
 @strict
 class PoseRetrievalConfig(PreTrainedConfig):
-    """The pose side of the retrieval model.
+    """Configuration of the retrieval model's pose encoder.
 
     Args:
         num_joints: Joints of a pose; SMPL's 22 body joints.
         hidden_size: Channels of the 1-D convolutions over the joint axis; the original's number is not known.
-        num_pose_tokens: Positions along that axis that are pooled into one embedding; 40 in the original.
+        num_pose_tokens: Positions along that axis, pooled into one embedding; 40 in the original.
         embedding_size: Width of the shared space.
         num_residual_blocks: See `UniPoseVQVAEConfig`.
-        initial_similarity_scale: Where the learned scale of the contrastive loss starts.
+        initial_similarity_scale: Initial value of the contrastive loss's learned scale.
     """
 
     model_type = "unipose_pose_retrieval"
@@ -43,10 +44,10 @@ class PoseRetrievalConfig(PreTrainedConfig):
 
 @dataclass
 class PoseRetrievalOutput(ModelOutput):
-    """What the retrieval model returns.
+    """Output of the retrieval model.
 
     Args:
-        loss: Contrastive loss against the texts, if they were given.
+        loss: Contrastive loss against the texts, if `text_embeds` was given.
         pose_embeds: (batch, embedding_size) unit vectors.
     """
 
@@ -57,21 +58,24 @@ class PoseRetrievalOutput(ModelOutput):
 def contrastive_loss(
     text_embeds: torch.Tensor, pose_embeds: torch.Tensor, scale: torch.Tensor | float
 ) -> torch.Tensor:
-    """Mean cross-entropy of finding the own pose among those of the batch, and the own text among its texts.
+    """Symmetric cross-entropy over the batch: each text classifies its pose, each pose its text.
+
+    `PoseRetrievalModel.forward` returns it, so that a `Trainer` can minimize it.
 
     Args:
-        text_embeds, pose_embeds: (batch, dim) unit vectors; row i of one belongs to row i of the other.
-        scale: what the cosines are multiplied with before the softmax.
+        text_embeds: (batch, dim) unit vectors.
+        pose_embeds: (batch, dim) unit vectors; row i belongs to row i of `text_embeds`.
+        scale: multiplies the cosine similarities before the softmax.
 
     Returns:
-        () the mean of both directions.
+        (), the mean of both directions.
 
     Raises:
         ValueError: the shapes differ or are not (batch, dim).
     """
     if text_embeds.ndim != 2 or text_embeds.shape != pose_embeds.shape:
         raise ValueError(
-            "text_embeds and pose_embeds must have one shape (batch, dim), found "
+            "text_embeds and pose_embeds must have one shape (batch, dim), got "
             f"{tuple(text_embeds.shape)} and {tuple(pose_embeds.shape)}"
         )
     logits = scale * text_embeds @ pose_embeds.mT
@@ -82,6 +86,7 @@ def contrastive_loss(
 
 
 def pose_encoder(config: PoseRetrievalConfig) -> PoseEncoder:
+    """The pose tokenizer's encoder, in the sizes of the retrieval model."""
     tokens = config.num_pose_tokens
     return PoseEncoder(config.hidden_size, (tokens, 2 * tokens), config.num_residual_blocks, config.embedding_size)
 
@@ -89,7 +94,7 @@ def pose_encoder(config: PoseRetrievalConfig) -> PoseEncoder:
 class TokenPooling(nn.Module):
     """(batch, embedding_size, num_pose_tokens) features -> (batch, embedding_size) unit vectors.
 
-    As in the original the tokens are the channels and the convolution runs along the embedding.
+    As in the original, the tokens are the channels and the convolution runs along the embedding axis.
     """
 
     def __init__(self, num_tokens: int):
@@ -113,7 +118,7 @@ class PoseEmbedder(nn.Module):
 
 
 class PosePairEmbedder(nn.Module):
-    """Two poses, in order, -> (batch, embedding_size) unit vectors: one encoder for both, merged before pooling."""
+    """Ordered pairs of poses -> (batch, embedding_size) unit vectors: a shared encoder, merged before pooling."""
 
     def __init__(self, config: PoseRetrievalConfig):
         super().__init__()
@@ -134,7 +139,7 @@ class PosePairEmbedder(nn.Module):
 
 
 class PoseRetrievalModel(PreTrainedModel):
-    """Embeds poses, for descriptions, and ordered pairs of poses, for differences and instructions."""
+    """Embeds poses (to match descriptions) and ordered pairs of poses (to match differences and instructions)."""
 
     config: PoseRetrievalConfig
     config_class = PoseRetrievalConfig
@@ -161,12 +166,24 @@ class PoseRetrievalModel(PreTrainedModel):
         return self.pose_embedder(self._checked("pose_values", pose_values))
 
     def embed_pose_pairs(self, pose_values: torch.Tensor, other_pose_values: torch.Tensor) -> torch.Tensor:
-        """(batch, 22, 6) from which, and (batch, 22, 6) to which -> (batch, embedding_size) unit vectors."""
+        """Embeds ordered pairs of poses.
+
+        Args:
+            pose_values: (batch, 22, 6), the first pose of each pair.
+            other_pose_values: (batch, 22, 6), the second.
+
+        Returns:
+            (batch, embedding_size) unit vectors.
+
+        Raises:
+            ValueError: A wrong shape, or different numbers of poses.
+        """
         first = self._checked("pose_values", pose_values)
         second = self._checked("other_pose_values", other_pose_values)
         if len(first) != len(second):
             raise ValueError(
-                f"pose_values and other_pose_values must hold as many poses, found {len(first)} and {len(second)}"
+                "pose_values and other_pose_values must have the same number of poses, got "
+                f"{len(first)} and {len(second)}"
             )
         return self.pose_pair_embedder(first, second)
 
@@ -177,12 +194,12 @@ class PoseRetrievalModel(PreTrainedModel):
         text_embeds: torch.Tensor | None = None,
         **kwargs,
     ) -> PoseRetrievalOutput:
-        """Embeds poses, or pairs of them, and compares them with their texts.
+        """Embeds poses or pairs of poses, and computes the loss against their texts.
 
         Args:
             pose_values: (batch, 22, 6).
-            other_pose_values: (batch, 22, 6), the second of each pair.
-            text_embeds: (batch, embedding_size) unit vectors; gives the loss.
+            other_pose_values: (batch, 22, 6), the second pose of each pair; without it, single poses are embedded.
+            text_embeds: (batch, embedding_size) unit vectors; without them there is no loss.
         """
         if other_pose_values is None:
             embeds = self.embed_poses(pose_values)
@@ -195,6 +212,6 @@ class PoseRetrievalModel(PreTrainedModel):
         expected = (self.config.num_joints, 6)
         if pose_values.ndim != 3 or tuple(pose_values.shape[1:]) != expected:
             raise ValueError(
-                f"{name} must have the shape (batch, {expected[0]}, {expected[1]}), found {tuple(pose_values.shape)}"
+                f"{name} must have the shape (batch, {expected[0]}, {expected[1]}), got {tuple(pose_values.shape)}"
             )
         return pose_values.to(self.dtype)

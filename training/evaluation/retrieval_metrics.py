@@ -1,6 +1,6 @@
-"""How well texts and poses find each other in the space of a retrieval model (paper, section 4).
+"""R-precision, recall, matching score and FID in the embedding space of a retrieval model (paper, section 4).
 
-Everywhere row i of `text_embeds` and row i of `pose_embeds` belong together, and similarity is the cosine.
+Row i of `text_embeds` always belongs to row i of `pose_embeds`; similarity is the cosine.
 """
 
 from collections.abc import Sequence
@@ -12,20 +12,21 @@ GROUP_SIZE = 32
 
 
 def retrieval_ranks(queries: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-    """At which place each query finds its partner among all candidates.
+    """The rank of each query's match among all candidates.
 
-    A candidate that is exactly as similar as the partner comes before it, so that a model which embeds everything
-    alike finds nothing.
+    A candidate that is exactly as similar as the match ranks before it, so that a model with constant embeddings
+    retrieves nothing.
 
     Args:
-        queries, candidates: (..., samples, dim).
+        queries: (..., samples, dim).
+        candidates: (..., samples, dim); the match of query i is candidate i.
 
     Returns:
         (..., samples) from 1, the best, to `samples`.
     """
     similarity = _unit(queries) @ _unit(candidates).mT
-    partner = similarity.diagonal(dim1=-2, dim2=-1)
-    return (similarity >= partner[..., None]).sum(dim=-1)
+    match = similarity.diagonal(dim1=-2, dim2=-1)
+    return (similarity >= match[..., None]).sum(dim=-1)
 
 
 def r_precision(
@@ -35,17 +36,18 @@ def r_precision(
     top_k: Sequence[int] = (1, 2, 3),
     group_size: int = GROUP_SIZE,
 ) -> dict[int, float]:
-    """How often a text finds its pose within the first k of a small group.
+    """R-precision: how often a text's pose ranks among the first k of a random group of poses.
 
     Args:
-        text_embeds, pose_embeds: (samples, dim).
-        permutation: (samples,) the order in which samples are dealt into groups, such as
-            `torch.randperm(samples, generator=generator)`; those left over after the last full group are not counted.
-        top_k: the k.
-        group_size: texts, and poses, in a group.
+        text_embeds: (samples, dim).
+        pose_embeds: (samples, dim).
+        permutation: (samples,) the order in which samples are divided into groups, such as
+            `torch.randperm(samples, generator=generator)`; samples after the last full group are not counted.
+        top_k: the values of k.
+        group_size: samples per group.
 
     Returns:
-        {k: share of the counted texts}.
+        {k: fraction of the counted texts}.
 
     Raises:
         ValueError: embeddings or permutation of a wrong shape, embeddings that are not finite, too few samples for one
@@ -60,22 +62,33 @@ def r_precision(
 def matching_score(
     text_embeds: torch.Tensor, pose_embeds: torch.Tensor, permutation: torch.Tensor, group_size: int = GROUP_SIZE
 ) -> float:
-    """Mean cosine of the pairs that `r_precision` counts; arguments and errors as there."""
+    """Mean cosine similarity of the matching pairs that `r_precision` counts.
+
+    Args:
+        text_embeds: (samples, dim).
+        pose_embeds: (samples, dim).
+        permutation: see `r_precision`.
+        group_size: samples per group.
+
+    Raises:
+        ValueError: see `r_precision`.
+    """
     texts, poses = _groups(text_embeds, pose_embeds, permutation, group_size)
     return (_unit(texts) * _unit(poses)).sum(dim=-1).double().mean().item()
 
 
 def recall_at(queries: torch.Tensor, candidates: torch.Tensor, top_k: Sequence[int] = (5, 10, 20)) -> dict[int, float]:
-    """How often a query finds its partner within the first k of all candidates.
+    """Recall at k: how often a query's match ranks among the first k of all candidates.
 
-    R(T2P) of the paper is `recall_at(text_embeds, pose_embeds)`, R(P2T) the reverse.
+    R(T2P) of the paper is `recall_at(text_embeds, pose_embeds)`, R(P2T) is `recall_at(pose_embeds, text_embeds)`.
 
     Args:
-        queries, candidates: (samples, dim).
-        top_k: the k.
+        queries: (samples, dim).
+        candidates: (samples, dim).
+        top_k: the values of k.
 
     Returns:
-        {k: share of the queries}.
+        {k: fraction of the queries}.
 
     Raises:
         ValueError: embeddings of a wrong shape or not finite, a k outside 1..samples.
@@ -94,18 +107,19 @@ def retrieval_metrics(
     recall_top_k: Sequence[int] = (5, 10, 20),
     group_size: int = GROUP_SIZE,
 ) -> dict[str, float]:
-    """The row of a table: all measures above, and the mean of the recalls in both directions (mRecall).
+    """All metrics above, and mRecall, the mean of the recalls in both directions.
 
     Args:
-        text_embeds, pose_embeds: (samples, dim).
+        text_embeds: (samples, dim).
+        pose_embeds: (samples, dim).
         permutation: see `r_precision`.
-        precision_top_k: the k of R-precision.
-        recall_top_k: the k of the recalls; the paper's tables give 5, 10 and 20.
+        precision_top_k: the values of k for R-precision.
+        recall_top_k: the values of k for recall; the paper's tables have 5, 10 and 20.
         group_size: see `r_precision`.
 
     Returns:
         matching_score, r_precision_top{k}, text_to_pose_top{k}, pose_to_text_top{k} and mean_recall; all but the first
-        are shares of 1.
+        are fractions of 1.
 
     Raises:
         ValueError: see `r_precision` and `recall_at`.
@@ -133,7 +147,7 @@ def gaussian_fit(embeds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     _check_embeds("embeds", embeds)
     if len(embeds) < 2:
-        raise ValueError(f"embeds must hold at least 2 samples for a covariance, found {len(embeds)}")
+        raise ValueError(f"embeds must hold at least 2 samples for a covariance, got {len(embeds)}")
     embeds = embeds.double()
     return embeds.mean(dim=0), torch.atleast_2d(embeds.mT.cov())
 
@@ -143,12 +157,15 @@ def frechet_distance(
 ) -> float:
     """Squared Frechet distance of two Gaussians: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)).
 
-    The eigenvalues of C1 C2 are those of R C2 R with R = C1^(1/2), which is symmetric: they come out real, and where a
-    covariance is singular (fewer samples than dimensions) rounding alone can push them below zero.
+    The trace of the root is computed from the eigenvalues of R C2 R, where R = C1^(1/2). They equal those of C1 C2,
+    but this matrix is symmetric, so they are real. If a covariance is singular (fewer samples than dimensions), only
+    rounding makes them negative; they are clamped to 0.
 
     Args:
-        mean, other_mean: (dim,).
-        covariance, other_covariance: (dim, dim).
+        mean: (dim,).
+        covariance: (dim, dim).
+        other_mean: (dim,).
+        other_covariance: (dim, dim).
     """
     variances, axes = torch.linalg.eigh(covariance)
     root = (axes * variances.clamp(min=0).sqrt()) @ axes.mT
@@ -159,18 +176,19 @@ def frechet_distance(
 
 
 def fid(embeds: torch.Tensor, other_embeds: torch.Tensor) -> float:
-    """Frechet distance of Gaussian fits of two sets of pose embeddings, such as generated and true poses.
+    """Frechet distance between Gaussian fits of two sets of pose embeddings, such as generated and true poses.
 
     Args:
-        embeds, other_embeds: (samples, dim), the number of samples may differ. With fewer samples than dimensions the
-            value is defined, but far above that of larger sets: compare only sets of the same sizes.
+        embeds: (samples, dim).
+        other_embeds: (other samples, dim). With fewer samples than dimensions the distance is biased upwards: compare
+            only results of equally large sets.
 
     Raises:
         ValueError: see `gaussian_fit`; or the widths differ.
     """
     (mean, covariance), (other_mean, other_covariance) = gaussian_fit(embeds), gaussian_fit(other_embeds)
     if mean.shape != other_mean.shape:
-        raise ValueError(f"embeds and other_embeds must be of one width, found {len(mean)} and {len(other_mean)}")
+        raise ValueError(f"embeds and other_embeds must have the same width, got {len(mean)} and {len(other_mean)}")
     return frechet_distance(mean, covariance, other_mean, other_covariance)
 
 
@@ -188,21 +206,21 @@ def _groups(
         permutation.sort().values, torch.arange(samples, device=permutation.device)
     ):
         raise ValueError(
-            f"permutation must hold each of 0..{samples - 1} once, found {permutation.dtype} of the shape "
+            f"permutation must hold each of 0..{samples - 1} once, got {permutation.dtype} of the shape "
             f"{tuple(permutation.shape)}"
         )
     if group_size < 1 or samples < group_size:
-        raise ValueError(f"group_size must lie in 1..{samples}, the number of samples, found {group_size}")
+        raise ValueError(f"group_size must lie in 1..{samples}, the number of samples, got {group_size}")
     groups = permutation[: samples // group_size * group_size].view(-1, group_size)
     return text_embeds[groups], pose_embeds[groups]
 
 
 def _check_embeds(name: str, embeds: torch.Tensor) -> None:
     if embeds.ndim != 2:
-        raise ValueError(f"{name} must have the shape (samples, dim), found {tuple(embeds.shape)}")
+        raise ValueError(f"{name} must have the shape (samples, dim), got {tuple(embeds.shape)}")
     if not embeds.isfinite().all():
         rows = (~embeds.isfinite().all(dim=-1)).nonzero().flatten().tolist()
-        raise ValueError(f"{name} must be finite, found NaN or infinity in {len(rows)} rows, the first is {rows[0]}")
+        raise ValueError(f"{name} must be finite, got NaN or infinity in {len(rows)} rows, the first is {rows[0]}")
 
 
 def _check_pairs(name: str, embeds: torch.Tensor, other_name: str, other: torch.Tensor) -> None:
@@ -210,10 +228,10 @@ def _check_pairs(name: str, embeds: torch.Tensor, other_name: str, other: torch.
     _check_embeds(other_name, other)
     if embeds.shape != other.shape:
         raise ValueError(
-            f"{other_name} must have the shape of {name}, {tuple(embeds.shape)}, found {tuple(other.shape)}"
+            f"{other_name} must have the shape of {name}, {tuple(embeds.shape)}, got {tuple(other.shape)}"
         )
 
 
 def _check_k(name: str, top_k: Sequence[int], largest: int) -> None:
     if not top_k or not all(1 <= k <= largest for k in top_k):
-        raise ValueError(f"{name} must hold numbers in 1..{largest}, found {list(top_k)}")
+        raise ValueError(f"{name} must hold numbers in 1..{largest}, got {list(top_k)}")

@@ -6,7 +6,12 @@ from collections.abc import Callable
 
 
 def medians(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each call after one that is not counted; the calls take turns, so that load hits all alike."""
+    """Median seconds of each call, after one warm-up call that is not counted.
+
+    Args:
+        calls: what is timed, by name. The calls alternate, so that other load on the machine affects all equally.
+        repeats: timed calls of each.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()

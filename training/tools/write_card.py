@@ -1,4 +1,4 @@
-"""Writes the model card of a checkpoint from its config and from what `evaluate` has measured.
+"""Writes the model card of a checkpoint from its config and the results of `evaluate`.
 
 python -m unipose.training.tools.write_card --model modeling_unipose/embedded --metrics runs/evaluation/metrics.json
 """
@@ -13,31 +13,36 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import AutoModelForImageTextToText
 from trl import TrlParser
 
-from unipose.training.evaluation.evaluate import to_markdown
+from unipose.training.evaluation.report import to_markdown
 from unipose.training.sampling.poses import HELD_OUT_CLIPS
 
 
 @dataclass
 class CardArguments:
-    """Which model, and what was measured of it."""
+    """The model, and its evaluation results."""
 
     model: str = field(default="modeling_unipose/embedded", metadata={"help": "Folder of the model."})
-    metrics: str = field(default="runs/evaluation/metrics.json", metadata={"help": "File that evaluate has written."})
+    metrics: str = field(default="runs/evaluation/metrics.json", metadata={"help": "Report of the evaluate command."})
     name: str = field(default="unipose-tiny", metadata={"help": "Name of the model, on the Hub: owner/name."})
 
 
 def card_data(name: str, report: dict[str, Any]) -> ModelCardData:
-    """The card's metadata: one result for each measure of the model itself."""
+    """The card's metadata: one evaluation result per task and metric, without the baselines.
+
+    Args:
+        name: of the model.
+        report: content of metrics.json.
+    """
     results = [
         EvalResult(
             task_type=task.replace(" ", "-"),
             dataset_type="deepmimic-held-out",
             dataset_name=f"DeepMimic clips {', '.join(HELD_OUT_CLIPS)}",
-            metric_type=measure,
+            metric_type=metric,
             metric_value=value,
         )
-        for task, answered in report["metrics"].items()
-        for measure, value in answered["model"].items()
+        for task, results in report["metrics"].items()
+        for metric, value in results["model"].items()
     ]
     return ModelCardData(
         license="apache-2.0",
@@ -50,7 +55,13 @@ def card_data(name: str, report: dict[str, Any]) -> ModelCardData:
 
 
 def write_card(model_folder: Path, report: dict[str, Any], name: str) -> ModelCard:
-    """Fills the template and saves it as README.md in the model's folder."""
+    """Renders the template and saves it as README.md in the model's folder.
+
+    Args:
+        model_folder: the saved model.
+        report: content of metrics.json.
+        name: of the model.
+    """
     model = AutoModelForImageTextToText.from_pretrained(model_folder)
     config = model.config
     card = ModelCard.from_template(

@@ -15,13 +15,11 @@ from unipose import UniPosePipeline
 from unipose.processing.body_model import BodyModel
 from unipose.processing.processing_unipose import UniPoseProcessor
 from unipose.processing.rendering import contact_sheet, render_pose
-from unipose.tasks_unipose import TASKS
 from unipose.training.captions.caption_reader import read_caption
 from unipose.training.captions.instruction_reader import read_instruction
-from unipose.training.datasets.rows import POSE_ANSWERS, Row
-from unipose.training.evaluation.evaluate import statement_share
-from unipose.training.evaluation.evaluate_pairs import changes_true
+from unipose.training.datasets.rows import POSE_ANSWERS, TASKS, Row
 from unipose.training.evaluation.metrics import pose_errors
+from unipose.training.evaluation.posecode_metrics import paircode_precision, posecode_precision
 from unipose.training.trainer.callbacks import CELL, FONT_SIZE, Sight, Watch, in_a_row
 from unipose.training.trainer.trainers import LanguageTrainer
 
@@ -103,10 +101,10 @@ def judge(task: str, rows: Sequence[Row], answers: Sequence[dict[str, Any]], bod
     texts = [answer["text"] for answer in answers]
     if task == "pose-to-text":
         captions = [read_caption(text).codes for text in texts]
-        return {"statements_true": statement_share(captions, to_rotmats(rows, 0), body)}
+        return {"statements_true": posecode_precision(captions, to_rotmats(rows, 0), body)}
     if task == "pose-diff":
         changes = [read_instruction(text).codes for text in texts]
-        return {"statements_true": changes_true(changes, to_rotmats(rows, 0), to_rotmats(rows, 1), body)}
+        return {"statements_true": paircode_precision(changes, to_rotmats(rows, 0), to_rotmats(rows, 1), body)}
     read = read_caption if task == "image-to-text" else read_instruction
     said = [(set(read(text).codes), set(read(row["text"]).codes)) for text, row in zip(texts, rows)]
     common, all_said = (sum(map(len, sets)) for sets in ([a & b for a, b in said], [a for a, _ in said]))

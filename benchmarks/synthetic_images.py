@@ -1,9 +1,9 @@
-"""Training pictures a second: one process and two, drawn only and encoded as JPEG and PNG.
+"""Throughput of synthetic training images: one process and two, rendered only and encoded as JPEG or PNG.
 
-OMP_NUM_THREADS=1 python benchmarks/pictures.py [--size 224] [--count 200] [--repeats 5]
+OMP_NUM_THREADS=1 python benchmarks/synthetic_images.py [--size 224] [--count 200] [--repeats 5]
 
-Each process draws `count` pictures of different poses in random styles; medians of the repeats. The processor's time a
-picture, of one process, is the figure to trust on a machine that does other work too.
+Each process renders `count` images of different poses in random styles; numbers are medians of the repeats. On a
+machine with other load, the CPU time per image is the number to trust.
 """
 
 import argparse
@@ -25,14 +25,22 @@ from unipose.training.synthetic_images.style import random_style
 
 # JPEG quality, or None for a PNG, or no encoding at all.
 ENCODINGS: dict[str, dict[str, int | None] | None] = {
-    "drawn only": None,
+    "rendered only": None,
     "JPEG, quality 85": {"jpeg_quality": 85},
     "PNG": {"jpeg_quality": None},
 }
 
 
-def draw(count: int, size: int, seed: int, encoding: dict[str, int | None] | None, gate: Connection) -> None:
-    """Draws `count` pictures whenever `gate` says so, and answers with the processor's seconds that they took."""
+def run_worker(count: int, size: int, seed: int, encoding: dict[str, int | None] | None, gate: Connection) -> None:
+    """A worker process: renders images once per True that it receives, and sends the CPU seconds; False ends it.
+
+    Args:
+        count: images per message.
+        size: pixels of the square images.
+        seed: of poses and styles.
+        encoding: a value of `ENCODINGS`.
+        gate: the connection to the main process; None is sent once the worker is ready.
+    """
     torch.set_num_threads(1)
     body = BodyModel.builtin()
     poses, _ = sample_training_poses(count, seed, body)
@@ -50,13 +58,21 @@ def draw(count: int, size: int, seed: int, encoding: dict[str, int | None] | Non
         gate.send(time.process_time() - start)
 
 
-def measure(processes: int, count: int, size: int, encoding: str, repeats: int) -> tuple[float, float]:
-    """Median pictures a second of all processes together, and median processor seconds of one picture."""
+def throughput(processes: int, count: int, size: int, encoding: str, repeats: int) -> tuple[float, float]:
+    """Median images per second of all processes together, and median CPU seconds per image.
+
+    Args:
+        processes: number of worker processes.
+        count: images per process and repeat.
+        size: pixels of the square images.
+        encoding: a key of `ENCODINGS`.
+        repeats: timed rounds.
+    """
     context = multiprocessing.get_context("spawn")
     gates, workers = [], []
     for seed in range(processes):
         ours, theirs = context.Pipe()
-        worker = context.Process(target=draw, args=(count, size, seed, ENCODINGS[encoding], theirs), daemon=True)
+        worker = context.Process(target=run_worker, args=(count, size, seed, ENCODINGS[encoding], theirs), daemon=True)
         worker.start()
         gates.append(ours)
         workers.append(worker)
@@ -78,17 +94,17 @@ def measure(processes: int, count: int, size: int, encoding: str, repeats: int) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=224, help="pixels; default: %(default)s")
-    parser.add_argument("--count", type=int, default=200, help="pictures of a process; default: %(default)s")
+    parser.add_argument("--count", type=int, default=200, help="images per process; default: %(default)s")
     parser.add_argument("--repeats", type=int, default=5, help="default: %(default)s")
     arguments = parser.parse_args()
     print_machine()
     rows = []
     for encoding in ENCODINGS:
         (alone, seconds), (both, _) = (
-            measure(processes, arguments.count, arguments.size, encoding, arguments.repeats) for processes in (1, 2)
+            throughput(processes, arguments.count, arguments.size, encoding, arguments.repeats) for processes in (1, 2)
         )
         rows.append((encoding, f"{alone:.0f}", f"{both:.0f}", f"{1000 * seconds:.1f}"))
-    print_table([f"{arguments.size} px", "one process", "two processes", "processor ms a picture"], rows)
+    print_table([f"{arguments.size} px", "one process, images/s", "two processes, images/s", "CPU ms per image"], rows)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,112 @@
+"""What texts state about poses, against what is measured on the poses: precision of posecodes and paircodes.
+
+A text counts only as far as the parsers of `captions` can read it. A statement is true if the measurement lies in its
+range, or within the usual tolerance of it (`captions.posecodes.holding`, `captions.paircodes.paircodes_hold`).
+"""
+
+from collections.abc import Sequence
+
+import numpy.typing as npt
+import torch
+
+from unipose.processing.body_model import BodyModel
+from unipose.training.captions.caption_reader import Reading as CaptionReading
+from unipose.training.captions.instruction_reader import Reading as InstructionReading
+from unipose.training.captions.instruction_reader import names_changed_part
+from unipose.training.captions.paircodes import Paircode, extract_paircodes, paircodes_hold
+from unipose.training.captions.posecodes import Posecode, extract_posecodes, holding
+from unipose.training.sampling.pose_pairs import CHANGES, PosePairs
+
+
+def posecodes_of_poses(poses: torch.Tensor, body: BodyModel) -> list[tuple[Posecode, ...]]:
+    """The posecodes that a description of each pose may state.
+
+    Args:
+        poses: (n, 22, 3, 3) in the stored frame.
+        body: the body to measure.
+    """
+    return extract_posecodes(_joints(poses, body), rotmats=poses)
+
+
+def paircodes_of_pairs(pairs: PosePairs, body: BodyModel) -> list[tuple[Paircode, ...]]:
+    """The paircodes that an instruction from the first to the second pose of each pair may state.
+
+    Args:
+        pairs: n pairs of poses.
+        body: the body to measure.
+    """
+    joints = (_joints(poses, body) for poses in (pairs.first, pairs.second))
+    rotmats = (pairs.first, pairs.second)
+    return extract_paircodes(*joints, same_sequence=pairs.same_sequence.numpy(), rotmats=rotmats)
+
+
+def posecode_precision(posecodes: Sequence[Sequence[Posecode]], poses: torch.Tensor, body: BodyModel) -> float:
+    """The fraction of all stated posecodes that are true of their poses.
+
+    Args:
+        posecodes: of n texts.
+        poses: (n, 22, 3, 3) in the stored frame.
+        body: the body to measure.
+
+    Returns:
+        0 to 1; 0 where nothing is stated, so that unreadable texts score no better than false ones.
+    """
+    joints = _joints(poses, body)
+    rows = enumerate(posecodes)
+    true = [holding(codes, joints[i : i + 1], rotmats=poses[i : i + 1]).sum() for i, codes in rows if codes]
+    return float(sum(true)) / max(sum(map(len, posecodes)), 1)
+
+
+def paircode_precision(
+    paircodes: Sequence[Sequence[Paircode]], first: torch.Tensor, second: torch.Tensor, body: BodyModel
+) -> float:
+    """The fraction of all stated paircodes that are true of their pairs of poses.
+
+    Args:
+        paircodes: of n texts.
+        first: (n, 22, 3, 3) poses before the change, in the stored frame.
+        second: (n, 22, 3, 3) poses after it.
+        body: the body to measure.
+
+    Returns:
+        0 to 1; 0 where nothing is stated.
+    """
+    before, after = (_joints(poses, body) for poses in (first, second))
+    true = 0
+    for index, codes in enumerate(paircodes):
+        row = slice(index, index + 1)
+        if codes:
+            rotmats = (first[row], second[row])
+            true += int(paircodes_hold(codes, before[row], after[row], rotmats=rotmats).sum())
+    return true / max(sum(map(len, paircodes)), 1)
+
+
+def changed_part_named(texts: Sequence[str], pairs: PosePairs) -> float:
+    """The fraction of texts that name the changed part, over the pairs in which exactly one part was changed.
+
+    Args:
+        texts: n differences or instructions.
+        pairs: n pairs of poses.
+
+    Returns:
+        0 to 1; 0 where no pair has a single change.
+    """
+    named = []
+    for text, kind, changed in zip(texts, pairs.kind, pairs.changed):
+        if kind == "one_change":
+            joints = {joint for change in CHANGES[changed[0]] for joint in change.joints}
+            named.append(any(names_changed_part(text, joint) for joint in joints))
+    return sum(named) / max(len(named), 1)
+
+
+def reading_metrics(readings: Sequence[CaptionReading] | Sequence[InstructionReading]) -> dict[str, float]:
+    """How much parsed texts state: codes_per_caption, and the fraction unparsable_sentences of all sentences."""
+    sentences = sum(reading.sentences for reading in readings)
+    return {
+        "codes_per_caption": sum(len(reading.codes) for reading in readings) / len(readings),
+        "unparsable_sentences": sum(len(reading.unparsable) for reading in readings) / max(sentences, 1),
+    }
+
+
+def _joints(poses: torch.Tensor, body: BodyModel) -> npt.NDArray:
+    return body.forward_joints(poses).numpy()
