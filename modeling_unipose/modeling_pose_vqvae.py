@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, torch_compilable_check
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_unipose import UniPoseVQVAEConfig
@@ -144,7 +144,7 @@ class UniPoseVQVAE(PreTrainedModel):
         expected = (self.config.num_joints, 6)
         if pose_values.ndim != 3 or tuple(pose_values.shape[1:]) != expected:
             raise ValueError(
-                f"pose_values must have the shape (batch, {expected[0]}, {expected[1]}), found "
+                f"pose_values must have the shape (batch, {expected[0]}, {expected[1]}), got "
                 f"{tuple(pose_values.shape)}"
             )
         return self.encoder(pose_values.to(self.dtype).mT).mT
@@ -159,9 +159,11 @@ class UniPoseVQVAE(PreTrainedModel):
         """(batch, num_pose_tokens) -> rotation matrices (batch, 22, 3, 3), precise also under autocast."""
         tokens, size = self.config.num_pose_tokens, self.config.codebook_size
         if pose_codes.ndim != 2 or pose_codes.shape[1] != tokens:
-            raise ValueError(f"pose_codes must have the shape (batch, {tokens}), found {tuple(pose_codes.shape)}")
-        if pose_codes.numel() and not 0 <= int(pose_codes.min()) <= int(pose_codes.max()) < size:
-            raise ValueError(f"pose_codes must lie in 0..{size - 1}, found {pose_codes.min()}..{pose_codes.max()}")
+            raise ValueError(f"pose_codes must have the shape (batch, {tokens}), got {tuple(pose_codes.shape)}")
+        torch_compilable_check(
+            ((pose_codes >= 0) & (pose_codes < size)).all(),
+            lambda: f"pose_codes must lie in 0..{size - 1}, got {pose_codes.min()}..{pose_codes.max()}",
+        )
         with torch.autocast(pose_codes.device.type, enabled=False):
             return self.decode_features(self.quantizer.codes_to_features(pose_codes))
 

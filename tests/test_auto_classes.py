@@ -192,6 +192,7 @@ def test_saved_code_is_flat(folder: Path) -> None:
         "modeling_pose_vqvae.py",
         "modeling_unipose.py",
         "pipeline_unipose.py",
+        "pose_blocks.py",
         "pose_features.py",
         "processing_unipose.py",
         "vector_quantizer.py",

@@ -315,7 +315,7 @@ def test_under_zero_3_every_forward_is_run_and_nothing_changes():
         ({"num_beams": 2}, r"beam search \(num_beams=2\) cannot cross a pose"),
         ({"prompt_lookup_num_tokens": 3}, "one by one: use greedy search or sampling"),
         ({"guidance_scale": 2.0}, "guidance_scale=2.0"),
-        ({"generation_mode": "image"}, 'must be "pose", "text" or None, found \'image\''),
+        ({"generation_mode": "image"}, 'must be "pose", "text" or None, got \'image\''),
         ({"generation_mode": "pose", "max_new_tokens": 5}, "takes 8 more tokens, but the limit leaves 5"),
     ],
 )

@@ -177,7 +177,7 @@ def test_trl_fused_loss_equals_the_papers():
     [
         ({}, "6 pose placeholders, but pose_values hold 0 poses"),
         ({"pose_values": torch.randn(2, 22, 6)}, r"hold 2 poses of 6 tokens \(12\)"),
-        ({"pose_values": torch.randn(1, 21, 6)}, r"must have the shape \(batch, 22, 6\), found \(1, 21, 6\)"),
+        ({"pose_values": torch.randn(1, 21, 6)}, r"must have the shape \(batch, 22, 6\), got \(1, 21, 6\)"),
         ({"pixel_values": torch.randn(1, 3, 32, 32)}, "needs pose_pixel_values"),
     ],
 )
@@ -190,7 +190,7 @@ def test_mismatches_name_both_numbers(extra, message):
 
 def test_pictures_without_placeholders_say_so():
     model = tiny_model()
-    with pytest.raises(ValueError, match=r"0 picture placeholders, but 1 pictures of 16 tokens \(16\)"):
+    with pytest.raises(ValueError, match=r"0 image placeholders, but 1 images of 16 tokens \(16\)"):
         model(torch.tensor([words(3, 1)]), **random_pixels(model.config, 1))
 
 

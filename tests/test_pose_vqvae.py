@@ -115,7 +115,7 @@ def test_saved_and_resumed_training_gives_the_same_codebook(tmp_path):
 @pytest.mark.parametrize(
     ("codes", "message"),
     [
-        (torch.zeros(1, 7, dtype=torch.long), r"shape \(batch, 8\), found \(1, 7\)"),
+        (torch.zeros(1, 7, dtype=torch.long), r"shape \(batch, 8\), got \(1, 7\)"),
         (torch.full((1, 8), 32), r"0\.\.31"),
     ],
 )
