@@ -99,6 +99,8 @@ class UniPoseConfig(PreTrainedConfig):
     projector_hidden_act: str = "gelu"
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
+    # Remote code
+    auto_map: dict[str, str] | None = None
     # Vocabulary
     pose_code_start_id: int = 32000
     pose_token_id: int = 34048
