@@ -55,7 +55,7 @@ def test_merged_lora_equals_the_recorded_weight(model: UniPoseForConditionalGene
 
 
 @torch.no_grad()
-def test_pose_tower(model: UniPoseForConditionalGeneration):
+def test_pose_encoder(model: UniPoseForConditionalGeneration):
     recorded, config = load("vit_io"), model.config
     pixels = recorded["image_fp16"].float()[..., 32:-32]
     tokens = model.model.pose_vision_tower(pixels).feature_maps[-1]
@@ -80,7 +80,7 @@ def insert_codes(
 
 
 @torch.no_grad()
-def test_picture_features(model: UniPoseForConditionalGeneration):
+def test_image_features(model: UniPoseForConditionalGeneration):
     recorded, pixels, config = load("vision_features"), recorded_pixels(2), model.config
     outputs = model.model.vision_tower(pixels["pixel_values"], output_hidden_states=True)
     torch.testing.assert_close(vision_encoder_features(outputs, config), recorded["clip_features"], **CLOSE)
