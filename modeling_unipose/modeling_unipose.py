@@ -5,16 +5,11 @@ Reading order: `UniPoseModel.forward` is the whole data flow (poses -> codes, qu
 """
 
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.nn.attention.flex_attention import BlockMask
-from transformers import AutoModel, Cache, PreTrainedModel
-from transformers import initialization as init
-from transformers.dynamic_module_utils import custom_object_save
+from transformers import AutoModel, Cache
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import (
     BaseModelOutputWithPast,
@@ -31,22 +26,14 @@ from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
 from .generation_unipose import UniPoseGenerationMixin
 from .modeling_pose_vqvae import UniPoseVQVAE
+from .pretrained_unipose import UniPosePreTrainedModel
+from .query_runs import block_index, cover_cache, query_index, shift_pose_labels
 from .vision_unipose import (
     UniPoseMultiModalProjector,
-    attention_per_part,
     build_vision_encoders,
     pose_encoder_features,
     vision_encoder_features,
 )
-
-
-# What each Auto class takes from a folder that was saved, by file and class.
-AUTO_MAP = {
-    "AutoConfig": "configuration_unipose.UniPoseConfig",
-    "AutoModel": "modeling_unipose.UniPoseModel",
-    "AutoModelForImageTextToText": "modeling_unipose.UniPoseForConditionalGeneration",
-    "AutoModelForMultimodalLM": "modeling_unipose.UniPoseForConditionalGeneration",
-}
 
 
 @dataclass
@@ -61,94 +48,6 @@ class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
     """As the library's, with image_outputs: what `get_image_features` returned, None without images."""
 
     image_outputs: BaseModelOutputWithPooling | None = None
-
-
-class UniPosePreTrainedModel(PreTrainedModel):
-    """What the model with and without its head share: flags, initialization, saving with code, loading."""
-
-    config: UniPoseConfig
-    config_class = UniPoseConfig
-    base_model_prefix = "model"
-    input_modalities = ["image", "text", "pose"]  # noqa: RUF012
-    supports_gradient_checkpointing = True
-    _skip_keys_device_placement = [CACHE]  # noqa: RUF012
-    # Codes are arg-minima: rounding the encoder to half precision changes them.
-    _keep_in_fp32_modules_strict = {"pose_tokenizer"}  # noqa: RUF012
-    _supports_sdpa = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    # Flash attention takes no block mask.
-    _supports_flash_attn = False
-    _can_compile_fullgraph = True
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            init.normal_(module.weight, std=self.config.initializer_range)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            init.zeros_(module.bias)
-
-    @classmethod
-    def is_custom_code(cls) -> bool:
-        """False, because `_init_weights` never touches loaded weights.
-
-        In custom code the library skips every module without parameters of its own, to be safe. CLIP initializes the
-        weights of its attention and its MLP in such modules.
-        """
-        return False
-
-    def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
-        """As the library's; a single name leaves out the parts that cannot take it (see `attention_per_part`)."""
-        super().set_attn_implementation(attention_per_part(attn_implementation), *args, **kwargs)
-
-    def save_pretrained(self, save_directory: str | PathLike, *args, **kwargs) -> None:
-        """As the library's; the folder also holds the code, and loads with `trust_remote_code` anywhere."""
-        self.set_auto_map()
-        super().save_pretrained(save_directory, *args, **kwargs)
-
-    def save_code(self, folder: str | PathLike) -> None:
-        """What `save_pretrained` writes, without the weights: for weights that are written one by one."""
-        self.set_auto_map()
-        custom_object_save(self, folder, config=self.config)
-        self.config.architectures = [type(self).__name__]
-        self.config.save_pretrained(folder)
-
-    def set_auto_map(self) -> None:
-        """Names in the config the classes and files that the Auto classes and the pipeline load."""
-        # Saving copies what this file imports relatively: the pipeline's code goes along.
-        from .pipeline_unipose import UniPosePipeline
-
-        self.config.auto_map = dict(AUTO_MAP)
-        impl = f"pipeline_unipose.{UniPosePipeline.__name__}"
-        self.config.custom_pipelines = {"unipose": {"impl": impl, "pt": ["AutoModelForImageTextToText"]}}
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """As the library's.
-
-        Raises:
-            OSError: If a file of weights is damaged or cut off; it names the file.
-        """
-        try:
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        except SafetensorError as error:
-            files = damaged_files(Path(pretrained_model_name_or_path))
-            raise OSError(
-                f"the weights of {pretrained_model_name_or_path} are damaged or cut off ({error}): fetch "
-                f"{', '.join(map(str, files)) or 'its .safetensors files'} again"
-            ) from error
-
-
-def damaged_files(folder: Path) -> list[Path]:
-    """The .safetensors files of a folder whose header does not fit them."""
-    damaged = []
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(path, framework="pt"):
-                pass
-        except SafetensorError:
-            damaged.append(path)
-    return damaged
 
 
 class UniPoseModel(UniPosePreTrainedModel):
@@ -525,53 +424,6 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         """
         is_query = self.model.placeholder_mask(self.config.pose_query_token_id, input_ids, inputs_embeds)
         return shift_pose_labels(is_query, labels)
-
-
-def query_index(is_query: torch.Tensor) -> torch.Tensor:
-    """(batch, length) bool -> how many queries came before each position in its run; -1 outside."""
-    position = torch.arange(is_query.shape[1], device=is_query.device).expand(is_query.shape)
-    last_other = torch.where(is_query, -1, position).cummax(dim=1).values
-    return position - last_other - 1
-
-
-def cover_cache(blocks: torch.Tensor, cache: Cache | None) -> torch.Tensor:
-    """Extends block ids to the past, which belongs to no block (-1).
-
-    Ids of the new positions alone would be read as those of the first positions, without an error.
-
-    Args:
-        blocks: (batch, length) of the new positions.
-        cache: Keys and values of the past; a static one has a length of its own, and its past is a tensor.
-
-    Returns:
-        (batch, length of the keys).
-    """
-    if cache is None:
-        return blocks
-    length, _ = cache.get_mask_sizes(blocks.shape[1], 0)
-    positions = torch.arange(blocks.shape[1], device=blocks.device) + cache.get_seq_length()
-    return blocks.new_full((blocks.shape[0], length), -1).index_copy(1, positions, blocks)
-
-
-def block_index(is_query: torch.Tensor) -> torch.Tensor:
-    """(batch, length) bool -> number of the run that a query belongs to, counted from 0 in each row."""
-    starts = is_query & ~nn.functional.pad(is_query, (1, 0))[:, :-1]
-    return starts.cumsum(dim=1) - 1
-
-
-def shift_pose_labels(is_query: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """What each position must predict: its own label at a query, nothing just before a run, else the next label.
-
-    Args:
-        is_query: (batch, length), True at the queries of output poses.
-        labels: (batch, length), -100 at ignored positions.
-
-    Returns:
-        (batch, length); pose-end is never supervised, because the grammar of generation fixes it.
-    """
-    following = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)
-    edge = nn.functional.pad(is_query[:, 1:], (0, 1)) & ~is_query
-    return torch.where(is_query, labels, following.masked_fill(edge, -100))
 
 
 __all__ = ["UniPoseForConditionalGeneration", "UniPoseModel", "UniPosePreTrainedModel"]

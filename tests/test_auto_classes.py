@@ -194,7 +194,9 @@ def test_saved_code_is_flat(folder: Path) -> None:
         "pipeline_unipose.py",
         "pose_blocks.py",
         "pose_features.py",
+        "pretrained_unipose.py",
         "processing_unipose.py",
+        "query_runs.py",
         "vector_quantizer.py",
         "vision_unipose.py",
     }

@@ -1,4 +1,4 @@
-"""The forward pass: masks, queries, pictures, input poses, the paper's loss."""
+"""The forward pass: masks, queries, images, input poses, the paper's loss."""
 
 import json
 
@@ -20,7 +20,7 @@ from tiny_models import (
 
 from unipose import UniPoseConfig, UniPoseForConditionalGeneration
 from unipose.cache_keyword import CACHE
-from unipose.modeling_unipose import block_index, query_index, shift_pose_labels
+from unipose.query_runs import block_index, query_index, shift_pose_labels
 
 
 def answer_block(config):
@@ -73,7 +73,7 @@ def test_query_and_block_index():
 @pytest.mark.parametrize(
     ("vision", "pose_vision"), [("clip", True), ("siglip", True), ("clip", False), (None, True), (None, False)]
 )
-def test_pictures_and_input_poses_stand_where_their_placeholders_are(vision, pose_vision):
+def test_images_and_input_poses_stand_where_their_placeholders_are(vision, pose_vision):
     model = tiny_model(vision=vision, pose_vision=pose_vision)
     config = model.config
     rows = [words(3, 1) + pose_block(config) + words(2, 2), words(4, 3) + pose_block(config) * 2]
@@ -130,7 +130,7 @@ def paper_loss(logits, input_ids, labels, config):
             if is_query[position]:
                 total -= logits[row, position].log_softmax(-1)[label]
             elif not is_query[position - 1]:
-                # What follows a query is pose-end: it is counted and never asked for. What precedes a run of
+                # What follows a query is pose-end: it is counted and never supervised. What precedes a run of
                 # queries is pose-start: it predicts nothing but itself was predicted.
                 total -= logits[row, position - 1].log_softmax(-1)[label]
     return total / count
@@ -188,7 +188,7 @@ def test_mismatches_name_both_numbers(extra, message):
         model(ids, **extra)
 
 
-def test_pictures_without_placeholders_say_so():
+def test_images_without_placeholders_say_so():
     model = tiny_model()
     with pytest.raises(ValueError, match=r"0 image placeholders, but 1 images of 16 tokens \(16\)"):
         model(torch.tensor([words(3, 1)]), **random_pixels(model.config, 1))

@@ -125,5 +125,5 @@ def test_wrong_codes_say_so(codes, message):
 
 
 def test_odd_number_of_tokens_says_so():
-    with pytest.raises(ValueError, match="even and at least 2, found 7"):
+    with pytest.raises(ValueError, match="even and at least 2, got 7"):
         UniPoseVQVAEConfig(num_pose_tokens=7)
