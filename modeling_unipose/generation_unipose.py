@@ -91,6 +91,8 @@ class UniPoseGenerationMixin(GenerationMixin):
 
     config: UniPoseConfig
     model: Any
+    device: torch.device
+    dtype: torch.dtype
 
     @torch.no_grad()
     def generate(self, inputs=None, generation_config=None, *, generation_mode: PoseMode | None = None, **kwargs):
@@ -297,7 +299,8 @@ class UniPoseGenerationMixin(GenerationMixin):
 
     def _expand_inputs_for_generation(self, expand_size=1, input_ids=None, **kwargs):
         """Repeats rows; each row's images and poses stay together."""
-        config, repeated = self.config, {}
+        config = self.config
+        repeated: dict[str, Any] = {}
         # A prompt of embeddings has no ids.
         ids, embeds = (None if input_ids.shape[1] == 0 else input_ids), kwargs.get("inputs_embeds")
 

@@ -1,4 +1,4 @@
-"""The pose tokenizer: shapes, quantisation, the moving codebook, save and resume."""
+"""The pose tokenizer: shapes, quantization, the moving codebook, save and resume."""
 
 import pytest
 import roma
