@@ -17,11 +17,14 @@ class UniPoseVQVAEConfig(PreTrainedConfig):
         hidden_size: Channels of the 1-D convolutions over the joint axis.
         codebook_size: Number of pose codes.
         codebook_dim: Width of a code.
-        num_pose_tokens: Codes a pose. Even.
+        num_pose_tokens: Codes of a pose; even.
         num_residual_blocks: Blocks of each residual stack, dilations 3^(n-1) down to 1.
-        rotation_loss_weight, commitment_loss_weight: Weights of the two loss parts that need no body model.
+        rotation_loss_weight, commitment_loss_weight: Weights of the two loss components that need no body model.
         decay: Of the moving averages that the codebook follows.
         dead_code_threshold: A code whose moving count is below it is replaced by a row of the batch.
+
+    Raises:
+        ValueError: If num_pose_tokens is odd or below 2.
     """
 
     model_type = "unipose_vqvae"
@@ -42,7 +45,7 @@ class UniPoseVQVAEConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
         if self.num_pose_tokens < 2 or self.num_pose_tokens % 2:
-            raise ValueError(f"num_pose_tokens must be even and at least 2, found {self.num_pose_tokens}")
+            raise ValueError(f"num_pose_tokens must be even and at least 2, got {self.num_pose_tokens}")
 
     @property
     def encoder_lengths(self) -> list[int]:
@@ -59,24 +62,31 @@ class UniPoseVQVAEConfig(PreTrainedConfig):
 
 @strict
 class UniPoseConfig(PreTrainedConfig):
-    """Language model + two picture towers + pose tokenizer (paper, section 3).
+    """Language model + two vision encoders + pose tokenizer (paper, section 3).
 
     Args:
         text_config: Any causal decoder that `AutoModel` builds, with full attention in every layer.
-        vision_config: General picture tower (CLIP or SigLIP); None does without.
-        pose_vision_config: Pose picture tower (VitPoseBackbone); None does without.
+        vision_config: The vision encoder (CLIP or SigLIP); None: the model has none.
+        pose_vision_config: The pose encoder (VitPoseBackbone, which is ViTPose); None: the model has none.
         pose_tokenizer_config: The pose tokenizer.
         pose_attention: "mixed": an output pose is one block of queries that see each other, decoded in one forward;
             "causal": codes are decoded one by one (the paper's ablation).
-        vision_feature_layer: Hidden state of the general tower that is used; a class token is dropped.
+        vision_feature_layer: Hidden state of the vision encoder that is used; a class token is dropped.
+        projector_hidden_act: Activation between the projector's two layers.
+        initializer_range: Standard deviation of new weights.
+        tie_word_embeddings: The head has the weights of the input embeddings; also where text_config says so.
+        auto_map: Files and classes of a saved folder's code, by Auto class; written by `save_pretrained`.
         pose_code_start_id: Id of pose code 0; code i is `pose_code_start_id + i`.
         pose_token_id: Placeholder of one code of an input pose.
         pose_query_token_id: Placeholder of one query of an output pose.
         pose_start_token_id, pose_end_token_id: Around every pose.
-        image_token_id: Placeholder of one picture token.
-        image_start_token_id, image_end_token_id: Around every picture.
+        image_token_id: Placeholder of one image token.
+        image_start_token_id, image_end_token_id: Around every image.
         pose_opening_ids: What an answer holds before pose-start. A model converted from the original release opens
             every answer with a word-start mark.
+
+    Raises:
+        ValueError: If text_config has layers without full attention, or too small a vocabulary for the pose codes.
     """
 
     model_type = "unipose"
@@ -99,6 +109,8 @@ class UniPoseConfig(PreTrainedConfig):
     projector_hidden_act: str = "gelu"
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
+    # Remote code
+    auto_map: dict[str, str] | None = None
     # Vocabulary
     pose_code_start_id: int = 32000
     pose_token_id: int = 34048
@@ -135,7 +147,7 @@ class UniPoseConfig(PreTrainedConfig):
 
     @property
     def num_pose_tokens(self) -> int:
-        """Tokens a pose."""
+        """Tokens of a pose."""
         return self.pose_tokenizer_config.num_pose_tokens
 
     @property
@@ -145,7 +157,7 @@ class UniPoseConfig(PreTrainedConfig):
 
     @property
     def feature_grid(self) -> tuple[int, int]:
-        """(rows, columns) of picture tokens: the general tower's grid, or the pose tower's made square."""
+        """(rows, columns) of image tokens: the vision encoder's grid, or the pose encoder's made square."""
         if self.vision_config is not None:
             side = self.vision_config.image_size // self.vision_config.patch_size
         else:
@@ -154,20 +166,20 @@ class UniPoseConfig(PreTrainedConfig):
 
     @property
     def pose_feature_grid(self) -> tuple[int, int]:
-        """(rows, columns) of the pose tower's map before it is made square (16 x 12 at release size)."""
+        """(rows, columns) of the pose encoder's map before it is made square (16 x 12 at release size)."""
         height, width = self.pose_vision_config.image_size
         patch_height, patch_width = self.pose_vision_config.patch_size
         return height // patch_height, width // patch_width
 
     @property
     def num_image_channels(self) -> int:
-        """Channels of a picture token before it is projected: those of both towers."""
-        towers = (self.vision_config, self.pose_vision_config)
-        return sum(tower.hidden_size for tower in towers if tower is not None)
+        """Channels of an image token before it is projected: those of both vision encoders."""
+        encoders = (self.vision_config, self.pose_vision_config)
+        return sum(encoder.hidden_size for encoder in encoders if encoder is not None)
 
     @property
     def num_image_tokens(self) -> int:
-        """Tokens a picture; 0 for a model without towers."""
+        """Tokens of an image; 0 for a model without vision encoders."""
         if self.vision_config is None and self.pose_vision_config is None:
             return 0
         rows, columns = self.feature_grid

@@ -2,43 +2,39 @@
 
 An output pose costs one forward. The step that follows pose-start runs pose-start and all queries at once; the
 queries' logits are then served one a step, so that sampling, scores, streamers and stopping stay the library's. Rows
-of a batch need not be in step: while one row is served, the others go on, and its cache places are filled with the
+of a batch need not be in step: while one row is served, the others go on, and its cache positions are filled with the
 queries' keys and values when its block is complete. The codes themselves are never fed back.
+
+Where no pose can come (generation_mode="text") every decoding method of the library works, and compiles, unchanged.
 """
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from transformers import Cache, GenerationMixin, LogitsProcessor, LogitsProcessorList
-from transformers.cache_utils import DynamicLayer, StaticLayer
+from transformers import Cache, GenerationConfig, GenerationMixin, LogitsProcessor, LogitsProcessorList
 from transformers.generation import GenerationMode
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
+from .pose_blocks import PoseBlocks, codes_since_start
 
 
 PoseMode = Literal["pose", "text"]
 IMAGE_INPUTS = ("pixel_values", "pose_pixel_values")
-
-
-def codes_since_start(ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
-    """(batch, length) -> tokens since pose-start in each row (0: it ends in pose-start); -1 outside a pose block."""
-    window = ids[:, -(config.num_pose_tokens + 1) :]
-    # A prompt of embeddings has no ids.
-    if window.shape[1] == 0:
-        return ids.new_full((len(ids),), -1)
-    position = torch.arange(window.shape[1], device=ids.device)
-    last_start = torch.where(window == config.pose_start_token_id, position, -1).max(dim=1).values
-    return torch.where(last_start < 0, -1, window.shape[1] - 1 - last_start)
+ONE_BY_ONE = 'would emit the codes of a pose one by one: use greedy search or sampling, or generation_mode="text"'
 
 
 class PoseGrammar(LogitsProcessor):
     """Makes a malformed pose impossible: pose-start, exactly `num_pose_tokens` codes, pose-end.
 
-    It runs first, so that temperature, top-k and top-p act on permitted tokens only, and last, so that no other
-    processor can force a token into a block. What it permits follows from the last ids: it has no state.
+    It runs first, so that temperature, top-k and top-p act on allowed tokens only, and last, so that no other
+    processor can force a token into a block. What it allows follows from the last ids: it has no state.
+
+    Args:
+        config: Names the tokens.
+        max_length: Of prompt and answer; no pose begins that would not fit.
+        generation_mode: See `UniPoseGenerationMixin.generate`.
     """
 
     def __init__(self, config: UniPoseConfig, max_length: int, generation_mode: PoseMode | None):
@@ -46,8 +42,16 @@ class PoseGrammar(LogitsProcessor):
         self.max_length = max_length
         self.generation_mode = generation_mode
 
-    def permitted(self, ids: torch.Tensor, vocab_size: int) -> torch.Tensor:
-        """(batch, length) -> (batch, vocab_size)."""
+    def allowed_tokens(self, ids: torch.Tensor, vocab_size: int) -> torch.Tensor:
+        """Which tokens may follow.
+
+        Args:
+            ids: (batch, length).
+            vocab_size: Columns of the result.
+
+        Returns:
+            (batch, vocab_size) bool.
+        """
         config = self.config
         token = torch.arange(vocab_size, device=ids.device)
         first_code, size = config.pose_code_start_id, config.pose_tokenizer_config.codebook_size
@@ -72,119 +76,14 @@ class PoseGrammar(LogitsProcessor):
         opening = ids.new_tensor(self.config.pose_opening_ids)
         leading = [*self.config.pose_opening_ids, self.config.pose_start_token_id]
         following = ids.new_full((len(ids),), leading[0])
-        for said in range(1, min(len(opening), ids.shape[1]) + 1):
-            matches = (ids[:, -said:] == opening[:said]).all(dim=1)
-            following = following.masked_fill(matches, leading[said])
+        for count in range(1, min(len(opening), ids.shape[1]) + 1):
+            matches = (ids[:, -count:] == opening[:count]).all(dim=1)
+            following = following.masked_fill(matches, leading[count])
         return following
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        permitted = self.permitted(input_ids, scores.shape[1])
-        return torch.where(permitted, scores.clamp_min(torch.finfo(scores.dtype).min), -torch.inf)
-
-
-@dataclass
-class PoseBlock:
-    """Rows whose pose block started at the same step; `start` is the place of pose-start in the sequence."""
-
-    rows: torch.Tensor
-    start: int
-    logits: torch.Tensor
-    keys: list[torch.Tensor] = field(default_factory=list)
-    values: list[torch.Tensor] = field(default_factory=list)
-
-
-class PoseBlocks:
-    """The blocks that are being served in one call of `generate`, and the cache places they own."""
-
-    def __init__(self, config: UniPoseConfig, prompt_length: int, never_skip: bool):
-        self.config = config
-        self.prompt_length = prompt_length
-        # Under ZeRO-3 every process must run every forward.
-        self.never_skip = never_skip
-        self.blocks: list[PoseBlock] = []
-        self.ids = torch.empty(0, 0, dtype=torch.long)
-        # Cache places that precede input_ids, where a cache is continued with the new ids only.
-        self.cache_offset: int | None = None
-
-    def serve(self, ids: torch.Tensor) -> torch.Tensor | None:
-        """Logits (batch, 1, vocab_size) of the step that follows `ids`, if no row needs a forward."""
-        self.ids = ids
-        if self.never_skip or (codes_since_start(ids, self.config) < 1).any():
-            return None
-        like = self.blocks[0].logits
-        return self.fill_in(like.new_zeros(len(ids), 1, like.shape[-1]))
-
-    def receive(self, logits: torch.Tensor, cache: Cache | None) -> torch.Tensor:
-        """Logits (batch, kept positions, vocab_size) of a forward -> those of this step (batch, 1, vocab_size)."""
-        tokens = self.config.num_pose_tokens
-        begins = codes_since_start(self.ids, self.config) == 0
-        added = tokens if begins.any() else 0
-        if self.cache_offset is None and cache is not None:
-            self.cache_offset = int(cache.get_seq_length()) - self.ids.shape[1] - added
-        if not added:
-            return self.fill_in(logits[:, -1:])
-        rows = begins.nonzero().squeeze(1)
-        block = PoseBlock(rows=rows, start=self.ids.shape[1] - 1, logits=logits[rows, -tokens:].clone())
-        if cache is not None:
-            self.take_places(cache, block)
-        self.blocks.append(block)
-        return self.fill_in(logits[:, -tokens - 1 : -tokens].clone())
-
-    def fill_in(self, logits: torch.Tensor) -> torch.Tensor:
-        """Puts the served rows' logits in. After the last code any will do: the grammar leaves pose-end alone."""
-        for block in self.blocks:
-            index = self.ids.shape[1] - 1 - block.start
-            if index < self.config.num_pose_tokens:
-                logits[block.rows, 0] = block.logits[:, index]
-        return logits
-
-    def places(self, block: PoseBlock, count: int) -> slice:
-        first = block.start + 1 + (self.cache_offset or 0)
-        return slice(first, first + count)
-
-    def take_places(self, cache: Cache, block: PoseBlock) -> None:
-        """Keeps the queries' keys and values aside and crops the cache to the pose-start."""
-        places = self.places(block, self.config.num_pose_tokens)
-        for layer in cache.layers:
-            if type(layer) not in (DynamicLayer, StaticLayer):
-                raise ValueError(f"an output pose needs a dynamic or a static cache, found {type(layer).__name__}")
-            block.keys.append(layer.keys[block.rows, :, places].clone())
-            block.values.append(layer.values[block.rows, :, places].clone())
-            resize_layer(layer, -self.config.num_pose_tokens)
-
-    def sync(self, cache: Cache, length: int) -> None:
-        """Makes the cache cover `length` ids; places of complete blocks are filled, the others when complete."""
-        tokens = self.config.num_pose_tokens
-        missing = length + (self.cache_offset or 0) - int(cache.get_seq_length())
-        for layer in cache.layers:
-            resize_layer(layer, missing)
-        for block in self.blocks:
-            if block.start + tokens < length:
-                self.restore(cache, block, tokens)
-        self.blocks = [block for block in self.blocks if block.start + tokens >= length]
-
-    def finish(self, cache: Cache, length: int) -> None:
-        """After the last step: all places that cover `length` ids are valid, so that the cache may be continued."""
-        self.sync(cache, length)
-        for block in self.blocks:
-            self.restore(cache, block, length - block.start - 1)
-
-    def restore(self, cache: Cache, block: PoseBlock, count: int) -> None:
-        places = self.places(block, count)
-        for layer, keys, values in zip(cache.layers, block.keys, block.values):
-            layer.keys[block.rows, :, places] = keys[:, :, :count]
-            layer.values[block.rows, :, places] = values[:, :, :count]
-
-
-def resize_layer(layer: DynamicLayer | StaticLayer, change: int) -> None:
-    """Adds (empty) or removes places at the end of one cache layer."""
-    if isinstance(layer, StaticLayer):
-        layer.cumulative_length.add_(change)
-    elif change < 0:
-        layer.crop(change)
-    else:
-        layer.keys = torch.nn.functional.pad(layer.keys, (0, 0, 0, change))
-        layer.values = torch.nn.functional.pad(layer.values, (0, 0, 0, change))
+        allowed = self.allowed_tokens(input_ids, scores.shape[1])
+        return torch.where(allowed, scores.clamp_min(torch.finfo(scores.dtype).min), -torch.inf)
 
 
 class UniPoseGenerationMixin(GenerationMixin):
@@ -192,22 +91,30 @@ class UniPoseGenerationMixin(GenerationMixin):
 
     config: UniPoseConfig
     model: Any
+    device: torch.device
+    dtype: torch.dtype
 
     @torch.no_grad()
     def generate(self, inputs=None, generation_config=None, *, generation_mode: PoseMode | None = None, **kwargs):
         """As the library's `generate`, with poses.
 
         Args:
+            inputs: (batch, length) prompt ids; also as `input_ids`.
+            generation_config: The library's; the model's own where absent.
             generation_mode: "pose": the answer is one pose and ends with it; "text": the answer holds no pose; None:
                 the model chooses, and text and poses may alternate.
             kwargs: The library's; `inputs_embeds` must end before pose-start, which only ids can tell.
 
+        Returns:
+            The library's: ids, or an output class with `return_dict_in_generate=True`.
+
         Raises:
-            ValueError: For beam search without generation_mode="text", for assisted or prompt-lookup decoding and for
-                guidance, which would emit codes one by one; if a prompt ends inside a pose; if there is no room.
+            ValueError: Without generation_mode="text": for beam search, assisted and prompt-lookup decoding and
+                guidance, which would emit codes one by one. With it: if a prompt ends in an open pose. If a prompt
+                ends inside a pose; if a pose has no room; for pixels together with mm_encoder_outputs.
         """
         if generation_mode not in ("pose", "text", None):
-            raise ValueError(f'generation_mode must be "pose", "text" or None, found {generation_mode!r}')
+            raise ValueError(f'generation_mode must be "pose", "text" or None, got {generation_mode!r}')
         if generation_mode == "pose":
             config = generation_config or self.generation_config
             ends = kwargs.get("eos_token_id", config.eos_token_id)
@@ -215,13 +122,32 @@ class UniPoseGenerationMixin(GenerationMixin):
             kwargs["eos_token_id"] = [*ends, self.config.pose_end_token_id]
             if "max_length" not in kwargs and config.max_length is None and config.max_new_tokens is None:
                 kwargs.setdefault("max_new_tokens", self.config.pose_answer_length)
+        if generation_mode != "text" and kwargs.get("assistant_model") is not None:
+            raise ValueError(f"assisted decoding {ONE_BY_ONE}")
+        prompt = kwargs.get("input_ids") if inputs is None else inputs
+        if generation_mode == "text" and prompt is not None:
+            self.validate_no_open_pose(prompt)
         kwargs = self.encode_images(kwargs)
         return super().generate(inputs, generation_config, generation_mode=generation_mode, **kwargs)
+
+    def init_continuous_batching(self, *args, **kwargs):
+        """Not supported.
+
+        Raises:
+            NotImplementedError: Always; `generate_batch` ends here too.
+        """
+        raise NotImplementedError(
+            "continuous batching (generate_batch) takes neither images nor poses and would emit the codes of a pose "
+            "one by one: use generate, which takes batches"
+        )
 
     def encode_images(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Replaces the pixels by `mm_encoder_outputs`: every image is encoded once, however often its row is repeated.
 
-        The library does this by itself, but only for models that take `pixel_values`, and keeps all hidden states.
+        The library does this too, but only for models that take `pixel_values`, and it keeps all hidden states.
+
+        Raises:
+            ValueError: If both are given.
         """
         pixels = {name: kwargs[name] for name in IMAGE_INPUTS if kwargs.get(name) is not None}
         if not pixels:
@@ -234,45 +160,50 @@ class UniPoseGenerationMixin(GenerationMixin):
         others = {name: value for name, value in kwargs.items() if name not in IMAGE_INPUTS}
         return {**others, "mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=features)}}
 
-    def _validate_generation_mode(self, generation_mode, generation_config, generation_mode_kwargs):
-        single = (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
-        beams = (GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE)
-        if generation_mode not in single + beams or generation_config.guidance_scale not in (None, 1, 1.0):
-            raise ValueError(
-                f"{generation_mode.value} with guidance_scale={generation_config.guidance_scale} would emit the codes "
-                "of a pose one by one: use greedy search or sampling"
-            )
-        super()._validate_generation_mode(generation_mode, generation_config, generation_mode_kwargs)
-
     def _get_logits_processor(self, generation_config, model_kwargs=None, **kwargs) -> LogitsProcessorList:
-        mode = (model_kwargs or {}).get("generation_mode")
-        if generation_config.num_beams > 1 and mode != "text":
-            raise ValueError(
-                f"beam search (num_beams={generation_config.num_beams}) cannot cross a pose: use greedy search or "
-                'sampling, or generation_mode="text"'
-            )
+        mode = model_kwargs["generation_mode"]
+        if mode != "text":
+            validate_decoding(generation_config)
         processors = super()._get_logits_processor(generation_config, model_kwargs=model_kwargs, **kwargs)
         grammar = PoseGrammar(self.config, generation_config.max_length, mode)
         return LogitsProcessorList([grammar, *processors, grammar] if processors else [grammar])
 
     def _sample(self, input_ids, generation_config, synced_gpus=False, **kwargs):
-        config = self.config
-        self.check_room(input_ids, generation_config.max_length, kwargs["generation_mode"])
-        kwargs.pop("generation_mode")
-        if config.pose_attention == "causal":
+        mode = kwargs.pop("generation_mode")
+        self.validate_length(input_ids, generation_config.max_length, mode)
+        if mode == "text" or self.config.pose_attention == "causal":
             return super()._sample(input_ids, generation_config=generation_config, synced_gpus=synced_gpus, **kwargs)
         # Forwards of one and of many positions alternate: compiled code would be rebuilt all the time.
         generation_config.disable_compile = True
-        blocks = PoseBlocks(config, input_ids.shape[1], never_skip=synced_gpus)
+        blocks = PoseBlocks(self.config, input_ids.shape[1], never_skip=synced_gpus)
         output = super()._sample(
             input_ids, generation_config=generation_config, synced_gpus=synced_gpus, pose_blocks=blocks, **kwargs
         )
         if generation_config.return_dict_in_generate and output.get(CACHE) is not None:
-            blocks.finish(output[CACHE], output.sequences.shape[1] - 1)
+            blocks.restore(output[CACHE], output.sequences.shape[1] - 1)
         return output
 
-    def check_room(self, input_ids: torch.Tensor, max_length: int, generation_mode: PoseMode | None) -> None:
-        """A prompt must end outside a pose or in pose-start, with room for the whole pose."""
+    def validate_no_open_pose(self, input_ids: torch.Tensor) -> None:
+        """Where the answer is text, the prompt must not end in pose-start.
+
+        Raises:
+            ValueError: If a row (batch, length) does.
+        """
+        rows = (codes_since_start(input_ids, self.config) == 0).nonzero().flatten().tolist()
+        if rows:
+            raise ValueError(f'row {rows[0]} of the prompt ends in pose-start, but generation_mode is "text"')
+
+    def validate_length(self, input_ids: torch.Tensor, max_length: int, generation_mode: PoseMode | None) -> None:
+        """A prompt must end outside a pose or in pose-start, with room for the whole pose.
+
+        Args:
+            input_ids: (batch, length).
+            max_length: Of prompt and answer.
+            generation_mode: See `generate`.
+
+        Raises:
+            ValueError: If not, with the row or with both numbers.
+        """
         tokens = self.config.num_pose_tokens
         since = codes_since_start(input_ids, self.config)
         closed = (input_ids[:, -1:] == self.config.pose_end_token_id).any(dim=1)
@@ -308,11 +239,13 @@ class UniPoseGenerationMixin(GenerationMixin):
         **kwargs,
     ):
         if pose_blocks is not None:
-            served = pose_blocks.serve(input_ids)
-            if served is not None:
-                return {"served_logits": served, CACHE: cache}
+            cached_logits = pose_blocks.next_logits(input_ids)
+            if cached_logits is not None:
+                return {"cached_logits": cached_logits, CACHE: cache}
             if cache is not None and not is_first_iteration:
-                pose_blocks.sync(cache, input_ids.shape[1] - 1)
+                pose_blocks.sync_cache(cache, input_ids.shape[1] - 1)
+        # The library never calls an assistant's first iteration so, and would drop the images.
+        is_first_iteration = is_first_iteration or (cache is not None and not cache.is_initialized)
         inputs = super().prepare_inputs_for_generation(
             input_ids,
             next_sequence_length,
@@ -328,7 +261,16 @@ class UniPoseGenerationMixin(GenerationMixin):
                 inputs["input_ids"] = self.codes_to_queries(inputs["input_ids"], pose_blocks.prompt_length)
             if (codes_since_start(input_ids, self.config) == 0).any():
                 self.append_queries(inputs)
+        elif cache is not None and cache.is_compileable and next_sequence_length == 1:
+            inputs["attention_mask"] = self.mask_of_one_position(inputs)
         return inputs
+
+    def mask_of_one_position(self, inputs: dict[str, Any]) -> torch.Tensor | None:
+        """The mask over a static cache: a 2-D one grows with every step, and a compiled forward would be rebuilt."""
+        ids = inputs["input_ids"]
+        embeds = torch.empty((*ids.shape, 0), dtype=self.dtype, device=ids.device)
+        mask, positions = inputs.get("attention_mask"), inputs.get("position_ids")
+        return self.model.create_mask(embeds, mask, inputs[CACHE], positions, torch.zeros_like(ids, dtype=torch.bool))
 
     def codes_to_queries(self, ids: torch.Tensor, prompt_length: int) -> torch.Tensor:
         """Without a cache the answer's poses are seen as in the cached run: as queries, not as codes."""
@@ -352,17 +294,18 @@ class UniPoseGenerationMixin(GenerationMixin):
     def _update_model_kwargs_for_generation(self, outputs, model_kwargs, **kwargs):
         blocks = model_kwargs.get("pose_blocks")
         if blocks is not None:
-            outputs.logits = blocks.receive(outputs.logits, outputs.get(CACHE))
+            outputs.logits = blocks.store(outputs.logits, outputs.get(CACHE))
         return super()._update_model_kwargs_for_generation(outputs, model_kwargs, **kwargs)
 
     def _expand_inputs_for_generation(self, expand_size=1, input_ids=None, **kwargs):
         """Repeats rows; each row's images and poses stay together."""
-        config, repeated = self.config, {}
+        config = self.config
+        repeated: dict[str, Any] = {}
         # A prompt of embeddings has no ids.
         ids, embeds = (None if input_ids.shape[1] == 0 else input_ids), kwargs.get("inputs_embeds")
 
         def repeat(values: torch.Tensor, token_id: int, tokens: int) -> torch.Tensor:
-            counts = self.model.positions_of(token_id, ids, embeds).sum(dim=1) // tokens
+            counts = self.model.placeholder_mask(token_id, ids, embeds).sum(dim=1) // tokens
             return torch.cat([row for row in values.split(counts.tolist()) for _ in range(expand_size)])
 
         if (poses := kwargs.pop("pose_values", None)) is not None:
@@ -372,3 +315,24 @@ class UniPoseGenerationMixin(GenerationMixin):
             repeated["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=features)}
         expanded, kwargs = super()._expand_inputs_for_generation(expand_size, input_ids=input_ids, **kwargs)
         return expanded, {**kwargs, **repeated}
+
+
+def validate_decoding(generation_config: GenerationConfig) -> None:
+    """Only greedy search and sampling run into a pose block as one.
+
+    Raises:
+        ValueError: For any other decoding method, and for guidance.
+    """
+    method = generation_config.get_generation_mode()
+    if method in (GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE):
+        raise ValueError(
+            f"beam search (num_beams={generation_config.num_beams}) cannot cross a pose: use greedy search or "
+            'sampling, or generation_mode="text"'
+        )
+    if method not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
+        raise ValueError(f"{method.value} {ONE_BY_ONE}")
+    if generation_config.guidance_scale not in (None, 1):
+        raise ValueError(f"guidance_scale={generation_config.guidance_scale} {ONE_BY_ONE}")
+
+
+__all__ = ["PoseGrammar", "PoseMode", "UniPoseGenerationMixin"]

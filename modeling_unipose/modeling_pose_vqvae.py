@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, torch_compilable_check
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_unipose import UniPoseVQVAEConfig
@@ -20,7 +20,7 @@ class UniPoseVQVAEOutput(ModelOutput):
     """What the pose tokenizer returns.
 
     Args:
-        loss: Weighted sum of the two parts below; joints and vertices are added by training, which has a body.
+        loss: Weighted sum of the two components below; training adds those of joints and vertices, which need a body.
         rotation_loss: Mean squared error of the rotation matrices.
         commitment_loss: Mean squared distance of the encoder's output to its codes.
         reconstruction: (batch, 22, 3, 3) rotation matrices.
@@ -49,16 +49,18 @@ class ResidualBlock(nn.Module):
 
 
 def residual_stack(channels: int, num_blocks: int) -> nn.Sequential:
+    """Residual blocks with dilations 3^(num_blocks - 1) down to 1."""
     return nn.Sequential(*(ResidualBlock(channels, 3**depth) for depth in reversed(range(num_blocks))))
 
 
 def resize_and_convolve(channels: int, length: int) -> nn.Sequential:
+    """Nearest-neighbour resizing to `length`, convolution, ReLU."""
     return nn.Sequential(nn.Upsample(size=length), nn.Conv1d(channels, channels, 3, padding=1), nn.ReLU())
 
 
 @torch.no_grad()
 def initialize_convolution(module: nn.Conv1d) -> None:
-    """He's: torch's own shrinks what passes through so many layers to next to nothing, and training starts late."""
+    """He initialization: with torch's default the signal vanishes over so many layers, and training starts late."""
     init.kaiming_normal_(module.weight, nonlinearity="relu")
     if module.bias is not None:
         # Not zero: the codebook is, before training, and a pose of zeros has no rotations.
@@ -70,10 +72,10 @@ class PoseEncoder(nn.Module):
     """(batch, 6, 22) rotations -> (batch, output_size, lengths[-1] / 2) features.
 
     Args:
-        hidden_size: channels of the convolutions over the joint axis.
-        lengths: what that axis is stretched to, step by step; the last step is halved again.
-        num_residual_blocks: see `UniPoseVQVAEConfig`.
-        output_size: channels of the features.
+        hidden_size: Channels of the convolutions over the joint axis.
+        lengths: What that axis is resized to, step by step; the last length is halved again.
+        num_residual_blocks: See `UniPoseVQVAEConfig`.
+        output_size: Channels of the features.
     """
 
     def __init__(self, hidden_size: int, lengths: Sequence[int], num_residual_blocks: int, output_size: int):
@@ -114,7 +116,7 @@ class UniPoseVQVAE(PreTrainedModel):
     base_model_prefix = "pose_tokenizer"
     main_input_name = "pose_values"
     input_modalities = ["pose"]  # noqa: RUF012
-    # It has no attention: whichever is chosen for the whole model will do.
+    # It has no attention, and fits every choice for the whole model.
     _supports_sdpa = True
 
     def __init__(self, config: UniPoseVQVAEConfig):
@@ -140,28 +142,54 @@ class UniPoseVQVAE(PreTrainedModel):
             init.zeros_(module.initialized)
 
     def encode_features(self, pose_values: torch.Tensor) -> torch.Tensor:
-        """(batch, 22, 6) -> (batch, num_pose_tokens, codebook_dim), before quantisation."""
+        """(batch, 22, 6) -> (batch, num_pose_tokens, codebook_dim), before quantization.
+
+        Raises:
+            ValueError: For another shape.
+        """
         expected = (self.config.num_joints, 6)
         if pose_values.ndim != 3 or tuple(pose_values.shape[1:]) != expected:
             raise ValueError(
-                f"pose_values must have the shape (batch, {expected[0]}, {expected[1]}), found "
+                f"pose_values must have the shape (batch, {expected[0]}, {expected[1]}), got "
                 f"{tuple(pose_values.shape)}"
             )
         return self.encoder(pose_values.to(self.dtype).mT).mT
 
     def encode(self, pose_values: torch.Tensor) -> torch.Tensor:
-        """(batch, 22, 6) -> pose_codes (batch, num_pose_tokens), in the weights' precision also under autocast."""
+        """Rotations -> codes, in the precision of the weights also under autocast.
+
+        Args:
+            pose_values: (batch, 22, 6), the first two rows of each rotation matrix.
+
+        Returns:
+            (batch, num_pose_tokens).
+
+        Raises:
+            ValueError: For another shape.
+        """
         # Codes are arg-minima: features in half precision have others.
         with torch.autocast(pose_values.device.type, enabled=False):
             return self.quantizer.nearest(self.encode_features(pose_values))
 
     def decode(self, pose_codes: torch.Tensor) -> torch.Tensor:
-        """(batch, num_pose_tokens) -> rotation matrices (batch, 22, 3, 3), precise also under autocast."""
+        """Codes -> rotations, in the precision of the weights also under autocast.
+
+        Args:
+            pose_codes: (batch, num_pose_tokens), from 0 to codebook_size - 1.
+
+        Returns:
+            (batch, 22, 3, 3) rotation matrices.
+
+        Raises:
+            ValueError: For another shape or other numbers.
+        """
         tokens, size = self.config.num_pose_tokens, self.config.codebook_size
         if pose_codes.ndim != 2 or pose_codes.shape[1] != tokens:
-            raise ValueError(f"pose_codes must have the shape (batch, {tokens}), found {tuple(pose_codes.shape)}")
-        if pose_codes.numel() and not 0 <= int(pose_codes.min()) <= int(pose_codes.max()) < size:
-            raise ValueError(f"pose_codes must lie in 0..{size - 1}, found {pose_codes.min()}..{pose_codes.max()}")
+            raise ValueError(f"pose_codes must have the shape (batch, {tokens}), got {tuple(pose_codes.shape)}")
+        torch_compilable_check(
+            ((pose_codes >= 0) & (pose_codes < size)).all(),
+            lambda: f"pose_codes must lie in 0..{size - 1}, got {pose_codes.min()}..{pose_codes.max()}",
+        )
         with torch.autocast(pose_codes.device.type, enabled=False):
             return self.decode_features(self.quantizer.codes_to_features(pose_codes))
 
@@ -173,7 +201,7 @@ class UniPoseVQVAE(PreTrainedModel):
 
     @can_return_tuple
     def forward(self, pose_values: torch.Tensor, **kwargs) -> UniPoseVQVAEOutput:
-        """(batch, 22, 6) -> reconstruction, codes and the loss parts; in training mode the codebook moves."""
+        """(batch, 22, 6) -> reconstruction, codes and loss components; in training mode the codebook is updated."""
         quantized = self.quantizer(self.encode_features(pose_values))
         reconstruction = self.decode_features(quantized.quantized)
         target = roma.special_gramschmidt(pose_values.to(reconstruction.dtype).unflatten(-1, (2, 3)).mT).mT

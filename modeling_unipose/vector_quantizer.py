@@ -22,7 +22,7 @@ def is_shared() -> bool:
 
 
 def gather_rows(rows: torch.Tensor) -> torch.Tensor:
-    """(n, dim), n alike in all processes -> (processes * n, dim), in their order, the same in each."""
+    """(n, dim), with the same n in all processes -> (processes * n, dim) in their order, the same in each."""
     if not is_shared():
         return rows
     parts = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
@@ -31,7 +31,7 @@ def gather_rows(rows: torch.Tensor) -> torch.Tensor:
 
 
 def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
-    """Adds up, in place, what each process has; the same in each."""
+    """Sums the values of all processes in place; the same in each."""
     if is_shared():
         distributed.all_reduce(values)
     return values
@@ -40,9 +40,15 @@ def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
 class VectorQuantizer(nn.Module):
     """Codes that follow the moving average of the vectors assigned to them.
 
-    Where several processes train together they share one codebook: it moves as if one process had all their rows.
-    The original release does not store the sums, so that a resumed training re-initialises its codebook; here
-    `codebook`, `ema_sum`, `ema_count` and `initialized` are buffers and training goes on where it stopped.
+    Processes that train together share one codebook: it is updated as if one process had all their rows.
+    The original release does not store the sums, so that resuming re-initializes its codebook. Here `codebook`,
+    `ema_sum`, `ema_count` and `initialized` are buffers, and training resumes where it stopped.
+
+    Args:
+        codebook_size: Number of codes.
+        codebook_dim: Width of a code.
+        decay: Of the moving averages.
+        dead_code_threshold: A code whose moving count is below it is replaced by a row of the batch.
     """
 
     codebook: torch.Tensor
@@ -61,7 +67,7 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))
 
     def nearest(self, features: torch.Tensor) -> torch.Tensor:
-        """(..., dim) -> (...) index of the nearest code, in fp32; the first of equals."""
+        """(..., dim) -> (...) index of the nearest code, in fp32; the first in a tie."""
         flat = features.reshape(-1, features.shape[-1]).to(self.codebook.device, torch.float32)
         codebook = self.codebook.float()
         # Autocast would take the product in half precision, and other codes would be the nearest.
@@ -74,7 +80,7 @@ class VectorQuantizer(nn.Module):
         return nn.functional.embedding(pose_codes.to(self.codebook.device), self.codebook)
 
     def forward(self, features: torch.Tensor) -> QuantizerOutput:
-        """(batch, tokens, dim). In training mode the codebook moves."""
+        """Quantizes features (batch, tokens, dim). In training mode the codebook is updated."""
         if self.training and not self.initialized:
             self.initialize(features.detach().flatten(0, 1))
         pose_codes = self.nearest(features)
@@ -90,7 +96,7 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def initialize(self, rows: torch.Tensor) -> None:
-        """Codes start as rows (n, dim) of the first training batch."""
+        """Sets the codes to rows (n, dim) of the first training batch."""
         self.codebook.copy_(self.random_rows(rows))
         self.ema_sum.copy_(self.codebook)
         self.ema_count.fill_(1.0)
@@ -98,7 +104,11 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def update(self, rows: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-        """Moves codes to the average of their rows (n, dim); dead codes become random rows of the batch.
+        """Moves codes to the moving average of their rows; dead codes become random rows of the batch.
+
+        Args:
+            rows: (n, dim).
+            codes: (n,) nearest code of each row.
 
         Returns:
             (codebook_size,) how many rows each code has, in all processes.
@@ -115,9 +125,9 @@ class VectorQuantizer(nn.Module):
         return counts
 
     def random_rows(self, rows: torch.Tensor) -> torch.Tensor:
-        """(n, dim) -> (codebook_size, dim); with repeats, slightly moved apart, where the batch has too few rows.
+        """(n, dim) -> (codebook_size, dim); too few rows are repeated with a little noise.
 
-        All processes draw from the rows of all, and get what the first has drawn.
+        All processes draw from the rows of all processes, and take the first one's draw.
         """
         rows = gather_rows(rows)
         if len(rows) < self.codebook_size:

@@ -1,16 +1,17 @@
-"""The visual processor: two towers on one picture, fused channel-wise and projected (paper, section 3.2)."""
+"""The visual processor: two vision encoders on one image, fused channel-wise and projected (paper, section 3.2)."""
 
 import torch
 from torch import nn
 from transformers import AutoBackbone, AutoModel, PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BackboneOutput, BaseModelOutput
+from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
 from .configuration_unipose import UniPoseConfig
 
 
 class UniPoseMultiModalProjector(nn.Module):
-    """(pictures, tokens, channels of both towers) -> (pictures, tokens, width of the language model)."""
+    """(images, tokens, channels of both vision encoders) -> (images, tokens, hidden_size of the language model)."""
 
     def __init__(self, config: UniPoseConfig):
         super().__init__()
@@ -23,22 +24,56 @@ class UniPoseMultiModalProjector(nn.Module):
         return self.linear_2(self.act(self.linear_1(features)))
 
 
-def build_towers(config: UniPoseConfig) -> tuple[PreTrainedModel | None, PreTrainedModel | None]:
-    """The general tower and the pose tower, each None where the config has none."""
+# Neither the pose encoder nor the pose tokenizer has flex attention, and only the language model has a block mask.
+WITHOUT_FLEX_ATTENTION = ("vision_config", "pose_vision_config", "pose_tokenizer_config")
+
+
+def attention_per_part(implementation: str | dict) -> str | dict:
+    """The plain name "flex_attention" means the language model's: the other parts take sdpa."""
+    if implementation != "flex_attention":
+        return implementation
+    return {"": implementation, "text_config": implementation, **dict.fromkeys(WITHOUT_FLEX_ATTENTION, "sdpa")}
+
+
+def build_vision_encoders(config: UniPoseConfig) -> tuple[PreTrainedModel | None, PreTrainedModel | None]:
+    """The vision encoder and the pose encoder, each None where the config has none."""
+    # Loading by the plain name has set it in every part of the config.
+    for part in (getattr(config, name) for name in WITHOUT_FLEX_ATTENTION):
+        if part is not None and part._attn_implementation == "flex_attention":
+            part._attn_implementation = "sdpa"
     vision = None if config.vision_config is None else AutoModel.from_config(config.vision_config)
     pose = None if config.pose_vision_config is None else AutoBackbone.from_config(config.pose_vision_config)
+    # The library does this in the first forward, behind a lock, which no compiled graph can hold.
+    for encoder in (vision, pose):
+        if encoder is not None:
+            maybe_install_capturing_hooks(encoder)
     return vision, pose
 
 
-def general_tower_features(outputs: BaseModelOutput, config: UniPoseConfig) -> torch.Tensor:
-    """The general tower's outputs -> (pictures, rows * columns, channels); a leading class token is dropped."""
+def vision_encoder_features(outputs: BaseModelOutput, config: UniPoseConfig) -> torch.Tensor:
+    """The features of the vision encoder; a leading class token is dropped.
+
+    Args:
+        outputs: The encoder's, with hidden states.
+        config: Names the layer and the number of tokens.
+
+    Returns:
+        (images, rows * columns, channels).
+    """
     return outputs.hidden_states[config.vision_feature_layer][:, -config.num_image_tokens :]
 
 
-def pose_tower_features(outputs: BackboneOutput, config: UniPoseConfig) -> torch.Tensor:
-    """The pose tower's outputs -> (pictures, rows * columns, channels) on the grid of the general tower.
+def pose_encoder_features(outputs: BackboneOutput, config: UniPoseConfig) -> torch.Tensor:
+    """The features of the pose encoder, on the grid of the vision encoder.
 
-    The pose tower sees a portrait crop: its map is padded with zero columns to a square before it is resized.
+    The pose encoder sees a portrait crop: its map is padded with zero columns to a square before it is resized.
+
+    Args:
+        outputs: The encoder's, with feature maps.
+        config: Holds both grids.
+
+    Returns:
+        (images, rows * columns, channels).
     """
     rows, columns = config.pose_feature_grid
     feature_map = outputs.feature_maps[-1].mT.unflatten(-1, (rows, columns))

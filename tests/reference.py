@@ -1,4 +1,4 @@
-"""The slow, plain twin of generation and of the mask: one row, no cache, masks written cell by cell."""
+"""The slow, plain reference for generation and the mask: one row, no cache, masks written cell by cell."""
 
 import torch
 
@@ -17,7 +17,7 @@ def mixed_mask(is_query: list[bool], length_before: int = 0) -> torch.Tensor:
 
 
 def plain_logits(model: UniPoseForConditionalGeneration, ids: list[int], prompt_embeds: torch.Tensor) -> torch.Tensor:
-    """(length, vocab_size) of one unpadded row; prompt_embeds (prompt, hidden) holds pictures and input poses."""
+    """(length, vocab_size) of one unpadded row; prompt_embeds (prompt, hidden) holds images and input poses."""
     config, base = model.config, model.model
     table, rows, run = base.get_input_embeddings().weight, list(prompt_embeds), 0
     is_query = [False] * len(rows)
@@ -39,7 +39,7 @@ def plain_logits(model: UniPoseForConditionalGeneration, ids: list[int], prompt_
 
 
 def prompt_embeds(model: UniPoseForConditionalGeneration, ids: list[int], poses=None, **pixels) -> torch.Tensor:
-    """Embeds a prompt by hand: input poses as the embeddings of their codes, pictures as projected features."""
+    """Embeds a prompt by hand: input poses as the embeddings of their codes, images as projected features."""
     config, base = model.config, model.model
     table = base.get_input_embeddings().weight
     codes = iter([] if poses is None else base.pose_tokenizer.encode(poses).flatten().tolist())
@@ -84,8 +84,8 @@ def generate_row(model, ids: list[int], embeds: torch.Tensor, new_tokens: int, e
         else:
             logits = plain_logits(model, ids + seen, embeds)[-1]
         scores = torch.full_like(logits, -torch.inf)
-        permitted = allowed(config, ids + answer, max_length)
-        scores[permitted] = logits[permitted]
+        tokens = allowed(config, ids + answer, max_length)
+        scores[tokens] = logits[tokens]
         token = int(bias(step, scores).argmax())
         is_code = config.pose_code_start_id <= token < config.pose_code_start_id + 32
         answer.append(token)

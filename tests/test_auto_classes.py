@@ -48,8 +48,8 @@ remote = {"trust_remote_code": True}
 def answers(folder):
     model = AutoModelForImageTextToText.from_pretrained(folder, **remote)
     processor = AutoProcessor.from_pretrained(folder, **remote)
-    picture = Image.new("RGB", (40, 50), "red")
-    inputs = processor(text="Compare <pose> and <image>.", images=[picture], poses=[np.zeros((22, 3))],
+    image = Image.new("RGB", (40, 50), "red")
+    inputs = processor(text="Compare <pose> and <image>.", images=[image], poses=[np.zeros((22, 3))],
                        return_tensors="pt")
     return model, processor, model.generate(**inputs, max_new_tokens=20, do_sample=False)[0].tolist()
 
@@ -127,9 +127,9 @@ def test_folder_loads_without_the_package(folder: Path, tmp_path: Path) -> None:
     model.model.pose_tokenizer.save_pretrained(tmp_path / "vqvae")
     result = run_remote(folder, tmp_path / "vqvae", tmp_path / "copy", tmp_path)
 
-    picture = Image.new("RGB", (40, 50), "red")
+    image = Image.new("RGB", (40, 50), "red")
     inputs = processor(
-        text="Compare <pose> and <image>.", images=[picture], poses=[np.zeros((22, 3))], return_tensors="pt"
+        text="Compare <pose> and <image>.", images=[image], poses=[np.zeros((22, 3))], return_tensors="pt"
     )
     expected = model.generate(**inputs, max_new_tokens=20, do_sample=False)[0].tolist()
     assert result["modules"] == []
@@ -193,9 +193,12 @@ def test_saved_code_is_flat(folder: Path) -> None:
         "modeling_unipose.py",
         "pipeline_unipose.py",
         "placeholders.py",
+        "pose_blocks.py",
         "pose_features.py",
+        "pretrained_unipose.py",
         "processing_unipose.py",
         "tasks_unipose.py",
+        "query_runs.py",
         "vector_quantizer.py",
         "vision_unipose.py",
     }

@@ -1,4 +1,4 @@
-"""Generation equals its plain twin: batched == single == cache-less and hand-masked (tests/reference.py)."""
+"""Generation equals a plain reference: batched == single == cache-less and hand-masked (tests/reference.py)."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ class AskForPoses(LogitsProcessor):
 
 
 def mixed_rows(config):
-    """Five prompts of different length; some with pictures and input poses."""
+    """Five prompts of different length; some with images and input poses."""
     rows = [words(4, 1), words(9, 2) + pose_block(config), words(3, 3) + pose_block(config) * 2 + words(2, 4)]
     poses = 3
     if config.num_image_tokens:
@@ -54,13 +54,13 @@ def mixed_rows(config):
 def reference_answers(model, rows, inputs, starts):
     config = model.config
     length = max(map(len, rows))
-    answers, pose, picture = [], 0, 0
+    answers, pose, image = [], 0, 0
     for row, asked in zip(rows, starts):
         poses = row.count(config.pose_start_token_id)
-        pictures = row.count(config.image_start_token_id)
-        pixels = {k: v[picture : picture + pictures] for k, v in inputs.items() if "pixel" in k} if pictures else {}
+        images = row.count(config.image_start_token_id)
+        pixels = {k: v[image : image + images] for k, v in inputs.items() if "pixel" in k} if images else {}
         embeds = prompt_embeds(model, row, inputs["pose_values"][pose : pose + poses], **pixels)
-        pose, picture = pose + poses, picture + pictures
+        pose, image = pose + poses, image + images
         processor = AskForPoses(config, 0, [asked])
         # In the batch a row counts its padding towards the limit.
         limit = len(row) + NEW_TOKENS
@@ -89,11 +89,11 @@ def test_batched_equals_hand_masked_rows(text, cache, pose_attention):
     )
     assert output[:, length:].tolist() == expected
     begun = [row.count(model.config.pose_start_token_id) for row in expected]
-    assert begun == [0, 1, 2, 2, 3], "the twin itself must cover 0 to 3 poses a row"
+    assert begun == [0, 1, 2, 2, 3], "the reference itself must cover 0 to 3 poses a row"
 
 
 def test_batch_equals_single_rows_with_sampling_support():
-    """Row by row through generate() itself: the same ids, whatever the neighbours do."""
+    """Row by row through generate() itself: the same ids, whatever the other rows do."""
     model = tiny_model()
     rows, inputs = mixed_rows(model.config)
     batch = pad_left(rows)
@@ -315,7 +315,7 @@ def test_under_zero_3_every_forward_is_run_and_nothing_changes():
         ({"num_beams": 2}, r"beam search \(num_beams=2\) cannot cross a pose"),
         ({"prompt_lookup_num_tokens": 3}, "one by one: use greedy search or sampling"),
         ({"guidance_scale": 2.0}, "guidance_scale=2.0"),
-        ({"generation_mode": "image"}, 'must be "pose", "text" or None, found \'image\''),
+        ({"generation_mode": "image"}, 'must be "pose", "text" or None, got \'image\''),
         ({"generation_mode": "pose", "max_new_tokens": 5}, "takes 8 more tokens, but the limit leaves 5"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The forward pass: masks, queries, pictures, input poses, the paper's loss."""
+"""The forward pass: masks, queries, images, input poses, the paper's loss."""
 
 import json
 
@@ -20,7 +20,7 @@ from tiny_models import (
 
 from unipose import UniPoseConfig, UniPoseForConditionalGeneration
 from unipose.cache_keyword import CACHE
-from unipose.modeling_unipose import block_index, query_index, shift_pose_labels
+from unipose.query_runs import block_index, query_index, shift_pose_labels
 
 
 def answer_block(config):
@@ -73,7 +73,7 @@ def test_query_and_block_index():
 @pytest.mark.parametrize(
     ("vision", "pose_vision"), [("clip", True), ("siglip", True), ("clip", False), (None, True), (None, False)]
 )
-def test_pictures_and_input_poses_stand_where_their_placeholders_are(vision, pose_vision):
+def test_images_and_input_poses_stand_where_their_placeholders_are(vision, pose_vision):
     model = tiny_model(vision=vision, pose_vision=pose_vision)
     config = model.config
     rows = [words(3, 1) + pose_block(config) + words(2, 2), words(4, 3) + pose_block(config) * 2]
@@ -130,7 +130,7 @@ def paper_loss(logits, input_ids, labels, config):
             if is_query[position]:
                 total -= logits[row, position].log_softmax(-1)[label]
             elif not is_query[position - 1]:
-                # What follows a query is pose-end: it is counted and never asked for. What precedes a run of
+                # What follows a query is pose-end: it is counted and never supervised. What precedes a run of
                 # queries is pose-start: it predicts nothing but itself was predicted.
                 total -= logits[row, position - 1].log_softmax(-1)[label]
     return total / count
@@ -177,7 +177,7 @@ def test_trl_fused_loss_equals_the_papers():
     [
         ({}, "6 pose placeholders, but pose_values hold 0 poses"),
         ({"pose_values": torch.randn(2, 22, 6)}, r"hold 2 poses of 6 tokens \(12\)"),
-        ({"pose_values": torch.randn(1, 21, 6)}, r"must have the shape \(batch, 22, 6\), found \(1, 21, 6\)"),
+        ({"pose_values": torch.randn(1, 21, 6)}, r"must have the shape \(batch, 22, 6\), got \(1, 21, 6\)"),
         ({"pixel_values": torch.randn(1, 3, 32, 32)}, "needs pose_pixel_values"),
     ],
 )
@@ -188,9 +188,9 @@ def test_mismatches_name_both_numbers(extra, message):
         model(ids, **extra)
 
 
-def test_pictures_without_placeholders_say_so():
+def test_images_without_placeholders_say_so():
     model = tiny_model()
-    with pytest.raises(ValueError, match=r"0 picture placeholders, but 1 pictures of 16 tokens \(16\)"):
+    with pytest.raises(ValueError, match=r"0 image placeholders, but 1 images of 16 tokens \(16\)"):
         model(torch.tensor([words(3, 1)]), **random_pixels(model.config, 1))
 
 
@@ -258,3 +258,26 @@ def test_pose_tokenizer_stays_in_fp32_under_bf16(tmp_path):
     output = model.generate(**pad_left(rows), pose_values=poses, **pixels, generation_mode="pose", pad_token_id=PAD)
     codes = output[:, -POSE_TOKENS - 1 : -1] - model.config.pose_code_start_id
     assert model.decode_pose_codes(codes).shape == (1, 22, 3, 3)
+
+
+def test_flex_attention_by_its_plain_name(tmp_path):
+    """Only the language model takes it: the pose encoder has none, and no other part has a block mask."""
+    model = tiny_model()
+    model.save_pretrained(tmp_path)
+    loaded = UniPoseForConditionalGeneration.from_pretrained(tmp_path, attn_implementation="flex_attention")
+    switched = tiny_model()
+    switched.set_attn_implementation("flex_attention")
+    built = UniPoseForConditionalGeneration(tiny_config(attn_implementation="flex_attention"))
+    for other in (loaded, switched, built):
+        parts = (other.model.language_model, other.model.vision_tower, other.model.pose_vision_tower)
+        assert [part.config._attn_implementation for part in parts] == ["flex_attention", "sdpa", "sdpa"]
+    # A choice for each part is taken as it is.
+    model.set_attn_implementation({"text_config": "flex_attention", "vision_config": "eager"})
+    assert model.model.vision_tower.config._attn_implementation == "eager"
+
+
+def test_every_config_has_an_auto_map(tmp_path):
+    """TRL reads the attribute where it loads a model by its path."""
+    assert tiny_config().auto_map is None
+    tiny_model().save_pretrained(tmp_path / "model")
+    assert UniPoseConfig.from_pretrained(tmp_path / "model").auto_map["AutoConfig"].endswith("UniPoseConfig")

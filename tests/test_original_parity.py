@@ -25,7 +25,7 @@ from original import (
 
 from unipose import UniPoseForConditionalGeneration
 from unipose.generation_unipose import PoseGrammar, codes_since_start
-from unipose.vision_unipose import general_tower_features, pose_tower_features
+from unipose.vision_unipose import pose_encoder_features, vision_encoder_features
 
 
 CLOSE = {"atol": 1e-4, "rtol": 0}
@@ -40,12 +40,12 @@ def model() -> UniPoseForConditionalGeneration:
 @pytest.fixture
 def free_text(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lets any token stand in a text, as the original does."""
-    permitted = PoseGrammar.permitted
+    allowed_tokens = PoseGrammar.allowed_tokens
 
     def permit(self: PoseGrammar, ids: torch.Tensor, vocab_size: int) -> torch.Tensor:
-        return permitted(self, ids, vocab_size) | (codes_since_start(ids, self.config) < 0).unsqueeze(1)
+        return allowed_tokens(self, ids, vocab_size) | (codes_since_start(ids, self.config) < 0).unsqueeze(1)
 
-    monkeypatch.setattr(PoseGrammar, "permitted", permit)
+    monkeypatch.setattr(PoseGrammar, "allowed_tokens", permit)
     return
 
 
@@ -63,7 +63,7 @@ def test_pose_encoder(model: UniPoseForConditionalGeneration):
     patches = model.model.pose_vision_tower.embeddings.patch_embeddings(pixels)
     torch.testing.assert_close(patches, recorded["patch_embed"], **CLOSE)
     outputs = model.model.pose_vision_tower(pixels)
-    assert pose_tower_features(outputs, config).shape == (2, 576, 32)
+    assert pose_encoder_features(outputs, config).shape == (2, 576, 32)
 
 
 def insert_codes(
@@ -83,8 +83,8 @@ def insert_codes(
 def test_image_features(model: UniPoseForConditionalGeneration):
     recorded, pixels, config = load("vision_features"), recorded_pixels(2), model.config
     outputs = model.model.vision_tower(pixels["pixel_values"], output_hidden_states=True)
-    torch.testing.assert_close(general_tower_features(outputs, config), recorded["clip_features"], **CLOSE)
-    pose = pose_tower_features(model.model.pose_vision_tower(pixels["pose_pixel_values"]), config)
+    torch.testing.assert_close(vision_encoder_features(outputs, config), recorded["clip_features"], **CLOSE)
+    pose = pose_encoder_features(model.model.pose_vision_tower(pixels["pose_pixel_values"]), config)
     torch.testing.assert_close(pose.mT.unflatten(-1, (24, 24)), recorded["hmr_interp"], **CLOSE)
     projected = model.get_image_features(**pixels).pooler_output
     torch.testing.assert_close(projected, recorded["projected"], **CLOSE)

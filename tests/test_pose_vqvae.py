@@ -1,4 +1,4 @@
-"""The pose tokenizer: shapes, quantisation, the moving codebook, save and resume."""
+"""The pose tokenizer: shapes, quantization, the moving codebook, save and resume."""
 
 import pytest
 import roma
@@ -115,7 +115,7 @@ def test_saved_and_resumed_training_gives_the_same_codebook(tmp_path):
 @pytest.mark.parametrize(
     ("codes", "message"),
     [
-        (torch.zeros(1, 7, dtype=torch.long), r"shape \(batch, 8\), found \(1, 7\)"),
+        (torch.zeros(1, 7, dtype=torch.long), r"shape \(batch, 8\), got \(1, 7\)"),
         (torch.full((1, 8), 32), r"0\.\.31"),
     ],
 )
@@ -125,5 +125,5 @@ def test_wrong_codes_say_so(codes, message):
 
 
 def test_odd_number_of_tokens_says_so():
-    with pytest.raises(ValueError, match="even and at least 2, found 7"):
+    with pytest.raises(ValueError, match="even and at least 2, got 7"):
         UniPoseVQVAEConfig(num_pose_tokens=7)

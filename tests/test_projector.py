@@ -16,7 +16,7 @@ from unipose.training.stages.language import StageArguments, build_trainer
 from unipose.training.trainer.optimizer import OptimizerArguments
 from unipose.training.trainer.projector import standardize_projector
 from unipose.training.trainer.trainable_parts import PROJECT, LoraArguments
-from unipose.vision_unipose import general_tower_features
+from unipose.vision_unipose import vision_encoder_features
 
 
 def test_pictures_are_as_loud_as_words() -> None:
@@ -56,8 +56,8 @@ def test_a_loud_tower_does_not_drown_the_other(monkeypatch: pytest.MonkeyPatch) 
     for loudness in (1.0, 1000.0):
         monkeypatch.setattr(
             modeling_unipose,
-            "general_tower_features",
-            lambda outputs, config, by=loudness: by * general_tower_features(outputs, config),
+            "vision_encoder_features",
+            lambda outputs, config, by=loudness: by * vision_encoder_features(outputs, config),
         )
         model = tiny_model()
         pixels = random_pixels(model.config, 6)

@@ -40,10 +40,10 @@ def tiny_config(text: str = "llama", vision: str | None = "clip", pose_vision: b
         bos_token_id=None,
         **({"sliding_window": None} if text == "mistral" else {}),
     )
-    towers = {"clip": CLIPVisionConfig, "siglip": SiglipVisionConfig}
+    encoders = {"clip": CLIPVisionConfig, "siglip": SiglipVisionConfig}
     return UniPoseConfig(
         text_config=text_config,
-        vision_config=towers[vision](**sizes, image_size=32, patch_size=8) if vision else None,
+        vision_config=encoders[vision](**sizes, image_size=32, patch_size=8) if vision else None,
         pose_vision_config=VitPoseBackboneConfig(
             hidden_size=24,
             num_hidden_layers=2,
@@ -106,11 +106,11 @@ def pad_left(rows: list[list[int]]) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def random_pixels(config: UniPoseConfig, pictures: int, seed: int = 0) -> dict[str, torch.Tensor]:
+def random_pixels(config: UniPoseConfig, images: int, seed: int = 0) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     pixels = {}
     if config.vision_config is not None:
-        pixels["pixel_values"] = torch.randn(pictures, 3, 32, 32, generator=generator)
+        pixels["pixel_values"] = torch.randn(images, 3, 32, 32, generator=generator)
     if config.pose_vision_config is not None:
-        pixels["pose_pixel_values"] = torch.randn(pictures, 3, 32, 16, generator=generator)
+        pixels["pose_pixel_values"] = torch.randn(images, 3, 32, 16, generator=generator)
     return pixels

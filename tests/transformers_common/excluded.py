@@ -19,7 +19,7 @@ EXCLUDED = {
     },
     "UniPoseProcessorTest": {},
     "UniPoseImageProcessorTest": {
-        "test_call_numpy_4_channels": "both towers take three channels, whatever do_convert_rgb says",
+        "test_call_numpy_4_channels": "both vision encoders take three channels, whatever do_convert_rgb says",
         "test_new_models_require_torchvision_backend": "it resizes with Pillow alone: torchvision is no requirement",
     },
 }

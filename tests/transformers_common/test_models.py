@@ -30,9 +30,9 @@ def random_words(shape: list[int], vocab_size: int) -> torch.Tensor:
 
 
 class UniPoseModelTester:
-    """Rows of one picture, one input pose, one output pose and words."""
+    """Rows of one image, one input pose, one output pose and words."""
 
-    # Tests that need another number make up rows, whose pictures and poses do not fit.
+    # Tests that need another number make up rows, whose images and poses do not fit.
     batch_size = 7
     num_hidden_layers = 2
     num_attention_heads = 4
@@ -98,7 +98,7 @@ class UniPoseModelTest(upstream.modeling.ModelTesterMixin, GenerationTesterMixin
     all_model_classes = (UniPoseModel, UniPoseForConditionalGeneration)
     additional_model_inputs = ("pixel_values", "pose_pixel_values", "pose_values")
     _is_composite = True
-    # The general tower's features are taken before its last layer.
+    # The vision encoder's features are taken before its last layer.
     test_all_params_have_gradient = False
     test_can_init_all_missing_weights_before_2023 = True
 
@@ -113,7 +113,7 @@ class UniPoseModelTest(upstream.modeling.ModelTesterMixin, GenerationTesterMixin
             mock.patch.dict(
                 MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, {"unipose": "UniPoseForConditionalGeneration"}
             ),
-            # Random ids without placeholders, for which there would be no pictures and poses.
+            # Random ids without placeholders, for which there would be no images and poses.
             mock.patch.object(upstream.modeling, "ids_tensor", random_words),
         ):
             changed.start()

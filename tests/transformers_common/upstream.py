@@ -16,7 +16,7 @@ from transformers_common.generation_mixin import GenerationTesterMixin
 
 
 PACKAGE = "transformers_tests"
-PICTURE = CACHE / "picture.png"
+EXAMPLE_IMAGE = CACHE / "image.png"
 
 
 class NoExportTests:
@@ -24,8 +24,8 @@ class NoExportTests:
 
 
 def url_to_local_path(url: str) -> str:
-    """Stands in for the fetching of example pictures: another picture will do. Sounds and videos stay out of reach."""
-    return str(PICTURE) if url.endswith((".png", ".jpg")) else url
+    """Stands in for the fetching of example images: another image will do. Sounds and videos stay out of reach."""
+    return str(EXAMPLE_IMAGE) if url.endswith((".png", ".jpg")) else url
 
 
 STAND_INS = {
@@ -59,8 +59,8 @@ def install(folder: Path) -> None:
             sys.modules[parent] = ModuleType(parent)
         sys.modules[name] = ModuleType(name)
         vars(sys.modules[name]).update(members)
-    if not PICTURE.is_file():
-        Image.linear_gradient("L").resize((64, 48)).convert("RGB").save(PICTURE)
+    if not EXAMPLE_IMAGE.is_file():
+        Image.linear_gradient("L").resize((64, 48)).convert("RGB").save(EXAMPLE_IMAGE)
 
 
 if reason := fetch_tests(CACHE / PACKAGE):

@@ -1,0 +1,115 @@
+"""What the model with and without its head share: flags, initialization, saving with its code, loading."""
+
+from os import PathLike
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.dynamic_module_utils import custom_object_save
+
+from .cache_keyword import CACHE
+from .configuration_unipose import UniPoseConfig
+from .vision_unipose import attention_per_part
+
+
+# What each Auto class takes from a folder that was saved, by file and class.
+AUTO_MAP = {
+    "AutoConfig": "configuration_unipose.UniPoseConfig",
+    "AutoModel": "modeling_unipose.UniPoseModel",
+    "AutoModelForImageTextToText": "modeling_unipose.UniPoseForConditionalGeneration",
+    "AutoModelForMultimodalLM": "modeling_unipose.UniPoseForConditionalGeneration",
+}
+
+
+class UniPosePreTrainedModel(PreTrainedModel):
+    """What the model with and without its head share: flags, initialization, saving with code, loading."""
+
+    config: UniPoseConfig
+    config_class = UniPoseConfig
+    base_model_prefix = "model"
+    input_modalities = ["image", "text", "pose"]  # noqa: RUF012
+    supports_gradient_checkpointing = True
+    _skip_keys_device_placement = [CACHE]  # noqa: RUF012
+    # Codes are arg-minima: rounding the encoder to half precision changes them.
+    _keep_in_fp32_modules_strict = {"pose_tokenizer"}  # noqa: RUF012
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    # Flash attention takes no block mask.
+    _supports_flash_attn = False
+    _can_compile_fullgraph = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            init.normal_(module.weight, std=self.config.initializer_range)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            init.zeros_(module.bias)
+
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """False, because `_init_weights` never touches loaded weights.
+
+        In custom code the library skips every module without parameters of its own, to be safe. CLIP initializes the
+        weights of its attention and its MLP in such modules.
+        """
+        return False
+
+    def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
+        """As the library's; a single name leaves out the parts that cannot take it (see `attention_per_part`)."""
+        super().set_attn_implementation(attention_per_part(attn_implementation), *args, **kwargs)
+
+    def save_pretrained(self, save_directory: str | PathLike, *args, **kwargs) -> None:
+        """As the library's; the folder also holds the code, and loads with `trust_remote_code` anywhere."""
+        self.set_auto_map()
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    def save_code(self, folder: str | PathLike) -> None:
+        """What `save_pretrained` writes, without the weights: for weights that are written one by one."""
+        self.set_auto_map()
+        custom_object_save(self, folder, config=self.config)
+        self.config.architectures = [type(self).__name__]
+        self.config.save_pretrained(folder)
+
+    def set_auto_map(self) -> None:
+        """Names in the config the classes and files that the Auto classes and the pipeline load."""
+        # Saving copies what this file imports relatively: the pipeline's code goes along.
+        from .pipeline_unipose import UniPosePipeline
+
+        self.config.auto_map = dict(AUTO_MAP)
+        impl = f"pipeline_unipose.{UniPosePipeline.__name__}"
+        self.config.custom_pipelines = {"unipose": {"impl": impl, "pt": ["AutoModelForImageTextToText"]}}
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """As the library's.
+
+        Raises:
+            OSError: If a file of weights is damaged or cut off; it names the file.
+        """
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except SafetensorError as error:
+            files = damaged_files(Path(pretrained_model_name_or_path))
+            raise OSError(
+                f"the weights of {pretrained_model_name_or_path} are damaged or cut off ({error}): fetch "
+                f"{', '.join(map(str, files)) or 'its .safetensors files'} again"
+            ) from error
+
+
+def damaged_files(folder: Path) -> list[Path]:
+    """The .safetensors files of a folder whose header does not fit them."""
+    damaged = []
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except SafetensorError:
+            damaged.append(path)
+    return damaged
+
+
+__all__ = ["UniPosePreTrainedModel"]

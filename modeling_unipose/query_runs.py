@@ -1,0 +1,55 @@
+"""Runs of queries in a sequence: each run is one output pose (paper, sections 3.3 and 3.4)."""
+
+import torch
+from torch import nn
+from transformers import Cache
+
+
+def query_index(is_query: torch.Tensor) -> torch.Tensor:
+    """(batch, length) bool -> how many queries came before each position in its run; -1 outside."""
+    position = torch.arange(is_query.shape[1], device=is_query.device).expand(is_query.shape)
+    last_other = torch.where(is_query, -1, position).cummax(dim=1).values
+    return position - last_other - 1
+
+
+def cover_cache(blocks: torch.Tensor, cache: Cache | None) -> torch.Tensor:
+    """Extends block ids to the past, which belongs to no block (-1).
+
+    Ids of the new positions alone would be read as those of the first positions, without an error.
+
+    Args:
+        blocks: (batch, length) of the new positions.
+        cache: Keys and values of the past; a static one has a length of its own, and its past is a tensor.
+
+    Returns:
+        (batch, length of the keys).
+    """
+    if cache is None:
+        return blocks
+    length, _ = cache.get_mask_sizes(blocks.shape[1], 0)
+    positions = torch.arange(blocks.shape[1], device=blocks.device) + cache.get_seq_length()
+    return blocks.new_full((blocks.shape[0], length), -1).index_copy(1, positions, blocks)
+
+
+def block_index(is_query: torch.Tensor) -> torch.Tensor:
+    """(batch, length) bool -> number of the run that a query belongs to, counted from 0 in each row."""
+    starts = is_query & ~nn.functional.pad(is_query, (1, 0))[:, :-1]
+    return starts.cumsum(dim=1) - 1
+
+
+def shift_pose_labels(is_query: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """What each position must predict: its own label at a query, nothing just before a run, else the next label.
+
+    Args:
+        is_query: (batch, length), True at the queries of output poses.
+        labels: (batch, length), -100 at ignored positions.
+
+    Returns:
+        (batch, length); pose-end is never supervised, because the grammar of generation fixes it.
+    """
+    following = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)
+    edge = nn.functional.pad(is_query[:, 1:], (0, 1)) & ~is_query
+    return torch.where(is_query, labels, following.masked_fill(edge, -100))
+
+
+__all__ = ["block_index", "cover_cache", "query_index", "shift_pose_labels"]
