@@ -30,7 +30,7 @@ from unipose.training.refine.chat_models import (
     PipelineTask,
 )
 from unipose.training.refine.checks import Verdict, check_caption, check_difference
-from unipose.training.refine.prompts import Task, retry_messages, refine_messages
+from unipose.training.refine.prompts import Task, refine_messages, retry_messages
 from unipose.training.refine.store import Refined, Request, Results, read_requests
 
 

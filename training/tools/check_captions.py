@@ -1,9 +1,9 @@
-"""Checks the captions by reading them back: on their own poses, and on others.
+"""Checks captions by reading them back: posecode precision and recall on their own poses, and on others.
 
     python -m unipose.training.tools.check_captions --poses 3000
 
-Poses are sampled training poses and all held-out frames; the noise of the corpus is on, so that captions state what
-holds within the tolerance and not exactly.
+Poses are sampled training poses and all held-out frames. Measurements have the noise of a corpus, so statements hold
+within the tolerance.
 """
 
 import re
@@ -27,16 +27,16 @@ from unipose.training.sampling.poses import held_out_poses, sample_training_pose
 
 @dataclass
 class CheckArguments:
-    """How much is checked."""
+    """The size of the check."""
 
     poses: int = field(default=3000, metadata={"help": "Sampled training poses, beside the held-out frames."})
-    captions: int = field(default=3, metadata={"help": "Captions a pose."})
+    captions: int = field(default=3, metadata={"help": "Captions of each pose."})
     samples: int = field(default=10, metadata={"help": "Captions that are printed."})
     seed: int = 0
 
 
 def mean_scores(scores: Sequence[CaptionScore]) -> dict[str, float]:
-    """Over all statements and all salient codes of a set of captions."""
+    """Posecode precision and recall over all statements of a set of captions."""
     stated, salient = (sum(len(codes) for codes in each) for each in zip(*((s.statements, s.salient) for s in scores)))
     return {
         "precision": sum(len(score.true) for score in scores) / max(stated, 1),
@@ -45,7 +45,17 @@ def mean_scores(scores: Sequence[CaptionScore]) -> dict[str, float]:
 
 
 def caption_all(joints: npt.NDArray, rotmats: npt.NDArray, times: int, seed: int) -> list[list[Caption[Posecode]]]:
-    """`times` captions of each pose, of (n, 22, 3) joints and (n, 22, 3, 3) rotations, the measurements noisy."""
+    """Several captions of each pose, from noisy measurements.
+
+    Args:
+        joints: (n, 22, 3), metres, y up.
+        rotmats: (n, 22, 3, 3), any frame.
+        times: captions of each pose.
+        seed: of the noise and the wording.
+
+    Returns:
+        `times` lists of n captions.
+    """
     rng = np.random.default_rng(seed)
     return [[describe(codes, rng) for codes in extract_posecodes(joints, rng, rotmats)] for _ in range(times)]
 
@@ -76,7 +86,7 @@ def main() -> None:
                 )
             ]
             means = ", ".join(f"{measure} {100 * value:.2f} %" for measure, value in mean_scores(scores).items())
-            print(f"on {name}, tolerance {tolerance:.0f}: {means}")
+            print(f"posecode {means} on {name}, tolerance {tolerance:.0f}")
     _print_vocabulary(captions)
     _print_samples(captions, arguments.samples)
 

@@ -1,4 +1,4 @@
-"""Mines from sampled poses which statement about a limb another one nearly always brings along.
+"""Mines the statements about a limb that nearly always come with another one about it from sampled poses.
 
 python -m unipose.training.tools.mine_implications
 """
@@ -14,8 +14,8 @@ from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_
 from unipose.training.sampling.poses import sample_training_poses
 
 
-# Mined from this many poses; what holds this often beside a code said this many times is implied by it.
-MINED_POSES, CONFIDENCE, SEEN = 20_000, 0.9, 100
+# The number of poses; a code of which this many poses are known implies what holds in this share of them.
+MINED_POSES, MIN_POSES, CONFIDENCE = 20_000, 100, 0.9
 LIMBS = {
     **dict.fromkeys(("hand", "elbow", "forearm", "upper_arm"), "arm"),
     **dict.fromkeys(("foot", "knee", "shin", "thigh"), "leg"),
@@ -23,22 +23,22 @@ LIMBS = {
 
 
 def mine(poses: Sequence[Sequence[Posecode]]) -> dict[Posecode, list[Posecode]]:
-    """Left-hand code -> the codes about the same limb that poses which show it nearly always show as well.
+    """Code of a left part -> the codes about the same limb that nearly all poses with that code have too.
 
     Args:
         poses: the codes of each pose.
     """
     column = {code: index for index, code in enumerate(CODES)}
-    shown = np.zeros((len(poses), len(CODES)), dtype=np.float32)
+    present = np.zeros((len(poses), len(CODES)), dtype=np.float32)
     for row, codes in enumerate(poses):
-        shown[row, [column[code] for code in codes]] = 1.0
-    together = shown.T @ shown
-    seen = np.diag(together)
+        present[row, [column[code] for code in codes]] = 1.0
+    together = present.T @ present
+    counts = np.diag(together)
     found: dict[Posecode, list[Posecode]] = {}
     for code in CODES:
-        if not code.subject.startswith("left_") or seen[column[code]] < SEEN:
+        if not code.subject.startswith("left_") or counts[column[code]] < MIN_POSES:
             continue
-        share = together[column[code]] / seen[column[code]]
+        share = together[column[code]] / counts[column[code]]
         implied = [
             other
             for other in CODES

@@ -19,19 +19,25 @@ VIEW = 40.0  # degrees of the camera's azimuth: most poses show best between the
 
 @dataclass
 class SheetArguments:
-    """How the sheet looks, and where it goes to."""
+    """The layout and the file of the sheet."""
 
-    output: str = field(default="docs/archetypes.png", metadata={"help": "The picture to write."})
+    output: str = field(default="docs/archetypes.png", metadata={"help": "The image to write."})
     cell: int = field(default=150, metadata={"help": "Pixels of one pose."})
     columns: int = 10
-    colours: int = field(default=64, metadata={"help": "Colours of the picture's palette: fewer make a smaller file."})
+    colours: int = field(default=64, metadata={"help": "Colours of the image's palette: fewer make a smaller file."})
 
 
 def archetype_sheet(body: BodyModel, cell: int, columns: int) -> Image.Image:
-    """All of `ARCHETYPES` in table order, each above its name."""
+    """All of `ARCHETYPES` in table order, each above its name.
+
+    Args:
+        body: the body to draw.
+        cell: pixels of one pose.
+        columns: poses in a row.
+    """
     names = list(ARCHETYPES)
-    pictures = [render_pose(pose, body, cell, view=VIEW) for pose in archetype_poses(names)]
-    return contact_sheet(pictures, [name.replace("_", " ") for name in names], columns, font_size=12)
+    images = [render_pose(pose, body, cell, view=VIEW) for pose in archetype_poses(names)]
+    return contact_sheet(images, [name.replace("_", " ") for name in names], columns, font_size=12)
 
 
 def main() -> None:
