@@ -1,4 +1,4 @@
-"""An OpenAI-compatible endpoint on this machine that answers as a test wants and remembers what it was asked."""
+"""An OpenAI-compatible endpoint on this machine with scripted answers; it records the requests."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reply:
-    """What comes back: `text` as a chat completion, or `body` as it is."""
+    """What comes back: `text` as a chat completion, or the bytes of `body`."""
 
     text: str = ""
     status: int = 200
@@ -30,13 +30,13 @@ class Endpoint:
     """The address, and each request's path, headers and body."""
 
     url: str = ""
-    asked: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
 
     def texts(self) -> list[str]:
         """The last block of text of each request."""
-        return [body["messages"][-1]["content"][-1]["text"] for body in self.asked]
+        return [body["messages"][-1]["content"][-1]["text"] for body in self.requests]
 
 
 @contextmanager
@@ -48,10 +48,10 @@ def serve(answer: Callable[[dict[str, Any], int], Reply]) -> Iterator[Endpoint]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with lock:
-                endpoint.asked.append(body)
+                endpoint.requests.append(body)
                 endpoint.headers.append({name.lower(): value for name, value in self.headers.items()})
                 endpoint.paths.append(self.path)
-                number = len(endpoint.asked)
+                number = len(endpoint.requests)
             reply = answer(body, number)
             over.wait(reply.delay)
             self.send_response(reply.status)

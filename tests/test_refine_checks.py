@@ -183,13 +183,13 @@ def test_nothing_that_the_captioner_says_is_forbidden() -> None:
     [
         ("The woman squats with the left knee bent at a right angle.", "who it is ('woman')"),
         ("The person squats in a red shirt, the left knee bent at a right angle.", "clothes ('shirt')"),
-        ("In the picture, the person squats, the left knee bent at a right angle.", "the picture ('picture')"),
+        ("In the picture, the person squats, the left knee bent at a right angle.", "the image ('picture')"),
         ("The person isn't standing but squats, the left knee bent at a right angle.", "what is not so"),
         ("**Squat**: the person squats, the left knee bent at a right angle.", "plain, complete sentences"),
         ("The person squats.\n\nThe left knee is bent at a right angle.", "plain, complete sentences"),
         ("The person squats, the left knee bent at a right angle and", "plain, complete sentences"),
-        ("The person squats, the left knee bent at a right angle. " * 5, "words; 5 to 32 are wanted"),
-        ("Squats.", "words; 5 to 32 are wanted"),
+        ("The person squats, the left knee bent at a right angle. " * 5, "words; 5 to 32 are expected"),
+        ("Squats.", "words; 5 to 32 are expected"),
     ],
 )
 def test_form(rewrite: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The command: keeps faithful rewrites, asks again for others, keeps the automatic text in the end, and resumes."""
+"""The command: keeps faithful rewrites, retries others, keeps the automatic text in the end, and resumes."""
 
 import json
 import multiprocessing
@@ -32,23 +32,23 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def asked_text(body: dict) -> str:
+def requested_text(body: dict) -> str:
     """The text that a request is about: the first question behind the example."""
     return body["messages"][3]["content"][-1]["text"]
 
 
 def faithful(body: dict, number: int = 0) -> Reply:
-    return Reply(ANSWERS[asked_text(body)])
+    return Reply(ANSWERS[requested_text(body)])
 
 
 def swapped_at_first(body: dict, number: int = 0) -> Reply:
     again = len(body["messages"]) > 4
-    return faithful(body) if again else Reply(swap_sides(ANSWERS[asked_text(body)]))
+    return faithful(body) if again else Reply(swap_sides(ANSWERS[requested_text(body)]))
 
 
 @pytest.fixture
 def records(tmp_path: Path) -> Path:
-    """All captions, the first with a picture."""
+    """All captions, the first with an image."""
     Image.new("RGB", (8, 8)).save(tmp_path / "first.png")
     lines = [{"name": f"pose {index}", "text": caption} for index, (caption, _) in enumerate(REWRITES)]
     lines[0]["images"] = ["first.png"]
@@ -69,20 +69,20 @@ def test_faithful_rewrites_are_kept(records: Path, capsys: pytest.CaptureFixture
         results = run(records, endpoint)
     assert {(each.automatic, each.text) for each in results} == set(REWRITES)
     assert all(each.refined and each.rounds == 1 and each.model == "fake" for each in results)
-    seen = {asked_text(body): len(body["messages"][3]["content"]) > 1 for body in endpoint.asked}
+    seen = {requested_text(body): len(body["messages"][3]["content"]) > 1 for body in endpoint.requests}
     assert seen == {f"Text: {caption}": index == 0 for index, (caption, _) in enumerate(REWRITES)}
     printed = capsys.readouterr()
     assert f"{len(REWRITES)} accepted, 0 rejected" in printed.out
     assert KEY not in printed.out + printed.err + records.with_name("refined.jsonl").read_text()
 
 
-def test_the_pictures_can_be_left_out(records: Path) -> None:
+def test_the_images_can_be_left_out(records: Path) -> None:
     with serve(faithful) as endpoint:
-        run(records, endpoint, "--no_pictures")
-    assert all(len(body["messages"][3]["content"]) == 1 for body in endpoint.asked)
+        run(records, endpoint, "--no_images")
+    assert all(len(body["messages"][3]["content"]) == 1 for body in endpoint.requests)
 
 
-def test_a_swap_is_asked_for_again_with_the_reason(records: Path) -> None:
+def test_a_swap_is_retried_with_the_reason(records: Path) -> None:
     with serve(swapped_at_first) as endpoint:
         results = run(records, endpoint)
     sided = [each for each in results if swap_sides(each.automatic) != each.automatic]
@@ -95,11 +95,11 @@ def test_a_swap_is_asked_for_again_with_the_reason(records: Path) -> None:
 
 def test_the_automatic_text_is_kept_and_flagged(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def inventive(body: dict, number: int) -> Reply:
-        return Reply(f"{ANSWERS[asked_text(body)]} The torso twists to the right.")
+        return Reply(f"{ANSWERS[requested_text(body)]} The torso twists to the right.")
 
     with serve(inventive) as endpoint:
         results = run(records, endpoint, "--rounds", "2")
-    assert len(endpoint.asked) == 2 * len(REWRITES)
+    assert len(endpoint.requests) == 2 * len(REWRITES)
     for each in results:
         assert (each.refined, each.text, each.rounds) == (False, each.automatic, 2)
         assert any("to the right" in reason for reason in each.reasons)
@@ -114,7 +114,7 @@ def test_differences(tmp_path: Path) -> None:
     assert {(each.automatic, each.text, each.rounds) for each in results} == {(*pair, 2) for pair in DIFFERENCES}
 
 
-def test_a_failure_is_asked_for_in_the_next_run(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_is_requested_in_the_next_run(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def fails_once(body: dict, number: int) -> Reply:
         return Reply(status=400, body=f"bad {KEY}".encode()) if number == 4 else faithful(body)
 
@@ -122,11 +122,11 @@ def test_a_failure_is_asked_for_in_the_next_run(records: Path, capsys: pytest.Ca
         assert len(run(records, endpoint)) == len(REWRITES) - 1
         assert "1 failed" in capsys.readouterr().out
         assert len(run(records, endpoint)) == len(REWRITES)
-        assert len(endpoint.asked) == len(REWRITES) + 1
+        assert len(endpoint.requests) == len(REWRITES) + 1
         run(records, endpoint)
     printed = capsys.readouterr()
     assert f"{len(REWRITES)} were there before" in printed.out
-    assert len(endpoint.asked) == len(REWRITES) + 1
+    assert len(endpoint.requests) == len(REWRITES) + 1
     assert KEY not in printed.out + printed.err
 
 
@@ -136,14 +136,14 @@ def test_stops_when_everything_fails(records: Path) -> None:
         pytest.raises(ChatError, match=r"3 requests in a row failed.*no such key"),
     ):
         run(records, endpoint, "--stop_after", "3", "--workers", "1")
-    assert len(endpoint.asked) < len(REWRITES)
+    assert len(endpoint.requests) < len(REWRITES)
 
 
-def test_a_killed_run_goes_on(records: Path) -> None:
-    """SIGKILL in mid-run; the next run asks for what has no whole line, and for nothing else."""
+def test_a_killed_run_resumes(records: Path) -> None:
+    """SIGKILL in mid-run; the next run requests what has no whole line, and nothing else."""
 
     def slow(body: dict, number: int) -> Reply:
-        return Reply(ANSWERS[asked_text(body)], delay=0.0 if number <= 3 else 60.0)
+        return Reply(ANSWERS[requested_text(body)], delay=0.0 if number <= 3 else 60.0)
 
     output = records.with_name("refined.jsonl")
     with serve(slow) as endpoint:
@@ -163,32 +163,32 @@ def test_a_killed_run_goes_on(records: Path) -> None:
         results = run(records, endpoint)
     assert results[:3] == known
     assert {(each.automatic, each.text) for each in results} == set(REWRITES)
-    assert len(endpoint.asked) == len(REWRITES) - 3
+    assert len(endpoint.requests) == len(REWRITES) - 3
 
 
-def test_another_prompt_is_asked_for(tmp_path: Path) -> None:
-    """The same name and text are asked for once; another text of the same name is another question."""
-    asked: list[str] = []
+def test_another_prompt_is_requested(tmp_path: Path) -> None:
+    """The same name and text are requested once; another text of the same name is another request."""
+    texts: list[str] = []
 
     class Model:
         name = "stub"
 
         def answer(self, messages) -> str:
-            asked.append(messages[-1]["content"][-1]["text"])
-            return ANSWERS[asked[-1]]
+            texts.append(messages[-1]["content"][-1]["text"])
+            return ANSWERS[texts[-1]]
 
     first, second = (caption for caption, _ in REWRITES[:2])
     requests = [Request("pose", first), Request("pose", second), Request("pose", first), Request("other", first)]
     results = Results(tmp_path / "results.jsonl")
     assert refine(requests, Model(), results) == Summary(accepted=3, known=1)
-    assert len(asked) == 3
+    assert len(texts) == 3
     results.close()
 
 
 def test_damaged_results_are_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     path.write_text('{"name": "pose"}\nhello\n')
-    with pytest.raises(ValueError, match=r"results.jsonl, line 1, is no result"):
+    with pytest.raises(ValueError, match=r"results.jsonl, line 1, is not a result"):
         Results(path)
     assert path.read_text() == '{"name": "pose"}\nhello\n'
 
@@ -199,22 +199,22 @@ def test_damaged_results_are_not_overwritten(tmp_path: Path) -> None:
 def test_damaged_records(tmp_path: Path, line: str) -> None:
     path = tmp_path / "records.jsonl"
     path.write_text(f'{{"name": "pose", "text": "A person stands."}}\n{line}\n')
-    with pytest.raises(ValueError, match=r"records.jsonl, line 2: found .* accepted is"):
+    with pytest.raises(ValueError, match=r"records.jsonl, line 2: got .* expected"):
         list(read_requests(path))
 
 
-def test_a_damaged_picture_is_named(records: Path) -> None:
+def test_a_damaged_image_is_named(records: Path) -> None:
     (records.parent / "first.png").write_bytes(b"nothing")
-    with serve(faithful) as endpoint, pytest.raises(ValueError, match="pose 0: picture 1: not a picture"):
+    with serve(faithful) as endpoint, pytest.raises(ValueError, match="pose 0: image 1: it cannot be read"):
         run(records, endpoint)
 
 
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--task", "poem", "task is 'poem'; accepted are caption, difference"),
-        ("--pipeline_task", "chat", "pipeline_task is 'chat'; accepted are image-text-to-text, text-generation"),
-        ("--options", "max_tokens=3", "options are 'max_tokens=3'; accepted is a JSON object"),
+        ("--task", "poem", "task is 'poem'; expected one of caption, difference"),
+        ("--pipeline_task", "chat", "pipeline_task is 'chat'; expected one of image-text-to-text, text-generation"),
+        ("--options", "max_tokens=3", "options: got 'max_tokens=3'; expected a JSON object"),
     ],
 )
 def test_bad_arguments(records: Path, option: str, value: str, message: str) -> None:
@@ -225,7 +225,7 @@ def test_bad_arguments(records: Path, option: str, value: str, message: str) -> 
 def test_options_go_into_each_request(records: Path) -> None:
     with serve(faithful) as endpoint:
         run(records, endpoint, "--options", '{"max_completion_tokens": 90}')
-    assert all(body.keys() == {"model", "messages", "max_completion_tokens"} for body in endpoint.asked)
+    assert all(body.keys() == {"model", "messages", "max_completion_tokens"} for body in endpoint.requests)
 
 
 def test_records_with_poses(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_records_with_pairs_of_poses(tmp_path: Path) -> None:
 
 
 def test_a_saved_corpus(tmp_path: Path) -> None:
-    """Described rows of a corpus are requests; rows that ask for a pose are not."""
+    """Described rows of a corpus are requests; rows that are answered by a pose are not."""
     generator, tasks = RecordGenerator(BodyModel.builtin()), ["text-to-pose", "pose-to-text"]
     records = generator.records("pose-to-text", 4, np.random.default_rng(0), "made")
     write_records(tmp_path / "corpus", {"train": records}, tasks, seed=0)

@@ -1,8 +1,10 @@
-"""Chat models: what an endpoint is sent, when it is asked again; a local pipeline answers the same messages."""
+"""Chat models: requests to an endpoint and their repetition; a local pipeline answers the same messages."""
 
 import base64
 import io
 import logging
+import sys
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -23,8 +25,8 @@ from transformers import (
     LlavaProcessor,
 )
 
-from unipose.training.refine.chat_models import ChatError, OpenAIChatModel, PipelineChatModel, Retry
-from unipose.training.refine.prompts import ask_again, refine_messages
+from unipose.training.refine.chat_models import ChatError, OpenAIChatModel, PipelineChatModel
+from unipose.training.refine.prompts import refine_messages, retry_messages
 
 
 KEY = "sk-very-secret-7351"
@@ -37,41 +39,48 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def picture(colour: str = "red", form: str = "PNG") -> bytes:
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that the client waits between requests, which no test waits."""
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    return waited
+
+
+def make_image(colour: str = "red", form: str = "PNG") -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (16, 16), colour).save(stream, form)
     return stream.getvalue()
 
 
-def model_at(url: str, waits: list[float] | None = None, attempts: int = 3, **options) -> OpenAIChatModel:
-    sleep: Callable[[float], None] = [].append if waits is None else waits.append
-    return OpenAIChatModel(url, "fake", retry=Retry(attempts=attempts), sleep=sleep, **options)
+def model_at(url: str, attempts: int = 3, **options) -> OpenAIChatModel:
+    return OpenAIChatModel(url, "fake", attempts=attempts, **options)
 
 
 def in_turn(*replies: Reply) -> Callable[[dict, int], Reply]:
     return lambda _, number: replies[min(number, len(replies)) - 1]
 
 
-def test_a_request_holds_the_caption_and_the_picture() -> None:
+def test_a_request_holds_the_caption_and_the_image() -> None:
     with serve(in_turn(Reply("The person squats."))) as endpoint:
-        answer = model_at(f"{endpoint.url}/").answer(refine_messages("caption", CAPTION, [picture()]))
+        answer = model_at(f"{endpoint.url}/").answer(refine_messages("caption", CAPTION, [make_image()]))
     assert answer == "The person squats."
     assert endpoint.paths == ["/v1/chat/completions"]
     assert endpoint.headers[0]["authorization"] == f"Bearer {KEY}"
-    (body,) = endpoint.asked
+    (body,) = endpoint.requests
     assert body["model"] == "fake"
     assert [message["role"] for message in body["messages"]] == ["system", "user", "assistant", "user"]
-    about, shown, text = body["messages"][-1]["content"]
+    about, image, text = body["messages"][-1]["content"]
     assert text == {"type": "text", "text": f"Text: {CAPTION}"}
-    start, _, data = shown["image_url"]["url"].partition(",")
+    start, _, data = image["image_url"]["url"].partition(",")
     assert start == "data:image/png;base64"
-    assert base64.b64decode(data) == picture()
-    assert "picture" in about["text"]
+    assert base64.b64decode(data) == make_image()
+    assert "image" in about["text"]
 
 
 def test_messages_of_a_difference() -> None:
-    pictures = [picture("red"), picture("blue", "JPEG")]
-    content = refine_messages("difference", "Raise the left hand.", pictures)[-1]["content"]
+    images = [make_image("red"), make_image("blue", "JPEG")]
+    content = refine_messages("difference", "Raise the left hand.", images)[-1]["content"]
     assert [block["type"] for block in content] == ["text", "image_url", "text", "image_url", "text"]
     assert "first pose" in content[0]["text"]
     assert "second pose" in content[2]["text"]
@@ -80,62 +89,61 @@ def test_messages_of_a_difference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "pictures", "message"),
+    ("text", "images", "message"),
     [
         (" ", [], "no text"),
-        (CAPTION, [picture(), picture()], "no picture or with 1; found 2"),
-        (CAPTION, [b"GIF89a, almost"], "picture 1: not a picture"),
-        (CAPTION, [picture()[:40]], "picture 1: not a picture"),
+        (CAPTION, [make_image(), make_image()], "got 2 images for a caption; expected none or 1"),
+        (CAPTION, [b"GIF89a, almost"], "image 1: it cannot be read"),
+        (CAPTION, [make_image()[:40]], "image 1: it cannot be read"),
     ],
 )
-def test_messages_of_bad_input(text: str, pictures: list[bytes], message: str) -> None:
+def test_messages_of_bad_input(text: str, images: list[bytes], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        refine_messages("caption", text, pictures)
+        refine_messages("caption", text, images)
 
 
-def test_asking_again_continues_the_chat() -> None:
+def test_a_retry_continues_the_chat() -> None:
     messages = refine_messages("caption", CAPTION)
-    again = ask_again(messages, "He stands.", ["It speaks of who it is ('he')."])
+    again = retry_messages(messages, "He stands.", ["It speaks of who it is ('he')."])
     assert again[: len(messages)] == messages
     assert [message["role"] for message in again[-2:]] == ["assistant", "user"]
     assert "- It speaks of who it is ('he')." in again[-1]["content"][0]["text"]
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
-def test_asks_again_when_the_endpoint_is_busy(status: int) -> None:
-    waits: list[float] = []
+def test_repeats_a_request_when_the_endpoint_is_busy(status: int, waits: list[float]) -> None:
     with serve(in_turn(Reply(status=status), Reply(status=status), Reply("Yes."))) as endpoint:
-        assert model_at(endpoint.url, waits).answer(refine_messages("caption", CAPTION)) == "Yes."
-    assert len(endpoint.asked) == 3
+        assert model_at(endpoint.url).answer(refine_messages("caption", CAPTION)) == "Yes."
+    assert len(endpoint.requests) == 3
     assert 0.0 <= waits[0] <= 1.0
     assert 0.0 <= waits[1] <= 2.0
 
 
-def test_waits_as_long_as_it_is_told() -> None:
-    waits: list[float] = []
+def test_waits_as_long_as_the_endpoint_says(waits: list[float]) -> None:
     date = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=60), usegmt=True)
-    told = [Reply(status=429, headers={"Retry-After": value}) for value in ("7", date, "soon")]
-    with serve(in_turn(*told, Reply("Yes."))) as endpoint:
-        assert model_at(endpoint.url, waits, attempts=4).answer([]) == "Yes."
+    busy = [Reply(status=429, headers={"Retry-After": value}) for value in ("7", date, "soon")]
+    with serve(in_turn(*busy, Reply("Yes."))) as endpoint:
+        assert model_at(endpoint.url, attempts=4).answer([]) == "Yes."
     assert waits[0] == 7.0
     assert 50.0 < waits[1] <= 60.0
     assert waits[2] <= 4.0
 
 
-def test_gives_up_when_told_to_wait_too_long() -> None:
+def test_gives_up_when_the_wait_is_too_long(waits: list[float]) -> None:
     with (
-        serve(in_turn(Reply(status=429, headers={"Retry-After": "3600"}))) as endpoint,
-        pytest.raises(ChatError, match="asks to wait 3600 s"),
+        serve(in_turn(Reply(status=429, headers={"Retry-After": "3600"}, body=b"come back later"))) as endpoint,
+        pytest.raises(ChatError, match="status 429: come back later"),
     ):
         model_at(endpoint.url).answer([])
-    assert len(endpoint.asked) == 1
+    assert len(endpoint.requests) == 1
+    assert waits == []
 
 
 @pytest.mark.parametrize(
     "body",
     [b"<html>oops</html>", b"{}", b'{"choices": []}', b'{"choices": [{"message": {"content": null}}]}', b"[1]"],
 )
-def test_asks_again_after_an_answer_that_is_none(body: bytes) -> None:
+def test_repeats_a_request_without_a_usable_answer(body: bytes) -> None:
     with serve(in_turn(Reply(body=body), Reply("Yes."))) as endpoint:
         assert model_at(endpoint.url).answer([]) == "Yes."
     with (
@@ -143,13 +151,13 @@ def test_asks_again_after_an_answer_that_is_none(body: bytes) -> None:
         pytest.raises(ChatError, match="neither a chat completion nor text in it"),
     ):
         model_at(endpoint.url).answer([])
-    assert len(endpoint.asked) == 3
+    assert len(endpoint.requests) == 3
 
 
-def test_asks_again_after_silence() -> None:
+def test_repeats_a_request_after_silence() -> None:
     with serve(in_turn(Reply(delay=30.0), Reply("Yes."))) as endpoint:
         assert model_at(endpoint.url, timeout=0.3).answer([]) == "Yes."
-    assert len(endpoint.asked) == 2
+    assert len(endpoint.requests) == 2
     with pytest.raises(ChatError, match="ConnectError"):
         model_at(endpoint.url).answer([])
 
@@ -160,7 +168,7 @@ def test_a_wrong_request_is_not_repeated() -> None:
         pytest.raises(ChatError, match="status 404: no such model"),
     ):
         model_at(endpoint.url).answer([])
-    assert len(endpoint.asked) == 1
+    assert len(endpoint.requests) == 1
 
 
 def test_the_key_stays_hidden(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,7 +180,7 @@ def test_the_key_stays_hidden(caplog: pytest.LogCaptureFixture, capsys: pytest.C
     assert "invalid key ***" in str(caught.value)
     assert caught.value.__cause__ is None
     printed = capsys.readouterr()
-    assert KEY not in f"{model!r} {caught.value!r} {caplog.text} {printed.out} {printed.err} {endpoint.asked}"
+    assert KEY not in f"{model!r} {caught.value!r} {caplog.text} {printed.out} {printed.err} {endpoint.requests}"
 
 
 def test_no_key_no_header(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,11 +219,11 @@ def test_a_local_text_model(tmp_path: Path) -> None:
     assert answer
     assert model.answer(messages) == answer
     assert "assistant:" not in answer
-    with pytest.raises(ChatError, match="cannot see pictures"):
-        model.answer(refine_messages("caption", CAPTION, [picture()]))
+    with pytest.raises(ChatError, match="takes no images"):
+        model.answer(refine_messages("caption", CAPTION, [make_image()]))
 
 
-def test_a_local_model_sees_the_picture(tmp_path: Path) -> None:
+def test_a_local_model_sees_the_image(tmp_path: Path) -> None:
     tokenizer = tiny_tokenizer(8)
     tokenizer.chat_template = TEMPLATE
     tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
@@ -237,6 +245,13 @@ def test_a_local_model_sees_the_picture(tmp_path: Path) -> None:
     ).save_pretrained(tmp_path)
     model = PipelineChatModel(str(tmp_path), max_tokens=12)
     answers = {
-        model.answer(refine_messages("caption", CAPTION, [picture(colour)])) for colour in ("red", "white", "blue")
+        model.answer(refine_messages("caption", CAPTION, [make_image(colour)]))
+        for colour in ("red", "white", "blue", "lime", "black", "cyan", "gray", "gold")
     }
     assert len(answers) > 1
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(ImportError, match=r"pip install 'unipose\[refine\]'"):
+        model_at("http://127.0.0.1:9/v1")

@@ -1,7 +1,7 @@
 """Well-known poses by name: joint angles, and the plain sentences people use for them.
 
-The tables are in `archetype_tables`, the angles' conventions in `joint_angles`. A name with a side ("kneel_left") has
-a twin on the other side ("kneel_right"), which is not in the table but its mirror image.
+The tables are in `tables`, the conventions of the angles in `joint_angles`. A name with a side ("kneel_left") stands
+for its mirror image ("kneel_right") too, which is in no table.
 """
 
 import torch

@@ -38,7 +38,7 @@ def pose_from_angles(angles: Angles) -> torch.Tensor:
     """A pose from a table of its angles.
 
     Args:
-        angles: by joint: "hip" means both sides, "left_hip" one of them, which goes before; joints left out rest.
+        angles: by joint: "hip" means both sides, "left_hip" one of them and takes precedence; joints left out rest.
 
     Returns:
         (22, 3, 3) rotations in a y-up world.
@@ -46,10 +46,10 @@ def pose_from_angles(angles: Angles) -> torch.Tensor:
     pose = torch.eye(3).repeat(NUM_JOINTS, 1, 1)
     given = {joint: angles.get(joint) or angles.get(part_of(joint)) for joint in JOINT_NAMES}
     for order in {euler_order(joint) for joint in JOINT_NAMES}:
-        turned = {joint: value for joint, value in given.items() if value and euler_order(joint) == order}
-        if turned:
-            rotations = roma.euler_to_rotmat(order, torch.tensor(list(turned.values())).float(), degrees=True)
-            pose[[JOINT_NAMES.index(joint) for joint in turned]] = rotations
+        rotated = {joint: value for joint, value in given.items() if value and euler_order(joint) == order}
+        if rotated:
+            rotations = roma.euler_to_rotmat(order, torch.tensor(list(rotated.values())).float(), degrees=True)
+            pose[[JOINT_NAMES.index(joint) for joint in rotated]] = rotations
     right = [index for index, joint in enumerate(JOINT_NAMES) if joint.startswith("right_")]
     pose[right] = mirror_joint(pose[right])
     return pose

@@ -27,7 +27,8 @@ from unipose.training.refine.free_text import Lexicon, Statement, change_lexicon
 
 Bounds = dict[str, tuple[float, float]]
 
-# What does not belong into a description of a body. Words of the caption itself and of the captioner are allowed.
+# What does not belong into the description of a body; words of the caption are always allowed, and so are the
+# captioner's own.
 FORBIDDEN = {
     "the image": r"image|images|picture|pictures|photo\w*|camera|caption|viewer|frame|description",
     "clothes": r"shirt\w*|trousers|pants|jeans|shorts|skirt|dress\w*|jacket|coat|hat|cap|shoes?|boots?|sneakers|socks?"
@@ -87,8 +88,8 @@ def check_caption(
         joints: (22, 3), metres, y up. Where given, the pose itself decides whether a statement that the caption does
             not make is true; where not, it has to follow from what the caption states.
         limits: how much a rewrite may lose, and its length.
-        rotmats: (22, 3, 3) rotations of the same pose; without them no new statement about the
-            head's rotation is true.
+        rotmats: (22, 3, 3) rotations of the same pose; without them new statements about a rotation of
+            the head are false.
     """
     required, rewritten = (list(_statements(text, _read_pose, pose_lexicon())) for text in (caption, rewrite))
     stated, kept = _bounds(required), _bounds(rewritten)

@@ -7,12 +7,13 @@ from unipose.training.named_poses.joint_angles import Angles
 
 @dataclass(frozen=True)
 class Archetype:
-    """Sentences for a pose, its angles, and what it has to show.
+    """Sentences for a pose, its angles, and its expected posecodes and ground contacts.
 
     Args:
         sentences: plain words for the pose; a pose with a side names the side in each.
         angles: of the joints that do not rest.
-        posture, arms: values of the posecodes of those kinds that the sentences state; empty where none fits.
+        posture: value of the posture code that the sentences state; empty where none fits.
+        arms: value of the arms code that the sentences state; empty where none fits.
         ground: parts of the body that touch the ground: feet, knees (with the shins) and hands with their side, and
             "hips", "back" (either side of the trunk) and "head".
     """
