@@ -33,13 +33,13 @@ class Pretrained:
     Args:
         language_model: a causal language model, with its head.
         vision, pose_vision: the general tower and the pose tower.
-        image_statistics: `image_mean` and `image_std` of the general tower's pictures.
+        picture_statistics: `image_mean` and `image_std` of the general tower's pictures.
     """
 
     language_model: PreTrainedModel | None = None
     vision: PreTrainedModel | None = None
     pose_vision: PreTrainedModel | None = None
-    image_statistics: dict[str, Any] | None = None
+    picture_statistics: dict[str, Any] | None = None
 
 
 ALL_NEW = Pretrained()
@@ -96,7 +96,7 @@ def load_vision_tower(name: str, dtype: torch.dtype) -> PreTrainedModel:
     return model
 
 
-def image_statistics(name: str) -> dict[str, Any]:
+def picture_statistics(name: str) -> dict[str, Any]:
     """How a general tower wants its pictures normalised."""
     processor = AutoImageProcessor.from_pretrained(name)
     return {

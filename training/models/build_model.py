@@ -36,10 +36,10 @@ from unipose.training.datasets.shards import load_corpus
 from unipose.training.models.backbones import (
     ALL_NEW,
     Pretrained,
-    image_statistics,
     load_language_model,
     load_pose_tower,
     load_vision_tower,
+    picture_statistics,
 )
 from unipose.training.models.encoder_sizes import TowerSizes, image_processor, tower_configs
 from unipose.training.models.text_tokenizer import train_text_tokenizer
@@ -180,7 +180,7 @@ def build_processor(
     config: UniPoseConfig, tokenizer: PreTrainedTokenizerBase, pretrained: Pretrained = ALL_NEW
 ) -> UniPoseProcessor:
     return UniPoseProcessor(
-        image_processor(config.vision_config, config.pose_vision_config, **(pretrained.image_statistics or {})),
+        image_processor(config.vision_config, config.pose_vision_config, **(pretrained.picture_statistics or {})),
         tokenizer,
         num_pose_tokens=config.num_pose_tokens,
         num_image_tokens=config.num_image_tokens,
@@ -206,7 +206,7 @@ def load_parts(arguments: ModelArguments, pose_tokenizer: UniPoseVQVAE) -> tuple
         language_model,
         None if vision is None else load_vision_tower(vision, dtype),
         None if pose_vision is None else load_pose_tower(pose_vision, dtype),
-        None if vision is None else image_statistics(vision),
+        None if vision is None else picture_statistics(vision),
     )
     return pretrained, tokenizer
 
