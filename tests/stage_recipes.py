@@ -48,9 +48,9 @@ def random_records() -> list[PoseRecord | PictureRecord]:
     return records
 
 
-def write_stages(folder: Path) -> None:
-    """Writes `model`, `corpus`, `instruct.yaml` (8 steps) and `pose_tokenizer.yaml` (4 steps)."""
-    save_tiny_checkpoint(folder / "model")
+def write_stages(folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Writes `model` in some dtype, `corpus`, `instruct.yaml` (8 steps) and `pose_tokenizer.yaml` (4 steps)."""
+    save_tiny_checkpoint(folder / "model", dtype=dtype)
     write_records(folder / "corpus", {"train": random_records()}, ["text-to-pose", "image-to-pose"], seed=0)
     stages = {
         "instruct": {

@@ -1,4 +1,9 @@
-"""Two processes with half a batch each do what one process does with all of it: every stage, every way to spread."""
+"""Two processes with half a batch each do what one process does with all of it: every stage, every way to spread.
+
+The language model is trained in float64. In float32 the order in which a batch's gradients are summed, which differs
+between one process and two and between CPUs, changes their last bits; Adam divides by the gradient's own size, and
+eight steps of a random model enlarge that to 1e-4 and more.
+"""
 
 import json
 import subprocess
@@ -16,14 +21,16 @@ from unipose.training.trainer.trainable_parts import LoraArguments
 
 
 CONFIGS = Path(__file__).parent.parent / "training/recipes/distributed"
-CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+# The pose tokenizer is float32 throughout.
+TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-9}
+MOVED = 2e-3
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds what one process has trained, and what two have."""
     folder = tmp_path_factory.mktemp("distributed")
-    write_stages(folder)
+    write_stages(folder, torch.float64)
     run("instruct", folder, "one", 4)
     run("instruct", folder, "lora_of_one", 4, *LORA)
     run("pose_tokenizer", folder, "poses_of_one", 16)
@@ -37,7 +44,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def assert_same_weights(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
-        torch.testing.assert_close(found[name], value, msg=lambda text, name=name: f"{name}: {text}", **CLOSE)
+        bound = TOLERANCES.get(value.dtype, 0.0)
+        torch.testing.assert_close(
+            found[name], value, atol=bound, rtol=bound, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 @pytest.mark.parametrize("runs", [("one", "two"), ("lora_of_one", "lora_of_two"), ("poses_of_one", "poses_of_two")])
@@ -50,11 +60,7 @@ def test_two_processes_equal_one(folder: Path, runs: tuple[str, str]) -> None:
 
 def test_training_has_moved_the_projector_and_not_the_towers(folder: Path) -> None:
     before, after = weights(folder / "model"), weights(folder / "two")
-    moved = {
-        name
-        for name, value in after.items()
-        if (value.float() - before[name].float()).abs().max() > 20 * CLOSE["atol"]
-    }
+    moved = {name for name, value in after.items() if (value.double() - before[name].double()).abs().max() > MOVED}
     assert {name for name in after if "multi_modal_projector" in name} <= moved
     assert not any("tower" in name or "pose_tokenizer" in name for name in moved)
 

@@ -108,7 +108,7 @@ def build_trainer(
     set_seed(training_arguments.seed)
     processor = AutoProcessor.from_pretrained(arguments.model)
     model = load_model(arguments)
-    if model.dtype != torch.float32 and not (training_arguments.bf16 or training_arguments.fp16):
+    if model.dtype.itemsize < 4 and not (training_arguments.bf16 or training_arguments.fp16):
         raise ValueError(f"{arguments.model} is in {model.dtype}: train it with bf16: true, or build it in float32")
     collator = UniPoseDataCollator(processor, model.config.pose_attention)
     rows = load_corpus(arguments.corpus, tasks=arguments.tasks)

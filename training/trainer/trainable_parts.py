@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from unipose import UniPoseForConditionalGeneration
@@ -62,7 +63,7 @@ def set_trainable(
             module.requires_grad_(True)
     for weight in trained.parameters():
         if weight.requires_grad:
-            weight.data = weight.data.float()
+            weight.data = weight.data.to(torch.promote_types(weight.dtype, torch.float32))
     return trained.train()
 
 
