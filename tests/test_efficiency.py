@@ -58,7 +58,7 @@ def test_batches_without_pictures_do_not_reach_the_towers(folder: Path, plain: d
 
 
 def test_bf16_and_checkpointing_through_the_stage(folder: Path, plain: dict[str, int]) -> None:
-    run("instruct", folder, "light", 4, "--bf16", "true", "--activation_checkpointing", "true")
+    run("instruct", folder, "light", 4, "--precision", "bf16", "--activation_checkpointing", "true")
     losses, wanted = logged(folder / "light"), logged(folder / "plain")
     assert losses != wanted, "it is another precision"
     assert losses[0] == pytest.approx(wanted[0], rel=0.02)
@@ -69,7 +69,7 @@ def test_bf16_and_checkpointing_through_the_stage(folder: Path, plain: dict[str,
 
 
 def test_pose_tokenizer_stage_in_bf16(folder: Path) -> None:
-    run("pose_tokenizer", folder, "poses_light", 16, "--bf16", "true")
+    run("pose_tokenizer", folder, "poses_light", 16, "--precision", "bf16")
     assert all(np.isfinite(logged(folder / "poses_light")))
     assert {value.dtype for value in weights(folder / "poses_light").values()} == {torch.float32, torch.bool}
 

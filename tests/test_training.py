@@ -7,8 +7,7 @@ import pytest
 import roma
 import torch
 from datasets import Dataset
-from transformers import PreTrainedTokenizerFast, TrainingArguments
-from trl import SFTConfig
+from transformers import PreTrainedTokenizerFast
 
 from unipose import UniPoseForConditionalGeneration, UniPoseProcessor, UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.modeling_unipose import shift_pose_labels
@@ -29,16 +28,13 @@ from unipose.training.models.build_model import (
 from unipose.training.models.text_tokenizer import train_text_tokenizer
 from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.sampling.poses import training_motion_poses
-from unipose.training.stages.pose_tokenizer import (
-    PoseDataset,
-    PoseTokenizerTrainer,
-    collate_poses,
-)
 from unipose.training.synthetic_images.drawing import random_picture
 from unipose.training.trainer.collator import UniPoseDataCollator
+from unipose.training.trainer.config import StageConfig
+from unipose.training.trainer.language import LanguageTrainer
 from unipose.training.trainer.losses import body_loss
+from unipose.training.trainer.pose_tokenizer import PoseDataset, PoseTokenizerTrainer, collate_poses
 from unipose.training.trainer.prepared_rows import prepare_rows
-from unipose.training.trainer.trainers import LanguageTrainer
 
 
 NAMES: list[str | None] = ["t_pose", "squat", "kneel_left", "sit"]
@@ -76,14 +72,14 @@ def pose_trainer(model: UniPoseVQVAE, body: BodyModel, folder: Path, steps: int,
     return PoseTokenizerTrainer(
         body,
         model=model,
-        args=TrainingArguments(
+        args=StageConfig(
             output_dir=str(folder),
             per_device_train_batch_size=8,
             max_steps=steps,
             learning_rate=3e-3,
             logging_steps=1,
-            remove_unused_columns=False,
-            report_to="none",
+            precision="fp32",
+            seed=42,
             use_cpu=True,
             disable_tqdm=True,
             **({"save_strategy": "no"} | arguments),
@@ -320,7 +316,7 @@ class Run:
             self.first_loss = float(model.eval()(**batch_of(self.collator, self.rows)).loss)
         self.trainer = LanguageTrainer(
             model=model,
-            args=SFTConfig(
+            args=StageConfig(
                 output_dir=str(folder),
                 per_device_train_batch_size=len(rows),
                 per_device_eval_batch_size=len(rows),
@@ -329,12 +325,8 @@ class Run:
                 warmup_steps=10,
                 lr_scheduler_type="cosine",
                 logging_steps=1,
-                remove_unused_columns=False,
-                dataset_kwargs={"skip_prepare_dataset": True},
-                max_length=None,
-                gradient_checkpointing=False,
-                bf16=False,
-                report_to="none",
+                precision="fp32",
+                seed=42,
                 use_cpu=True,
                 save_strategy="no",
                 disable_tqdm=True,
@@ -360,7 +352,7 @@ def run(
 
 
 def test_prepared_rows_keep_pictures_and_carry_their_length(run: Run, rows: Dataset) -> None:
-    made = {"input_ids", "labels", "shift_labels", "length", "pictures", "row"}
+    made = {"input_ids", "labels", "shift_labels", "length", "has_image", "row"}
     assert set(run.rows.column_names) == {"images", "task", "source"} | made
     assert run.rows["length"][:] == [len(ids) for ids in run.rows["input_ids"]]
     assert [len(images) for images in run.rows["images"]] == [len(images) for images in rows["images"]]

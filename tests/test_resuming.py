@@ -1,4 +1,4 @@
-"""Runs that are stopped, killed or led astray: they go on as if nothing had happened, or stop and say where."""
+"""Runs that are stopped, killed or diverge: they resume as if uninterrupted, or stop and name the rows."""
 
 import json
 import os
@@ -12,26 +12,25 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from stage_corpus import SFT_ARGUMENTS, unlike, weights_of, write_tiny_corpus
+from stage_corpus import STAGE_ARGUMENTS, unequal_weights, weights_of, write_tiny_corpus
 from tiny_checkpoint import save_tiny_checkpoint
 from transformers import TrainingArguments
-from trl import SFTConfig
 
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
 from unipose.training.sampling.poses import training_motion_poses
 from unipose.training.stages import align, pose_tokenizer
-from unipose.training.stages.language import StageArguments, build_trainer, run_stage
-from unipose.training.stages.pose_tokenizer import PoseDataset, PoseTokenizerTrainer, collate_poses
 from unipose.training.trainer.checkpoints import find_checkpoint, is_complete
+from unipose.training.trainer.config import StageConfig
+from unipose.training.trainer.language import LanguageArguments, LanguageTrainer, build_trainer, run_stage
 from unipose.training.trainer.optimizer import OptimizerArguments
+from unipose.training.trainer.pose_tokenizer import PoseDataset, PoseTokenizerTrainer, collate_poses
 from unipose.training.trainer.trainable_parts import ALIGN, LoraArguments
-from unipose.training.trainer.trainers import LanguageTrainer
 
 
 TASKS = ("pose-to-text", "text-to-pose")  # 10 rows: 5 steps an epoch
 LORA = {"lora_rank": 2, "lora_dropout": 0.2}
-# Ends the process, as the system does for want of memory, just before a file of a checkpoint is opened for writing.
+# Kills the process, as the system does when memory runs out, before a file of a checkpoint is opened for writing.
 KILL = """
 import os, signal, sys
 
@@ -60,19 +59,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def language_trainer(
     model: Path, corpus: Path, folder: Path, lora: dict[str, Any] | None = None, **arguments
 ) -> LanguageTrainer:
-    config = SFTConfig(output_dir=str(folder), **(SFT_ARGUMENTS | {"save_strategy": "no"} | arguments))
-    stage = StageArguments(model=str(model), corpus=str(corpus))
+    config = StageConfig(output_dir=str(folder), **(STAGE_ARGUMENTS | {"save_strategy": "no"} | arguments))
+    stage = LanguageArguments(model=str(model), corpus=str(corpus))
     return build_trainer(stage, LoraArguments(**(lora or {})), OptimizerArguments(), config, ALIGN)
 
 
 def pose_trainer(folder: Path, poses: torch.Tensor, seed: int = 0, **arguments) -> PoseTokenizerTrainer:
     torch.manual_seed(seed)
     sizes = {"hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
-    common = {name: SFT_ARGUMENTS[name] for name in SFT_ARGUMENTS if name not in ("dataset_kwargs", "max_length")}
     return PoseTokenizerTrainer(
         BodyModel.builtin(),
         model=UniPoseVQVAE(UniPoseVQVAEConfig(**sizes)),
-        args=TrainingArguments(output_dir=str(folder), **(common | {"save_strategy": "no"} | arguments)),
+        args=StageConfig(output_dir=str(folder), **(STAGE_ARGUMENTS | {"save_strategy": "no"} | arguments)),
         train_dataset=PoseDataset(poses, 0),
         data_collator=collate_poses,
     )
@@ -86,7 +84,7 @@ def losses(trainer: Any) -> list[float]:
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-# Going on.
+# Resuming.
 
 
 @pytest.mark.parametrize("step", [5, 7], ids=["between epochs", "within the second epoch"])
@@ -102,11 +100,11 @@ def test_a_resumed_language_stage_equals_an_uninterrupted_one(
     resumed.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{step}"))
     assert losses(resumed) == losses(straight)
     assert len(losses(resumed)) == 12
-    assert unlike(weights_of(resumed.model), weights_of(straight.model)) == []
+    assert unequal_weights(weights_of(resumed.model), weights_of(straight.model)) == []
 
 
 def test_dropout_and_order_matter_to_the_tests_above(model: Path, corpus: Path, tmp_path: Path) -> None:
-    """Another seed after resuming gives other weights: the equality above is not for want of randomness."""
+    """Another seed after resuming gives other weights: so the equality above does not come from a lack of randomness."""
     arguments = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
     straight = language_trainer(model, corpus, tmp_path, LORA, **arguments)
     straight.train()
@@ -125,7 +123,7 @@ def test_a_resumed_pose_tokenizer_equals_an_uninterrupted_one(tmp_path: Path) ->
     resumed = pose_trainer(tmp_path / "resumed", ten_poses(), seed=1, max_steps=12)
     resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-7"))
     assert losses(resumed) == losses(straight)
-    assert unlike(weights_of(resumed.model), weights_of(straight.model)) == []
+    assert unequal_weights(weights_of(resumed.model), weights_of(straight.model)) == []
 
 
 def test_evaluating_on_the_way_changes_no_weight(model: Path, corpus: Path, tmp_path: Path) -> None:
@@ -137,7 +135,7 @@ def test_evaluating_on_the_way_changes_no_weight(model: Path, corpus: Path, tmp_
         trainer.train()
         ends.append(weights_of(trainer.model))
     assert [entry["step"] for entry in trainer.state.log_history if "eval_loss" in entry] == [1, 2, 3]
-    assert unlike(*ends) == []
+    assert unequal_weights(*ends) == []
 
 
 # Killed.
@@ -165,7 +163,7 @@ def run(command: list[str]) -> str:
 def test_a_language_stage_killed_while_it_saves_goes_on_by_the_same_command(
     model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = SFT_ARGUMENTS | LORA | {"model": str(model), "corpus": str(corpus), "max_steps": 9, "save_steps": 3}
+    settings = STAGE_ARGUMENTS | LORA | {"model": str(model), "corpus": str(corpus), "max_steps": 9, "save_steps": 3}
     settings |= {"resume_from_checkpoint": "true", "save_total_limit": 1}
     straight = write_recipe(tmp_path / "straight.yaml", **settings, output_dir=str(tmp_path / "straight"))
     monkeypatch.setattr(sys, "argv", ["align", *straight])
@@ -182,11 +180,11 @@ def test_a_language_stage_killed_while_it_saves_goes_on_by_the_same_command(
     # A file that the next save does not write over.
     (broken / "model-00002-of-00002.safetensors").write_text("left")
 
-    said = run(command)
-    assert f"{broken} was not written to its end" in said
+    messages = run(command)
+    assert f"{broken} is incomplete" in messages
     assert [folder.name for folder in output.glob("checkpoint-*")] == ["checkpoint-9"]
     wanted = load_file(tmp_path / "straight" / "model.safetensors")
-    assert unlike(load_file(output / "model.safetensors"), wanted) == []
+    assert unequal_weights(load_file(output / "model.safetensors"), wanted) == []
     state = json.loads((output / "checkpoint-9" / "trainer_state.json").read_text())
     assert [entry["step"] for entry in state["log_history"]] == list(range(1, 10))
 
@@ -194,8 +192,13 @@ def test_a_language_stage_killed_while_it_saves_goes_on_by_the_same_command(
 def test_a_pose_tokenizer_killed_while_it_saves_goes_on_by_the_same_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {name: SFT_ARGUMENTS[name] for name in SFT_ARGUMENTS if name not in ("dataset_kwargs", "max_length")}
-    settings |= {"num_poses": 20, "hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
+    settings = STAGE_ARGUMENTS | {
+        "num_poses": 20,
+        "hidden_size": 16,
+        "codebook_size": 32,
+        "codebook_dim": 8,
+        "num_pose_tokens": 6,
+    }
     settings |= {"max_steps": 6, "save_steps": 2, "resume_from_checkpoint": "true", "eval_strategy": "no"}
     ends = []
     for name in ("straight", "killed"):
@@ -207,7 +210,7 @@ def test_a_pose_tokenizer_killed_while_it_saves_goes_on_by_the_same_command(
         monkeypatch.setattr(sys, "argv", ["pose_tokenizer", *recipe])
         pose_tokenizer.main()
         ends.append(load_file(tmp_path / name / "model.safetensors"))
-    assert unlike(*ends) == []
+    assert unequal_weights(*ends) == []
     assert is_complete(tmp_path / "killed" / "checkpoint-4")
 
 
@@ -259,17 +262,17 @@ def test_a_save_leaves_no_file_of_another_run_and_no_broken_checkpoint(tmp_path:
 def test_a_finished_run_that_is_run_again_stays_as_it_is(
     model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = SFT_ARGUMENTS | {"model": str(model), "corpus": str(corpus), "max_steps": 2, "save_steps": 2}
+    settings = STAGE_ARGUMENTS | {"model": str(model), "corpus": str(corpus), "max_steps": 2, "save_steps": 2}
     settings |= {"resume_from_checkpoint": "true", "output_dir": str(tmp_path / "run")}
     monkeypatch.setattr(sys, "argv", ["align", *write_recipe(tmp_path / "recipe.yaml", **settings)])
     ends = []
     for _ in range(2):
         run_stage(ALIGN)
         ends.append(load_file(tmp_path / "run" / "model.safetensors"))
-    assert unlike(*ends) == []
+    assert unequal_weights(*ends) == []
 
 
-# Led astray.
+# Diverging.
 
 
 def spoil(model: torch.nn.Module, call: int, gradient_only: bool) -> None:
@@ -295,7 +298,7 @@ def test_a_language_stage_stops_at_what_is_not_a_number_and_names_the_rows(
     before = language_trainer(model, corpus, tmp_path, max_steps=1, **arguments)
     before.train()
     trainer = language_trainer(model, corpus, tmp_path, max_steps=2, **arguments)
-    order, end = list(trainer._get_train_sampler()), 4 * accumulated
+    order, end = list(trainer.train_sampler()), 4 * accumulated
     spoil(trainer.model, 2 * accumulated, gradient_only)
     fault = "gradient's norm is nan" if gradient_only else "loss is nan"
     with pytest.raises(FloatingPointError, match=f"{fault} at step 2 ") as stopped:
@@ -305,7 +308,7 @@ def test_a_language_stage_stops_at_what_is_not_a_number_and_names_the_rows(
     named = ", ".join(f"{row} ({rows[row]['task']}, {rows[row]['source']})" for row in blamed)
     assert f"(rows {named} of the dataset)" in str(stopped.value)
     assert "train:" in named
-    assert unlike(weights_of(trainer.model), weights_of(before.model)) == []
+    assert unequal_weights(weights_of(trainer.model), weights_of(before.model)) == []
 
 
 @pytest.mark.parametrize("accumulated", [1, 2])
@@ -319,4 +322,4 @@ def test_a_pose_tokenizer_stops_at_a_pose_that_is_not_a_number(tmp_path: Path, a
     with pytest.raises(FloatingPointError, match=r"loss is nan at step \d+ \(rows (\d, 3|3, \d) of the dataset\)"):
         trainer.train()
     # What the weights were when their last gradient came is what they are.
-    assert unlike(dict(trainer.model.named_parameters()), dict(before)) == []
+    assert unequal_weights(dict(trainer.model.named_parameters()), dict(before)) == []

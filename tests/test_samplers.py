@@ -1,9 +1,9 @@
-"""In which order a run sees its rows: all of them, the same for the same seed, alike within a batch."""
+"""The order of a run's rows: all of them, the same for the same seed, similar within a batch."""
 
 import numpy as np
 import pytest
 
-from unipose.training.trainer.samplers import BATCHES_SORTED_TOGETHER, GroupedSampler, SeededSampler
+from unipose.training.trainer.samplers import BUCKET_BATCHES, GroupedSampler, SeededSampler
 
 
 BATCH = 8
@@ -74,4 +74,4 @@ def test_batches_are_not_sorted_by_length(rows) -> None:
 def test_fewer_rows_than_a_batch(rows) -> None:
     few = tuple(values[:5] for values in rows)
     assert sorted(sampler(few)) == list(range(5))
-    assert sorted(sampler(rows, batch=BATCHES_SORTED_TOGETHER * 1003)) == list(range(1003))
+    assert sorted(sampler(rows, batch=BUCKET_BATCHES * 1003)) == list(range(1003))
