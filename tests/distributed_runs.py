@@ -14,15 +14,15 @@ from torch.distributed.fsdp import fully_shard
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from unipose.training.datasets.shards import load_corpus
-from unipose.training.stages import pose_tokenizer
+from unipose.training.stages import instruct, pose_tokenizer
 from unipose.training.trainer.collator import UniPoseDataCollator
-from unipose.training.trainer.language import LanguageArguments, gather_full_weights, run_stage
+from unipose.training.trainer.language import LanguageArguments, gather_full_weights
 from unipose.training.trainer.prepared_rows import prepare_rows
 from unipose.training.trainer.trainable_parts import INSTRUCT, LoraArguments, set_trainable
 from unipose.vector_quantizer import VectorQuantizer
 
 
-STAGES = {"instruct": lambda: run_stage(INSTRUCT), "pose_tokenizer": pose_tokenizer.main}
+STAGES = {"instruct": instruct.main, "pose_tokenizer": pose_tokenizer.main}
 LORA = ("--lora_rank", "2", "--lora_dropout", "0.0")
 
 

@@ -40,15 +40,15 @@ STAGE_ARGUMENTS: dict[str, Any] = {
 }
 
 
-def make_records(split: str, pictures: bool) -> Iterator[Record]:
-    """One record of each kind for each of five poses; those of images only with `pictures`."""
+def make_records(split: str, images: bool) -> Iterator[Record]:
+    """One record of each kind for each of five poses; those of images only with `images`."""
     body, poses, rng = BodyModel.builtin(), archetype_poses(list(NAMES)).float(), np.random.default_rng(0)
     rotvecs = to_rotvecs(poses)
     for index, name in enumerate(NAMES):
         own, other = rotvecs[index], rotvecs[index - 1]
         yield PoseRecord(f"{split}:{name}", own, (CAPTION,))
         yield PosePairRecord(f"{split}:{name}", other, own, (INSTRUCTION,))
-        if pictures:
+        if images:
             seen = [
                 PictureRecord(
                     f"{split}:{name}", random_picture(pose, body, 48, rng)["bytes"], pose_vectors, (CAPTION,)
@@ -59,9 +59,9 @@ def make_records(split: str, pictures: bool) -> Iterator[Record]:
             yield PicturePairRecord(f"{split}:{name}", *seen, (INSTRUCTION,))
 
 
-def write_tiny_corpus(folder: Path, tasks: tuple[str, ...], pictures: bool = False) -> None:
+def write_tiny_corpus(folder: Path, tasks: tuple[str, ...], images: bool = False) -> None:
     """Five rows of each task in each of the splits train and validation."""
-    splits = {split: make_records(split, pictures) for split in ("train", "validation")}
+    splits = {split: make_records(split, images) for split in ("train", "validation")}
     write_records(folder, splits, tasks, seed=0, templates=PROMPTS)
 
 

@@ -1,4 +1,4 @@
-"""The ablations at toy size: variants differ in one thing alone, are measured alike, and are not trained twice."""
+"""The ablations at toy size: variants differ in one setting, are measured on the same frames, and are trained once."""
 
 import json
 import sys
@@ -29,6 +29,8 @@ from unipose.training.trainer.language import subsample_each_task
 from unipose.training.trainer.pose_tokenizer import PoseDataset, PoseTokenizerTrainer
 
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(ablations.__file__).parents[1] / "recipes" / "ablations"
 PROJECTOR = "multi_modal_projector"
 COMMANDS = {
@@ -38,7 +40,7 @@ COMMANDS = {
     "orientation_noise": orientation_noise,
 }
 SHARED = ["--use_cpu", "true", "--disable_tqdm", "true", "--logging_steps", "1", "--save_steps", "1"]
-LANGUAGE = "--compile_language_model false --rows 4 --every 20 --training_poses 40 --image_size 48 --warmup_steps 0"
+LANGUAGE = "--compile_language_model false --rows 4 --every 40 --training_poses 20 --image_size 48 --warmup_steps 0"
 POSES = "--hidden_size 16 --codebook_size 32 --codebook_dim 8 --num_pose_tokens 6 --num_poses 48 --max_steps 2"
 BASELINE = "mean training pose"
 
@@ -71,15 +73,15 @@ def ended(folder: Path, starts: list[Any]) -> Ran:
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model, towers with weights of their own, and a corpus of five rows of each task."""
+    """A model, vision encoders with other weights, and a corpus of five rows of each task."""
     folder = tmp_path_factory.mktemp("toys")
     save_tiny_checkpoint(folder / "model")
-    write_tiny_corpus(folder / "corpus", tuple(TASKS), pictures=True)
+    write_tiny_corpus(folder / "corpus", tuple(TASKS), images=True)
     model = AutoModelForImageTextToText.from_pretrained(folder / "model").model
-    for name, tower in (("vision", model.vision_tower), ("pose_vision", model.pose_vision_tower)):
-        for weight in tower.parameters():
+    for name, encoder in (("vision", model.vision_tower), ("pose_vision", model.pose_vision_tower)):
+        for weight in encoder.parameters():
             weight.data += 0.01
-        tower.save_pretrained(folder / "vision_encoders" / name)
+        encoder.save_pretrained(folder / "vision_encoders" / name)
     return folder
 
 
@@ -114,7 +116,7 @@ def tasks_ran(run: Callable[..., Ran], toys: Path) -> Ran:
 
 
 @pytest.fixture(scope="module")
-def towers_ran(run: Callable[..., Ran], toys: Path) -> Ran:
+def encoders_ran(run: Callable[..., Ran], toys: Path) -> Ran:
     return run(vision_encoders, "--vision_encoders", str(toys / "vision_encoders"), "--max_steps", "2")
 
 
@@ -170,18 +172,18 @@ def test_tasks_table(tasks_ran: Ran) -> None:
 
 
 def test_tasks_differ_in_the_other_tasks_rows_alone(tasks_ran: Ran) -> None:
-    text, picture, both = tasks_ran.starts
-    for alone, task in ((text, "text-to-pose"), (picture, "image-to-pose")):
+    text, image, both = tasks_ran.starts
+    for alone, task in ((text, "text-to-pose"), (image, "image-to-pose")):
         assert all(PROJECTOR in name for name in unequal_weights(alone.weights, both.weights)), (
-            "fitted to the pictures it sees"
+            "fitted to its own images"
         )
         assert len(alone.rows) == 4
         assert alone.rows == [row for row in both.rows if row[0] == task]
     assert {task for task, _ in both.rows} == set(TASKS)
 
 
-def test_towers_differ_in_the_pose_tower_alone(towers_ran: Ran, toys: Path) -> None:
-    alone, both = towers_ran.starts
+def test_encoders_differ_in_the_pose_encoder_alone(encoders_ran: Ran, toys: Path) -> None:
+    alone, both = encoders_ran.starts
     assert alone.rows == both.rows
     common = {name: value for name, value in both.weights.items() if "pose_vision_tower" not in name}
     assert len(common) < len(both.weights)
@@ -189,22 +191,22 @@ def test_towers_differ_in_the_pose_tower_alone(towers_ran: Ran, toys: Path) -> N
     common[vision_encoders.PROJECTOR_INPUT] = common[vision_encoders.PROJECTOR_INPUT][:, :channels]
     assert channels == AutoConfig.from_pretrained(toys / "model").vision_config.hidden_size
     assert all(PROJECTOR in name for name in unequal_weights(alone.weights, common)), (
-        "each is fitted to its towers' features"
+        "each is fitted to its own features"
     )
 
 
-def test_towers_table_and_models(towers_ran: Ran, toys: Path) -> None:
-    assert list(towers_ran.table) == ["vision encoder only", "both encoders", BASELINE]
+def test_encoders_table_and_models(encoders_ran: Ran, toys: Path) -> None:
+    assert list(encoders_ran.table) == ["vision encoder only", "both encoders", BASELINE]
     headings = {"image-to-pose, MPJPE (mm)", "image-to-pose, PA-MPJPE (mm)"}
-    assert all(set(row) == headings for row in towers_ran.table.values())
+    assert all(set(row) == headings for row in encoders_ran.table.values())
     seen = {}
     for name in ("vision encoder only", "both encoders"):
-        processor = AutoProcessor.from_pretrained(towers_ran.folder / name)
+        processor = AutoProcessor.from_pretrained(encoders_ran.folder / name)
         seen[name] = set(processor.image_processor([Image.new("RGB", (48, 48))], return_tensors="pt"))
     assert seen["vision encoder only"] == {"pixel_values"}
     assert seen["both encoders"] == {"pixel_values", "pose_pixel_values"}
     with pytest.raises(ValueError, match="both vision encoders"):
-        vision_encoders.save_without_pose_encoder(str(towers_ran.folder / "vision encoder only"), toys / "none")
+        vision_encoders.save_without_pose_encoder(str(encoders_ran.folder / "vision encoder only"), toys / "none")
 
 
 def test_attention_differs_in_the_mask_alone(attention_ran: Ran) -> None:
@@ -261,8 +263,10 @@ def test_questions_about_orientation() -> None:
         assert torch.equal(oriented[way], orientation_noise.reoriented(poses, seed=0)[way])
 
 
-def test_finished_variants_are_not_trained_again(towers_ran: Ran, toys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was lost or stopped is made up for, what is there stays; another recipe is refused."""
+def test_finished_variants_are_not_trained_again(
+    encoders_ran: Ran, toys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing or unfinished variant is trained, a finished one stays; another recipe is refused."""
     trained = []
     train_stage = variants.train_stage
 
@@ -272,13 +276,13 @@ def test_finished_variants_are_not_trained_again(towers_ran: Ran, toys: Path, mo
 
     monkeypatch.setattr(variants, "train_stage", note)
     again = [word for name in ("model", "corpus", "vision_encoders") for word in (f"--{name}", str(toys / name))]
-    again += ["--per_device_train_batch_size", "2", *LANGUAGE.split(), "--output_dir", str(towers_ran.folder)]
+    again += ["--per_device_train_batch_size", "2", *LANGUAGE.split(), "--output_dir", str(encoders_ran.folder)]
     call(monkeypatch, vision_encoders, *again, "--max_steps", "2")
     assert trained == []
-    (towers_ran.folder / "both encoders" / variants.FINISHED_FILE).unlink()
+    (encoders_ran.folder / "both encoders" / variants.FINISHED_FILE).unlink()
     call(monkeypatch, vision_encoders, *again, "--max_steps", "2")
     assert trained == ["both encoders"]
-    assert json.loads((towers_ran.folder / "metrics.json").read_text("utf-8")) == towers_ran.table
+    assert json.loads((encoders_ran.folder / "metrics.json").read_text("utf-8")) == encoders_ran.table
     with pytest.raises(ValueError, match=r"variants of another recipe \(max_steps was 2 and is 3\)"):
         call(monkeypatch, vision_encoders, *again, "--max_steps", "3")
 

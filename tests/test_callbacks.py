@@ -42,7 +42,7 @@ def body() -> BodyModel:
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
-    write_tiny_corpus(folder, TASKS, pictures=True)
+    write_tiny_corpus(folder, TASKS, images=True)
     return folder
 
 
@@ -86,7 +86,7 @@ def watched(model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory)
     return trainer
 
 
-def test_each_evaluation_writes_a_picture_and_what_was_asked(watched: LanguageTrainer, corpus: Path) -> None:
+def test_each_evaluation_writes_a_image_and_what_was_generated(watched: LanguageTrainer, corpus: Path) -> None:
     folder = Path(watched.args.output_dir) / "samples"
     assert sorted(file.name for file in folder.iterdir()) == [
         f"step-00000{step}.{kind}" for step in (1, 2) for kind in ("jsonl", "png")
@@ -125,7 +125,7 @@ def test_each_evaluation_logs_its_loss_and_numbers_of_each_task(watched: Languag
     assert len(watched.eval_dataset) == 14
 
 
-def test_tensorboard_gets_numbers_and_pictures(watched: LanguageTrainer) -> None:
+def test_tensorboard_gets_numbers_and_images(watched: LanguageTrainer) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -134,17 +134,17 @@ def test_tensorboard_gets_numbers_and_pictures(watched: LanguageTrainer) -> None
     events = EventAccumulator(str(file), size_guidance={"images": 0}).Reload()
     assert [event.step for event in events.Images("samples")] == [1, 2]
     values = [(event.step, event.value) for event in events.Scalars("eval/text-to-pose_mpjpe_mm")]
-    wanted = entries(watched, "eval_text-to-pose_mpjpe_mm")
-    assert values == [(step, pytest.approx(value, rel=1e-6)) for step, value in wanted.items()]
+    expected = entries(watched, "eval_text-to-pose_mpjpe_mm")
+    assert values == [(step, pytest.approx(value, rel=1e-6)) for step, value in expected.items()]
 
 
-def test_the_picture_goes_to_trackio_where_that_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_image_goes_to_trackio_where_that_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a stand-in for the package, which wants an older pillow than the tests have."""
     logged: list[dict[str, Any]] = []
     monkeypatch.setitem(sys.modules, "trackio", SimpleNamespace(log=logged.append, Image=lambda value: value))
-    picture = Image.new("RGB", (4, 2))
-    log_image(picture, 7, [PrinterCallback(), TrackioCallback.__new__(TrackioCallback)])
-    assert logged == [{"samples": picture, "train/global_step": 7}]
+    image = Image.new("RGB", (4, 2))
+    log_image(image, 7, [PrinterCallback(), TrackioCallback.__new__(TrackioCallback)])
+    assert logged == [{"samples": image, "train/global_step": 7}]
 
 
 def test_samples_and_evaluations_are_left_out_where_nobody_asks(model: Path, corpus: Path, tmp_path: Path) -> None:
@@ -206,10 +206,10 @@ class Perfect:
 
     def __init__(self, rows: list[dict[str, Any]]):
         self.rows = rows
-        self.asked: dict[str, Any] = {}
+        self.inputs: dict[str, Any] = {}
 
-    def __call__(self, **asked: Any) -> list[dict[str, Any]]:
-        self.asked = asked
+    def __call__(self, **inputs: Any) -> list[dict[str, Any]]:
+        self.inputs = inputs
         return [
             {"text": row["text"], "poses": roma.rotvec_to_rotmat(torch.tensor(row["poses"]))[-1:].numpy()}
             if row["poses"]
@@ -223,15 +223,15 @@ def test_the_rows_own_answers_are_judged_to_be_right(corpus: Path, body: BodyMod
     rows = [row for row in load_corpus(corpus, "validation", tasks=[task]) if row["source"] == "validation:squat"]
     pipe = Perfect(rows)
     measures = measure_answers(task, rows, answer_rows(pipe, task, rows), body)
-    wanted = {"mpjpe_mm": 0.0, "pa_mpjpe_mm": 0.0} if task in POSE_ANSWERS else {}
+    expected = {"mpjpe_mm": 0.0, "pa_mpjpe_mm": 0.0} if task in POSE_ANSWERS else {}
     if task in ("pose-to-text", "image-to-text", "image-diff"):
         (measure,) = measures
-        wanted = {measure: 1.0}
-    for measure, value in wanted.items():
+        expected = {measure: 1.0}
+    for measure, value in expected.items():
         assert measures[measure] == pytest.approx(value, abs=1e-2)
-    shown = {"pose-to-text": 1, "pose-diff": 2, "pose-edit": 1}
-    assert [len(poses) for poses in pipe.asked["poses"]] == [shown.get(task, 0)]
-    assert [len(messages) for messages in pipe.asked["text"]] == [1], "the answer is not shown"
+    given = {"pose-to-text": 1, "pose-diff": 2, "pose-edit": 1}
+    assert [len(poses) for poses in pipe.inputs["poses"]] == [given.get(task, 0)]
+    assert [len(messages) for messages in pipe.inputs["text"]] == [1], "without the answer"
 
 
 def test_wrong_answers_are_judged_to_be_wrong(corpus: Path, body: BodyModel) -> None:
@@ -307,6 +307,6 @@ def test_a_pose_tokenizer_logs_the_share_of_codes_in_use(body: BodyModel, tmp_pa
 
     trainer.model.forward = watched_forward
     trainer.train()
-    wanted = [len(used[0] | used[1]) / 32, len(used[2] | used[3]) / 32]
-    assert list(entries(trainer, "codebook_usage").values()) == wanted
+    expected = [len(used[0] | used[1]) / 32, len(used[2] | used[3]) / 32]
+    assert list(entries(trainer, "codebook_usage").values()) == expected
     assert entries(trainer, "codebook_usage").keys() == entries(trainer, "perplexity").keys()

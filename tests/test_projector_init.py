@@ -31,7 +31,7 @@ def test_image_features_have_the_scale_of_text_embeddings() -> None:
 def start(folder: Path, tasks: tuple[str, ...]) -> UniPoseForConditionalGeneration:
     """The model of a stage that has not begun to train."""
     save_tiny_checkpoint(folder / "model")
-    write_tiny_corpus(folder / "corpus", tasks, pictures=True)
+    write_tiny_corpus(folder / "corpus", tasks, images=True)
     stage = LanguageArguments(str(folder / "model"), str(folder / "corpus"), standardize_image_features=4)
     config = StageConfig(str(folder / "run"), **STAGE_ARGUMENTS)
     return build_trainer(stage, LoraArguments(), OptimizerArguments(), config, PROJECT).model

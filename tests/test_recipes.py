@@ -16,22 +16,24 @@ from unipose.training.datasets import build_corpus, corpus_of_records
 from unipose.training.datasets.import_data import save_records
 from unipose.training.datasets.records import PoseRecord
 from unipose.training.models import build_model
-from unipose.training.stages import pose_tokenizer, vision_encoders
-from unipose.training.trainer import language, trainable_parts
+from unipose.training.stages import align, instruct, pose_tokenizer, project, vision_encoders
+from unipose.training.trainer import language
 from unipose.training.trainer import pose_tokenizer as pose_training
 from unipose.training.trainer.config import StageConfig
 from unipose.training.trainer.schedules import StepScheduleArguments, step_schedule
 
 
 RECIPES = Path(training.__file__).with_name("recipes")
-STAGES = {"align": trainable_parts.ALIGN, "project": trainable_parts.PROJECT, "instruct": trainable_parts.INSTRUCT}
+STAGES = ("align", "project", "instruct")
 COMMANDS: dict[str, Callable[[], None]] = {
     "corpus": build_corpus.main,
     "corpus_of_records": corpus_of_records.main,
     "pose_tokenizer": pose_tokenizer.main,
     "vision_encoders": vision_encoders.main,
     "model": build_model.main,
-    **{stage: lambda own=own: language.run_stage(own) for stage, own in STAGES.items()},  # type: ignore[misc]
+    "align": align.main,
+    "project": project.main,
+    "instruct": instruct.main,
 }
 # What each command does with its recipe once that is read.
 FIRST_CALLS = [
@@ -81,7 +83,7 @@ def test_an_unknown_word_in_a_recipe_is_refused(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("size", ["small", "paper"])
-def test_stages_go_on_from_each_other(size: str) -> None:
+def test_stages_resume_from_each_other(size: str) -> None:
     """A stage starts from the folder that the one before writes."""
     read = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in (RECIPES / size).glob("*.yaml")}
     assert read["model"]["pose_tokenizer"] == read["pose_tokenizer"]["output_dir"]
@@ -127,7 +129,7 @@ def test_the_learning_rate_falls_in_steps() -> None:
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A language model and towers of a few thousand weights, imported poses, and a corpus of two rows a task."""
+    """Language models and vision encoders of a few thousand weights, imported poses, and two rows a task."""
     folder = tmp_path_factory.mktemp("toys")
     save_vision_encoders(folder)
     save_language_model(folder / "llama", "llama", tied=True)
@@ -138,6 +140,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "backbone", "pose_vision"), [("small", "llama", "vitpose"), ("paper", "mistral", "vitpose_plus")]
 )

@@ -47,10 +47,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, rng, body = tmp_path_factory.mktemp("corpus"), np.random.default_rng(0), BodyModel.builtin()
     poses = archetype_poses(["t_pose", "squat", "sit"]).float()
     texts = ("Someone stands with arms out.", "Someone squats.", "Someone sits.")
-    pictures = [random_picture(pose, body, 48, rng)["bytes"] for pose in poses]
+    images = [random_picture(pose, body, 48, rng)["bytes"] for pose in poses]
     rotvecs = list(to_rotvecs(poses))
-    named = list(zip(("one", "two", "three"), rotvecs, pictures, texts))
-    seen = [PictureRecord(name, picture, pose, (text,)) for name, pose, picture, text in named]
+    named = list(zip(("one", "two", "three"), rotvecs, images, texts))
+    seen = [PictureRecord(name, image, pose, (text,)) for name, pose, image, text in named]
     records = [PoseRecord(name, pose, (text,)) for name, pose, _, text in named]
     records += [PosePairRecord("pair", rotvecs[0], rotvecs[1], ("Bend both knees.",))]
     records += [*seen, PicturePairRecord("both", seen[0], seen[2], ("The knees are bent.",))]
@@ -59,7 +59,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start_model(tied: bool = False) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
-    """A tiny model whose towers would drop something out in training mode."""
+    """A tiny model with dropout in its vision encoders."""
     processor = tiny_processor()
     model = tiny_checkpoint_model(processor)
     config = model.config
@@ -130,9 +130,9 @@ def test_a_stage_moves_what_it_trains_and_nothing_else(stage: str, start: Path, 
     save_merged(trainer.model, trainer.processing_class, trainer.args.output_dir)
     after = load_whole(tmp_path)
     assert after.state_dict().keys() == before.keys()
-    wanted = {name for name in before if re.fullmatch(moving, name)}
-    assert wanted
-    assert set(before) - unmoved(after, before) == wanted
+    expected = {name for name in before if re.fullmatch(moving, name)}
+    assert expected
+    assert set(before) - unmoved(after, before) == expected
     head, table = after.lm_head.weight, after.get_input_embeddings().weight
     assert (head is table) == after.config.tie_word_embeddings
     if not lora.train_full_embeddings:
@@ -143,7 +143,7 @@ def test_a_stage_moves_what_it_trains_and_nothing_else(stage: str, start: Path, 
         assert (tmp_path / file).read_bytes() == (start / file).read_bytes()
 
 
-def test_new_token_ids_are_the_tokens_of_poses_pictures_and_roles() -> None:
+def test_new_token_ids_are_the_tokens_of_poses_images_and_roles() -> None:
     model, processor = start_model()
     tokens = processor.tokenizer.convert_ids_to_tokens(new_token_ids(model))
     assert tokens[:2] == ["<pose_0>", "<pose_1>"]
@@ -194,10 +194,10 @@ def test_a_run_of_adapters_resumes_as_if_uninterrupted(
     assert unmoved(resumed.model, snapshot(straight.model)) == set(straight.model.state_dict())
 
 
-# Frozen towers, and gradients through a frozen language model.
+# Frozen vision encoders, and gradients through a frozen language model.
 
 
-def tower_features(model: UniPoseForConditionalGeneration) -> torch.Tensor:
+def image_features(model: UniPoseForConditionalGeneration) -> torch.Tensor:
     torch.manual_seed(1)
     pixels = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 16)
     outputs = [model.get_image_features(*pixels, return_dict=True).pooler_output for _ in range(2)]
@@ -206,7 +206,7 @@ def tower_features(model: UniPoseForConditionalGeneration) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("stage", ["project", "instruct", "instruct_lora"])
-def test_frozen_towers_drop_nothing_out(stage: str, corpus: Path, start: Path, tmp_path: Path) -> None:
+def test_frozen_encoders_drop_nothing_out(stage: str, corpus: Path, start: Path, tmp_path: Path) -> None:
     parts, lora, tasks, _ = STAGES[stage]
     trainer = make_trainer(start, corpus, tmp_path, parts, lora, tasks, max_steps=6)
     plain = trainer.accelerator.unwrap_model(trainer.model)
@@ -221,14 +221,14 @@ def test_frozen_towers_drop_nothing_out(stage: str, corpus: Path, start: Path, t
     assert not any(seen)
     assert trainer.model.training
     assert base.model.language_model.training
-    first, second = tower_features(base)
+    first, second = image_features(base)
     assert torch.equal(first, second)
 
 
-def test_trained_towers_do_drop_out() -> None:
+def test_trained_encoders_do_drop_out() -> None:
     model, _ = start_model()
     model.train()
-    first, second = tower_features(model)
+    first, second = image_features(model)
     assert not torch.equal(first, second)
 
 
@@ -272,7 +272,7 @@ def test_trained_weights_are_held_in_float32_and_saved_as_they_came(corpus: Path
     assert moved == {name for name in before if re.fullmatch(STAGES["instruct_lora"][3], name)}
 
 
-def test_a_model_without_towers_has_no_projector_to_train(corpus: Path, tmp_path: Path) -> None:
+def test_a_model_without_encoders_has_no_projector_to_train(corpus: Path, tmp_path: Path) -> None:
     processor = tiny_processor(towers=False)
     tiny_checkpoint_model(processor, towers=False).save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)

@@ -47,7 +47,7 @@ def images(folder: Path) -> Dataset:
     return render_encoder_images(folder, NUMBER, SIZE, SEED)
 
 
-def test_pictures_are_drawn_once(images: Dataset, folder: Path) -> None:
+def test_images_are_drawn_once(images: Dataset, folder: Path) -> None:
     (file,) = folder.glob("*.parquet")
     written = file.stat().st_mtime_ns
     again = render_encoder_images(folder, NUMBER, SIZE, SEED)
@@ -59,13 +59,13 @@ def test_pictures_are_drawn_once(images: Dataset, folder: Path) -> None:
     assert all(text.endswith(".") for text in images["text"])
 
 
-def test_visible_joints_are_in_the_picture(images: Dataset) -> None:
+def test_visible_joints_are_in_the_image(images: Dataset) -> None:
     joints, visible = np.array(images["joints_2d"]), np.array(images["visible"])
     assert joints.shape == (NUMBER, 22, 2)
     assert ((joints[visible] >= 0) & (joints[visible] < 1)).all()
 
 
-def test_mirrored_pictures_show_the_other_side(images: Dataset) -> None:
+def test_mirrored_images_show_the_other_side(images: Dataset) -> None:
     both = MirroredImages(images)
     left, right = JOINT_NAMES.index("left_wrist"), JOINT_NAMES.index("right_wrist")
     assert len(both) == 2 * NUMBER
@@ -85,7 +85,7 @@ def test_cells_say_where_a_joint_is() -> None:
     _, pose_vision = encoder_configs(EncoderArguments(**SIZES))
     rows, columns = patch_grid(pose_vision)
     assert (rows, columns) == (8, 6)
-    # The tower sees the middle 72 of 96 columns: 12 pixels a patch.
+    # The encoder sees the middle 72 of 96 columns: 12 pixels a patch.
     places = torch.tensor([[(12 + 12 * 2 + 6) / 96, (12 * 5 + 6) / 96], [(12 + 12 * 3) / 96, 0.5], [0.05, 0.5]])
     joints = places[torch.arange(22) % 3][None]
     visible = torch.ones(1, 22, dtype=torch.bool)
@@ -99,6 +99,7 @@ def test_cells_say_where_a_joint_is() -> None:
     assert cells.sum(dim=(-2, -1)).max() == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_both_encoders_learn_and_all_of_them_moves(images: Dataset, tmp_path: Path) -> None:
     torch.manual_seed(0)
     vision, pose_vision = build_encoders(EncoderArguments(**SIZES))
@@ -162,7 +163,7 @@ def test_the_command_writes_two_encoders_that_a_model_takes(
     other = build_encoders(EncoderArguments(**SIZES))
 
     class Model:
-        """As much of a model as holds towers."""
+        """The part of a model that has the encoders."""
 
         class model:
             vision_tower, pose_vision_tower = other

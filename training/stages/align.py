@@ -9,5 +9,9 @@ from unipose.training.trainer.language import run_stage
 from unipose.training.trainer.trainable_parts import ALIGN
 
 
-if __name__ == "__main__":
+def main() -> None:
     run_stage(ALIGN)
+
+
+if __name__ == "__main__":
+    main()

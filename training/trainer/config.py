@@ -44,19 +44,18 @@ class StageConfig(SFTConfig):
     )
 
     def __post_init__(self):
-        explicit = {True: "fp16", False: None}[self.fp16]
+        device = None if self.use_cpu else torch.accelerator.current_accelerator(check_available=True)
+        # Else the library refuses bf16 where there is no GPU.
+        self.use_cpu = device is None
+        explicit: Precision | None = "fp16" if self.fp16 else None
         if explicit is None and self.bf16 is not None:
             explicit = "bf16" if self.bf16 else "fp32"
         if self.precision == "auto":
-            self.precision = explicit or choose_precision(self._accelerator())
+            self.precision = explicit or choose_precision("cpu" if device is None else device.type)
         elif explicit not in (None, self.precision):
             raise ValueError(f"precision is {self.precision}, but bf16 and fp16 say {explicit}: leave those two out")
         self.bf16, self.fp16 = self.precision == "bf16", self.precision == "fp16"
         super().__post_init__()
-
-    def _accelerator(self) -> str:
-        device = None if self.use_cpu else torch.accelerator.current_accelerator(check_available=True)
-        return "cpu" if device is None else device.type
 
 
 class RecipeParser(TrlParser):

@@ -1,6 +1,6 @@
 """Rendered people with the targets of the vision encoders' pretraining: joints, pose and description."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -88,14 +88,24 @@ def render_encoder_images(folder: str | Path, count: int, size: int, seed: int, 
     files = [folder / f"size{size}-seed{seed}-{index:05d}-rows{own}.parquet" for index, own in enumerate(rows)]
     missing = [(file, index, rows[index]) for index, file in enumerate(files) if not file.exists()]
     if missing:
-        draw = partial(_write_shard, size=size, seed=seed)
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            list(tqdm(pool.map(draw, *zip(*missing)), total=len(missing), desc="images", unit=" shards"))
+        write = partial(_write_shard, size=size, seed=seed)
+        with tqdm(total=len(missing), desc="images", unit=" shards") as progress:
+            for _ in _map(write, missing, workers):
+                progress.update()
     return load_dataset("parquet", data_files=[str(file) for file in files], split="train", features=FEATURES)
 
 
+def _map(write: Callable[..., None], shards: Sequence[tuple[Path, int, int]], workers: int) -> Iterator[None]:
+    """Writes shards in this process, or in several with one thread each."""
+    if workers == 1:
+        yield from map(write, *zip(*shards))
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield from pool.map(write, *zip(*shards))
+
+
 def _write_shard(file: Path, index: int, rows: int, size: int, seed: int) -> None:
-    torch.set_num_threads(1)
     rng = np.random.default_rng((seed, index))
     with atomic_path(file) as partial_file:
         Dataset.from_list(list(_rows(rows, size, rng)), features=FEATURES).to_parquet(partial_file)
@@ -107,11 +117,11 @@ def _rows(count: int, size: int, rng: np.random.Generator) -> Iterator[dict[str,
     captions = caption_poses(poses, labels, rng, body, ANSWER_MAX_WORDS, 0.0)
     yaw = torch.from_numpy(np.radians(rng.uniform(-LARGEST_TURN, LARGEST_TURN, count)))
     for pose, caption in zip(rotate_heading(poses, yaw), captions):
-        picture = take_picture(pose, random_style(rng), size, body)
+        image = take_picture(pose, random_style(rng), size, body)
         yield {
-            "image": {"bytes": picture.encode(), "path": None},
-            "joints_2d": (picture.joints_2d / size).astype(np.float32),
-            "visible": picture.visible,
+            "image": {"bytes": image.encode(), "path": None},
+            "joints_2d": (image.joints_2d / size).astype(np.float32),
+            "visible": image.visible,
             "rotvecs": to_rotvecs(pose),
             "text": caption.text,
         }
