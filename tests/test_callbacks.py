@@ -86,7 +86,7 @@ def watched(model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory)
     return trainer
 
 
-def test_each_evaluation_writes_a_image_and_what_was_generated(watched: LanguageTrainer, corpus: Path) -> None:
+def test_each_evaluation_writes_an_image_and_what_was_generated(watched: LanguageTrainer, corpus: Path) -> None:
     folder = Path(watched.args.output_dir) / "samples"
     assert sorted(file.name for file in folder.iterdir()) == [
         f"step-00000{step}.{kind}" for step in (1, 2) for kind in ("jsonl", "png")

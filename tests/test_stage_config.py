@@ -141,6 +141,7 @@ def test_an_unknown_option_is_named(tmp_path: Path) -> None:
 # Imports.
 
 
+@pytest.mark.slow
 def test_the_collator_is_importable_and_captions_stay_light() -> None:
     program = """
 import sys
