@@ -32,8 +32,8 @@ lint: $(VENV)/.developing
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/typed .
 	MYPYPATH=build/typed $(BIN)/mypy -p unipose
 
-# The embedded model's stages, from nothing to modeling_unipose/embedded: hours on two cores; `make -j2 train` runs what can side by side.
-# Stopped anywhere, it goes on from the last checkpoint.
+# The embedded model's stages, from nothing to modeling_unipose/embedded: hours on two cores; `make -j2 train` runs two stages at once.
+# A stopped run resumes from the last checkpoint.
 STAGE := $(BIN)/python -m unipose.training.stages
 RECIPES := training/recipes/tiny
 

@@ -4,10 +4,10 @@ python benchmarks/training_memory.py
 
 Every number is an estimate. Weights and what is trained are counted on the meta device (peft keeps the old weights of
 parts that it trains whole); a trained weight also has its gradient and Adam's two means, in float32. Activations are
-what autograd keeps of the language model for one of the longest rows, found by running one layer and two of it, times
+those that autograd keeps of the language model for one of the longest rows, measured with one layer and two, times
 layers and rows; with activation checkpointing, one layer and the input of each. Not counted: the allocator's waste,
-the towers while they run, gradients on their way between GPUs. Plain data parallel training is assumed; ZeRO-2 divides
-gradients and means by the number of GPUs.
+the vision encoders while they run, gradients on their way between GPUs. Plain data parallel training is assumed;
+ZeRO-2 divides gradients and means by the number of GPUs.
 """
 
 from collections.abc import Iterator
@@ -30,12 +30,12 @@ STATE_BYTES = 12
 
 @dataclass(frozen=True)
 class Stage:
-    """What decides a stage's memory; pictures and poses are those of its longest row."""
+    """The settings that a stage's memory depends on; images and poses are those of its longest row."""
 
     recipe: str
     parts: tuple[Part, ...]
     batch: int
-    pictures: int
+    images: int
     poses: int
     lora: LoraArguments
     checkpointing: bool
@@ -115,11 +115,11 @@ def count_saved(model: torch.nn.Module) -> Iterator[list[int]]:
         yield sizes
 
 
-def make(stage: Stage, layers: int, seeing: bool) -> torch.nn.Module:
-    """The model of a stage, with what it trains; with or without its towers and projector."""
+def make(stage: Stage, layers: int, with_encoders: bool) -> torch.nn.Module:
+    """The model of a stage with its trainable parts; with or without vision encoders and projector."""
     make_config, dtype, _ = CONFIGS[stage.recipe.split("/")[0]]
     config, parts = make_config(layers), stage.parts
-    if not seeing:
+    if not with_encoders:
         config.vision_config = config.pose_vision_config = None
         parts = tuple(part for part in parts if part != "multi_modal_projector")
     model = UniPoseForConditionalGeneration._from_config(config, dtype=dtype)
@@ -128,7 +128,7 @@ def make(stage: Stage, layers: int, seeing: bool) -> torch.nn.Module:
 
 def saved_bytes(stage: Stage, layers: int) -> int:
     """Of the language model, for one of the longest rows."""
-    trained = make(stage, layers, seeing=False)
+    trained = make(stage, layers, with_encoders=False)
     language_model = next(module for name, module in trained.named_modules() if name.endswith("language_model"))
     embeds = torch.zeros(1, row_length(stage), language_model.config.hidden_size, requires_grad=True)
     mask = torch.ones(1, 1, embeds.shape[1], embeds.shape[1], dtype=torch.bool)
@@ -139,14 +139,14 @@ def saved_bytes(stage: Stage, layers: int) -> int:
 
 def row_length(stage: Stage) -> int:
     config = CONFIGS[stage.recipe.split("/")[0]][0](1)
-    pictures = stage.pictures * (config.num_image_tokens + 2)
-    return TEXT_TOKENS + pictures + stage.poses * (config.num_pose_tokens + 2)
+    image_tokens = stage.images * (config.num_image_tokens + 2)
+    return TEXT_TOKENS + image_tokens + stage.poses * (config.num_pose_tokens + 2)
 
 
 def estimate(stage: Stage) -> list[str]:
     layers = CONFIGS[stage.recipe.split("/")[0]][2]
     with torch.device("meta"):
-        model = make(stage, layers, seeing=True)
+        model = make(stage, layers, with_encoders=True)
     weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     total = sum(weight.numel() for weight in model.parameters())

@@ -8,6 +8,12 @@ from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 from transformers.pipelines import PIPELINE_REGISTRY
 
 
+def patch_grid(vision_config: PreTrainedConfig) -> tuple[int, int]:
+    """(rows, columns) of the patches of an encoder whose config has (height, width) of image and patch."""
+    (height, width), (patch_height, patch_width) = vision_config.image_size, vision_config.patch_size
+    return height // patch_height, width // patch_width
+
+
 @strict
 class UniPoseVQVAEConfig(PreTrainedConfig):
     """The pose tokenizer: 22 joint rotations <-> `num_pose_tokens` codes (paper, section 3.1).
@@ -167,9 +173,7 @@ class UniPoseConfig(PreTrainedConfig):
     @property
     def pose_feature_grid(self) -> tuple[int, int]:
         """(rows, columns) of the pose encoder's map before it is made square (16 x 12 at release size)."""
-        height, width = self.pose_vision_config.image_size
-        patch_height, patch_width = self.pose_vision_config.patch_size
-        return height // patch_height, width // patch_width
+        return patch_grid(self.pose_vision_config)
 
     @property
     def num_image_channels(self) -> int:

@@ -14,15 +14,15 @@ from torch.distributed.fsdp import fully_shard
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from unipose.training.datasets.shards import load_corpus
-from unipose.training.stages import pose_tokenizer
-from unipose.training.stages.language import StageArguments, gather_weights, run_stage
+from unipose.training.stages import instruct, pose_tokenizer
 from unipose.training.trainer.collator import UniPoseDataCollator
+from unipose.training.trainer.language import LanguageArguments, gather_full_weights
 from unipose.training.trainer.prepared_rows import prepare_rows
 from unipose.training.trainer.trainable_parts import INSTRUCT, LoraArguments, set_trainable
 from unipose.vector_quantizer import VectorQuantizer
 
 
-STAGES = {"instruct": lambda: run_stage(INSTRUCT), "pose_tokenizer": pose_tokenizer.main}
+STAGES = {"instruct": instruct.main, "pose_tokenizer": pose_tokenizer.main}
 LORA = ("--lora_rank", "2", "--lora_dropout", "0.0")
 
 
@@ -46,7 +46,7 @@ def quantizer_after_steps(rank: int, processes: int) -> VectorQuantizer:
 
 
 def one_step(folder: Path, rank: int, processes: int, lora: LoraArguments) -> tuple[float, torch.nn.Module]:
-    """One step of plain gradient descent on four rows, of which the first half show no pictures.
+    """One step of plain gradient descent on four rows, of which the first half has no images.
 
     Returns:
         the loss of all rows, and the model with whole weights in the first process.
@@ -54,7 +54,7 @@ def one_step(folder: Path, rank: int, processes: int, lora: LoraArguments) -> tu
     torch.manual_seed(0)
     model = AutoModelForImageTextToText.from_pretrained(folder / "model")
     collator = UniPoseDataCollator(AutoProcessor.from_pretrained(folder / "model"))
-    rows = prepare_rows(load_corpus(folder / "corpus"), model, collator).remove_columns("row").sort("pictures")
+    rows = prepare_rows(load_corpus(folder / "corpus"), model, collator).remove_columns("row").sort("has_image")
     batch = [rows[index] for index in (0, 1, -2, -1)]
     labels = sum(label != -100 for row in batch for label in row["shift_labels"])
     model = set_trainable(model, INSTRUCT, lora).train()
@@ -69,7 +69,7 @@ def one_step(folder: Path, rank: int, processes: int, lora: LoraArguments) -> tu
     total = loss.detach().clone()
     if processes > 1:
         distributed.all_reduce(total)
-    return total.item(), gather_weights(model, StageArguments(str(folder / "model")), lora, INSTRUCT)
+    return total.item(), gather_full_weights(model, LanguageArguments(str(folder / "model")), lora, INSTRUCT)
 
 
 def main(folder: Path) -> None:

@@ -29,32 +29,26 @@ PROMPTS = {
     "pose-edit": ["{pose} {instruction}"],
 }
 
-SFT_ARGUMENTS: dict[str, Any] = {
+STAGE_ARGUMENTS: dict[str, Any] = {
     "per_device_train_batch_size": 2,
     "learning_rate": 1e-3,
     "lr_scheduler_type": "constant",
     "logging_steps": 1,
-    "remove_unused_columns": False,
-    "dataset_kwargs": {"skip_prepare_dataset": True},
-    "max_length": None,
-    "activation_checkpointing": False,
-    "bf16": False,
-    "report_to": "none",
+    "precision": "fp32",
     "use_cpu": True,
     "disable_tqdm": True,
-    "seed": 0,
 }
 
 
-def make_records(split: str, pictures: bool) -> Iterator[Record]:
-    """One record of each sort for each of five poses, pictures only where they are wanted."""
+def make_records(split: str, images: bool) -> Iterator[Record]:
+    """One record of each kind for each of five poses; those of images only with `images`."""
     body, poses, rng = BodyModel.builtin(), archetype_poses(list(NAMES)).float(), np.random.default_rng(0)
     rotvecs = to_rotvecs(poses)
     for index, name in enumerate(NAMES):
         own, other = rotvecs[index], rotvecs[index - 1]
         yield PoseRecord(f"{split}:{name}", own, (CAPTION,))
         yield PosePairRecord(f"{split}:{name}", other, own, (INSTRUCTION,))
-        if pictures:
+        if images:
             seen = [
                 ImageRecord(f"{split}:{name}", random_image(pose, body, 48, rng)["bytes"], pose_vectors, (CAPTION,))
                 for pose, pose_vectors in ((poses[index - 1], other), (poses[index], own))
@@ -63,9 +57,9 @@ def make_records(split: str, pictures: bool) -> Iterator[Record]:
             yield ImagePairRecord(f"{split}:{name}", *seen, (INSTRUCTION,))
 
 
-def write_tiny_corpus(folder: Path, tasks: tuple[str, ...], pictures: bool = False) -> None:
+def write_tiny_corpus(folder: Path, tasks: tuple[str, ...], images: bool = False) -> None:
     """Five rows of each task in each of the splits train and validation."""
-    splits = {split: make_records(split, pictures) for split in ("train", "validation")}
+    splits = {split: make_records(split, images) for split in ("train", "validation")}
     write_records(folder, splits, tasks, seed=0, templates=PROMPTS)
 
 
@@ -73,6 +67,6 @@ def weights_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
 
-def unlike(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> list[str]:
-    """The names under which two sets of weights do not agree to the bit."""
-    return [name for name in found.keys() | wanted.keys() if not torch.equal(found[name], wanted[name])]
+def unequal_weights(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> list[str]:
+    """The names of tensors that are not equal in two sets of weights."""
+    return [name for name in first.keys() | second.keys() if not torch.equal(first[name], second[name])]

@@ -1,4 +1,4 @@
-"""A tiny model, a corpus of sixteen rows, and recipes of two stages for both; what a run has logged and saved."""
+"""A tiny model, a corpus of sixteen rows, recipes of two stages, and the logs and weights of a run."""
 
 import json
 from io import BytesIO
@@ -20,22 +20,21 @@ from unipose.training.sampling.poses import training_motion_poses
 COMMON = {
     "learning_rate": 0.01,
     "lr_scheduler_type": "constant",
-    # Gradients that are all but zero must not be blown up to steps of full size.
+    # Gradients of almost zero must not become steps of full size.
     "adam_epsilon": 1.0e-3,
     "logging_steps": 1,
     "save_steps": 2,
-    "remove_unused_columns": False,
-    "report_to": "none",
+    "precision": "fp32",
     "use_cpu": True,
     "disable_tqdm": True,
 }
-# Nine rows without a picture and seven with one, in global batches of four: the last batch of an epoch is mixed.
-NUM_POSES, NUM_PICTURES = 9, 7
+# Nine rows without an image and seven with one, in global batches of four: the last batch of an epoch is mixed.
+NUM_POSES, NUM_IMAGES = 9, 7
 
 
 def random_records() -> list[PoseRecord | ImageRecord]:
     rng = np.random.default_rng(0)
-    poses = to_rotvecs(training_motion_poses()[::50][: NUM_POSES + NUM_PICTURES].float())
+    poses = to_rotvecs(training_motion_poses()[::50][: NUM_POSES + NUM_IMAGES].float())
     words = ["kneel", "sit", "left", "right", "hand", "above", "the", "head"]
     records: list[PoseRecord | ImageRecord] = []
     for index, pose in enumerate(poses):
@@ -48,19 +47,15 @@ def random_records() -> list[PoseRecord | ImageRecord]:
     return records
 
 
-def write_stages(folder: Path) -> None:
-    """Writes `model`, `corpus`, `instruct.yaml` (8 steps) and `pose_tokenizer.yaml` (4 steps)."""
-    save_tiny_checkpoint(folder / "model")
+def write_stages(folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Writes `model` in some dtype, `corpus`, `instruct.yaml` (8 steps) and `pose_tokenizer.yaml` (4 steps)."""
+    save_tiny_checkpoint(folder / "model", dtype=dtype)
     write_records(folder / "corpus", {"train": random_records()}, ["text-to-pose", "image-to-pose"], seed=0)
     stages = {
         "instruct": {
             "model": str(folder / "model"),
             "corpus": str(folder / "corpus"),
             "max_steps": 8,
-            "dataset_kwargs": {"skip_prepare_dataset": True},
-            "max_length": None,
-            "activation_checkpointing": False,
-            "bf16": False,
         },
         "pose_tokenizer": {
             "num_poses": 48,

@@ -1,4 +1,4 @@
-"""The ablations at toy size: variants differ in one thing alone, are measured alike, and are not trained twice."""
+"""The ablations at toy size: variants differ in one setting, are measured on the same frames, and are trained once."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from PIL import Image
-from stage_corpus import unlike, weights_of, write_tiny_corpus
+from stage_corpus import unequal_weights, weights_of, write_tiny_corpus
 from tiny_checkpoint import save_tiny_checkpoint
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
@@ -24,10 +24,12 @@ from unipose.training.ablations.table import columns, to_markdown
 from unipose.training.datasets.shards import load_corpus
 from unipose.training.evaluation.metrics import pose_errors
 from unipose.training.sampling.poses import held_out_poses
-from unipose.training.stages import language, pose_tokenizer
-from unipose.training.stages.language import some_rows_of_each_task
-from unipose.training.stages.pose_tokenizer import PoseDataset, PoseTokenizerTrainer
+from unipose.training.trainer import language, pose_tokenizer
+from unipose.training.trainer.language import subsample_each_task
+from unipose.training.trainer.pose_tokenizer import PoseDataset, PoseTokenizerTrainer
 
+
+pytestmark = pytest.mark.slow
 
 RECIPES = Path(ablations.__file__).parents[1] / "recipes" / "ablations"
 PROJECTOR = "multi_modal_projector"
@@ -38,7 +40,7 @@ COMMANDS = {
     "orientation_noise": orientation_noise,
 }
 SHARED = ["--use_cpu", "true", "--disable_tqdm", "true", "--logging_steps", "1", "--save_steps", "1"]
-LANGUAGE = "--compile_language_model false --rows 4 --every 20 --training_poses 40 --picture_size 48 --warmup_steps 0"
+LANGUAGE = "--compile_language_model false --rows 4 --every 40 --training_poses 20 --image_size 48 --warmup_steps 0"
 POSES = "--hidden_size 16 --codebook_size 32 --codebook_dim 8 --num_pose_tokens 6 --num_poses 48 --max_steps 2"
 BASELINE = "mean training pose"
 
@@ -71,15 +73,15 @@ def ended(folder: Path, starts: list[Any]) -> Ran:
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model, towers with weights of their own, and a corpus of five rows of each task."""
+    """A model, vision encoders with other weights, and a corpus of five rows of each task."""
     folder = tmp_path_factory.mktemp("toys")
     save_tiny_checkpoint(folder / "model")
-    write_tiny_corpus(folder / "corpus", tuple(TASKS), pictures=True)
+    write_tiny_corpus(folder / "corpus", tuple(TASKS), images=True)
     model = AutoModelForImageTextToText.from_pretrained(folder / "model").model
-    for name, tower in (("vision", model.vision_tower), ("pose_vision", model.pose_vision_tower)):
-        for weight in tower.parameters():
+    for name, encoder in (("vision", model.vision_tower), ("pose_vision", model.pose_vision_tower)):
+        for weight in encoder.parameters():
             weight.data += 0.01
-        tower.save_pretrained(folder / "towers" / name)
+        encoder.save_pretrained(folder / "vision_encoders" / name)
     return folder
 
 
@@ -110,12 +112,12 @@ def run(toys: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., R
 
 @pytest.fixture(scope="module")
 def tasks_ran(run: Callable[..., Ran], toys: Path) -> Ran:
-    return run(tasks, "--towers", str(toys / "towers"))
+    return run(tasks, "--vision_encoders", str(toys / "vision_encoders"))
 
 
 @pytest.fixture(scope="module")
-def towers_ran(run: Callable[..., Ran], toys: Path) -> Ran:
-    return run(vision_encoders, "--towers", str(toys / "towers"), "--max_steps", "2")
+def encoders_ran(run: Callable[..., Ran], toys: Path) -> Ran:
+    return run(vision_encoders, "--vision_encoders", str(toys / "vision_encoders"), "--max_steps", "2")
 
 
 @pytest.fixture(scope="module")
@@ -170,62 +172,66 @@ def test_tasks_table(tasks_ran: Ran) -> None:
 
 
 def test_tasks_differ_in_the_other_tasks_rows_alone(tasks_ran: Ran) -> None:
-    text, picture, both = tasks_ran.starts
-    for alone, task in ((text, "text-to-pose"), (picture, "image-to-pose")):
-        assert all(PROJECTOR in name for name in unlike(alone.weights, both.weights)), "fitted to the pictures it sees"
+    text, image, both = tasks_ran.starts
+    for alone, task in ((text, "text-to-pose"), (image, "image-to-pose")):
+        assert all(PROJECTOR in name for name in unequal_weights(alone.weights, both.weights)), (
+            "fitted to its own images"
+        )
         assert len(alone.rows) == 4
         assert alone.rows == [row for row in both.rows if row[0] == task]
     assert {task for task, _ in both.rows} == set(TASKS)
 
 
-def test_towers_differ_in_the_pose_tower_alone(towers_ran: Ran, toys: Path) -> None:
-    alone, both = towers_ran.starts
+def test_encoders_differ_in_the_pose_encoder_alone(encoders_ran: Ran, toys: Path) -> None:
+    alone, both = encoders_ran.starts
     assert alone.rows == both.rows
     common = {name: value for name, value in both.weights.items() if "pose_vision_tower" not in name}
     assert len(common) < len(both.weights)
     channels = alone.weights[vision_encoders.PROJECTOR_INPUT].shape[1]
     common[vision_encoders.PROJECTOR_INPUT] = common[vision_encoders.PROJECTOR_INPUT][:, :channels]
     assert channels == AutoConfig.from_pretrained(toys / "model").vision_config.hidden_size
-    assert all(PROJECTOR in name for name in unlike(alone.weights, common)), "each is fitted to its towers' features"
+    assert all(PROJECTOR in name for name in unequal_weights(alone.weights, common)), (
+        "each is fitted to its own features"
+    )
 
 
-def test_towers_table_and_models(towers_ran: Ran, toys: Path) -> None:
-    assert list(towers_ran.table) == ["general tower", "both towers", BASELINE]
+def test_encoders_table_and_models(encoders_ran: Ran, toys: Path) -> None:
+    assert list(encoders_ran.table) == ["vision encoder only", "both encoders", BASELINE]
     headings = {"image-to-pose, MPJPE (mm)", "image-to-pose, PA-MPJPE (mm)"}
-    assert all(set(row) == headings for row in towers_ran.table.values())
+    assert all(set(row) == headings for row in encoders_ran.table.values())
     seen = {}
-    for name in ("general tower", "both towers"):
-        processor = AutoProcessor.from_pretrained(towers_ran.folder / name)
+    for name in ("vision encoder only", "both encoders"):
+        processor = AutoProcessor.from_pretrained(encoders_ran.folder / name)
         seen[name] = set(processor.image_processor([Image.new("RGB", (48, 48))], return_tensors="pt"))
-    assert seen["general tower"] == {"pixel_values"}
-    assert seen["both towers"] == {"pixel_values", "pose_pixel_values"}
-    with pytest.raises(ValueError, match="both picture towers"):
-        vision_encoders.save_without_pose_tower(str(towers_ran.folder / "general tower"), toys / "none")
+    assert seen["vision encoder only"] == {"pixel_values"}
+    assert seen["both encoders"] == {"pixel_values", "pose_pixel_values"}
+    with pytest.raises(ValueError, match="both vision encoders"):
+        vision_encoders.save_without_pose_encoder(str(encoders_ran.folder / "vision encoder only"), toys / "none")
 
 
 def test_attention_differs_in_the_mask_alone(attention_ran: Ran) -> None:
     causal, mixed = attention_ran.starts
     assert (causal.pose_attention, mixed.pose_attention) == ("causal", "mixed")
-    assert unlike(causal.weights, mixed.weights) == []
+    assert unequal_weights(causal.weights, mixed.weights) == []
     assert causal.rows == mixed.rows
 
 
 def test_attention_table(attention_ran: Ran) -> None:
     table = attention_ran.table
     assert list(table) == ["causal", "mixed", BASELINE]
-    timed = {"ms a pose, batch 1", "ms a pose, batch 8"}
+    timed = {"ms per pose, batch 1", "ms per pose, batch 8"}
     assert set(table["causal"]) == set(table["mixed"]) == set(table[BASELINE]) | timed
     assert all(table[name][heading] > 0 for name in ("causal", "mixed") for heading in timed)
     trained = [
         AutoModelForImageTextToText.from_pretrained(attention_ran.folder / name) for name in ("causal", "mixed")
     ]
     assert [model.config.pose_attention for model in trained] == ["causal", "mixed"]
-    assert unlike(*(weights_of(model.model.language_model) for model in trained))
+    assert unequal_weights(*(weights_of(model.model.language_model) for model in trained))
 
 
 def test_orientation_noise_differs_in_the_noise_alone(noise_ran: Ran) -> None:
     (without, plain), (with_noise, noisy) = noise_ran.starts
-    assert unlike(without, with_noise) == []
+    assert unequal_weights(without, with_noise) == []
     assert torch.equal(plain.rotmats, noisy.rotmats)
 
     def seen(dataset: PoseDataset) -> torch.Tensor:
@@ -238,27 +244,29 @@ def test_orientation_noise_differs_in_the_noise_alone(noise_ran: Ran) -> None:
 
 def test_orientation_noise_table(noise_ran: Ran) -> None:
     assert list(noise_ran.table) == ["without noise", "with noise"]
-    ways = ("as they are", "jittered", "turned")
+    ways = ("unchanged", "jittered", "any heading")
     headings = [f"{way}, {measure} (mm)" for way in ways for measure in ("MPJPE", "PA-MPJPE")]
     assert all(list(row) == headings for row in noise_ran.table.values())
     trained = [UniPoseVQVAE.from_pretrained(noise_ran.folder / name) for name in noise_ran.table]
-    assert unlike(*map(weights_of, trained))
+    assert unequal_weights(*map(weights_of, trained))
 
 
 def test_questions_about_orientation() -> None:
     """Bodies that are turned are the same but for the turn."""
     poses, body = held_out_poses()[::40].float(), BodyModel.builtin()
-    asked = orientation_noise.questions(poses, seed=0)
-    assert torch.equal(asked["as they are"], poses)
-    for way in ("jittered", "turned"):
-        errors = pose_errors(asked[way], poses, body)
+    oriented = orientation_noise.reoriented(poses, seed=0)
+    assert torch.equal(oriented["unchanged"], poses)
+    for way in ("jittered", "any heading"):
+        errors = pose_errors(oriented[way], poses, body)
         assert errors["mpjpe_mm"] > 20.0
         assert errors["pa_mpjpe_mm"] == pytest.approx(0.0, abs=1e-2)
-        assert torch.equal(asked[way], orientation_noise.questions(poses, seed=0)[way])
+        assert torch.equal(oriented[way], orientation_noise.reoriented(poses, seed=0)[way])
 
 
-def test_finished_variants_are_not_trained_again(towers_ran: Ran, toys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was lost or stopped is made up for, what is there stays; another recipe is refused."""
+def test_finished_variants_are_not_trained_again(
+    encoders_ran: Ran, toys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing or unfinished variant is trained, a finished one stays; another recipe is refused."""
     trained = []
     train_stage = variants.train_stage
 
@@ -267,33 +275,33 @@ def test_finished_variants_are_not_trained_again(towers_ran: Ran, toys: Path, mo
         return train_stage(stage, lora, optimizer, training, parts)
 
     monkeypatch.setattr(variants, "train_stage", note)
-    again = [word for name in ("model", "corpus", "towers") for word in (f"--{name}", str(toys / name))]
-    again += ["--per_device_train_batch_size", "2", *LANGUAGE.split(), "--output_dir", str(towers_ran.folder)]
+    again = [word for name in ("model", "corpus", "vision_encoders") for word in (f"--{name}", str(toys / name))]
+    again += ["--per_device_train_batch_size", "2", *LANGUAGE.split(), "--output_dir", str(encoders_ran.folder)]
     call(monkeypatch, vision_encoders, *again, "--max_steps", "2")
     assert trained == []
-    (towers_ran.folder / "both towers" / variants.FINISHED_FILE).unlink()
+    (encoders_ran.folder / "both encoders" / variants.FINISHED_FILE).unlink()
     call(monkeypatch, vision_encoders, *again, "--max_steps", "2")
-    assert trained == ["both towers"]
-    assert json.loads((towers_ran.folder / "metrics.json").read_text("utf-8")) == towers_ran.table
+    assert trained == ["both encoders"]
+    assert json.loads((encoders_ran.folder / "metrics.json").read_text("utf-8")) == encoders_ran.table
     with pytest.raises(ValueError, match=r"variants of another recipe \(max_steps was 2 and is 3\)"):
         call(monkeypatch, vision_encoders, *again, "--max_steps", "3")
 
 
 def test_rows_of_each_task_do_not_depend_on_the_others(toys: Path) -> None:
     whole = load_corpus(toys / "corpus")
-    few = some_rows_of_each_task(whole, 3)
+    few = subsample_each_task(whole, 3)
     assert sorted(few["task"]) == sorted([*TASKS] * 3)
     for task in TASKS:
-        alone = some_rows_of_each_task(load_corpus(toys / "corpus", tasks=[task]), 3)
+        alone = subsample_each_task(load_corpus(toys / "corpus", tasks=[task]), 3)
         assert alone["source"] == [row["source"] for row in few if row["task"] == task]
-    assert len(some_rows_of_each_task(whole, 1000)) == len(whole)
+    assert len(subsample_each_task(whole, 1000)) == len(whole)
 
 
 def test_markdown() -> None:
     table = {"one": {"steps": 3} | columns({"posecode_precision": 0.5}, "poses"), "other": {"time": 1.25}}
     assert to_markdown(table).splitlines() == [
         "| variant | steps | poses, posecode precision (%) | time |",
-        "| --- | --- | --- | --- |",
+        "|---|---|---|---|",
         "| one | 3 | 50.0 |  |",
         "| other |  |  | 1.2 |",
     ]

@@ -1,4 +1,4 @@
-"""Models of pretrained parts: tiny language models and towers, saved as published ones are, and put together."""
+"""Models of pretrained parts: tiny language models and vision encoders, saved as published ones are, and assembled."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +30,7 @@ from transformers import (
 
 from unipose import UniPoseForConditionalGeneration, UniPoseProcessor, UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.training.models import backbones
-from unipose.training.models.backbones import SMOLLM2, load_language_model, load_pose_tower, load_vision_tower
+from unipose.training.models.backbones import SMOLLM2, load_language_model, load_pose_encoder, load_vision_encoder
 from unipose.training.models.build_model import ModelArguments, build_model
 from unipose.training.models.text_tokenizer import train_text_tokenizer
 
@@ -79,7 +79,7 @@ def vitpose_config(experts: int) -> VitPoseConfig:
     )
 
 
-def save_towers(folder: Path) -> None:
+def save_vision_encoders(folder: Path) -> None:
     torch.manual_seed(1)
     CLIPModel(CLIPConfig(text_config=dict(TEXT), vision_config=dict(VISION))).save_pretrained(folder / "clip")
     CLIPImageProcessorPil(image_mean=[0.1, 0.2, 0.3], image_std=[0.4, 0.5, 0.6]).save_pretrained(folder / "clip")
@@ -92,7 +92,7 @@ def save_towers(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parts")
-    save_towers(folder)
+    save_vision_encoders(folder)
     for kind, tied, pad, spare in (("llama", True, "</s>", 0), ("mistral", False, None, 0)):
         save_language_model(folder / kind, kind, tied, pad, spare)
     save_language_model(folder / "qwen3", "qwen3", True, "<pad>", SPARE_ROWS)
@@ -111,9 +111,9 @@ def build(parts: Path, **changed) -> tuple[UniPoseForConditionalGeneration, UniP
 
 
 def assert_same_weights(part: torch.nn.Module, source: torch.nn.Module) -> None:
-    wanted, found = source.state_dict(), part.state_dict()
-    assert found.keys() == wanted.keys()
-    assert all(torch.equal(found[name], value) for name, value in wanted.items())
+    expected, found = source.state_dict(), part.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
 @pytest.mark.parametrize("kind", ["llama", "mistral", "qwen3"])
@@ -129,8 +129,8 @@ def test_text_is_answered_as_before(parts: Path, kind: str, tmp_path: Path) -> N
     assert torch.equal(tokenizer.tokenizer("Sit down. Raise the left arm.", return_tensors="pt").input_ids, ids)
     known = len(old_tokenizer)
     with torch.no_grad():
-        found, wanted = model.eval()(ids).logits, source.eval()(ids).logits
-    torch.testing.assert_close(found[..., :known], wanted[..., :known], atol=1e-5, rtol=1e-5)
+        found, expected = model.eval()(ids).logits, source.eval()(ids).logits
+    torch.testing.assert_close(found[..., :known], expected[..., :known], atol=1e-5, rtol=1e-5)
     language_model = model.model.language_model.state_dict() | {"lm_head": model.lm_head.weight}
     for name, value in (source.base_model.state_dict() | {"lm_head": source.lm_head.weight}).items():
         rows = known if name in ("embed_tokens.weight", "lm_head") else None
@@ -151,7 +151,7 @@ def rows_of(table: torch.Tensor, model: UniPoseForConditionalGeneration) -> torc
 
 @pytest.mark.parametrize("kind", ["llama", "mistral"])
 def test_new_rows_start_among_the_old_ones(parts: Path, kind: str) -> None:
-    model, processor = build(parts, backbone=kind, towers=False)
+    model, processor = build(parts, backbone=kind, vision_encoders=False)
     first, total = model.config.pose_code_start_id, len(processor.tokenizer)
     assert model.config.text_config.vocab_size == total
     codebook = model.model.pose_tokenizer.quantizer.codebook
@@ -161,14 +161,14 @@ def test_new_rows_start_among_the_old_ones(parts: Path, kind: str) -> None:
         torch.testing.assert_close(codes.mean(dim=0), mean, atol=0.05 * float(deviation), rtol=0)
         assert (codes - mean).std() == pytest.approx(float(deviation), rel=0.02)
         assert (others - mean).std() < 0.2 * deviation
-        assert torch.pdist(table[:total]).min() > 0, "tokens are told apart by their embeddings"
+        assert torch.pdist(table[:total]).min() > 0, "no two tokens have the same embedding"
         far, apart = torch.pdist(codebook), torch.pdist(codes)
         torch.testing.assert_close(apart, far * (apart.max() / far.max()), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(("kind", "added"), [("llama", True), ("mistral", True), ("qwen3", False)])
 def test_padding_is_not_the_end_of_an_answer(parts: Path, kind: str, added: bool, tmp_path: Path) -> None:
-    model, processor = build(parts, backbone=kind, towers=False)
+    model, processor = build(parts, backbone=kind, vision_encoders=False)
     processor.save_pretrained(tmp_path)
     tokenizer = AutoProcessor.from_pretrained(tmp_path).tokenizer
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
@@ -184,7 +184,7 @@ def test_padding_is_not_the_end_of_an_answer(parts: Path, kind: str, added: bool
 
 def test_larger_tables_than_vocabularies_keep_their_rows(parts: Path) -> None:
     """The new tokens go into spare rows first."""
-    model, processor = build(parts, backbone="qwen3", towers=False)
+    model, processor = build(parts, backbone="qwen3", vision_encoders=False)
     known = len(AutoTokenizer.from_pretrained(parts / "qwen3"))
     assert model.config.pose_code_start_id == known
     assert len(model.get_input_embeddings().weight) == len(processor.tokenizer) > known + SPARE_ROWS
@@ -193,16 +193,16 @@ def test_larger_tables_than_vocabularies_keep_their_rows(parts: Path) -> None:
 @pytest.mark.parametrize(
     ("chosen", "image_tokens"),
     [
-        ({"vision": "clip", "towers": False}, 16),
+        ({"vision": "clip", "vision_encoders": False}, 16),
         ({"vision": "siglip", "pose_vision": "vitpose_plus"}, 16),
-        ({"pose_vision": "vitpose", "towers": False}, 16),
+        ({"pose_vision": "vitpose", "vision_encoders": False}, 16),
         ({"pose_vision": "vitpose"}, 36),
         ({"vision": "siglip"}, 16),
         ({}, 36),
-        ({"towers": False}, 0),
+        ({"vision_encoders": False}, 0),
     ],
 )
-def test_any_mixture_of_towers_sees_and_answers(parts: Path, chosen: dict, image_tokens: int) -> None:
+def test_any_mixture_of_encoders_sees_and_answers(parts: Path, chosen: dict, image_tokens: int) -> None:
     model, processor = build(parts, backbone="llama", **chosen)
     assert not any(value.is_meta for value in [*model.parameters(), *model.buffers()])
     assert model.config.num_image_tokens == processor.num_image_tokens == image_tokens
@@ -224,17 +224,17 @@ def test_any_mixture_of_towers_sees_and_answers(parts: Path, chosen: dict, image
     assert len(answer["pose_codes"]) == 1
 
 
-def test_pictures_are_normalised_as_their_tower_was_trained(parts: Path) -> None:
+def test_images_are_normalised_as_their_encoder_was_trained(parts: Path) -> None:
     _, processor = build(parts, backbone="llama", vision="clip", pose_vision="vitpose")
-    pictures = processor.image_processor
-    assert (list(pictures.image_mean), list(pictures.image_std)) == ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
-    assert (pictures.size["height"], dict(pictures.pose_size)) == (32, {"height": 32, "width": 24})
+    image_processor = processor.image_processor
+    assert (list(image_processor.image_mean), list(image_processor.image_std)) == ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
+    assert (image_processor.size["height"], dict(image_processor.pose_size)) == (32, {"height": 32, "width": 24})
 
 
-def features(tower: PreTrainedModel, **kwargs) -> torch.Tensor:
+def features(encoder: PreTrainedModel, **kwargs) -> torch.Tensor:
     pixels = torch.rand(2, 3, 32, 24, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        return tower.eval()(pixels, **kwargs).feature_maps[-1]
+        return encoder.eval()(pixels, **kwargs).feature_maps[-1]
 
 
 def test_vitpose_plus_becomes_a_plain_vitpose_for_everyday_people(parts: Path) -> None:
@@ -242,18 +242,18 @@ def test_vitpose_plus_becomes_a_plain_vitpose_for_everyday_people(parts: Path) -
     for module in source.modules():
         if isinstance(module, torch.nn.LayerNorm):
             module.eps = 1e-6
-    tower = load_pose_tower(str(parts / "vitpose_plus"), torch.float32)
-    assert tower.config.num_experts == 1
-    wanted = features(source, dataset_index=torch.zeros(2, dtype=torch.long))
-    torch.testing.assert_close(features(tower), wanted, atol=1e-5, rtol=1e-5)
+    encoder = load_pose_encoder(str(parts / "vitpose_plus"), torch.float32)
+    assert encoder.config.num_experts == 1
+    expected = features(source, dataset_index=torch.zeros(2, dtype=torch.long))
+    torch.testing.assert_close(features(encoder), expected, atol=1e-5, rtol=1e-5)
     other = features(source, dataset_index=torch.ones(2, dtype=torch.long))
-    assert not torch.allclose(other, wanted, atol=1e-3)
+    assert not torch.allclose(other, expected, atol=1e-3)
 
 
-def test_a_backbone_saved_alone_is_the_same_tower(parts: Path, tmp_path: Path) -> None:
+def test_a_backbone_saved_alone_is_the_same_encoder(parts: Path, tmp_path: Path) -> None:
     whole = VitPoseForPoseEstimation.from_pretrained(parts / "vitpose").backbone
     whole.save_pretrained(tmp_path)
-    assert_same_weights(load_pose_tower(str(tmp_path), torch.float32), whole)
+    assert_same_weights(load_pose_encoder(str(tmp_path), torch.float32), whole)
 
 
 def test_half_precision_is_for_all_but_the_pose_tokenizer(parts: Path, tmp_path: Path) -> None:
@@ -266,11 +266,11 @@ def test_half_precision_is_for_all_but_the_pose_tokenizer(parts: Path, tmp_path:
 
 def test_what_cannot_be_taken_is_refused(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"backbone is a granite.*scale or a cap"):
-        build(parts, backbone="granite", towers=False)
-    with pytest.raises(ValueError, match="all codes of the pose tokenizer are alike"):
+        build(parts, backbone="granite", vision_encoders=False)
+    with pytest.raises(ValueError, match="all codes of the pose tokenizer are equal"):
         build_model(ModelArguments(pose_tokenizer=str(parts / "untrained"), backbone=str(parts / "llama")))
     with pytest.raises(ValueError, match="a clip; accepted are vitpose"):
-        load_pose_tower(str(parts / "clip"), torch.float32)
+        load_pose_encoder(str(parts / "clip"), torch.float32)
     with pytest.raises(ValueError, match="lacks embeddings"):
         save_without_weights(parts)
     with pytest.raises(OSError, match="no_such_folder"):
@@ -285,7 +285,7 @@ def save_without_weights(parts: Path) -> None:
     folder = parts / "no_clip"
     AutoModelForCausalLM.from_pretrained(parts / "llama").save_pretrained(folder)
     CLIPConfig(text_config=dict(TEXT), vision_config=dict(VISION)).save_pretrained(folder)
-    load_vision_tower(str(folder), torch.float32)
+    load_vision_encoder(str(folder), torch.float32)
 
 
 @pytest.mark.skipif(
@@ -293,7 +293,7 @@ def save_without_weights(parts: Path) -> None:
 )
 def test_smollm2_answers_after_the_assembly(parts: Path) -> None:
     model, processor = build_model(
-        ModelArguments(pose_tokenizer=str(parts / "pose_tokenizer"), backbone=SMOLLM2, towers=False)
+        ModelArguments(pose_tokenizer=str(parts / "pose_tokenizer"), backbone=SMOLLM2, vision_encoders=False)
     )
     tokenizer = processor.tokenizer
     assert isinstance(tokenizer, PreTrainedTokenizerFast)

@@ -1,4 +1,4 @@
-"""Training batches: exact examples of ids and labels, the paper's loss three ways, pictures in some rows only."""
+"""Training batches: exact examples of ids and labels, the paper's loss three ways, images in some rows only."""
 
 import numpy as np
 import pytest
@@ -38,15 +38,15 @@ def text(value: str) -> dict[str, str]:
 
 
 def make_row(
-    question: list[dict], answer: list[dict], codes: list[list[int]] | None = None, pictures: int = 0
+    question: list[dict], answer: list[dict], codes: list[list[int]] | None = None, num_images: int = 0
 ) -> dict:
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    images = [Image.new("RGB", (40, 40), (60 * index, 80, 120)) for index in range(pictures)]
+    images = [Image.new("RGB", (40, 40), (60 * index, 80, 120)) for index in range(num_images)]
     return {"messages": messages, "pose_codes": codes or [], "images": images}
 
 
 class Expected:
-    """A row written out by hand: `put` adds tokens, their labels, and what is asked for at their places."""
+    """A row written out by hand: `put` adds tokens, their labels and their shifted labels."""
 
     def __init__(self, collator: UniPoseDataCollator):
         self.processor, self.mixed = collator.processor, collator.pose_attention == "mixed"
@@ -67,20 +67,20 @@ class Expected:
     def codes(self, codes: list[int]) -> list[int]:
         return [self.processor.pose_code_start_id + code for code in codes]
 
-    def given_pose(self, codes: list[int]) -> "Expected":
+    def input_pose(self, codes: list[int]) -> "Expected":
         return self.put(self.ids("<pose_start>") + self.codes(codes) + self.ids("<pose_end>"))
 
-    def asked(self, ids: list[int]) -> "Expected":
-        """Text of the answer: each token is asked for at the place before it."""
+    def answer(self, ids: list[int]) -> "Expected":
+        """Text of the answer: each token is the shifted label of the position before it."""
         self.row["shift_labels"][-1] = ids[0]
         return self.put(ids, ids, [*ids[1:], -100])
 
-    def asked_pose(self, codes: list[int]) -> "Expected":
+    def answer_pose(self, codes: list[int]) -> "Expected":
         start, end, code_ids = self.ids("<pose_start>"), self.ids("<pose_end>"), self.codes(codes)
-        self.asked(start)
+        self.answer(start)
         if self.mixed:
             return self.put(self.ids(*["<pose_query>"] * len(codes)), code_ids, code_ids).put(end)
-        return self.asked(code_ids).put(end)
+        return self.answer(code_ids).put(end)
 
 
 def written_out(collator: UniPoseDataCollator) -> list[tuple[dict, dict[str, list[int]]]]:
@@ -92,21 +92,21 @@ def written_out(collator: UniPoseDataCollator) -> list[tuple[dict, dict[str, lis
 
     plain, posed, long, given, edit, seen = (begin() for _ in range(6))
     eos, turn = plain.ids("<eos>"), plain.ids("<|assistant|>")
-    picture = plain.ids("<image_start>", *["<image>"] * 16, "<image_end>")
-    plain.put(plain.words("Why?") + turn).asked(plain.words("A person kneels.") + eos)
-    posed.put(posed.words("Stand.") + turn).asked_pose(FIRST).asked(eos)
-    long.put(long.words("Two.") + turn).asked_pose(FIRST).asked(long.words("then")).asked_pose(SECOND).asked(eos)
-    given.put(given.words("From ")).given_pose(FIRST).put(given.words(" to ")).given_pose(SECOND).put(turn)
-    given.asked(given.words("Move the left foot.") + eos)
-    edit.given_pose(FIRST).put(edit.words("Bend.") + turn).asked_pose(SECOND).asked(eos)
-    seen.put(picture + seen.words(" or ") + picture + turn).asked_pose(SECOND).asked(eos)
+    image = plain.ids("<image_start>", *["<image>"] * 16, "<image_end>")
+    plain.put(plain.words("Why?") + turn).answer(plain.words("A person kneels.") + eos)
+    posed.put(posed.words("Stand.") + turn).answer_pose(FIRST).answer(eos)
+    long.put(long.words("Two.") + turn).answer_pose(FIRST).answer(long.words("then")).answer_pose(SECOND).answer(eos)
+    given.put(given.words("From ")).input_pose(FIRST).put(given.words(" to ")).input_pose(SECOND).put(turn)
+    given.answer(given.words("Move the left foot.") + eos)
+    edit.input_pose(FIRST).put(edit.words("Bend.") + turn).answer_pose(SECOND).answer(eos)
+    seen.put(image + seen.words(" or ") + image + turn).answer_pose(SECOND).answer(eos)
     rows = [
         make_row([text("Why?")], [text("A person kneels.")]),
         make_row([text("Stand.")], [POSE], [FIRST]),
         make_row([text("Two.")], [POSE, text("then"), POSE], [FIRST, SECOND]),
         make_row([text("From "), POSE, text(" to "), POSE], [text("Move the left foot.")], [FIRST, SECOND]),
         make_row([POSE, text("Bend.")], [POSE], [FIRST, SECOND]),
-        make_row([IMAGE, text(" or "), IMAGE], [POSE], [SECOND], pictures=2),
+        make_row([IMAGE, text(" or "), IMAGE], [POSE], [SECOND], num_images=2),
     ]
     return list(zip(rows, (expected.row for expected in (plain, posed, long, given, edit, seen))))
 
@@ -125,8 +125,8 @@ def test_nothing_before_the_answer_and_no_pose_end_is_labelled(collator: UniPose
         assert encoded["labels"][answer] != -100
         assert encoded["labels"][-1] == encoded["shift_labels"][-2] == eos
         assert end not in encoded["labels"]
-        asked, shifted = ([label for label in encoded[name] if label != -100] for name in ("labels", "shift_labels"))
-        assert asked == shifted, "each label is asked for exactly once, in order"
+        labels, shifted = ([label for label in encoded[name] if label != -100] for name in ("labels", "shift_labels"))
+        assert labels == shifted, "each label occurs exactly once, in order"
 
 
 def test_batch_is_the_rows_padded_on_the_right(collator: UniPoseDataCollator, processor: UniPoseProcessor) -> None:
@@ -163,14 +163,14 @@ def test_keys_that_arrow_fills_with_none_change_nothing(collator: UniPoseDataCol
         assert collator.encode(row | {"messages": messages}) == expected
 
 
-def test_rows_without_pictures_have_no_pixels_and_cost_no_vision(
+def test_rows_without_images_have_no_pixels_and_cost_no_vision(
     collator: UniPoseDataCollator, model: UniPoseForConditionalGeneration
 ) -> None:
     batch = collator([row for row, _ in written_out(collator) if not row["images"]])
     assert set(batch) == {"input_ids", "labels", "shift_labels", "attention_mask"}
     calls: list[str] = []
-    towers = (model.model.vision_tower, model.model.pose_vision_tower, model.model.multi_modal_projector)
-    hooks = [tower.register_forward_hook(lambda *_: calls.append("vision")) for tower in towers]
+    encoders = (model.model.vision_tower, model.model.pose_vision_tower, model.model.multi_modal_projector)
+    hooks = [encoder.register_forward_hook(lambda *_: calls.append("vision")) for encoder in encoders]
     model(**batch)
     assert calls == []
     model(**collator([row for row, _ in written_out(collator)]))
@@ -229,7 +229,7 @@ def test_training_and_use_read_the_same_prompt(
 ) -> None:
     """Input poses given as codes (training) and as rotations (use): the same logits up to the answer."""
     rotvecs = random_rotvecs(2)
-    row = make_row([text("From "), POSE, text(" to "), POSE, IMAGE], [text("Stand.")], pictures=1)
+    row = make_row([text("From "), POSE, text(" to "), POSE, IMAGE], [text("Stand.")], num_images=1)
     row |= {"pose_codes": add_pose_codes({"poses": [rotvecs.tolist()]}, model.model.pose_tokenizer)["pose_codes"][0]}
     batch = UniPoseDataCollator(processor)([row])
     trained = model(**batch).logits

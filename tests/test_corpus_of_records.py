@@ -15,7 +15,7 @@ from unipose.training.datasets import corpus_of_records
 from unipose.training.datasets.import_data import STATE_FILE, SavedRecords, save_records
 from unipose.training.datasets.records import PosePairRecord, PoseRecord
 from unipose.training.datasets.shards import load_corpus
-from unipose.training.stages.pose_tokenizer import PoseTokenizerArguments, training_poses
+from unipose.training.trainer.pose_tokenizer import PoseTokenizerArguments, training_poses
 
 
 POSES = random_poses(9, 0).astype(np.float32)

@@ -1,4 +1,9 @@
-"""Two processes with half a batch each do what one process does with all of it: every stage, every way to spread."""
+"""Two processes with half a batch each do what one process does with all of it: every stage, every way to spread.
+
+The language model is trained in float64. In float32 the order in which a batch's gradients are summed, which differs
+between one process and two and between CPUs, changes their last bits; Adam divides by the gradient's own size, and
+eight steps of a random model enlarge that to 1e-4 and more.
+"""
 
 import json
 import subprocess
@@ -15,15 +20,19 @@ from stage_recipes import logged, weights, write_stages
 from unipose.training.trainer.trainable_parts import LoraArguments
 
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parent.parent / "training/recipes/distributed"
-CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+# The pose tokenizer is float32 throughout.
+TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-9}
+MOVED = 2e-3
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds what one process has trained, and what two have."""
     folder = tmp_path_factory.mktemp("distributed")
-    write_stages(folder)
+    write_stages(folder, torch.float64)
     run("instruct", folder, "one", 4)
     run("instruct", folder, "lora_of_one", 4, *LORA)
     run("pose_tokenizer", folder, "poses_of_one", 16)
@@ -34,10 +43,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_same_weights(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
-        torch.testing.assert_close(found[name], value, msg=lambda text, name=name: f"{name}: {text}", **CLOSE)
+def assert_same_weights(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        bound = TOLERANCES.get(value.dtype, 0.0)
+        torch.testing.assert_close(
+            found[name], value, atol=bound, rtol=bound, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 @pytest.mark.parametrize("runs", [("one", "two"), ("lora_of_one", "lora_of_two"), ("poses_of_one", "poses_of_two")])
@@ -48,18 +60,14 @@ def test_two_processes_equal_one(folder: Path, runs: tuple[str, str]) -> None:
     assert {path.name for path in two.glob("*")} == {path.name for path in one.glob("*")}
 
 
-def test_training_has_moved_the_projector_and_not_the_towers(folder: Path) -> None:
+def test_training_has_moved_the_projector_and_not_the_encoders(folder: Path) -> None:
     before, after = weights(folder / "model"), weights(folder / "two")
-    moved = {
-        name
-        for name, value in after.items()
-        if (value.float() - before[name].float()).abs().max() > 20 * CLOSE["atol"]
-    }
+    moved = {name for name, value in after.items() if (value.double() - before[name].double()).abs().max() > MOVED}
     assert {name for name in after if "multi_modal_projector" in name} <= moved
     assert not any("tower" in name or "pose_tokenizer" in name for name in moved)
 
 
-def test_two_processes_go_on_in_the_order_of_the_second_epoch(folder: Path) -> None:
+def test_two_processes_resume_in_the_order_of_the_second_epoch(folder: Path) -> None:
     """With activation checkpointing, which must change nothing."""
     assert logged(folder / "resumed_by_two") == pytest.approx(logged(folder / "two"), rel=1e-4)
     assert_same_weights(weights(folder / "resumed_by_two"), weights(folder / "two"))
@@ -67,9 +75,9 @@ def test_two_processes_go_on_in_the_order_of_the_second_epoch(folder: Path) -> N
 
 @pytest.mark.parametrize("name", ["rotation_loss", "joint_loss", "vertex_loss", "commitment_loss", "perplexity"])
 def test_loss_parts_are_those_of_all_processes(folder: Path, name: str) -> None:
-    found, wanted = (logged(folder / run, name) for run in ("poses_of_two", "poses_of_one"))
+    found, expected = (logged(folder / run, name) for run in ("poses_of_two", "poses_of_one"))
     assert len(found) == 4
-    assert found == pytest.approx(wanted, rel=1e-4)
+    assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_processes_share_one_codebook(folder: Path) -> None:
@@ -84,7 +92,7 @@ def test_processes_share_one_codebook(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["whole", "lora"])
 def test_shards_of_weights_learn_as_whole_weights(folder: Path, name: str) -> None:
-    """torch's fully_shard, as fsdp2.yaml asks for, in a step where one process has pictures and one has none."""
+    """torch's fully_shard, as fsdp2.yaml asks for, in a step where one process has images and one has none."""
     lora = LoraArguments(lora_rank=2, lora_dropout=0.0) if name == "lora" else LoraArguments()
     loss, model = one_step(folder, 0, 1, lora)
     assert json.loads((folder / f"sharded_{name}.json").read_text()) == pytest.approx(loss, rel=1e-5)

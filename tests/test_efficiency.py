@@ -51,17 +51,17 @@ def test_poses_are_encoded_once_before_training(plain: dict[str, int]) -> None:
     assert plain["encode"] == 1
 
 
-def test_batches_without_pictures_do_not_reach_the_towers(folder: Path, plain: dict[str, int]) -> None:
-    """Of the four batches of an epoch two show no picture (nine rows), one shows four and the last is mixed."""
+def test_batches_without_images_do_not_reach_the_encoders(folder: Path, plain: dict[str, int]) -> None:
+    """Of the four batches of an epoch two have no image (nine rows), one has four and the last is mixed."""
     assert len(logged(folder / "plain")) == 8
     assert plain["get_image_features"] == 4
 
 
 def test_bf16_and_checkpointing_through_the_stage(folder: Path, plain: dict[str, int]) -> None:
-    run("instruct", folder, "light", 4, "--bf16", "true", "--activation_checkpointing", "true")
-    losses, wanted = logged(folder / "light"), logged(folder / "plain")
-    assert losses != wanted, "it is another precision"
-    assert losses[0] == pytest.approx(wanted[0], rel=0.02)
+    run("instruct", folder, "light", 4, "--precision", "bf16", "--activation_checkpointing", "true")
+    losses, expected = logged(folder / "light"), logged(folder / "plain")
+    assert losses != expected, "it is another precision"
+    assert losses[0] == pytest.approx(expected[0], rel=0.02)
     assert losses[-1] < 0.7 * losses[0]
     found, before = weights(folder / "light"), weights(folder / "model")
     assert {value.dtype for name, value in found.items() if "language_model" in name} == {torch.float32}
@@ -69,7 +69,7 @@ def test_bf16_and_checkpointing_through_the_stage(folder: Path, plain: dict[str,
 
 
 def test_pose_tokenizer_stage_in_bf16(folder: Path) -> None:
-    run("pose_tokenizer", folder, "poses_light", 16, "--bf16", "true")
+    run("pose_tokenizer", folder, "poses_light", 16, "--precision", "bf16")
     assert all(np.isfinite(logged(folder / "poses_light")))
     assert {value.dtype for value in weights(folder / "poses_light").values()} == {torch.float32, torch.bool}
 
@@ -111,11 +111,11 @@ def test_activation_checkpointing_keeps_the_gradients(
         trained(**batch).loss.backward()
         return {name: weight.grad for name, weight in trained.named_parameters() if weight.grad is not None}
 
-    wanted = gradients()
+    expected = gradients()
     model.activation_checkpointing_enable()
     assert model.model.language_model.is_activation_checkpointing
     found = gradients()
-    assert any("multi_modal_projector" in name for name in wanted)
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
+    assert any("multi_modal_projector" in name for name in expected)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
         torch.testing.assert_close(found[name], value, msg=lambda text, name=name: f"{name}: {text}")

@@ -8,35 +8,39 @@ import pytest
 import torch
 import yaml
 from dataset_files import random_poses
-from test_backbones import save_language_model, save_towers
-from transformers import AutoModelForImageTextToText, TrainingArguments, get_scheduler
+from test_backbones import save_language_model, save_vision_encoders
+from transformers import AutoModelForImageTextToText, get_scheduler
 
-from unipose import UniPoseForConditionalGeneration, UniPoseVQVAE
+from unipose import UniPoseForConditionalGeneration, UniPoseVQVAE, training
 from unipose.training.datasets import build_corpus, corpus_of_records
 from unipose.training.datasets.import_data import save_records
 from unipose.training.datasets.records import PoseRecord
 from unipose.training.models import build_model
-from unipose.training.stages import language, pose_tokenizer, vision_encoders
-from unipose.training.trainer import trainable_parts
-from unipose.training.trainer.schedules import StepArguments, step_schedule
+from unipose.training.stages import align, instruct, pose_tokenizer, project, vision_encoders
+from unipose.training.trainer import language
+from unipose.training.trainer import pose_tokenizer as pose_training
+from unipose.training.trainer.config import StageConfig
+from unipose.training.trainer.schedules import StepScheduleArguments, step_schedule
 
 
-RECIPES = Path(build_model.__file__).with_name("recipes")
-STAGES = {"align": trainable_parts.ALIGN, "project": trainable_parts.PROJECT, "instruct": trainable_parts.INSTRUCT}
+RECIPES = Path(training.__file__).with_name("recipes")
+STAGES = ("align", "project", "instruct")
 COMMANDS: dict[str, Callable[[], None]] = {
     "corpus": build_corpus.main,
     "corpus_of_records": corpus_of_records.main,
     "pose_tokenizer": pose_tokenizer.main,
     "vision_encoders": vision_encoders.main,
     "model": build_model.main,
-    **{stage: lambda own=own: language.run_stage(own) for stage, own in STAGES.items()},  # type: ignore[misc]
+    "align": align.main,
+    "project": project.main,
+    "instruct": instruct.main,
 }
 # What each command does with its recipe once that is read.
 FIRST_CALLS = [
     (build_corpus, "build_corpus"),
     (corpus_of_records, "write_records"),
-    (pose_tokenizer, "training_poses"),
-    (vision_encoders, "draw_tower_pictures"),
+    (pose_training, "training_poses"),
+    (vision_encoders, "render_encoder_images"),
     (build_model, "build_model"),
     (language, "build_trainer"),
 ]
@@ -79,7 +83,7 @@ def test_an_unknown_word_in_a_recipe_is_refused(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("size", ["small", "paper"])
-def test_stages_go_on_from_each_other(size: str) -> None:
+def test_stages_resume_from_each_other(size: str) -> None:
     """A stage starts from the folder that the one before writes."""
     read = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in (RECIPES / size).glob("*.yaml")}
     assert read["model"]["pose_tokenizer"] == read["pose_tokenizer"]["output_dir"]
@@ -103,13 +107,13 @@ def test_paper_recipes_hold_the_papers_numbers(stage: str, rate: float, batch: i
         assert read["lr_drops"] == pytest.approx([8 / 12, 11 / 12], abs=1e-3)
     else:
         assert (read["lr_scheduler_type"], read["warmup_steps"], read["weight_decay"]) == ("cosine", 0.03, 0.0)
-        assert read["bf16"]
+        assert read["precision"] == "auto"
         assert read["activation_checkpointing"]
 
 
 def test_the_learning_rate_falls_in_steps() -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = step_schedule(optimizer, 12, StepArguments(lr_drops=[0.6667, 0.9167]))
+    schedule = step_schedule(optimizer, 12, StepScheduleArguments(lr_drops=[0.6667, 0.9167]))
     rates = []
     for _ in range(12):
         rates.append(schedule.get_last_lr()[0])
@@ -117,17 +121,17 @@ def test_the_learning_rate_falls_in_steps() -> None:
         schedule.step()
     assert rates == pytest.approx([1.0] * 8 + [0.1] * 3 + [0.01])
     with pytest.raises(ValueError, match="between 0 and 1"):
-        step_schedule(optimizer, 12, StepArguments(lr_drops=[8.0]))
+        step_schedule(optimizer, 12, StepScheduleArguments(lr_drops=[8.0]))
     with pytest.raises(ValueError, match="multistep"):
         get_scheduler("multistep", optimizer)
-    assert TrainingArguments("unused", use_cpu=True).warmup_steps == 0
+    assert StageConfig("unused", use_cpu=True).warmup_steps == 0
 
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A language model and towers of a few thousand weights, imported poses, and a corpus of two rows a task."""
+    """Language models and vision encoders of a few thousand weights, imported poses, and two rows a task."""
     folder = tmp_path_factory.mktemp("toys")
-    save_towers(folder)
+    save_vision_encoders(folder)
     save_language_model(folder / "llama", "llama", tied=True)
     save_language_model(folder / "mistral", "mistral", tied=False, pad=None)
     save_records([PoseRecord(str(i), pose) for i, pose in enumerate(random_poses(40, 0))], folder / "amass", {})
@@ -136,6 +140,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "backbone", "pose_vision"), [("small", "llama", "vitpose"), ("paper", "mistral", "vitpose_plus")]
 )

@@ -7,8 +7,8 @@ import pytest
 import roma
 import torch
 from datasets import Dataset
-from transformers import PreTrainedTokenizerFast, TrainingArguments
-from trl import SFTConfig
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerFast
 
 from unipose import UniPoseForConditionalGeneration, UniPoseProcessor, UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.modeling_unipose import shift_pose_labels
@@ -30,16 +30,13 @@ from unipose.training.models.build_model import (
 from unipose.training.models.text_tokenizer import train_text_tokenizer
 from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.sampling.poses import training_motion_poses
-from unipose.training.stages.pose_tokenizer import (
-    PoseDataset,
-    PoseTokenizerTrainer,
-    collate_poses,
-)
 from unipose.training.synthetic_images.rendering import random_image
 from unipose.training.trainer.collator import UniPoseDataCollator
+from unipose.training.trainer.config import StageConfig
+from unipose.training.trainer.language import LanguageTrainer
 from unipose.training.trainer.losses import body_loss
+from unipose.training.trainer.pose_tokenizer import PoseDataset, PoseTokenizerTrainer, collate_poses
 from unipose.training.trainer.prepared_rows import prepare_rows
-from unipose.training.trainer.trainers import LanguageTrainer
 
 
 NAMES: list[str | None] = ["t_pose", "squat", "kneel_left", "sit"]
@@ -77,14 +74,14 @@ def pose_trainer(model: UniPoseVQVAE, body: BodyModel, folder: Path, steps: int,
     return PoseTokenizerTrainer(
         body,
         model=model,
-        args=TrainingArguments(
+        args=StageConfig(
             output_dir=str(folder),
             per_device_train_batch_size=8,
             max_steps=steps,
             learning_rate=3e-3,
             logging_steps=1,
-            remove_unused_columns=False,
-            report_to="none",
+            precision="fp32",
+            seed=42,
             use_cpu=True,
             disable_tqdm=True,
             **({"save_strategy": "no"} | arguments),
@@ -140,6 +137,18 @@ def test_jitter_changes_the_orientation_only_and_follows_from_the_epoch() -> Non
     assert torch.equal(one[:1], batch(0, [4])), "whatever batch a pose is in"
     assert not torch.isclose(one[:, 0], batch(0, [4, 1], epoch=1)[:, 0]).all(dim=1).any()
     assert not torch.equal(one, batch(1, [4, 1]))
+
+
+def test_persistent_workers_take_the_jitter_of_their_epoch() -> None:
+    dataset, rows = PoseDataset(training_motion_poses()[:4].float(), 0), [[0, 1, 2, 3]]
+    loader = DataLoader(dataset, batch_sampler=rows, collate_fn=collate_poses, num_workers=1, persistent_workers=True)
+    for epoch in (0, 1):
+        dataset.set_epoch(epoch)
+        (batch,) = loader
+        assert torch.equal(batch["pose_values"], dataset.__getitems__(rows[0])["pose_values"])
+        if epoch == 0:
+            first = batch["pose_values"]
+    assert not torch.equal(batch["pose_values"], first)
 
 
 def two_triangles() -> BodyModel:
@@ -307,7 +316,7 @@ def batch_of(collator: UniPoseDataCollator, rows: Dataset) -> dict[str, torch.Te
 
 
 class Run:
-    """One small SFT run on rows that are shown again and again."""
+    """One small SFT run on the same rows in every step."""
 
     def __init__(
         self, rows: Dataset, model: UniPoseForConditionalGeneration, processor: UniPoseProcessor, folder: Path
@@ -321,7 +330,7 @@ class Run:
             self.first_loss = float(model.eval()(**batch_of(self.collator, self.rows)).loss)
         self.trainer = LanguageTrainer(
             model=model,
-            args=SFTConfig(
+            args=StageConfig(
                 output_dir=str(folder),
                 per_device_train_batch_size=len(rows),
                 per_device_eval_batch_size=len(rows),
@@ -330,12 +339,8 @@ class Run:
                 warmup_steps=10,
                 lr_scheduler_type="cosine",
                 logging_steps=1,
-                remove_unused_columns=False,
-                dataset_kwargs={"skip_prepare_dataset": True},
-                max_length=None,
-                gradient_checkpointing=False,
-                bf16=False,
-                report_to="none",
+                precision="fp32",
+                seed=42,
                 use_cpu=True,
                 save_strategy="no",
                 disable_tqdm=True,
@@ -360,8 +365,8 @@ def run(
     return Run(rows, model, build_processor(model.config, tokenizer), tmp_path_factory.mktemp("sft"))
 
 
-def test_prepared_rows_keep_pictures_and_carry_their_length(run: Run, rows: Dataset) -> None:
-    made = {"input_ids", "labels", "shift_labels", "length", "pictures", "row"}
+def test_prepared_rows_keep_images_and_carry_their_length(run: Run, rows: Dataset) -> None:
+    made = {"input_ids", "labels", "shift_labels", "length", "has_image", "row"}
     assert set(run.rows.column_names) == {"images", "task", "source"} | made
     assert run.rows["length"][:] == [len(ids) for ids in run.rows["input_ids"]]
     assert [len(images) for images in run.rows["images"]] == [len(images) for images in rows["images"]]
@@ -370,15 +375,15 @@ def test_prepared_rows_keep_pictures_and_carry_their_length(run: Run, rows: Data
 def test_a_batch_holds_rows_of_all_seven_tasks(
     body: BodyModel, tokenizer: PreTrainedTokenizerFast, pose_tokenizer: UniPoseVQVAE
 ) -> None:
-    """From generated records to a loss: two poses or two pictures a row, beside rows with none."""
+    """From generated records to a loss: two poses or two images a row, beside rows with none."""
     rng, generator = np.random.default_rng(0), RecordGenerator(body)
     rows = [row for task in TASKS for row in rows_from_records(generator.records(task, 2, rng, task), [task], rng)]
     model = build(tokenizer, pose_tokenizer).eval()
     collator = UniPoseDataCollator(build_processor(model.config, tokenizer))
     batch = batch_of(collator, prepare_rows(to_dataset(rows), model, collator))
-    asked = (batch["input_ids"] == model.config.pose_query_token_id).sum(dim=1)
+    queries = (batch["input_ids"] == model.config.pose_query_token_id).sum(dim=1)
     room = SIZES["num_pose_tokens"]
-    assert asked.tolist() == [room if task in POSE_ANSWERS else 0 for task in TASKS for _ in range(2)]
+    assert queries.tolist() == [room if task in POSE_ANSWERS else 0 for task in TASKS for _ in range(2)]
     assert len(batch["pixel_values"]) == 2 * (1 + 2 + 1)
     with torch.no_grad():
         assert torch.isfinite(model(**batch).loss)

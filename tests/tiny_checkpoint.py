@@ -89,8 +89,13 @@ def spread_pose_codes(pose_tokenizer: UniPoseVQVAE) -> None:
     pose_tokenizer.quantizer.initialize(features.flatten(0, 1))
 
 
-def save_tiny_checkpoint(path: str | Path, towers: bool = True) -> None:
-    """Writes model, processor and code to a folder, as a user saves them."""
+def save_tiny_checkpoint(path: str | Path, towers: bool = True, dtype: torch.dtype = torch.float32) -> None:
+    """Writes model, processor and code to a folder, as a user saves them; the pose tokenizer stays in float32."""
     processor = tiny_processor(towers)
-    tiny_checkpoint_model(processor, towers).save_pretrained(path)
+    model = tiny_checkpoint_model(processor, towers)
+    for part in (*model.model.children(), model.lm_head):
+        if part is not model.model.pose_tokenizer:
+            part.to(dtype)
+    model.config.dtype = dtype
+    model.save_pretrained(path)
     processor.save_pretrained(path)

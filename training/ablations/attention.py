@@ -1,4 +1,4 @@
-"""Output poses code by code against whole, by mixed attention (paper, sections 3.3 and 4): quality and time a pose.
+"""Output poses code by code against mixed attention (paper, sections 3.3 and 4): quality and time per pose.
 
 python -m unipose.training.ablations.attention --config training/recipes/ablations/attention.yaml
 """
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from unipose.training.ablations.table import Table, write_table
-from unipose.training.ablations.variants import Ablation, fill
+from unipose.training.ablations.variants import Ablation, add_columns
 from unipose.training.evaluation.timing import medians
 from unipose.training.trainer.trainable_parts import ALIGN
 
@@ -20,27 +20,38 @@ REPEATS = 7
 
 
 def save_with_attention(source: str, pose_attention: Literal["causal", "mixed"], folder: Path) -> None:
-    """Saves a model, a folder or Hub id, and its processor; only how output poses attend is another."""
+    """Saves a model and its processor with another attention of output poses.
+
+    Args:
+        source: folder or Hub id of the model.
+        pose_attention: of the saved model.
+        folder: where it is saved.
+    """
     model = AutoModelForImageTextToText.from_pretrained(source)
     model.config.pose_attention = pose_attention
     model.save_pretrained(folder)
     AutoProcessor.from_pretrained(source).save_pretrained(folder)
 
 
-def milliseconds_a_pose(pipes: dict[str, Any], captions: list[str]) -> Table:
-    """Medians for each batch size, of whole answers from a caption to rotations; the variants take turns."""
+def milliseconds_per_pose(pipes: dict[str, Any], captions: list[str]) -> Table:
+    """Median time per pose for each batch size, from a caption to rotations; the variants take turns.
+
+    Args:
+        pipes: by variant.
+        captions: as many as the largest batch at least.
+    """
     table: Table = {name: {} for name in pipes}
     for batch_size in BATCH_SIZES:
-        asked = {"text": captions[:batch_size], "batch_size": batch_size, "task": "text-to-pose", "do_sample": False}
-        seconds = medians({name: partial(pipe, **asked) for name, pipe in pipes.items()}, REPEATS)
+        inputs = {"text": captions[:batch_size], "batch_size": batch_size, "task": "text-to-pose", "do_sample": False}
+        seconds = medians({name: partial(pipe, **inputs) for name, pipe in pipes.items()}, REPEATS)
         for name, row in table.items():
-            row[f"ms a pose, batch {batch_size}"] = 1000 * seconds[name] / batch_size
+            row[f"ms per pose, batch {batch_size}"] = 1000 * seconds[name] / batch_size
     return table
 
 
 def main() -> None:
-    ablation = Ablation.read(ALIGN)
-    questions = ablation.questions()
+    ablation = Ablation.from_recipe(ALIGN)
+    evaluation = ablation.evaluation()
     names: tuple[Literal["causal", "mixed"], ...] = ("causal", "mixed")
     table: Table = {name: {} for name in names}
     pipes = {}
@@ -48,8 +59,8 @@ def main() -> None:
         model = ablation.folder / f"{name} model"
         save_with_attention(ablation.stage.model, name, model)
         pipes[name] = ablation.train(name, model=str(model))
-        fill(table, questions.text_to_pose(pipes[name], name))
-    fill(table, milliseconds_a_pose(pipes, [caption.text for caption in questions.held_out.captions]))
+        add_columns(table, evaluation.text_to_pose(pipes[name], name))
+    add_columns(table, milliseconds_per_pose(pipes, [caption.text for caption in evaluation.held_out.captions]))
     write_table(table, ablation.folder)
 
 

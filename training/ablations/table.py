@@ -3,25 +3,31 @@
 from pathlib import Path
 
 from unipose.training.evaluation.report import METRIC_NAMES, in_printed_unit
-from unipose.training.io import write_json
+from unipose.training.io import markdown_table, write_json, write_text
 
 
 # {variant: {column: number}}
 Table = dict[str, dict[str, float]]
 
 
-def columns(measures: dict[str, float], about: str) -> dict[str, float]:
-    """Measures of `training.evaluate` under headings that say what they are about, shares in percent."""
-    return {f"{about}, {METRIC_NAMES[name]}": in_printed_unit(name, value) for name, value in measures.items()}
+def columns(measures: dict[str, float], subject: str) -> dict[str, float]:
+    """Measures of `training.evaluation` under headings that begin with a subject, shares in percent.
+
+    Args:
+        measures: by name.
+        subject: a task, or a kind of poses.
+    """
+    return {f"{subject}, {METRIC_NAMES[name]}": in_printed_unit(name, value) for name, value in measures.items()}
 
 
 def to_markdown(table: Table) -> str:
-    """Columns in the order in which rows first have them; a cell is empty where a row has no such measure."""
+    """Columns in the order of their first row; a cell is empty where a row has no such measure."""
     headings = list(dict.fromkeys(heading for row in table.values() for heading in row))
-    lines = [["variant", *headings], ["---"] * (len(headings) + 1)]
-    for variant, row in table.items():
-        lines.append([variant, *(_number(row[heading]) if heading in row else "" for heading in headings)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rows = [
+        [variant, *(_number(row[heading]) if heading in row else "" for heading in headings)]
+        for variant, row in table.items()
+    ]
+    return markdown_table(["variant", *headings], rows)
 
 
 def _number(value: float) -> str:
@@ -29,8 +35,13 @@ def _number(value: float) -> str:
 
 
 def write_table(table: Table, folder: Path) -> None:
-    """Prints the table, and writes it to `table.md` and `metrics.json`."""
+    """Prints the table, and writes it to `table.md` and `metrics.json`.
+
+    Args:
+        table: of an ablation.
+        folder: of the ablation.
+    """
     markdown = to_markdown(table)
-    (folder / "table.md").write_text(markdown + "\n", "utf-8")
+    write_text(folder / "table.md", markdown + "\n")
     write_json(folder / "metrics.json", table)
     print(markdown)

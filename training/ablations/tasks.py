@@ -1,10 +1,10 @@
-"""One task against all seven (paper, section 4): a task's rows are the same, alone and beside those of the others.
+"""One task against all seven (paper, section 4); a task's rows are the same, alone and among those of the others.
 
 python -m unipose.training.ablations.tasks --config training/recipes/ablations/tasks.yaml
 """
 
 from unipose.training.ablations.table import Table, write_table
-from unipose.training.ablations.variants import Ablation, fill
+from unipose.training.ablations.variants import Ablation, add_columns
 from unipose.training.trainer.trainable_parts import INSTRUCT
 
 
@@ -12,19 +12,19 @@ ALL = "all tasks"
 
 
 def main() -> None:
-    ablation = Ablation.read(INSTRUCT)
-    questions = ablation.questions()
-    asked = {"text-to-pose": questions.text_to_pose, "image-to-pose": questions.image_to_pose}
-    variants = {f"{task} alone": [task] for task in asked} | {ALL: ablation.stage.tasks}
+    ablation = Ablation.from_recipe(INSTRUCT)
+    evaluation = ablation.evaluation()
+    measures = {"text-to-pose": evaluation.text_to_pose, "image-to-pose": evaluation.image_to_pose}
+    variants = {f"{task} alone": [task] for task in measures} | {ALL: ablation.stage.tasks}
     table: Table = {name: {} for name in variants}
     for name, tasks in variants.items():
-        # Where no task shows pictures there are none to fit the projector to.
-        blind = {"standardize_pictures": None} if tasks == ["text-to-pose"] else {}
-        pipe = ablation.train(name, tasks=tasks, **blind)
+        # Rows of text-to-pose have no images for the projector.
+        text_only = {"standardize_image_features": None} if tasks == ["text-to-pose"] else {}
+        pipe = ablation.train(name, tasks=tasks, **text_only)
         table[name]["steps"] = ablation.steps(name)
-        for task, ask in asked.items():
+        for task, measure in measures.items():
             if name == ALL or task in (tasks or ()):
-                fill(table, ask(pipe, name))
+                add_columns(table, measure(pipe, name))
     write_table(table, ablation.folder)
 
 

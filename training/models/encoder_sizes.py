@@ -1,4 +1,4 @@
-"""Sizes of small picture towers, for a model that takes no pretrained ones."""
+"""Sizes of small vision encoders, for a model without pretrained ones."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from unipose import UniPoseImageProcessor
 
 
 @dataclass
-class TowerSizes:
-    """Widths and depths of the two towers, which see pictures of 96 pixels."""
+class EncoderSizes:
+    """Widths and depths of the vision encoder and the pose encoder, for images of 96 pixels."""
 
     vision_hidden_size: int = 128
     vision_layers: int = 3
@@ -17,8 +17,8 @@ class TowerSizes:
     pose_vision_layers: int = 5
 
 
-def tower_configs(sizes: TowerSizes) -> tuple[CLIPVisionConfig, VitPoseBackboneConfig]:
-    """96 px pictures: 6 x 6 tokens of the general tower, 8 x 6 of the pose tower."""
+def encoder_configs(sizes: EncoderSizes) -> tuple[CLIPVisionConfig, VitPoseBackboneConfig]:
+    """Configs for images of 96 pixels: 6 x 6 tokens of the vision encoder, 8 x 6 of the pose encoder."""
     vision = CLIPVisionConfig(
         hidden_size=sizes.vision_hidden_size,
         intermediate_size=2 * sizes.vision_hidden_size,
@@ -43,10 +43,11 @@ def tower_configs(sizes: TowerSizes) -> tuple[CLIPVisionConfig, VitPoseBackboneC
 def image_processor(
     vision: PreTrainedConfig | None, pose_vision: PreTrainedConfig | None, **statistics: list[float]
 ) -> UniPoseImageProcessor:
-    """What makes pictures into the pixels of both towers, or of the one there is.
+    """The processor of images for both encoders, or for the only one.
 
     Args:
-        vision, pose_vision: the towers' configs.
+        vision: config of the vision encoder, if any.
+        pose_vision: config of the pose encoder, if any.
         statistics: `image_mean` and `image_std`; the usual ones where left out.
     """
     return UniPoseImageProcessor(

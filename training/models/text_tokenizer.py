@@ -12,8 +12,8 @@ BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 def train_text_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
     """Byte-level BPE on `texts`; no text is outside its vocabulary.
 
-    Words are not split from each other, only clauses: what decides the speed of a small model is the length of a row,
-    and captions are built from phrases. `add_pose_tokens` comes after.
+    Text is split into clauses, not words: the length of a row decides the speed of a small model, and captions are
+    built from phrases. `add_pose_tokens` comes after.
 
     Args:
         texts: captions and instructions.

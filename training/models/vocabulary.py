@@ -16,9 +16,13 @@ ROW_NOISE = 0.1
 
 
 def extend_tokenizer(tokenizer: PreTrainedTokenizerBase, codebook_size: int) -> None:
-    """Adds UniPose's tokens, and a token for padding where there is none, or where it is the end of an answer.
+    """Adds UniPose's tokens, and a padding token where there is none, or where it is the end of an answer.
 
-    Padding is not learned from: an end that is padding would never be learned. The chat template is the processor's.
+    Padding has no labels: an end token that is padding would never be trained. The chat template is the processor's.
+
+    Args:
+        tokenizer: changed in place.
+        codebook_size: number of pose codes.
     """
     add_pose_tokens(tokenizer, codebook_size)
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
@@ -32,11 +36,11 @@ def grow_tables(
 ) -> None:
     """Gives embeddings and head, tied or not, a row for every token of an extended tokenizer.
 
-    New rows start near the mean of the old ones, and so as words that are neither likely nor unlikely; those of pose
-    codes around it as their codebook vectors do, and as far from each other as old rows. Old rows stay as they are.
+    New rows start near the mean of the old ones, as tokens that are neither likely nor unlikely. Those of pose codes
+    lie around it as their codebook vectors do, as far from each other as old rows. Old rows do not change.
 
     Args:
-        language_model: it is changed in place.
+        language_model: changed in place.
         tokenizer: after `extend_tokenizer`.
         old_tokens: how many there were before.
         pose_tokenizer: whose codes the tokens `<pose_0>` and on stand for.
@@ -52,28 +56,32 @@ def grow_tables(
         old = table[:old_tokens].float()
         mean, deviation = old.mean(dim=0), (old - old.mean(dim=0)).std()
         new = mean + ROW_NOISE * deviation * torch.randn(len(tokenizer) - old_tokens, len(mean))
-        new[first - old_tokens :][: len(codebook)] = mean + deviation * turn_codebook(codebook, len(mean))
+        new[first - old_tokens :][: len(codebook)] = mean + deviation * project_codebook(codebook, len(mean))
         table[old_tokens : len(tokenizer)] = new.to(table.dtype)
 
 
-def turn_codebook(codebook: torch.Tensor, width: int) -> torch.Tensor:
-    """(codes, codebook_dim) -> (codes, width), by a random turn: alike codes stay alike; mean 0, deviation 1.
+def project_codebook(codebook: torch.Tensor, width: int) -> torch.Tensor:
+    """(codes, codebook_dim) -> (codes, width), by a random orthogonal map; mean 0, deviation 1.
+
+    Args:
+        codebook: of the pose tokenizer.
+        width: of the embeddings.
 
     Raises:
-        ValueError: all codes are alike: the pose tokenizer is not trained.
+        ValueError: all codes are equal: the pose tokenizer is not trained.
     """
     if not codebook.std() > 0:
-        raise ValueError("all codes of the pose tokenizer are alike: it is not trained (stage pose_tokenizer)")
-    turn = nn.init.orthogonal_(torch.empty(width, codebook.shape[1]))
-    turned = (codebook - codebook.mean(dim=0)) @ turn.T
-    return turned / turned.std()
+        raise ValueError("all codes of the pose tokenizer are equal: it is not trained (stage pose_tokenizer)")
+    projection = nn.init.orthogonal_(torch.empty(width, codebook.shape[1]))
+    projected = (codebook - codebook.mean(dim=0)) @ projection.T
+    return projected / projected.std()
 
 
 @torch.no_grad()
 def spread_pose_codes(model: UniPoseForConditionalGeneration) -> None:
-    """Starts the embeddings of a new model's pose codes as their codebook vectors: like codes are alike."""
+    """Initializes the embeddings of a new model's pose codes from their codebook vectors."""
     codebook = model.model.pose_tokenizer.quantizer.codebook
     table = cast(nn.Embedding, model.get_input_embeddings()).weight
     first = model.config.pose_code_start_id
-    turned = turn_codebook(codebook, table.shape[1])
-    table[first : first + len(codebook)] = model.config.initializer_range * turned
+    projected = project_codebook(codebook, table.shape[1])
+    table[first : first + len(codebook)] = model.config.initializer_range * projected

@@ -1,11 +1,11 @@
 """The stages of training (paper, section 3.4), one command each, in this order.
 
     pose_tokenizer   poses <-> codes
-    towers           the picture towers, only where no pretrained ones can be had
+    vision_encoders  the vision encoders, only where no pretrained ones are available
     align            the language model learns poses: from text, into text, edited, compared
-    project          the projector learns to show pictures to it; all else is frozen
+    project          the projector learns to map images to tokens; all else is frozen
     instruct         all tasks in many wordings; language model and projector
 
 Each reads a recipe (`training/recipes`), starts from the folder that the one before has written, and writes a folder
-that `from_pretrained` loads. The last three are one thing, told what is trained (`language`).
+that `from_pretrained` loads. The last three differ in what they train (`trainer.language`, `trainer.trainable_parts`).
 """

@@ -1,13 +1,17 @@
-"""Stage 3: the projector learns to show pictures to the language model (paper, section 3.4).
+"""Stage 3: the projector learns to map images to tokens of the language model (paper, section 3.4).
 
 python -m unipose.training.stages.project --config training/recipes/tiny/project.yaml
 
 Trained: the projector, and nothing else.
 """
 
-from unipose.training.stages.language import run_stage
+from unipose.training.trainer.language import run_stage
 from unipose.training.trainer.trainable_parts import PROJECT
 
 
-if __name__ == "__main__":
+def main() -> None:
     run_stage(PROJECT)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,23 +10,23 @@ from pathlib import Path
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import TrlParser
 
-from unipose.training.io import write_json
+from unipose.training.io import write_text
 
 
 @dataclass
 class ExportArguments:
-    """The trained model, and the folder of the exported one."""
+    """The trained model and the embedded checkpoint."""
 
-    model: str = field(default="runs/instruct", metadata={"help": "Folder of a trained model and its processor."})
-    output: str = field(default="modeling_unipose/embedded", metadata={"help": "Folder of the exported model."})
+    model: str = field(default="runs/instruct", metadata={"help": "folder of a trained model and its processor"})
+    output: str = field(default="modeling_unipose/embedded", metadata={"help": "folder of the embedded checkpoint"})
 
 
 def export(model_folder: str, output: Path) -> None:
-    """Saves the weights in half precision, except the pose tokenizer's; all are loaded in single precision.
+    """Saves a model in half precision, except its pose tokenizer; it is loaded in single precision.
 
     Args:
-        model_folder: a trained model and its processor.
-        output: folder of the exported model.
+        model_folder: the trained model and its processor.
+        output: folder of the embedded checkpoint.
     """
     model = AutoModelForImageTextToText.from_pretrained(model_folder)
     model.half()
@@ -42,7 +42,7 @@ def export(model_folder: str, output: Path) -> None:
             stored.pop(key, None)
         if name == "config.json":
             stored["dtype"] = "float32"
-        write_json(path, dict(sorted(stored.items())))
+        write_text(path, json.dumps(stored, indent=2, sort_keys=True) + "\n")
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""Looks at a model while it is trained: at each evaluation a picture, lines of text, and numbers.
+"""Callbacks of the trainers: the epoch of samplers and datasets, and samples of the model at each evaluation.
 
     <output_dir>/samples/step-000100.png, step-000100.jsonl
 
-The numbers go through the trainer's log to wherever `report_to` says; tensorboard and trackio get the picture too.
+A sample's metrics go through the trainer's log to all of `report_to`; tensorboard and trackio get its image too.
 """
 
 import json
@@ -10,18 +10,19 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback, TrackioCallback
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotmat_to_rotation_6d
 from unipose.processing.rendering import contact_sheet, render_pose
 from unipose.training.evaluation.metrics import pose_errors
+from unipose.training.io import write_text
 
 
 CELL = 144  # pixels
@@ -29,25 +30,46 @@ FONT_SIZE = 12
 SAMPLES_FOLDER = "samples"
 
 
-@dataclass(frozen=True)
-class Sight:
-    """What there is to see of a model.
+class HasEpoch(Protocol):
+    """A sampler or a dataset that changes with the epoch."""
 
-    Args:
-        numbers: by name, without "eval_".
-        lines: what is written to the JSON lines.
-        picture: to look at.
+    def set_epoch(self, epoch: int) -> None: ...
+
+
+class SetEpochCallback(TrainerCallback):
+    """Sets the epoch of samplers and datasets.
+
+    The library does so for a dataloader's sampler, but does not reach it where several processes resume a run: there
+    the sampler is wrapped twice.
     """
 
-    numbers: dict[str, float]
+    def __init__(self, *listeners: HasEpoch):
+        self.listeners = listeners
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
+        for listener in self.listeners:
+            listener.set_epoch(int(state.epoch or 0))
+
+
+@dataclass(frozen=True)
+class EvalSnapshot:
+    """What a callback has collected of a model.
+
+    Args:
+        metrics: by name, without "eval_".
+        lines: for the JSON lines.
+        image: for people.
+    """
+
+    metrics: dict[str, float]
     lines: list[dict[str, Any]]
-    picture: Image.Image
+    image: Image.Image
 
 
-class Watch(TrainerCallback):
-    """Looks at the model of a trainer whenever that evaluates; subclasses say at what.
+class SampleCallback(TrainerCallback):
+    """Collects samples of a trainer's model at each evaluation; subclasses define of what.
 
-    Every process looks, since the weights may lie scattered over all of them; the first one writes.
+    All processes collect, since the weights may be sharded over all of them; the first one writes.
     """
 
     def __init__(self, trainer: Trainer, body: BodyModel):
@@ -55,71 +77,86 @@ class Watch(TrainerCallback):
         self.body = body
 
     @abstractmethod
-    def look(self) -> Sight:
-        """What there is to see of the trainer's model, which is in evaluation mode."""
+    def collect(self) -> EvalSnapshot:
+        """Samples of the trainer's model, which is in evaluation mode."""
 
     def on_evaluate(self, args, state, control, *, model, metrics, **kwargs) -> None:
         training = model.training
         model.eval()
         with torch.no_grad():
-            sight = self.look()
+            snapshot = self.collect()
         model.train(training)
-        numbers = {f"eval_{name}": value for name, value in sight.numbers.items()}
-        metrics |= numbers
-        self.trainer.log(numbers)
+        own_metrics = {f"eval_{name}": value for name, value in snapshot.metrics.items()}
+        metrics |= own_metrics
+        self.trainer.log(own_metrics)
         if state.is_world_process_zero:
-            write_sight(sight, Path(args.output_dir) / SAMPLES_FOLDER / f"step-{state.global_step:06d}")
-            show_picture(sight.picture, state.global_step, self.trainer.callback_handler.callbacks)
+            write_snapshot(snapshot, Path(args.output_dir) / SAMPLES_FOLDER / f"step-{state.global_step:06d}")
+            log_image(snapshot.image, state.global_step, self.trainer.callback_handler.callbacks)
 
 
-def write_sight(sight: Sight, path: Path) -> None:
-    """Writes `path`.png and `path`.jsonl."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sight.picture.save(path.with_suffix(".png"))
-    lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in sight.lines]
-    path.with_suffix(".jsonl").write_text("".join(lines), encoding="utf-8")
+def write_snapshot(snapshot: EvalSnapshot, path: Path) -> None:
+    """Writes `path`.png and `path`.jsonl.
+
+    Args:
+        snapshot: to write.
+        path: without an ending.
+    """
+    lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in snapshot.lines]
+    write_text(path.with_suffix(".jsonl"), "".join(lines))
+    snapshot.image.save(path.with_suffix(".png"))
 
 
-def show_picture(picture: Image.Image, step: int, callbacks: Iterable[TrainerCallback]) -> None:
-    """Hands a picture to those of a trainer's callbacks that report to tensorboard or trackio."""
+def log_image(image: Image.Image, step: int, callbacks: Iterable[TrainerCallback]) -> None:
+    """Logs an image to tensorboard and trackio.
+
+    Args:
+        image: to log.
+        step: of the training.
+        callbacks: the trainer's; those of tensorboard and trackio are used.
+    """
     for callback in callbacks:
         if isinstance(callback, TensorBoardCallback) and callback.tb_writer is not None:
-            callback.tb_writer.add_image(SAMPLES_FOLDER, np.asarray(picture), step, dataformats="HWC")
+            callback.tb_writer.add_image(SAMPLES_FOLDER, np.asarray(image), step, dataformats="HWC")
         elif isinstance(callback, TrackioCallback):
             import trackio
 
-            trackio.log({SAMPLES_FOLDER: trackio.Image(picture), "train/global_step": step})
+            trackio.log({SAMPLES_FOLDER: trackio.Image(image), "train/global_step": step})
 
 
-def in_a_row(pictures: Sequence[Image.Image], names: Sequence[str]) -> Image.Image:
-    """Pictures side by side, each above its name."""
-    return contact_sheet(pictures, names, columns=len(pictures), font_size=FONT_SIZE)
+def side_by_side(images: Sequence[Image.Image], names: Sequence[str]) -> Image.Image:
+    """One row of images, each above its name.
+
+    Args:
+        images: of one size.
+        names: one an image.
+    """
+    return contact_sheet(images, names, columns=len(images), font_size=FONT_SIZE)
 
 
-class WatchReconstructions(Watch):
-    """Poses beside what their codes decode to; the error is that of all poses, the picture shows a few.
+class ReconstructionCallback(SampleCallback):
+    """Poses beside what their codes decode to; the metrics are those of all poses, the image has a few.
 
     Args:
         trainer: of a pose tokenizer.
         body: to measure and to draw.
         poses: (n, 22, 3, 3), in the stored frame.
-        shown: how many are drawn, from all over `poses`.
+        samples: number of poses in the image, spread evenly over `poses`.
     """
 
-    def __init__(self, trainer: Trainer, body: BodyModel, poses: torch.Tensor, shown: int):
+    def __init__(self, trainer: Trainer, body: BodyModel, poses: torch.Tensor, samples: int):
         super().__init__(trainer, body)
         self.poses = poses
-        self.shown = np.arange(shown) * len(poses) // shown
+        self.samples = np.arange(samples) * len(poses) // samples
 
-    def look(self) -> Sight:
+    def collect(self) -> EvalSnapshot:
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
         codes = model.encode(rotmat_to_rotation_6d(self.poses.to(model.device)))
         decoded = model.decode(codes).to(self.poses)
         pairs, lines = [], []
-        for index in self.shown.tolist():
-            pose, found = self.poses[index : index + 1], decoded[index : index + 1]
-            errors = pose_errors(found, pose, self.body)
-            drawn = [render_pose(each[0], self.body, CELL, view="three-quarter") for each in (pose, found)]
-            pairs.append(in_a_row(drawn, ["pose", f"decoded: {errors['mpjpe_mm']:.0f} mm"]))
+        for index in self.samples.tolist():
+            target, result = self.poses[index : index + 1], decoded[index : index + 1]
+            errors = pose_errors(result, target, self.body)
+            drawn = [render_pose(pose[0], self.body, CELL, view="three-quarter") for pose in (target, result)]
+            pairs.append(side_by_side(drawn, ["pose", f"decoded: {errors['mpjpe_mm']:.0f} mm"]))
             lines.append({"pose": index, "pose_codes": codes[index].tolist()} | errors)
-        return Sight(pose_errors(decoded, self.poses, self.body), lines, contact_sheet(pairs, columns=3))
+        return EvalSnapshot(pose_errors(decoded, self.poses, self.body), lines, contact_sheet(pairs, columns=3))

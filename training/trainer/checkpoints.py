@@ -1,4 +1,4 @@
-"""Where a run goes on: the last of its checkpoints that was written to the end."""
+"""The checkpoint from which a run resumes: the last complete one."""
 
 import json
 import re
@@ -18,12 +18,12 @@ _NUMBERED = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
 def checkpoints(folder: str | Path) -> list[Path]:
     """The folders checkpoint-<step> of a run, in the order of their steps."""
     folders = [path for path in Path(folder).glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.is_dir()]
-    found = [(int(match[1]), path) for path in folders if (match := _NUMBERED.fullmatch(path.name))]
-    return [path for _, path in sorted(found)]
+    numbered = [(int(match[1]), path) for path in folders if (match := _NUMBERED.fullmatch(path.name))]
+    return [path for _, path in sorted(numbered)]
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """Whether a checkpoint was written to its end: the trainer writes its state after all else."""
+    """Whether a checkpoint is complete: the trainer writes its state after all else."""
     try:
         json.loads((checkpoint / TRAINER_STATE_NAME).read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -32,31 +32,31 @@ def is_complete(checkpoint: Path) -> bool:
 
 
 def find_checkpoint(arguments: TrainingArguments) -> str | None:
-    """What `Trainer.train(resume_from_checkpoint=)` is to be given.
+    """The value for `Trainer.train(resume_from_checkpoint=)`.
 
     Args:
         arguments: their `resume_from_checkpoint` is a folder; or "true": the last complete checkpoint in `output_dir`,
             or the start where there is none; or None: the start.
 
     Raises:
-        ValueError: The run is to begin at its start, but its folder holds checkpoints, which would be lost; or the
+        ValueError: the run would begin at its start, but its folder holds checkpoints, which would be lost; or the
             named checkpoint is not complete.
     """
-    wanted, folder = arguments.resume_from_checkpoint, arguments.output_dir
-    found = checkpoints(folder) if folder else []
-    if wanted is None or str(wanted).lower() == "false":
-        if found:
+    resume_from, folder = arguments.resume_from_checkpoint, arguments.output_dir
+    existing = checkpoints(folder) if folder else []
+    if resume_from is None or str(resume_from).lower() == "false":
+        if existing:
             raise ValueError(
-                f"{folder} holds checkpoints of an earlier run ({found[-1].name}): go on with it by "
+                f"{folder} holds checkpoints of an earlier run ({existing[-1].name}): resume it with "
                 "--resume_from_checkpoint true, give another --output_dir, or remove them"
             )
         return None
-    if str(wanted).lower() != "true":
-        if not is_complete(Path(wanted)):
-            raise ValueError(f"{wanted} is not a complete checkpoint: it has no readable {TRAINER_STATE_NAME}")
-        return str(wanted)
-    complete = [path for path in found if is_complete(path)]
-    for path in found:
+    if str(resume_from).lower() != "true":
+        if not is_complete(Path(resume_from)):
+            raise ValueError(f"{resume_from} is not a complete checkpoint: it has no readable {TRAINER_STATE_NAME}")
+        return str(resume_from)
+    complete = [path for path in existing if is_complete(path)]
+    for path in existing:
         if path not in complete:
-            logger.warning(f"{path} was not written to its end: it is left out, and removed at the next save")
+            logger.warning(f"{path} is incomplete: it is ignored, and removed at the next save")
     return str(complete[-1]) if complete else None

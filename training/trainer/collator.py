@@ -18,16 +18,19 @@ from unipose.processing.processing_unipose import UniPoseProcessor
 
 Row = dict[str, Any]
 
+# The key under which a row has its number in the dataset, and a batch those of its rows.
+ROW_KEY = "row"
+
 
 class UniPoseDataCollator:
-    """Makes one right-padded batch of rows, or of rows that `encode` has prepared before.
+    """Makes one right-padded batch of rows with `pose_codes`, or of rows that `encode` has prepared.
 
-    A batch of `prepare_rows` also says which rows it holds (`row`), for `LossIsFinite`, which takes that out again.
+    A batch of `prepare_rows` also holds the rows' numbers (`ROW_KEY`), which the stages' trainers remove.
 
     Args:
         processor: of the model that is trained.
-        pose_attention: the model's. "mixed": output poses become queries that are asked for their own code; "causal":
-            they stay codes and each is asked for the next.
+        pose_attention: the model's. "mixed": output poses become queries, each with its own code as label; "causal":
+            they stay codes, each with the next code as label.
     """
 
     def __init__(self, processor: UniPoseProcessor, pose_attention: Literal["mixed", "causal"] = "mixed"):
@@ -35,13 +38,13 @@ class UniPoseDataCollator:
         self.pose_attention = pose_attention
 
     def encode(self, row: Row) -> Row:
-        """Tokenises one row with `pose_codes` (poses, num_pose_tokens), which `add_pose_codes` makes.
+        """Tokenizes one row with `pose_codes` (poses, num_pose_tokens), which `add_pose_codes` adds.
 
         Returns:
-            input_ids, labels and shift_labels (length,); labels are -100 outside the answers and at pose-end.
+            input_ids, labels and shift_labels (length,); labels of questions and pose-end are -100 (ignored).
 
         Raises:
-            ValueError: The row's poses and the pose blocks of its messages differ in number.
+            ValueError: the row's poses and the pose blocks of its messages differ in number.
         """
         processor, tokenizer = self.processor, self.processor.tokenizer
         encoded = tokenizer.apply_chat_template(
@@ -52,7 +55,7 @@ class UniPoseDataCollator:
             return_assistant_tokens_mask=True,
         )
         ids = torch.tensor(encoded["input_ids"])
-        answered = torch.tensor(encoded["assistant_masks"]).bool()
+        is_answer = torch.tensor(encoded["assistant_masks"]).bool()
         codes = torch.as_tensor(row["pose_codes"], dtype=torch.long).flatten() + processor.pose_code_start_id
         is_pose = ids == processor.pose_token_id
         if int(is_pose.sum()) != len(codes):
@@ -61,8 +64,8 @@ class UniPoseDataCollator:
                 f"{len(codes)} codes"
             )
         ids[is_pose] = codes
-        labels = ids.masked_fill(~answered | (ids == processor.pose_end_token_id), -100)
-        is_query = is_pose & answered if self.pose_attention == "mixed" else torch.zeros_like(is_pose)
+        labels = ids.masked_fill(~is_answer | (ids == processor.pose_end_token_id), -100)
+        is_query = is_pose & is_answer if self.pose_attention == "mixed" else torch.zeros_like(is_pose)
         ids = ids.masked_fill(is_query, processor.pose_query_token_id)
         shift_labels = shift_pose_labels(is_query[None], labels[None])[0]
         return {"input_ids": ids.tolist(), "labels": labels.tolist(), "shift_labels": shift_labels.tolist()}
@@ -77,17 +80,22 @@ class UniPoseDataCollator:
         }
         lengths = torch.tensor([len(row["input_ids"]) for row in encoded])
         batch["attention_mask"] = (torch.arange(length) < lengths[:, None]).long()
-        if "row" in encoded[0]:
-            batch["row"] = torch.tensor([row["row"] for row in encoded])
-        pictures = [picture for row in encoded for picture in row.get("images") or []]
-        if pictures:
-            batch |= self.processor.image_processor(pictures, return_tensors="pt")
+        if ROW_KEY in encoded[0]:
+            batch[ROW_KEY] = torch.tensor([row[ROW_KEY] for row in encoded])
+        images = [image for row in encoded for image in row.get("images") or []]
+        if images:
+            batch |= self.processor.image_processor(images, return_tensors="pt")
         return batch
 
 
 @torch.no_grad()
 def add_pose_codes(rows: dict[str, list], pose_tokenizer: UniPoseVQVAE) -> dict[str, list]:
-    """For `dataset.map(batched=True)`: the codes of each row's poses ((22, 3) rotation vectors), once and for all."""
+    """For `dataset.map(batched=True)`: the codes of each row's poses, so that training need not encode them.
+
+    Args:
+        rows: a batch of rows; "poses" are (22, 3) rotation vectors.
+        pose_tokenizer: of the model that is trained.
+    """
     poses = [pose for row in rows["poses"] for pose in row]
     if not poses:
         return {"pose_codes": [[] for _ in rows["poses"]]}

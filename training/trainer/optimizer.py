@@ -1,4 +1,4 @@
-"""Muon for matrices, AdamW for all else: small networks learn in fewer steps.
+"""Muon for matrices, AdamW for all else: small networks train in fewer steps.
 
 Muon is from Keller Jordan, "Muon: An optimizer for hidden layers in neural networks" (2024). torch's own takes neither
 convolutions nor, in one optimizer that a trainer can schedule, AdamW for the rest. For one process or plain DDP.
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 from transformers import TrainingArguments
+
+from unipose.training.trainer.precision import fastest_dtype
 
 
 # Of the quintic iteration that drives all singular values of a matrix to about 1.
@@ -23,9 +25,9 @@ class OptimizerArguments:
 
     muon_learning_rate: float | None = field(
         default=None,
-        metadata={"help": "Matrices and convolutions are trained by Muon at this rate, the rest by AdamW at its own."},
+        metadata={"help": "learning rate of matrices and convolutions, by Muon; by AdamW like the rest if left out"},
     )
-    muon_momentum: float = 0.95
+    muon_momentum: float = field(default=0.95, metadata={"help": "momentum of Muon"})
 
 
 class MuonAdamW(torch.optim.AdamW):
@@ -36,6 +38,7 @@ class MuonAdamW(torch.optim.AdamW):
         others: all else.
         muon_learning_rate: of the matrices: the spectral norm of a step, for a square one.
         momentum: of the matrices, with Nesterov's look ahead.
+        inner_dtype: of the products inside Muon.
         arguments: of AdamW.
     """
 
@@ -45,39 +48,39 @@ class MuonAdamW(torch.optim.AdamW):
         others: list[nn.Parameter],
         muon_learning_rate: float,
         momentum: float,
+        inner_dtype: torch.dtype = torch.bfloat16,
         **arguments,
     ):
+        self.inner_dtype = inner_dtype
         groups = [{"params": matrices, "lr": muon_learning_rate, "momentum": momentum}, {"params": others}]
         super().__init__([group for group in groups if group["params"]], **arguments)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Takes the gradients of the matrices; AdamW passes over parameters without one.
+        """Updates the matrices and removes their gradients; AdamW skips parameters without one.
 
-        A matrix whose gradient is zero was not used, as a projector by texts alone: it stays. The size of a step does
-        not shrink with its momentum: it would be taken again and again the way of the last batch that used it.
+        A matrix with a zero gradient was not used, as the projector in a batch without images: it stays. The size of a
+        step does not shrink with its momentum, so it would move on in the direction of the last batch that used it.
         """
         for group in self.param_groups:
             if "momentum" in group:
-                alike: dict[torch.Size, list[nn.Parameter]] = {}
-                for matrix in group["params"]:
-                    if matrix.grad is not None and matrix.grad.any():
-                        alike.setdefault(matrix.flatten(1).shape, []).append(matrix)
-                    else:
-                        matrix.grad = None
-                for matrices in alike.values():
+                groups: dict[torch.Size, list[nn.Parameter]] = {}
+                for matrix in _used(group["params"]):
+                    groups.setdefault(matrix.flatten(1).shape, []).append(matrix)
+                for matrices in groups.values():
                     self._step_matrices(matrices, group)
+                for matrix in group["params"]:
+                    matrix.grad = None
         return super().step(closure)
 
     def _step_matrices(self, matrices: list[nn.Parameter], group: dict) -> None:
         """Moves matrices of one shape together."""
         directions = torch.stack([self._direction(matrix, group["momentum"]).flatten(1) for matrix in matrices])
         rows, columns = directions.shape[1:]
-        # As large for tall matrices as it must be to change their output as much as square ones'.
+        # Tall matrices need larger steps to change their output as much as square ones.
         size = group["lr"] * max(1.0, rows / columns) ** 0.5
-        for matrix, step in zip(matrices, orthogonalize(directions)):
+        for matrix, step in zip(matrices, orthogonalize(directions, self.inner_dtype)):
             matrix.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step.view_as(matrix), alpha=size)
-            matrix.grad = None
 
     def _direction(self, matrix: nn.Parameter, momentum: float) -> torch.Tensor:
         state = self.state[matrix]
@@ -89,11 +92,25 @@ class MuonAdamW(torch.optim.AdamW):
         return matrix.grad.lerp(average, momentum)
 
 
-def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
-    """(..., rows, columns) -> about the nearest whose singular values are all 1, by Newton-Schulz in bf16."""
+def _used(matrices: list[nn.Parameter]) -> list[nn.Parameter]:
+    """Those with a gradient that is not zero; the host waits for the device once, not once a matrix."""
+    with_gradient = [matrix for matrix in matrices if matrix.grad is not None]
+    if not with_gradient:
+        return []
+    is_used = torch.stack([matrix.grad.any() for matrix in with_gradient]).tolist()  # type: ignore[union-attr]
+    return [matrix for matrix, used in zip(with_gradient, is_used) if used]
+
+
+def orthogonalize(matrices: torch.Tensor, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
+    """The nearest matrices with singular values of about 1, by Newton-Schulz iteration.
+
+    Args:
+        matrices: (..., rows, columns).
+        dtype: of the products.
+    """
     a, b, c = _COEFFICIENTS
     is_tall = matrices.shape[-2] > matrices.shape[-1]
-    x = (matrices.mT if is_tall else matrices).bfloat16()
+    x = (matrices.mT if is_tall else matrices).to(dtype)
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(_ITERATIONS):
         square = x @ x.mT
@@ -104,9 +121,14 @@ def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
 def build_optimizer(
     model: nn.Module, optimizer: OptimizerArguments, arguments: TrainingArguments
 ) -> tuple[MuonAdamW | None, None]:
-    """What a trainer takes as `optimizers`: Muon and AdamW as recipes say, or nothing, which means the trainer's own.
+    """A trainer's `optimizers`: Muon and AdamW, or nothing, which means the trainer's own.
 
-    Embeddings, tables of a vocabulary, are looked up, not multiplied: they are AdamW's.
+    Embeddings are looked up, not multiplied, so they belong to AdamW.
+
+    Args:
+        model: whose trainable parameters are optimized.
+        optimizer: Muon's learning rate and momentum.
+        arguments: the trainer's, with AdamW's.
     """
     if optimizer.muon_learning_rate is None:
         return None, None
@@ -119,6 +141,7 @@ def build_optimizer(
             [parameter for parameter, matrix in zip(trained, is_matrix) if not matrix],
             optimizer.muon_learning_rate,
             optimizer.muon_momentum,
+            fastest_dtype(arguments.device),
             lr=arguments.learning_rate,
             betas=(arguments.adam_beta1, arguments.adam_beta2),
             eps=arguments.adam_epsilon,

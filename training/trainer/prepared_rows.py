@@ -1,15 +1,20 @@
-"""Rows of a corpus, made ready once: codes for poses, ids for text; pictures wait until a batch needs them."""
+"""Rows of a corpus, prepared once: codes for poses, ids for text; images are processed batch by batch."""
 
 from datasets import Dataset
 
 from unipose import UniPoseForConditionalGeneration
-from unipose.training.trainer.collator import UniPoseDataCollator, add_pose_codes
+from unipose.training.trainer.collator import ROW_KEY, UniPoseDataCollator, add_pose_codes
 
 
 def prepare_rows(rows: Dataset, model: UniPoseForConditionalGeneration, collator: UniPoseDataCollator) -> Dataset:
-    """Adds input_ids, labels, shift_labels, `length` in tokens, the number of `pictures`, and the `row`'s own number.
+    """Adds input_ids, labels, shift_labels, `length` in tokens, `has_image` and the row's own number (`ROW_KEY`).
 
-    Of the corpus' columns the images stay, and what names a row to a person: `task` and `source`.
+    Of the corpus' columns the images stay, and `task` and `source`, which name a row in messages.
+
+    Args:
+        rows: of a corpus.
+        model: whose pose tokenizer encodes the poses.
+        collator: of the model.
     """
     rows = rows.map(
         add_pose_codes,
@@ -21,8 +26,8 @@ def prepare_rows(rows: Dataset, model: UniPoseForConditionalGeneration, collator
     used = [name for name in rows.column_names if name not in ("images", "task", "source")]
     rows = rows.map(collator.encode, desc="text tokens", remove_columns=used)
     image_token_id = model.config.image_token_id
-    lengths, pictures = zip(*((len(ids), int(image_token_id in ids)) for ids in rows["input_ids"]))
-    columns = {"length": list(lengths), "pictures": list(pictures), "row": list(range(len(rows)))}
+    lengths, has_image = zip(*((len(ids), image_token_id in ids) for ids in rows["input_ids"]))
+    columns = {"length": list(lengths), "has_image": list(has_image), ROW_KEY: list(range(len(rows)))}
     for name, column in columns.items():
         rows = rows.add_column(name, column)
     return rows

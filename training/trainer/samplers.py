@@ -1,4 +1,4 @@
-"""In which order a run sees its rows."""
+"""The order of a run's rows."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,14 +6,18 @@ import numpy as np
 from torch.utils.data import Sampler
 
 
-# Batches that are sorted by length together: more waste less padding, fewer mix better.
-BATCHES_SORTED_TOGETHER = 50
+# Batches of a bucket, whose rows are sorted by length: more waste less padding, fewer mix better.
+BUCKET_BATCHES = 50
 
 
 class SeededSampler(Sampler[int]):
     """Random order that follows from the seed and the epoch alone.
 
-    A resumed run sees what an uninterrupted one would have, and several processes share one order.
+    A resumed run gets the order of an uninterrupted one, and several processes share one order.
+
+    Args:
+        num_rows: of the dataset.
+        seed: of the order.
     """
 
     def __init__(self, num_rows: int, seed: int):
@@ -25,37 +29,38 @@ class SeededSampler(Sampler[int]):
         return self.num_rows
 
     def set_epoch(self, epoch: int) -> None:
+        """Sets the epoch whose order comes next."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
         yield from self.random().permutation(self.num_rows).tolist()
 
     def random(self) -> np.random.Generator:
-        """What decides the order of this epoch."""
+        """The generator of this epoch's order."""
         return np.random.default_rng([self.seed, self.epoch])
 
 
 class GroupedSampler(SeededSampler):
-    """Random order, but rows of one batch are of like length, and have pictures or have none.
+    """Random order, but rows of one batch are of similar length, and all of them have images or none has.
 
-    Only what is left over at the end of an epoch is mixed.
+    Only the rows left over at the end of an epoch are mixed.
 
     Args:
         lengths: of each row, in tokens.
-        pictures: of each row, how many it has.
+        has_image: of each row.
         batch_size: rows of one step, of all processes together.
         seed: of the order.
     """
 
-    def __init__(self, lengths: Sequence[int], pictures: Sequence[int], batch_size: int, seed: int):
+    def __init__(self, lengths: Sequence[int], has_image: Sequence[bool], batch_size: int, seed: int):
         super().__init__(len(lengths), seed)
         self.lengths = np.asarray(lengths)
-        self.shown = np.asarray(pictures) > 0
+        self.has_image = np.asarray(has_image, dtype=bool)
         self.batch_size = batch_size
 
     def __iter__(self) -> Iterator[int]:
         rng = self.random()
-        groups = (np.flatnonzero(~self.shown), np.flatnonzero(self.shown))
+        groups = (np.flatnonzero(~self.has_image), np.flatnonzero(self.has_image))
         batches = [batch for rows in groups for batch in self.batches(rows, rng)]
         short = [batch for batch in batches if len(batch) < self.batch_size]
         whole = [batch for batch in batches if len(batch) == self.batch_size]
@@ -63,10 +68,15 @@ class GroupedSampler(SeededSampler):
             yield from batch.tolist()
 
     def batches(self, rows: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-        """Some rows, in batches of like length; the last may be short."""
+        """Batches of similar length; the last may be short.
+
+        Args:
+            rows: numbers of rows.
+            rng: of their order.
+        """
         order = rng.permutation(rows)
-        together = BATCHES_SORTED_TOGETHER * self.batch_size
-        for start in range(0, len(order), together):
-            some = order[start : start + together]
-            some = some[np.argsort(self.lengths[some], kind="stable")]
-            yield from (some[first : first + self.batch_size] for first in range(0, len(some), self.batch_size))
+        bucket_size = BUCKET_BATCHES * self.batch_size
+        for start in range(0, len(order), bucket_size):
+            bucket = order[start : start + bucket_size]
+            bucket = bucket[np.argsort(self.lengths[bucket], kind="stable")]
+            yield from (bucket[first : first + self.batch_size] for first in range(0, len(bucket), self.batch_size))

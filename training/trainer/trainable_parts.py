@@ -1,9 +1,10 @@
-"""What a stage trains: parts of the model by name, the language model whole or through LoRA (paper, section 3.4)."""
+"""The parts of the model that a stage trains; the language model whole or through LoRA (paper, section 3.4)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from unipose import UniPoseForConditionalGeneration
@@ -16,7 +17,7 @@ ALIGN: tuple[Part, ...] = ("language_model", "pose_query_embeddings", "lm_head")
 PROJECT: tuple[Part, ...] = ("multi_modal_projector",)
 INSTRUCT: tuple[Part, ...] = (*ALIGN, *PROJECT)
 
-# The linear layers inside the blocks of the language model; a plain "q_proj" would be found in the towers too.
+# The linear layers inside the blocks of the language model; a plain "q_proj" would match the vision encoders too.
 LORA_TARGETS = r".*language_model\.layers\..*\.(q|k|v|o|gate|up|down)_proj"
 
 
@@ -25,18 +26,18 @@ class LoraArguments:
     """How the language model is trained: whole, or through low-rank adapters that are merged at the end."""
 
     lora_rank: int | None = field(
-        default=None, metadata={"help": "Rank of the adapters; every weight is trained where left out."}
+        default=None, metadata={"help": "rank of the adapters; every weight is trained where left out"}
     )
-    lora_alpha: int = field(default=32, metadata={"help": "The adapters' scale is lora_alpha / lora_rank."})
-    lora_dropout: float = 0.05
-    old_embeddings: bool = field(
+    lora_alpha: int = field(default=32, metadata={"help": "the adapters are scaled by lora_alpha / lora_rank"})
+    lora_dropout: float = field(default=0.05, metadata={"help": "dropout before the adapters"})
+    train_full_embeddings: bool = field(
         default=True,
-        metadata={"help": "Beside adapters, train the embeddings of all tokens, or (false) of pose tokens only."},
+        metadata={"help": "beside adapters, the embeddings of all tokens are trained, or (false) of new tokens only"},
     )
 
 
 def new_token_ids(model: UniPoseForConditionalGeneration) -> list[int]:
-    """Ids that no pretrained language model knows: `add_pose_tokens` adds pose code 0 first, all others after it."""
+    """Ids of the tokens that `add_pose_tokens` has added: pose code 0 is the first of them."""
     return list(range(model.config.pose_code_start_id, model.config.text_config.vocab_size))
 
 
@@ -45,14 +46,19 @@ def set_trainable(
 ) -> UniPoseForConditionalGeneration | PeftModel:
     """Freezes all but some parts; returns the model, wrapped where its language model is trained by LoRA.
 
-    What is trained is held in float32, whatever the checkpoint has: bfloat16 would round most steps away.
+    Trained weights are held in float32 at least, whatever the checkpoint has: bfloat16 would round most steps away.
+
+    Args:
+        model: changed in place.
+        parts: of the model, those that are trained.
+        lora: how the language model is trained.
 
     Raises:
-        ValueError: A part that this model does not have.
+        ValueError: a part that this model does not have.
     """
     model.requires_grad_(False)
     if "multi_modal_projector" in parts and model.model.multi_modal_projector is None:
-        raise ValueError("this model has no picture towers, and so no projector to train: skip the stage `project`")
+        raise ValueError("this model has no vision encoders, and so no projector to train: skip the stage `project`")
     trained: UniPoseForConditionalGeneration | PeftModel = model
     if "language_model" in parts and lora.lora_rank is not None:
         trained = get_peft_model(model, lora_config(model, parts, lora))
@@ -62,12 +68,18 @@ def set_trainable(
             module.requires_grad_(True)
     for weight in trained.parameters():
         if weight.requires_grad:
-            weight.data = weight.data.float()
+            weight.data = weight.data.to(torch.promote_types(weight.dtype, torch.float32))
     return trained.train()
 
 
 def lora_config(model: UniPoseForConditionalGeneration, parts: Sequence[Part], lora: LoraArguments) -> LoraConfig:
-    """Adapters for the language model; the other parts are trained whole, embeddings and head as `lora` says."""
+    """Adapters for the language model; the other parts are trained whole, embeddings and head as `lora` says.
+
+    Args:
+        model: that gets the adapters.
+        parts: of the model, those that are trained.
+        lora: rank, scale, dropout and embeddings.
+    """
     tied = model.config.tie_word_embeddings
     whole = [part for part in parts if part not in ("language_model", "lm_head")]
     # peft ties the head to the embeddings by itself.
@@ -77,14 +89,14 @@ def lora_config(model: UniPoseForConditionalGeneration, parts: Sequence[Part], l
         lora_alpha=lora.lora_alpha,
         lora_dropout=lora.lora_dropout,
         target_modules=LORA_TARGETS,
-        modules_to_save=whole + (tables if lora.old_embeddings else []),
-        trainable_token_indices=None if lora.old_embeddings else dict.fromkeys(tables, new_token_ids(model)),
-        ensure_weight_tying=tied and lora.old_embeddings,
+        modules_to_save=whole + (tables if lora.train_full_embeddings else []),
+        trainable_token_indices=None if lora.train_full_embeddings else dict.fromkeys(tables, new_token_ids(model)),
+        ensure_weight_tying=tied and lora.train_full_embeddings,
     )
 
 
-def merge(trained: UniPoseForConditionalGeneration | PeftModel) -> UniPoseForConditionalGeneration:
-    """The plain model: adapters are added to the weights, and these have the checkpoint's dtype again."""
+def merge_adapters(trained: UniPoseForConditionalGeneration | PeftModel) -> UniPoseForConditionalGeneration:
+    """The plain model: adapters are added to the weights, and these get the checkpoint's dtype again."""
     model = trained.merge_and_unload() if isinstance(trained, PeftModel) else trained
     # Of the whole config it is overwritten whenever a checkpoint is saved.
     dtype = model.config.text_config.dtype

@@ -1,4 +1,4 @@
-"""The stage that pretrains picture towers: its pictures, where it says joints are, and that both towers learn."""
+"""The stage that pretrains the vision encoders: its images, the cells of joints, and that both encoders learn."""
 
 import sys
 from pathlib import Path
@@ -7,23 +7,24 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from transformers import CLIPVisionModel, TrainingArguments, VitPoseBackbone
+from transformers import CLIPVisionModel, VitPoseBackbone
 
+from unipose.configuration_unipose import patch_grid
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES
-from unipose.training.models.encoder_sizes import image_processor, tower_configs
+from unipose.training.models.encoder_sizes import encoder_configs, image_processor
 from unipose.training.models.text_tokenizer import train_text_tokenizer
 from unipose.training.stages import vision_encoders as stage
-from unipose.training.stages.encoder_images import WithMirrored, draw_tower_pictures
-from unipose.training.stages.language import put_towers
-from unipose.training.stages.vision_encoders import (
-    TowerArguments,
-    TowerCollator,
-    TowerTrainer,
-    TowerTraining,
-    build_towers,
+from unipose.training.trainer.config import StageConfig
+from unipose.training.trainer.encoder_images import MirroredImages, render_encoder_images
+from unipose.training.trainer.vision_encoders import (
+    EncoderArguments,
+    EncoderCollator,
+    EncoderPretraining,
+    EncoderTrainer,
+    build_encoders,
     joint_cells,
-    pose_grid,
+    load_vision_encoders,
 )
 
 
@@ -38,39 +39,39 @@ NUMBER, SIZE, SEED = 12, 96, 3
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("pictures")
+    return tmp_path_factory.mktemp("images")
 
 
 @pytest.fixture(scope="module")
-def pictures(folder: Path) -> Dataset:
-    return draw_tower_pictures(folder, NUMBER, SIZE, SEED)
+def images(folder: Path) -> Dataset:
+    return render_encoder_images(folder, NUMBER, SIZE, SEED)
 
 
-def test_pictures_are_drawn_once(pictures: Dataset, folder: Path) -> None:
+def test_images_are_drawn_once(images: Dataset, folder: Path) -> None:
     (file,) = folder.glob("*.parquet")
     written = file.stat().st_mtime_ns
-    again = draw_tower_pictures(folder, NUMBER, SIZE, SEED)
+    again = render_encoder_images(folder, NUMBER, SIZE, SEED)
     assert file.stat().st_mtime_ns == written
-    assert again["text"] == pictures["text"]
-    assert len(pictures) == NUMBER
-    assert all(picture.size == (SIZE, SIZE) for picture in pictures["picture"])
-    assert np.mean(pictures["visible"]) > 0.5
-    assert all(text.endswith(".") for text in pictures["text"])
+    assert again["text"] == images["text"]
+    assert len(images) == NUMBER
+    assert all(image.size == (SIZE, SIZE) for image in images["image"])
+    assert np.mean(images["visible"]) > 0.5
+    assert all(text.endswith(".") for text in images["text"])
 
 
-def test_visible_joints_are_in_the_picture(pictures: Dataset) -> None:
-    joints, visible = np.array(pictures["joints_2d"]), np.array(pictures["visible"])
+def test_visible_joints_are_in_the_image(images: Dataset) -> None:
+    joints, visible = np.array(images["joints_2d"]), np.array(images["visible"])
     assert joints.shape == (NUMBER, 22, 2)
     assert ((joints[visible] >= 0) & (joints[visible] < 1)).all()
 
 
-def test_mirrored_pictures_show_the_other_side(pictures: Dataset) -> None:
-    both = WithMirrored(pictures)
+def test_mirrored_images_show_the_other_side(images: Dataset) -> None:
+    both = MirroredImages(images)
     left, right = JOINT_NAMES.index("left_wrist"), JOINT_NAMES.index("right_wrist")
     assert len(both) == 2 * NUMBER
     for index in range(NUMBER):
         row, mirrored = both[index], both[index + NUMBER]
-        assert np.array_equal(np.array(mirrored["picture"]), np.array(row["picture"])[:, ::-1])
+        assert np.array_equal(np.array(mirrored["image"]), np.array(row["image"])[:, ::-1])
         joints, others = np.array(row["joints_2d"]), mirrored["joints_2d"]
         np.testing.assert_allclose(others[right], [1.0 - joints[left, 0], joints[left, 1]], atol=1e-6)
         assert mirrored["visible"][right] == row["visible"][left]
@@ -81,10 +82,10 @@ def test_mirrored_pictures_show_the_other_side(pictures: Dataset) -> None:
 
 
 def test_cells_say_where_a_joint_is() -> None:
-    _, pose_vision = tower_configs(TowerArguments(**SIZES))
-    rows, columns = pose_grid(pose_vision)
+    _, pose_vision = encoder_configs(EncoderArguments(**SIZES))
+    rows, columns = patch_grid(pose_vision)
     assert (rows, columns) == (8, 6)
-    # The tower sees the middle 72 of 96 columns: 12 pixels a patch.
+    # The encoder sees the middle 72 of 96 columns: 12 pixels a patch.
     places = torch.tensor([[(12 + 12 * 2 + 6) / 96, (12 * 5 + 6) / 96], [(12 + 12 * 3) / 96, 0.5], [0.05, 0.5]])
     joints = places[torch.arange(22) % 3][None]
     visible = torch.ones(1, 22, dtype=torch.bool)
@@ -98,29 +99,32 @@ def test_cells_say_where_a_joint_is() -> None:
     assert cells.sum(dim=(-2, -1)).max() == pytest.approx(1.0, abs=1e-5)
 
 
-def test_both_towers_learn_and_all_of_them_moves(pictures: Dataset, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_both_encoders_learn_and_all_of_them_moves(images: Dataset, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    vision, pose_vision = build_towers(TowerArguments(**SIZES))
-    tokenizer = train_text_tokenizer(pictures["text"], 400)
-    training = TowerTraining(vision, pose_vision, len(tokenizer))
+    vision, pose_vision = build_encoders(EncoderArguments(**SIZES))
+    tokenizer = train_text_tokenizer(images["text"], 400)
+    training = EncoderPretraining(vision, pose_vision, len(tokenizer))
     before = {name: value.clone() for name, value in training.state_dict().items()}
-    trainer = TowerTrainer(
+    trainer = EncoderTrainer(
         BodyModel.builtin(),
         model=training,
-        args=TrainingArguments(
+        args=StageConfig(
             output_dir=str(tmp_path),
             per_device_train_batch_size=NUMBER,
             max_steps=140,
             learning_rate=3e-3,
             logging_steps=1,
-            remove_unused_columns=False,
-            report_to="none",
+            precision="fp32",
+            seed=42,
             save_strategy="no",
             use_cpu=True,
             disable_tqdm=True,
         ),
-        train_dataset=pictures,
-        data_collator=TowerCollator(image_processor(vision.config, pose_vision.config), tokenizer, pose_vision.config),
+        train_dataset=images,
+        data_collator=EncoderCollator(
+            image_processor(vision.config, pose_vision.config), tokenizer, pose_vision.config
+        ),
     )
     trainer.train()
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
@@ -129,44 +133,43 @@ def test_both_towers_learn_and_all_of_them_moves(pictures: Dataset, tmp_path: Pa
         assert last < 0.8 * first, part
     unmoved = {name for name, value in training.state_dict().items() if torch.equal(value, before[name])}
     # Only the class token passes through the last of them, and the class token is not read; ids are no weights.
-    assert {name.rpartition("tower.")[2] for name in unmoved} <= {
+    assert {name.rpartition("encoder.")[2] for name in unmoved} <= {
         "post_layernorm.weight",
         "post_layernorm.bias",
         "embeddings.position_ids",
     }
 
 
-def test_the_command_writes_two_towers_that_a_model_takes(
-    pictures: Dataset, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_command_writes_two_encoders_that_a_model_takes(
+    images: Dataset, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = {
         **SIZES,
-        "pictures": folder,
-        "num_pictures": NUMBER,
-        "picture_seed": SEED,
+        "images": folder,
+        "num_images": NUMBER,
+        "image_seed": SEED,
         "output_dir": tmp_path,
         "max_steps": 2,
         "per_device_train_batch_size": 4,
         "save_strategy": "no",
-        "remove_unused_columns": "false",
-        "report_to": "none",
+        "precision": "fp32",
         "use_cpu": "true",
     }
     flags = [str(word) for name, value in arguments.items() for word in (f"--{name}", value)]
-    monkeypatch.setattr(sys, "argv", ["towers", *flags])
+    monkeypatch.setattr(sys, "argv", ["vision_encoders", *flags])
     stage.main()
     vision = CLIPVisionModel.from_pretrained(tmp_path / "vision")
     pose_vision = VitPoseBackbone.from_pretrained(tmp_path / "pose_vision")
-    other = build_towers(TowerArguments(**SIZES))
+    other = build_encoders(EncoderArguments(**SIZES))
 
     class Model:
-        """As much of a model as holds towers."""
+        """The part of a model that has the encoders."""
 
         class model:
             vision_tower, pose_vision_tower = other
 
-    went_on = build_towers(TowerArguments(**SIZES, start=str(tmp_path)))
-    put_towers(Model(), tmp_path)  # type: ignore[arg-type]
+    went_on = build_encoders(EncoderArguments(**SIZES, start=str(tmp_path)))
+    load_vision_encoders(Model(), tmp_path)  # type: ignore[arg-type]
     for trained, taken, started in zip((vision, pose_vision), other, went_on):
         for name, value in trained.state_dict().items():
             assert torch.equal(taken.state_dict()[name], value)

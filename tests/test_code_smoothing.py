@@ -1,10 +1,10 @@
-"""A loss that knows which pose codes are alike."""
+"""A loss with soft targets for pose codes that are close in the codebook."""
 
 import pytest
 import torch
 from torch import nn
 
-from unipose.training.trainer.smoothing import smooth_targets, smoothed_cross_entropy
+from unipose.training.trainer.code_smoothing import smooth_targets, smoothed_cross_entropy
 
 
 CODEBOOK = torch.tensor([[0.0, 0.0], [1.0, 0.0], [5.0, 5.0], [5.0, 6.0]])
@@ -21,7 +21,7 @@ def test_near_codes_are_partly_right() -> None:
 
 
 def test_no_smoothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="smoothing is 0; it must be positive"):
+    with pytest.raises(ValueError, match="code_smoothing is 0, expected a positive number"):
         smooth_targets(CODEBOOK, 0)
 
 

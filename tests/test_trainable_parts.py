@@ -12,7 +12,6 @@ import torch
 from peft import PeftModel
 from test_training import snapshot, unmoved
 from tiny_checkpoint import tiny_checkpoint_model, tiny_processor
-from trl import SFTConfig
 
 from unipose import UniPoseForConditionalGeneration
 from unipose.processing.body_model import BodyModel
@@ -22,11 +21,11 @@ from unipose.training.datasets.generation import to_rotvecs
 from unipose.training.datasets.record_writer import write_records
 from unipose.training.datasets.records import ImagePairRecord, ImageRecord, PosePairRecord, PoseRecord
 from unipose.training.named_poses.archetypes import archetype_poses
-from unipose.training.stages.language import StageArguments, build_trainer, save_whole
 from unipose.training.synthetic_images.rendering import random_image
+from unipose.training.trainer.config import StageConfig
+from unipose.training.trainer.language import LanguageArguments, LanguageTrainer, build_trainer, save_merged
 from unipose.training.trainer.optimizer import OptimizerArguments
 from unipose.training.trainer.trainable_parts import ALIGN, INSTRUCT, PROJECT, LoraArguments, new_token_ids
-from unipose.training.trainer.trainers import LanguageTrainer
 
 
 POSE_TASKS = ["pose-to-text", "pose-diff", "text-to-pose", "pose-edit"]
@@ -38,7 +37,7 @@ TABLES = r"model\.language_model\.embed_tokens\.weight|lm_head\.weight"
 QUERIES, PROJECTOR = r"model\.pose_query_embeddings\.weight", r"model\.multi_modal_projector\..*"
 LANGUAGE_MODEL = r"model\.language_model\..*|lm_head\.weight"
 LORA = LoraArguments(lora_rank=4, lora_alpha=8)
-LORA_NEW_ROWS = LoraArguments(lora_rank=4, lora_alpha=8, old_embeddings=False)
+LORA_NEW_ROWS = LoraArguments(lora_rank=4, lora_alpha=8, train_full_embeddings=False)
 WHOLE = LoraArguments()
 
 
@@ -48,10 +47,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, rng, body = tmp_path_factory.mktemp("corpus"), np.random.default_rng(0), BodyModel.builtin()
     poses = archetype_poses(["t_pose", "squat", "sit"]).float()
     texts = ("Someone stands with arms out.", "Someone squats.", "Someone sits.")
-    pictures = [random_image(pose, body, 48, rng)["bytes"] for pose in poses]
+    images = [random_image(pose, body, 48, rng)["bytes"] for pose in poses]
     rotvecs = list(to_rotvecs(poses))
-    named = list(zip(("one", "two", "three"), rotvecs, pictures, texts))
-    seen = [ImageRecord(name, picture, pose, (text,)) for name, pose, picture, text in named]
+    named = list(zip(("one", "two", "three"), rotvecs, images, texts))
+    seen = [ImageRecord(name, image, pose, (text,)) for name, pose, image, text in named]
     records = [PoseRecord(name, pose, (text,)) for name, pose, _, text in named]
     records += [PosePairRecord("pair", rotvecs[0], rotvecs[1], ("Bend both knees.",))]
     records += [*seen, ImagePairRecord("both", seen[0], seen[2], ("The knees are bent.",))]
@@ -60,7 +59,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start_model(tied: bool = False) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
-    """A tiny model whose towers would drop something out in training mode."""
+    """A tiny model with dropout in its vision encoders."""
     processor = tiny_processor()
     model = tiny_checkpoint_model(processor)
     config = model.config
@@ -80,20 +79,15 @@ def start(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
-def arguments(folder: Path, **changed) -> SFTConfig:
-    return SFTConfig(
+def arguments(folder: Path, **changed) -> StageConfig:
+    return StageConfig(
         **{
             "output_dir": str(folder),
             "per_device_train_batch_size": 3,
             "max_steps": 3,
             "learning_rate": 1e-2,
             "logging_steps": 1,
-            "remove_unused_columns": False,
-            "dataset_kwargs": {"skip_prepare_dataset": True},
-            "max_length": None,
-            "activation_checkpointing": False,
-            "bf16": False,
-            "report_to": "none",
+            "precision": "fp32",
             "use_cpu": True,
             "save_strategy": "no",
             "disable_tqdm": True,
@@ -105,7 +99,7 @@ def arguments(folder: Path, **changed) -> SFTConfig:
 def make_trainer(
     start: Path, corpus: Path, folder: Path, parts, lora: LoraArguments, tasks: list[str], **changed
 ) -> LanguageTrainer:
-    stage = StageArguments(model=str(start), corpus=str(corpus), tasks=tasks)
+    stage = LanguageArguments(model=str(start), corpus=str(corpus), tasks=tasks)
     return build_trainer(stage, lora, OptimizerArguments(), arguments(folder, **changed), parts)
 
 
@@ -133,15 +127,15 @@ def test_a_stage_moves_what_it_trains_and_nothing_else(stage: str, start: Path, 
     before = snapshot(load_whole(start))
     trainer = make_trainer(start, corpus, tmp_path, parts, lora, tasks)
     trainer.train()
-    save_whole(trainer.model, trainer.processing_class, trainer.args.output_dir)
+    save_merged(trainer.model, trainer.processing_class, trainer.args.output_dir)
     after = load_whole(tmp_path)
     assert after.state_dict().keys() == before.keys()
-    wanted = {name for name in before if re.fullmatch(moving, name)}
-    assert wanted
-    assert set(before) - unmoved(after, before) == wanted
+    expected = {name for name in before if re.fullmatch(moving, name)}
+    assert expected
+    assert set(before) - unmoved(after, before) == expected
     head, table = after.lm_head.weight, after.get_input_embeddings().weight
     assert (head is table) == after.config.tie_word_embeddings
-    if not lora.old_embeddings:
+    if not lora.train_full_embeddings:
         first, *_ = new_token_ids(after)
         for name in ("model.language_model.embed_tokens.weight", "lm_head.weight"):
             assert torch.equal(after.state_dict()[name][:first], before[name][:first])
@@ -149,7 +143,7 @@ def test_a_stage_moves_what_it_trains_and_nothing_else(stage: str, start: Path, 
         assert (tmp_path / file).read_bytes() == (start / file).read_bytes()
 
 
-def test_new_token_ids_are_the_tokens_of_poses_pictures_and_roles() -> None:
+def test_new_token_ids_are_the_tokens_of_poses_images_and_roles() -> None:
     model, processor = start_model()
     tokens = processor.tokenizer.convert_ids_to_tokens(new_token_ids(model))
     assert tokens[:2] == ["<pose_0>", "<pose_1>"]
@@ -178,7 +172,7 @@ def test_merged_adapters_answer_as_they_did_unmerged(
     with torch.no_grad():
         unmerged = model(**batch).logits
         codes = model.generate(**prompt, max_new_tokens=12, do_sample=False)
-    save_whole(trainer.model, trainer.processing_class, trainer.args.output_dir)
+    save_merged(trainer.model, trainer.processing_class, trainer.args.output_dir)
     merged = load_whole(tmp_path).eval()
     with torch.no_grad():
         assert (merged(**batch).logits - unmerged).abs().max() < 5e-5 * unmerged.abs().max()
@@ -200,10 +194,10 @@ def test_a_run_of_adapters_resumes_as_if_uninterrupted(
     assert unmoved(resumed.model, snapshot(straight.model)) == set(straight.model.state_dict())
 
 
-# Frozen towers, and gradients through a frozen language model.
+# Frozen vision encoders, and gradients through a frozen language model.
 
 
-def tower_features(model: UniPoseForConditionalGeneration) -> torch.Tensor:
+def image_features(model: UniPoseForConditionalGeneration) -> torch.Tensor:
     torch.manual_seed(1)
     pixels = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 16)
     outputs = [model.get_image_features(*pixels, return_dict=True).pooler_output for _ in range(2)]
@@ -212,7 +206,7 @@ def tower_features(model: UniPoseForConditionalGeneration) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("stage", ["project", "instruct", "instruct_lora"])
-def test_frozen_towers_drop_nothing_out(stage: str, corpus: Path, start: Path, tmp_path: Path) -> None:
+def test_frozen_encoders_drop_nothing_out(stage: str, corpus: Path, start: Path, tmp_path: Path) -> None:
     parts, lora, tasks, _ = STAGES[stage]
     trainer = make_trainer(start, corpus, tmp_path, parts, lora, tasks, max_steps=6)
     plain = trainer.accelerator.unwrap_model(trainer.model)
@@ -227,14 +221,14 @@ def test_frozen_towers_drop_nothing_out(stage: str, corpus: Path, start: Path, t
     assert not any(seen)
     assert trainer.model.training
     assert base.model.language_model.training
-    first, second = tower_features(base)
+    first, second = image_features(base)
     assert torch.equal(first, second)
 
 
-def test_trained_towers_do_drop_out() -> None:
+def test_trained_encoders_do_drop_out() -> None:
     model, _ = start_model()
     model.train()
-    first, second = tower_features(model)
+    first, second = image_features(model)
     assert not torch.equal(first, second)
 
 
@@ -265,11 +259,11 @@ def test_trained_weights_are_held_in_float32_and_saved_as_they_came(corpus: Path
     model.save_pretrained(tmp_path / "start")
     processor.save_pretrained(tmp_path / "start")
     before = snapshot(load_whole(tmp_path / "start"))
-    trainer = make_trainer(tmp_path / "start", corpus, tmp_path / "end", INSTRUCT, LORA, ALL_TASKS, bf16=True)
+    trainer = make_trainer(tmp_path / "start", corpus, tmp_path / "end", INSTRUCT, LORA, ALL_TASKS, precision="bf16")
     trained = {name: weight.dtype for name, weight in trainer.model.named_parameters() if weight.requires_grad}
     assert set(trained.values()) == {torch.float32}
     trainer.train()
-    save_whole(trainer.model, trainer.processing_class, trainer.args.output_dir)
+    save_merged(trainer.model, trainer.processing_class, trainer.args.output_dir)
     after = load_whole(tmp_path / "end")
     assert {name: weight.dtype for name, weight in after.state_dict().items()} == {
         name: weight.dtype for name, weight in before.items()
@@ -278,9 +272,9 @@ def test_trained_weights_are_held_in_float32_and_saved_as_they_came(corpus: Path
     assert moved == {name for name in before if re.fullmatch(STAGES["instruct_lora"][3], name)}
 
 
-def test_a_model_without_towers_has_no_projector_to_train(corpus: Path, tmp_path: Path) -> None:
+def test_a_model_without_encoders_has_no_projector_to_train(corpus: Path, tmp_path: Path) -> None:
     processor = tiny_processor(towers=False)
     tiny_checkpoint_model(processor, towers=False).save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="no picture towers"):
+    with pytest.raises(ValueError, match="no vision encoders"):
         make_trainer(tmp_path, corpus, tmp_path / "end", PROJECT, WHOLE, POSE_TASKS)

@@ -1,6 +1,6 @@
-"""Pictures of people with what the towers are pretrained on: where the joints are, the pose, and a description."""
+"""Rendered people with the targets of the vision encoders' pretraining: joints, pose and description."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -32,7 +32,7 @@ from unipose.training.synthetic_images.style import random_style
 SHARD_SIZE = 1000
 FEATURES = Features(
     {
-        "picture": Image(),
+        "image": Image(),
         "joints_2d": List(List(Value("float32"), length=2), length=NUM_JOINTS),
         "visible": List(Value("bool"), length=NUM_JOINTS),
         "rotvecs": List(List(Value("float32"), length=3), length=NUM_JOINTS),
@@ -41,8 +41,8 @@ FEATURES = Features(
 )
 
 
-class WithMirrored(torch.utils.data.Dataset[dict[str, Any]]):
-    """Rows of `draw_tower_pictures`, and after them each of them mirrored."""
+class MirroredImages(torch.utils.data.Dataset[dict[str, Any]]):
+    """Rows of `render_encoder_images`, followed by the mirrored ones."""
 
     def __init__(self, rows: Dataset):
         self.rows = rows
@@ -56,11 +56,11 @@ class WithMirrored(torch.utils.data.Dataset[dict[str, Any]]):
 
 
 def mirror_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of `draw_tower_pictures` -> what it would be of the mirrored pose, seen from the mirrored place."""
+    """A row of `render_encoder_images` -> the row of the mirrored pose, seen from the mirrored camera."""
     poses = roma.rotvec_to_rotmat(torch.tensor(row["rotvecs"]))
     joints = np.array(row["joints_2d"], dtype=np.float32)[list(MIRRORED_JOINTS)]
     return {
-        "picture": PIL.ImageOps.mirror(row["picture"]),
+        "image": PIL.ImageOps.mirror(row["image"]),
         "joints_2d": np.stack([1.0 - joints[:, 0], joints[:, 1]], axis=1),
         "visible": [row["visible"][joint] for joint in MIRRORED_JOINTS],
         "rotvecs": to_rotvecs(mirror_pose(poses)),
@@ -68,19 +68,19 @@ def mirror_row(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def draw_tower_pictures(folder: str | Path, count: int, size: int, seed: int, workers: int = 1) -> Dataset:
-    """Draws what is not there yet, in shards that are written whole or not at all, and opens all of it.
+def render_encoder_images(folder: str | Path, count: int, size: int, seed: int, workers: int = 1) -> Dataset:
+    """Renders missing shards, each written atomically, and opens all of them.
 
     Args:
         folder: of the shards.
-        count: pictures.
-        size: pixels of the square pictures.
-        seed: of poses, words and looks; every shard has its own.
+        count: number of images.
+        size: pixels of the square images.
+        seed: of poses, texts and looks; every shard has its own.
         workers: processes.
 
     Returns:
-        Rows of picture, joints_2d (22, 2) as shares of the picture's width and height, visible (22,), rotvecs (22, 3)
-        as the camera sees the pose, and text.
+        Rows of image, joints_2d (22, 2) as shares of the image's width and height, visible (22,), rotvecs (22, 3) as
+        the camera sees the pose, and text.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,14 +88,24 @@ def draw_tower_pictures(folder: str | Path, count: int, size: int, seed: int, wo
     files = [folder / f"size{size}-seed{seed}-{index:05d}-rows{own}.parquet" for index, own in enumerate(rows)]
     missing = [(file, index, rows[index]) for index, file in enumerate(files) if not file.exists()]
     if missing:
-        draw = partial(_write_shard, size=size, seed=seed)
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            list(tqdm(pool.map(draw, *zip(*missing)), total=len(missing), desc="pictures", unit=" shards"))
+        write = partial(_write_shard, size=size, seed=seed)
+        with tqdm(total=len(missing), desc="images", unit=" shards") as progress:
+            for _ in _map(write, missing, workers):
+                progress.update()
     return load_dataset("parquet", data_files=[str(file) for file in files], split="train", features=FEATURES)
 
 
+def _map(write: Callable[..., None], shards: Sequence[tuple[Path, int, int]], workers: int) -> Iterator[None]:
+    """Writes shards in this process, or in several with one thread each."""
+    if workers == 1:
+        yield from map(write, *zip(*shards))
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield from pool.map(write, *zip(*shards))
+
+
 def _write_shard(file: Path, index: int, rows: int, size: int, seed: int) -> None:
-    torch.set_num_threads(1)
     rng = np.random.default_rng((seed, index))
     with atomic_path(file) as partial_file:
         Dataset.from_list(list(_rows(rows, size, rng)), features=FEATURES).to_parquet(partial_file)
@@ -106,11 +116,11 @@ def _rows(count: int, size: int, rng: np.random.Generator) -> Iterator[dict[str,
     poses, labels = draw_poses("train", count, rng, body)
     captions = caption_poses(poses, labels, rng, body, ANSWER_MAX_WORDS, 0.0)
     for pose, caption in zip(rotate_heading(poses, random_headings(count, rng)), captions):
-        picture = render_image(pose, random_style(rng), size, body)
+        image = render_image(pose, random_style(rng), size, body)
         yield {
-            "picture": {"bytes": picture.encode(), "path": None},
-            "joints_2d": (picture.joints_2d / size).astype(np.float32),
-            "visible": picture.visible,
+            "image": {"bytes": image.encode(), "path": None},
+            "joints_2d": (image.joints_2d / size).astype(np.float32),
+            "visible": image.visible,
             "rotvecs": to_rotvecs(pose),
             "text": caption.text,
         }

@@ -1,4 +1,4 @@
-"""What a run shows of its model while it trains: pictures, lines and numbers at each evaluation."""
+"""Samples of a model during its training: an image, lines and metrics at each evaluation."""
 
 import importlib.util
 import json
@@ -12,11 +12,10 @@ import pytest
 import roma
 import torch
 from PIL import Image
-from stage_corpus import CAPTION, INSTRUCTION, SFT_ARGUMENTS, write_tiny_corpus
+from stage_corpus import CAPTION, INSTRUCTION, STAGE_ARGUMENTS, write_tiny_corpus
 from tiny_checkpoint import save_tiny_checkpoint
-from transformers import PrinterCallback, TrainingArguments
+from transformers import PrinterCallback
 from transformers.integrations import TrackioCallback
-from trl import SFTConfig
 
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
@@ -25,17 +24,14 @@ from unipose.training.datasets.rows import POSE_ANSWERS
 from unipose.training.datasets.shards import load_corpus
 from unipose.training.evaluation.metrics import reconstruction_error
 from unipose.training.sampling.poses import validation_poses
-from unipose.training.stages.language import StageArguments, build_trainer, some_rows
-from unipose.training.stages.pose_tokenizer import (
-    PoseDataset,
-    PoseTokenizerTrainer,
-    collate_poses,
-)
-from unipose.training.trainer.callbacks import WatchReconstructions, show_picture
+from unipose.training.trainer.callbacks import ReconstructionCallback, log_image
+from unipose.training.trainer.config import StageConfig
+from unipose.training.trainer.language import LanguageArguments, LanguageTrainer, build_trainer, subsample
 from unipose.training.trainer.optimizer import OptimizerArguments
-from unipose.training.trainer.sample_callback import WatchAnswers, ask_rows, judge
+from unipose.training.trainer.pose_tokenizer import PoseDataset, PoseTokenizerTrainer, collate_poses
+from unipose.training.trainer.sample_callback import AnswerSampleCallback, answer_rows, measure_answers
 from unipose.training.trainer.trainable_parts import INSTRUCT, LoraArguments
-from unipose.training.trainer.trainers import LanguageTrainer, random_states_kept
+from unipose.training.trainer.trainers import preserve_random_states
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +42,7 @@ def body() -> BodyModel:
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
-    write_tiny_corpus(folder, TASKS, pictures=True)
+    write_tiny_corpus(folder, TASKS, images=True)
     return folder
 
 
@@ -60,8 +56,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def language_trainer(
     model: Path, corpus: Path, folder: Path, stage: dict[str, Any], lora_rank: int | None = None, **arguments
 ) -> LanguageTrainer:
-    config = SFTConfig(output_dir=str(folder), **(SFT_ARGUMENTS | {"save_strategy": "no", "max_steps": 2} | arguments))
-    arguments = StageArguments(model=str(model), corpus=str(corpus), **stage)
+    config = StageConfig(
+        output_dir=str(folder), **(STAGE_ARGUMENTS | {"save_strategy": "no", "max_steps": 2} | arguments)
+    )
+    arguments = LanguageArguments(model=str(model), corpus=str(corpus), **stage)
     return build_trainer(arguments, LoraArguments(lora_rank=lora_rank), OptimizerArguments(), config, INSTRUCT)
 
 
@@ -88,7 +86,7 @@ def watched(model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory)
     return trainer
 
 
-def test_each_evaluation_writes_a_picture_and_what_was_asked(watched: LanguageTrainer, corpus: Path) -> None:
+def test_each_evaluation_writes_an_image_and_what_was_generated(watched: LanguageTrainer, corpus: Path) -> None:
     folder = Path(watched.args.output_dir) / "samples"
     assert sorted(file.name for file in folder.iterdir()) == [
         f"step-00000{step}.{kind}" for step in (1, 2) for kind in ("jsonl", "png")
@@ -127,7 +125,7 @@ def test_each_evaluation_logs_its_loss_and_numbers_of_each_task(watched: Languag
     assert len(watched.eval_dataset) == 14
 
 
-def test_tensorboard_gets_numbers_and_pictures(watched: LanguageTrainer) -> None:
+def test_tensorboard_gets_numbers_and_images(watched: LanguageTrainer) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -136,22 +134,22 @@ def test_tensorboard_gets_numbers_and_pictures(watched: LanguageTrainer) -> None
     events = EventAccumulator(str(file), size_guidance={"images": 0}).Reload()
     assert [event.step for event in events.Images("samples")] == [1, 2]
     values = [(event.step, event.value) for event in events.Scalars("eval/text-to-pose_mpjpe_mm")]
-    wanted = entries(watched, "eval_text-to-pose_mpjpe_mm")
-    assert values == [(step, pytest.approx(value, rel=1e-6)) for step, value in wanted.items()]
+    expected = entries(watched, "eval_text-to-pose_mpjpe_mm")
+    assert values == [(step, pytest.approx(value, rel=1e-6)) for step, value in expected.items()]
 
 
-def test_the_picture_goes_to_trackio_where_that_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_image_goes_to_trackio_where_that_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a stand-in for the package, which wants an older pillow than the tests have."""
     logged: list[dict[str, Any]] = []
     monkeypatch.setitem(sys.modules, "trackio", SimpleNamespace(log=logged.append, Image=lambda value: value))
-    picture = Image.new("RGB", (4, 2))
-    show_picture(picture, 7, [PrinterCallback(), TrackioCallback.__new__(TrackioCallback)])
-    assert logged == [{"samples": picture, "train/global_step": 7}]
+    image = Image.new("RGB", (4, 2))
+    log_image(image, 7, [PrinterCallback(), TrackioCallback.__new__(TrackioCallback)])
+    assert logged == [{"samples": image, "train/global_step": 7}]
 
 
 def test_samples_and_evaluations_are_left_out_where_nobody_asks(model: Path, corpus: Path, tmp_path: Path) -> None:
     silent = language_trainer(model, corpus, tmp_path, {"tasks": ["pose-edit"], "samples": 0}, eval_strategy="epoch")
-    assert not any(isinstance(callback, WatchAnswers) for callback in silent.callback_handler.callbacks)
+    assert not any(isinstance(callback, AnswerSampleCallback) for callback in silent.callback_handler.callbacks)
     assert len(silent.eval_dataset) == 5
     (corpus_of_train := tmp_path / "corpus").mkdir()
     for name in ("corpus.json", "train"):
@@ -163,8 +161,8 @@ def test_samples_and_evaluations_are_left_out_where_nobody_asks(model: Path, cor
 
 def test_evaluation_rows_keep_the_shares_of_the_tasks(corpus: Path) -> None:
     rows = load_corpus(corpus, "validation")
-    assert some_rows(rows, 100)["source"] == rows["source"]
-    assert sorted(some_rows(rows, 14)["task"]) == sorted([*TASKS, *TASKS])
+    assert subsample(rows, 100)["source"] == rows["source"]
+    assert sorted(subsample(rows, 14)["task"]) == sorted([*TASKS, *TASKS])
 
 
 # The answers are the model's own, and are judged as they should be.
@@ -194,7 +192,7 @@ def test_answers_come_from_the_adapters_that_are_trained(watched: LanguageTraine
 
 def test_a_look_leaves_the_model_in_its_mode(body: BodyModel, tmp_path: Path) -> None:
     trainer = pose_trainer(body, tmp_path, max_steps=1, eval_strategy="no")
-    (watch,) = [each for each in trainer.callback_handler.callbacks if isinstance(each, WatchReconstructions)]
+    (watch,) = [each for each in trainer.callback_handler.callbacks if isinstance(each, ReconstructionCallback)]
     codebook = trainer.model.quantizer.codebook.clone()
     for training in (True, False):
         trainer.model.train(training)
@@ -208,10 +206,10 @@ class Perfect:
 
     def __init__(self, rows: list[dict[str, Any]]):
         self.rows = rows
-        self.asked: dict[str, Any] = {}
+        self.inputs: dict[str, Any] = {}
 
-    def __call__(self, **asked: Any) -> list[dict[str, Any]]:
-        self.asked = asked
+    def __call__(self, **inputs: Any) -> list[dict[str, Any]]:
+        self.inputs = inputs
         return [
             {"text": row["text"], "poses": roma.rotvec_to_rotmat(torch.tensor(row["poses"]))[-1:].numpy()}
             if row["poses"]
@@ -224,16 +222,16 @@ class Perfect:
 def test_the_rows_own_answers_are_judged_to_be_right(corpus: Path, body: BodyModel, task: str) -> None:
     rows = [row for row in load_corpus(corpus, "validation", tasks=[task]) if row["source"] == "validation:squat"]
     pipe = Perfect(rows)
-    measures = judge(task, rows, ask_rows(pipe, task, rows), body)
-    wanted = {"mpjpe_mm": 0.0, "pa_mpjpe_mm": 0.0} if task in POSE_ANSWERS else {}
+    measures = measure_answers(task, rows, answer_rows(pipe, task, rows), body)
+    expected = {"mpjpe_mm": 0.0, "pa_mpjpe_mm": 0.0} if task in POSE_ANSWERS else {}
     if task in ("pose-to-text", "image-to-text", "image-diff"):
         (measure,) = measures
-        wanted = {measure: 1.0}
-    for measure, value in wanted.items():
+        expected = {measure: 1.0}
+    for measure, value in expected.items():
         assert measures[measure] == pytest.approx(value, abs=1e-2)
-    shown = {"pose-to-text": 1, "pose-diff": 2, "pose-edit": 1}
-    assert [len(poses) for poses in pipe.asked["poses"]] == [shown.get(task, 0)]
-    assert [len(messages) for messages in pipe.asked["text"]] == [1], "the answer is not shown"
+    given = {"pose-to-text": 1, "pose-diff": 2, "pose-edit": 1}
+    assert [len(poses) for poses in pipe.inputs["poses"]] == [given.get(task, 0)]
+    assert [len(messages) for messages in pipe.inputs["text"]] == [1], "without the answer"
 
 
 def test_wrong_answers_are_judged_to_be_wrong(corpus: Path, body: BodyModel) -> None:
@@ -241,20 +239,22 @@ def test_wrong_answers_are_judged_to_be_wrong(corpus: Path, body: BodyModel) -> 
     by_task = {row["task"]: row for row in rows}
     upright = torch.eye(3).expand(1, 22, 3, 3).numpy()
     answer = {"text": f"{CAPTION} Raise the right arm.", "poses": upright}
-    measured = {task: judge(task, [row], [answer], body) for task, row in by_task.items()}
+    measured = {task: measure_answers(task, [row], [answer], body) for task, row in by_task.items()}
     assert measured["pose-to-text"] == {"statements_true": 0.0}, "nobody squats in a T-pose"
     assert measured["image-diff"] == {"statements_expected": 0.0}, "the knee was to be bent"
     assert measured["text-to-pose"]["mpjpe_mm"] > 100
     silent = {"text": "", "poses": upright}
     texts = [task for task in TASKS if task not in POSE_ANSWERS]
-    assert all(value == 0 for task in texts for value in judge(task, [by_task[task]], [silent], body).values())
+    assert all(
+        value == 0 for task in texts for value in measure_answers(task, [by_task[task]], [silent], body).values()
+    )
 
 
 def test_random_states_are_given_back() -> None:
     def draw() -> list[float]:
         return [np.random.random(), torch.rand(()).item()]
 
-    with random_states_kept(torch.device("cpu")):
+    with preserve_random_states(torch.device("cpu")):
         inside = draw()
     assert draw() == inside
     assert draw() != inside
@@ -266,18 +266,17 @@ def test_random_states_are_given_back() -> None:
 def pose_trainer(body: BodyModel, folder: Path, **arguments) -> PoseTokenizerTrainer:
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
-    common = {name: SFT_ARGUMENTS[name] for name in SFT_ARGUMENTS if name not in ("dataset_kwargs", "max_length")}
-    common |= {"save_strategy": "no", "eval_strategy": "steps", "eval_steps": 1}
+    common = STAGE_ARGUMENTS | {"save_strategy": "no", "eval_strategy": "steps", "eval_steps": 1}
     poses = validation_poses()[:8].float()
     trainer = PoseTokenizerTrainer(
         body,
         model=UniPoseVQVAE(UniPoseVQVAEConfig(**sizes)),
-        args=TrainingArguments(output_dir=str(folder), **(common | arguments)),
+        args=StageConfig(output_dir=str(folder), **(common | arguments)),
         train_dataset=PoseDataset(poses, 0),
         eval_dataset=PoseDataset(poses, None),
         data_collator=collate_poses,
     )
-    trainer.add_callback(WatchReconstructions(trainer, body, poses, shown=3))
+    trainer.add_callback(ReconstructionCallback(trainer, body, poses, samples=3))
     return trainer
 
 
@@ -308,6 +307,6 @@ def test_a_pose_tokenizer_logs_the_share_of_codes_in_use(body: BodyModel, tmp_pa
 
     trainer.model.forward = watched_forward
     trainer.train()
-    wanted = [len(used[0] | used[1]) / 32, len(used[2] | used[3]) / 32]
-    assert list(entries(trainer, "codebook_usage").values()) == wanted
+    expected = [len(used[0] | used[1]) / 32, len(used[2] | used[3]) / 32]
+    assert list(entries(trainer, "codebook_usage").values()) == expected
     assert entries(trainer, "codebook_usage").keys() == entries(trainer, "perplexity").keys()

@@ -1,9 +1,9 @@
-"""In which order a run sees its rows: all of them, the same for the same seed, alike within a batch."""
+"""The order of a run's rows: all of them, the same for the same seed, similar within a batch."""
 
 import numpy as np
 import pytest
 
-from unipose.training.trainer.samplers import BATCHES_SORTED_TOGETHER, GroupedSampler, SeededSampler
+from unipose.training.trainer.samplers import BUCKET_BATCHES, GroupedSampler, SeededSampler
 
 
 BATCH = 8
@@ -11,10 +11,10 @@ BATCH = 8
 
 @pytest.fixture(scope="module")
 def rows() -> tuple[np.ndarray, np.ndarray]:
-    """Lengths and numbers of pictures of 1003 rows; with both kinds something is left over from whole batches."""
+    """Lengths of 1003 rows, and whether they have images; both kinds leave rows over from whole batches."""
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 3, 1003) * (rng.random(1003) < 0.3)
-    return rng.integers(10, 200, 1003), pictures
+    has_image = rng.integers(0, 3, 1003) * (rng.random(1003) < 0.3) > 0
+    return rng.integers(10, 200, 1003), has_image
 
 
 def sampler(rows: tuple[np.ndarray, np.ndarray], seed: int = 0, epoch: int = 0, batch: int = BATCH) -> GroupedSampler:
@@ -50,9 +50,9 @@ def test_order_follows_from_seed_and_epoch_alone(rows) -> None:
     assert others[0] != others[1] != others[2] != others[0]
 
 
-def test_rows_with_pictures_are_kept_apart(rows) -> None:
-    shown = rows[1] > 0
-    kinds = [set(shown[batch]) for batch in in_batches(list(sampler(rows)))]
+def test_rows_with_images_are_kept_apart(rows) -> None:
+    has_image = rows[1]
+    kinds = [set(has_image[batch]) for batch in in_batches(list(sampler(rows)))]
     assert all(len(kind) == 1 for kind in kinds[:-2]), "only what is left over is mixed"
     changes = np.count_nonzero(np.diff([kind == {True} for kind in kinds[:-2]]))
     assert changes > len(kinds) / 5, "batches of both kinds alternate"
@@ -74,4 +74,4 @@ def test_batches_are_not_sorted_by_length(rows) -> None:
 def test_fewer_rows_than_a_batch(rows) -> None:
     few = tuple(values[:5] for values in rows)
     assert sorted(sampler(few)) == list(range(5))
-    assert sorted(sampler(rows, batch=BATCHES_SORTED_TOGETHER * 1003)) == list(range(1003))
+    assert sorted(sampler(rows, batch=BUCKET_BATCHES * 1003)) == list(range(1003))

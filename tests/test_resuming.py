@@ -1,45 +1,55 @@
-"""Runs that are stopped, killed or led astray: they go on as if nothing had happened, or stop and say where."""
+"""Runs that are stopped, killed or diverge: they resume as if uninterrupted, or stop and name the rows."""
 
 import json
 import os
-import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from stage_corpus import SFT_ARGUMENTS, unlike, weights_of, write_tiny_corpus
+from stage_corpus import STAGE_ARGUMENTS, unequal_weights, weights_of, write_tiny_corpus
 from tiny_checkpoint import save_tiny_checkpoint
 from transformers import TrainingArguments
-from trl import SFTConfig
 
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
 from unipose.training.sampling.poses import training_motion_poses
 from unipose.training.stages import align, pose_tokenizer
-from unipose.training.stages.language import StageArguments, build_trainer, run_stage
-from unipose.training.stages.pose_tokenizer import PoseDataset, PoseTokenizerTrainer, collate_poses
+from unipose.training.trainer import checkpoints
 from unipose.training.trainer.checkpoints import find_checkpoint, is_complete
+from unipose.training.trainer.config import StageConfig
+from unipose.training.trainer.language import LanguageArguments, LanguageTrainer, build_trainer, run_stage
 from unipose.training.trainer.optimizer import OptimizerArguments
+from unipose.training.trainer.pose_tokenizer import PoseDataset, PoseTokenizerTrainer, collate_poses
 from unipose.training.trainer.trainable_parts import ALIGN, LoraArguments
-from unipose.training.trainer.trainers import LanguageTrainer
 
 
 TASKS = ("pose-to-text", "text-to-pose")  # 10 rows: 5 steps an epoch
 LORA = {"lora_rank": 2, "lora_dropout": 0.2}
-# Ends the process, as the system does for want of memory, just before a file of a checkpoint is opened for writing.
+# Runs stages in processes of their own. Each is killed, as by the system when memory runs out, before it opens a file
+# of a checkpoint for writing. The imports are shared: they take longer than a run.
 KILL = """
-import os, signal, sys
+import importlib, json, os, signal, sys
+import unipose.training.trainer.language
 
-def hook(event, details):
-    if event == "open" and str(details[0]).endswith(os.environ["KILLED_AT"]):
-        os.kill(os.getpid(), signal.SIGKILL)
+for module, arguments, file in json.loads(sys.argv[1]):
+    command = importlib.import_module(module)
+    if os.fork() == 0:
+        def kill(event, details, file=file):
+            if event == "open" and str(details[0]).endswith(file):
+                os.kill(os.getpid(), signal.SIGKILL)
 
-sys.addaudithook(hook)
+        sys.argv = [module, *arguments]
+        sys.addaudithook(kill)
+        command.main()
+        os._exit(0)
+    _, status = os.wait()
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (module, status)
 """
 
 
@@ -60,19 +70,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def language_trainer(
     model: Path, corpus: Path, folder: Path, lora: dict[str, Any] | None = None, **arguments
 ) -> LanguageTrainer:
-    config = SFTConfig(output_dir=str(folder), **(SFT_ARGUMENTS | {"save_strategy": "no"} | arguments))
-    stage = StageArguments(model=str(model), corpus=str(corpus))
-    return build_trainer(stage, LoraArguments(**(lora or {})), OptimizerArguments(), config, ALIGN)
+    settings = StageConfig(output_dir=str(folder), **(STAGE_ARGUMENTS | {"save_strategy": "no"} | arguments))
+    stage = LanguageArguments(model=str(model), corpus=str(corpus))
+    return build_trainer(stage, LoraArguments(**(lora or {})), OptimizerArguments(), settings, ALIGN)
 
 
 def pose_trainer(folder: Path, poses: torch.Tensor, seed: int = 0, **arguments) -> PoseTokenizerTrainer:
     torch.manual_seed(seed)
     sizes = {"hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
-    common = {name: SFT_ARGUMENTS[name] for name in SFT_ARGUMENTS if name not in ("dataset_kwargs", "max_length")}
     return PoseTokenizerTrainer(
         BodyModel.builtin(),
         model=UniPoseVQVAE(UniPoseVQVAEConfig(**sizes)),
-        args=TrainingArguments(output_dir=str(folder), **(common | {"save_strategy": "no"} | arguments)),
+        args=StageConfig(output_dir=str(folder), **(STAGE_ARGUMENTS | {"save_strategy": "no"} | arguments)),
         train_dataset=PoseDataset(poses, 0),
         data_collator=collate_poses,
     )
@@ -86,7 +95,7 @@ def losses(trainer: Any) -> list[float]:
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-# Going on.
+# Resuming.
 
 
 @pytest.mark.parametrize("step", [5, 7], ids=["between epochs", "within the second epoch"])
@@ -102,11 +111,11 @@ def test_a_resumed_language_stage_equals_an_uninterrupted_one(
     resumed.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{step}"))
     assert losses(resumed) == losses(straight)
     assert len(losses(resumed)) == 12
-    assert unlike(weights_of(resumed.model), weights_of(straight.model)) == []
+    assert unequal_weights(weights_of(resumed.model), weights_of(straight.model)) == []
 
 
 def test_dropout_and_order_matter_to_the_tests_above(model: Path, corpus: Path, tmp_path: Path) -> None:
-    """Another seed after resuming gives other weights: the equality above is not for want of randomness."""
+    """Another seed after resuming gives other weights: the equality above is not for lack of randomness."""
     arguments = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
     straight = language_trainer(model, corpus, tmp_path, LORA, **arguments)
     straight.train()
@@ -125,7 +134,7 @@ def test_a_resumed_pose_tokenizer_equals_an_uninterrupted_one(tmp_path: Path) ->
     resumed = pose_trainer(tmp_path / "resumed", ten_poses(), seed=1, max_steps=12)
     resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-7"))
     assert losses(resumed) == losses(straight)
-    assert unlike(weights_of(resumed.model), weights_of(straight.model)) == []
+    assert unequal_weights(weights_of(resumed.model), weights_of(straight.model)) == []
 
 
 def test_evaluating_on_the_way_changes_no_weight(model: Path, corpus: Path, tmp_path: Path) -> None:
@@ -137,7 +146,7 @@ def test_evaluating_on_the_way_changes_no_weight(model: Path, corpus: Path, tmp_
         trainer.train()
         ends.append(weights_of(trainer.model))
     assert [entry["step"] for entry in trainer.state.log_history if "eval_loss" in entry] == [1, 2, 3]
-    assert unlike(*ends) == []
+    assert unequal_weights(*ends) == []
 
 
 # Killed.
@@ -145,36 +154,55 @@ def test_evaluating_on_the_way_changes_no_weight(model: Path, corpus: Path, tmp_
 
 def write_recipe(path: Path, **settings) -> list[str]:
     path.write_text(yaml.safe_dump(settings))
-    return ["--config", str(path)]
+    return config(path)
 
 
-def run_and_kill(command: list[str], at: str, folder: Path) -> None:
-    """Runs a command that must be killed when it opens a file whose path ends with `at`."""
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(KILL)
-    environment = os.environ | {"PYTHONPATH": str(folder), "KILLED_AT": at, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+class Killed(NamedTuple):
+    """The recipes of two runs that were killed while they saved, and the folders of these."""
+
+    language: Path
+    poses: Path
 
 
-def run(command: list[str]) -> str:
+@pytest.fixture(scope="module")
+def killed(model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    folder = tmp_path_factory.mktemp("killed")
+    language = STAGE_ARGUMENTS | LORA | {"model": str(model), "corpus": str(corpus), "max_steps": 9, "save_steps": 3}
+    language |= {"resume_from_checkpoint": "true", "save_total_limit": 1}
+    poses = STAGE_ARGUMENTS | {"num_poses": 20, "hidden_size": 16, "codebook_size": 32, "codebook_dim": 8}
+    poses |= {"num_pose_tokens": 6, "max_steps": 6, "save_steps": 2, "resume_from_checkpoint": "true"}
+    for name, settings in (("language", language), ("poses", poses)):
+        for run in ("straight", "killed"):
+            write_recipe(folder / f"{name}_{run}.yaml", **settings, output_dir=str(folder / name / run))
+    runs = [
+        (align.__name__, config(folder / "language_killed.yaml"), "checkpoint-6/trainer_state.json"),
+        (pose_tokenizer.__name__, config(folder / "poses_killed.yaml"), "checkpoint-4/config.json"),
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+    done = subprocess.run(
+        [sys.executable, "-c", KILL, json.dumps(runs)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return Killed(folder / "language", folder / "poses")
 
 
-def test_a_language_stage_killed_while_it_saves_goes_on_by_the_same_command(
-    model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def config(recipe: Path) -> list[str]:
+    return ["--config", str(recipe)]
+
+
+def run_twice(command: Callable[[], None], folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Trains without interruption, and resumes the killed run by its own command; the names of unequal weights."""
+    for run in ("straight", "killed"):
+        monkeypatch.setattr(sys, "argv", ["stage", *config(folder.parent / f"{folder.name}_{run}.yaml")])
+        command()
+    return unequal_weights(*(load_file(folder / run / "model.safetensors") for run in ("straight", "killed")))
+
+
+@pytest.mark.slow
+def test_a_language_stage_killed_while_it_saves_resumes_by_the_same_command(
+    killed: Killed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = SFT_ARGUMENTS | LORA | {"model": str(model), "corpus": str(corpus), "max_steps": 9, "save_steps": 3}
-    settings |= {"resume_from_checkpoint": "true", "save_total_limit": 1}
-    straight = write_recipe(tmp_path / "straight.yaml", **settings, output_dir=str(tmp_path / "straight"))
-    monkeypatch.setattr(sys, "argv", ["align", *straight])
-    run_stage(ALIGN)
-
-    output = tmp_path / "killed"
-    recipe = write_recipe(tmp_path / "recipe.yaml", **settings, output_dir=str(output))
-    command = [sys.executable, "-m", align.__name__, *recipe]
-    run_and_kill(command, "checkpoint-6/trainer_state.json", tmp_path / "hook")
+    output = killed.language / "killed"
     assert is_complete(output / "checkpoint-3")
     broken = output / "checkpoint-6"
     assert {"adapter_model.safetensors", "optimizer.pt", "rng_state.pth"} <= {file.name for file in broken.iterdir()}
@@ -182,33 +210,23 @@ def test_a_language_stage_killed_while_it_saves_goes_on_by_the_same_command(
     # A file that the next save does not write over.
     (broken / "model-00002-of-00002.safetensors").write_text("left")
 
-    said = run(command)
-    assert f"{broken} was not written to its end" in said
+    messages: list[str] = []
+    monkeypatch.setattr(checkpoints.logger, "warning", messages.append)
+    assert run_twice(align.main, killed.language, monkeypatch) == []
+    assert any(f"{broken} is incomplete" in message for message in messages)
     assert [folder.name for folder in output.glob("checkpoint-*")] == ["checkpoint-9"]
-    wanted = load_file(tmp_path / "straight" / "model.safetensors")
-    assert unlike(load_file(output / "model.safetensors"), wanted) == []
     state = json.loads((output / "checkpoint-9" / "trainer_state.json").read_text())
     assert [entry["step"] for entry in state["log_history"]] == list(range(1, 10))
 
 
-def test_a_pose_tokenizer_killed_while_it_saves_goes_on_by_the_same_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_a_pose_tokenizer_killed_while_it_saves_resumes_by_the_same_command(
+    killed: Killed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {name: SFT_ARGUMENTS[name] for name in SFT_ARGUMENTS if name not in ("dataset_kwargs", "max_length")}
-    settings |= {"num_poses": 20, "hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
-    settings |= {"max_steps": 6, "save_steps": 2, "resume_from_checkpoint": "true", "eval_strategy": "no"}
-    ends = []
-    for name in ("straight", "killed"):
-        recipe = write_recipe(tmp_path / f"{name}.yaml", **settings, output_dir=str(tmp_path / name))
-        if name == "killed":
-            command = [sys.executable, "-m", pose_tokenizer.__name__, *recipe]
-            run_and_kill(command, "checkpoint-4/config.json", tmp_path / "hook")
-            assert not is_complete(tmp_path / name / "checkpoint-4")
-        monkeypatch.setattr(sys, "argv", ["pose_tokenizer", *recipe])
-        pose_tokenizer.main()
-        ends.append(load_file(tmp_path / name / "model.safetensors"))
-    assert unlike(*ends) == []
-    assert is_complete(tmp_path / "killed" / "checkpoint-4")
+    broken = killed.poses / "killed" / "checkpoint-4"
+    assert not is_complete(broken)
+    assert run_twice(pose_tokenizer.main, killed.poses, monkeypatch) == []
+    assert is_complete(broken)
 
 
 # Which checkpoint.
@@ -222,9 +240,9 @@ def checkpoint(folder: Path, step: int, state: str | None = "{}") -> Path:
     return path
 
 
-def found_with(folder: Path, wanted: str | None) -> str | None:
+def found_with(folder: Path, expected: str | None) -> str | None:
     arguments = TrainingArguments(output_dir=str(folder), use_cpu=True, report_to="none")
-    arguments.resume_from_checkpoint = wanted
+    arguments.resume_from_checkpoint = expected
     return find_checkpoint(arguments)
 
 
@@ -259,17 +277,17 @@ def test_a_save_leaves_no_file_of_another_run_and_no_broken_checkpoint(tmp_path:
 def test_a_finished_run_that_is_run_again_stays_as_it_is(
     model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = SFT_ARGUMENTS | {"model": str(model), "corpus": str(corpus), "max_steps": 2, "save_steps": 2}
+    settings = STAGE_ARGUMENTS | {"model": str(model), "corpus": str(corpus), "max_steps": 2, "save_steps": 2}
     settings |= {"resume_from_checkpoint": "true", "output_dir": str(tmp_path / "run")}
     monkeypatch.setattr(sys, "argv", ["align", *write_recipe(tmp_path / "recipe.yaml", **settings)])
     ends = []
     for _ in range(2):
         run_stage(ALIGN)
         ends.append(load_file(tmp_path / "run" / "model.safetensors"))
-    assert unlike(*ends) == []
+    assert unequal_weights(*ends) == []
 
 
-# Led astray.
+# Diverging.
 
 
 def spoil(model: torch.nn.Module, call: int, gradient_only: bool) -> None:
@@ -295,17 +313,17 @@ def test_a_language_stage_stops_at_what_is_not_a_number_and_names_the_rows(
     before = language_trainer(model, corpus, tmp_path, max_steps=1, **arguments)
     before.train()
     trainer = language_trainer(model, corpus, tmp_path, max_steps=2, **arguments)
-    order, end = list(trainer._get_train_sampler()), 4 * accumulated
+    order, end = list(trainer.train_sampler()), 4 * accumulated
     spoil(trainer.model, 2 * accumulated, gradient_only)
     fault = "gradient's norm is nan" if gradient_only else "loss is nan"
     with pytest.raises(FloatingPointError, match=f"{fault} at step 2 ") as stopped:
         trainer.train()
-    blamed = order[end - (2 * accumulated if gradient_only else 2) : end]
+    named_rows = order[end - (2 * accumulated if gradient_only else 2) : end]
     rows = trainer.train_dataset
-    named = ", ".join(f"{row} ({rows[row]['task']}, {rows[row]['source']})" for row in blamed)
+    named = ", ".join(f"{row} ({rows[row]['task']}, {rows[row]['source']})" for row in named_rows)
     assert f"(rows {named} of the dataset)" in str(stopped.value)
     assert "train:" in named
-    assert unlike(weights_of(trainer.model), weights_of(before.model)) == []
+    assert unequal_weights(weights_of(trainer.model), weights_of(before.model)) == []
 
 
 @pytest.mark.parametrize("accumulated", [1, 2])
@@ -319,4 +337,4 @@ def test_a_pose_tokenizer_stops_at_a_pose_that_is_not_a_number(tmp_path: Path, a
     with pytest.raises(FloatingPointError, match=r"loss is nan at step \d+ \(rows (\d, 3|3, \d) of the dataset\)"):
         trainer.train()
     # What the weights were when their last gradient came is what they are.
-    assert unlike(dict(trainer.model.named_parameters()), dict(before)) == []
+    assert unequal_weights(dict(trainer.model.named_parameters()), dict(before)) == []

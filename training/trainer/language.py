@@ -1,0 +1,297 @@
+"""Training of the language stages `align`, `project` and `instruct`: the corpus, the model and TRL's trainer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from PIL import Image
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.tensor import DTensor
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin, set_seed
+from trl import SFTTrainer
+
+from unipose import UniPoseForConditionalGeneration
+from unipose.processing.body_model import BodyModel
+from unipose.training.datasets.shards import load_corpus
+from unipose.training.trainer.callbacks import SetEpochCallback
+from unipose.training.trainer.checkpoints import find_checkpoint
+from unipose.training.trainer.code_smoothing import smooth_targets, smoothed_cross_entropy
+from unipose.training.trainer.collator import UniPoseDataCollator
+from unipose.training.trainer.config import RecipeParser, StageConfig
+from unipose.training.trainer.optimizer import OptimizerArguments, build_optimizer
+from unipose.training.trainer.prepared_rows import prepare_rows
+from unipose.training.trainer.projector_init import standardize_projector
+from unipose.training.trainer.sample_callback import AnswerSampleCallback
+from unipose.training.trainer.samplers import GroupedSampler
+from unipose.training.trainer.trainable_parts import LoraArguments, Part, merge_adapters, set_trainable
+from unipose.training.trainer.trainers import SampledDataMixin, StageTrainer
+from unipose.training.trainer.vision_encoders import load_vision_encoders
+
+
+@dataclass
+class LanguageArguments:
+    """The model and the rows of a language stage."""
+
+    model: str = field(metadata={"help": "folder or Hub id of the model to start from"})
+    corpus: str = field(default="runs/corpus", metadata={"help": "folder that build_corpus has written"})
+    vision_encoders: str | None = field(
+        default=None, metadata={"help": "folder of the stage vision_encoders, whose weights are loaded first"}
+    )
+    standardize_image_features: int | None = field(
+        default=None,
+        metadata={"help": "number of corpus images to which the scales of an untrained projector are fitted first"},
+    )
+    tasks: list[str] | None = field(default=None, metadata={"help": "tasks of the corpus; all where left out"})
+    rows: int | None = field(
+        default=None, metadata={"help": "most training rows of each task; all rows where left out"}
+    )
+    attention: str | None = field(
+        default=None, metadata={"help": "attention of the language model: sdpa, eager or flex_attention"}
+    )
+    code_smoothing: float | None = field(
+        default=None,
+        metadata={"help": "width of the soft targets of pose codes; the paper's loss where left out"},
+    )
+    compile_language_model: bool = field(
+        default=False, metadata={"help": "the language model is compiled, which needs a C++ compiler"}
+    )
+    eval_rows: int = field(default=256, metadata={"help": "most validation rows of an evaluation's loss"})
+    samples: int = field(
+        default=2, metadata={"help": "validation rows of each task whose answers an evaluation writes; 0: none"}
+    )
+
+
+class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
+    """TRL's trainer on prepared rows (`length`, `has_image`, `task`, `source`), with the model's own loss.
+
+    TRL's fused head pads the labelled positions to whole tiles and computes their logits in fp32, half of a step at a
+    small model's size. Here the model computes the logits of the labelled positions only.
+
+    Args:
+        code_targets: target distribution of each pose code, from `smooth_targets`; one-hot where left out.
+    """
+
+    def __init__(self, *args, code_targets: torch.Tensor | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.code_targets = None if code_targets is None else code_targets.to(self.args.device)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        is_labelled = inputs["shift_labels"] != -100
+        targets = inputs["shift_labels"][is_labelled]
+        if self.code_targets is None:
+            outputs = model(
+                **inputs, logits_to_keep=is_labelled, num_items_in_batch=num_items_in_batch, use_cache=False
+            )
+            loss = outputs.loss
+        else:
+            unlabelled = {name: value for name, value in inputs.items() if "labels" not in name}
+            outputs = model(**unlabelled, logits_to_keep=is_labelled, use_cache=False)
+            first_code = self.model.config.pose_code_start_id
+            loss = smoothed_cross_entropy(outputs.logits, targets, first_code, self.code_targets)
+            num_items = len(targets) if num_items_in_batch is None else num_items_in_batch
+            loss = loss / torch.as_tensor(num_items, device=loss.device).clamp_min(1)
+        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+            # The divisor counts the labels of all processes, and their gradients are averaged.
+            loss = loss * self.accelerator.num_processes
+        if model.training and (self.state.global_step + 1) % self.args.logging_steps == 0:
+            self.log_components({"token_accuracy": (outputs.logits.argmax(dim=-1) == targets).float().mean()})
+        return (loss, outputs) if return_outputs else loss
+
+    def train_sampler(self) -> GroupedSampler:
+        rows = self.train_dataset
+        batch_size = self.args.train_batch_size * self.args.world_size
+        sampler = GroupedSampler(rows["length"], rows["has_image"], batch_size, self.args.seed)
+        self.add_callback(SetEpochCallback(sampler))
+        return sampler
+
+    def name_row(self, row: int) -> str:
+        named = self.train_dataset.select_columns(["task", "source"])[row]
+        return f"{row} ({named['task']}, {named['source']})"
+
+
+def run_stage(parts: Sequence[Part]) -> None:
+    """Parses a command line and its recipe, trains some parts of a model, and saves all of it."""
+    parser = RecipeParser((LanguageArguments, LoraArguments, OptimizerArguments, StageConfig))
+    train_stage(*parser.parse_args_and_config(), parts)
+
+
+def train_stage(
+    arguments: LanguageArguments,
+    lora: LoraArguments,
+    optimizer: OptimizerArguments,
+    config: StageConfig,
+    parts: Sequence[Part],
+) -> LanguageTrainer:
+    """Trains some parts of a model, from the last checkpoint where the run resumes, and saves all of it.
+
+    Args:
+        arguments: the model and the rows.
+        lora: how the language model is trained.
+        optimizer: which optimizer takes the matrices.
+        config: the trainer's arguments.
+        parts: of the model, those that are trained.
+    """
+    trainer = build_trainer(arguments, lora, optimizer, config, parts)
+    trainer.train(resume_from_checkpoint=find_checkpoint(config))
+    model = gather_full_weights(trainer.accelerator.unwrap_model(trainer.model), arguments, lora, parts)
+    if trainer.is_world_process_zero():
+        save_merged(model, trainer.processing_class, config.output_dir)
+    return trainer
+
+
+def build_trainer(
+    arguments: LanguageArguments,
+    lora: LoraArguments,
+    optimizer: OptimizerArguments,
+    config: StageConfig,
+    parts: Sequence[Part],
+) -> LanguageTrainer:
+    """A model with trainable `parts`, the corpus prepared for it, and the trainer of both.
+
+    Args:
+        arguments: the model and the rows.
+        lora: how the language model is trained.
+        optimizer: which optimizer takes the matrices.
+        config: the trainer's arguments.
+        parts: of the model, those that are trained.
+
+    Raises:
+        ValueError: a model in half precision, whose trained weights are in float32, with `precision: fp32`.
+    """
+    # Adapters are drawn before the trainer sets the seed; all processes must draw the same.
+    set_seed(config.seed)
+    processor = AutoProcessor.from_pretrained(arguments.model)
+    model = load_model(arguments)
+    if model.dtype.itemsize < torch.float32.itemsize and not (config.bf16 or config.fp16):
+        raise ValueError(
+            f"{arguments.model} is in {model.dtype}, but precision is fp32: train it with precision bf16, or build it "
+            "in float32"
+        )
+    collator = UniPoseDataCollator(processor, model.config.pose_attention)
+    rows = load_corpus(arguments.corpus, tasks=arguments.tasks)
+    if arguments.rows is not None:
+        rows = subsample_each_task(rows, arguments.rows)
+    rows = prepare_rows(rows, model, collator)
+    evaluates = config.eval_strategy != "no"
+    validation = load_corpus(arguments.corpus, "validation", tasks=arguments.tasks) if evaluates else None
+    eval_dataset = None
+    if validation is not None:
+        eval_dataset = prepare_rows(subsample(validation, arguments.eval_rows), model, collator)
+    if arguments.standardize_image_features is not None:
+        images = sample_images(rows, arguments.standardize_image_features)
+        standardize_projector(model, processor.image_processor(images, return_tensors="pt"))
+    code_targets = None
+    if arguments.code_smoothing is not None:
+        code_targets = smooth_targets(model.model.pose_tokenizer.quantizer.codebook, arguments.code_smoothing)
+    trained = set_trainable(model, parts, lora)
+    trainer = LanguageTrainer(
+        model=trained,
+        args=config,
+        train_dataset=rows,
+        eval_dataset=eval_dataset,
+        data_collator=collator,
+        processing_class=processor,
+        code_targets=code_targets,
+        optimizers=build_optimizer(trained, optimizer, config),
+    )
+    if validation is not None and arguments.samples:
+        body = BodyModel.builtin()
+        trainer.add_callback(AnswerSampleCallback(trainer, body, validation, processor, arguments.samples))
+    return trainer
+
+
+def load_model(arguments: LanguageArguments) -> UniPoseForConditionalGeneration:
+    """The model to start from, with the vision encoders and the attention that the stage names."""
+    model = cast(UniPoseForConditionalGeneration, AutoModelForImageTextToText.from_pretrained(arguments.model))
+    if arguments.vision_encoders is not None:
+        load_vision_encoders(model, Path(arguments.vision_encoders))
+    if arguments.attention is not None:
+        model.set_attn_implementation({"text_config": arguments.attention})
+    if arguments.compile_language_model:
+        model.model.language_model.compile(dynamic=True)
+    return model
+
+
+def sample_images(rows: Dataset, count: int) -> list[Image.Image]:
+    """The first images of at most `count` rows, spread evenly over the rows with images.
+
+    Args:
+        rows: prepared rows.
+        count: most images.
+
+    Raises:
+        ValueError: no row has an image.
+    """
+    with_images = np.flatnonzero(rows["has_image"])
+    if not len(with_images):
+        raise ValueError(
+            "no row of these tasks has an image: leave standardize_image_features out, or name tasks with images"
+        )
+    return [row["images"][0] for row in subsample(rows.select(with_images), count)]
+
+
+def subsample(rows: Dataset, count: int) -> Dataset:
+    """At most `count` rows, spread evenly, so that each task keeps its share.
+
+    Args:
+        rows: of a corpus.
+        count: most rows.
+    """
+    count = min(count, len(rows))
+    return rows.select(np.arange(count) * len(rows) // count)
+
+
+def subsample_each_task(rows: Dataset, count: int) -> Dataset:
+    """At most `count` rows of each task, spread evenly: the same rows, whatever other tasks there are.
+
+    Args:
+        rows: of a corpus.
+        count: most rows of a task.
+    """
+    tasks = np.asarray(rows["task"])
+    chosen = []
+    for task in np.unique(tasks):
+        own = np.flatnonzero(tasks == task)
+        own_count = min(count, len(own))
+        chosen.append(own[np.arange(own_count) * len(own) // own_count])
+    return rows.select(np.sort(np.concatenate(chosen)))
+
+
+def gather_full_weights(
+    model: PreTrainedModel | PeftModel, arguments: LanguageArguments, lora: LoraArguments, parts: Sequence[Part]
+) -> PreTrainedModel | PeftModel:
+    """The model with all of its weights, in the first process; others may hold a shard of the weights (FSDP2).
+
+    All processes must call it.
+
+    Args:
+        model: the trained model, unwrapped.
+        arguments: the stage's, which name the model to build again.
+        lora: how the language model was trained.
+        parts: of the model, those that were trained.
+    """
+    if not any(isinstance(weight, DTensor) for weight in model.parameters()):
+        return model
+    weights = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    if not weights:
+        return model
+    whole = set_trainable(AutoModelForImageTextToText.from_pretrained(arguments.model), parts, lora)
+    whole.load_state_dict(weights)
+    return whole
+
+
+def save_merged(model: PreTrainedModel | PeftModel, processor: ProcessorMixin, folder: str | Path) -> None:
+    """Saves the model with its adapters merged, and the processor: a folder that `from_pretrained` loads.
+
+    Args:
+        model: the trained model.
+        processor: of the model.
+        folder: where both are saved.
+    """
+    merge_adapters(model).save_pretrained(folder)
+    processor.save_pretrained(folder)

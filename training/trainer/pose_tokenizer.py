@@ -1,0 +1,190 @@
+"""Training of the pose tokenizer: its poses, its losses on a body, and the stage (paper, section 3.1)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import roma
+import torch
+from torch.utils.data import Dataset
+
+from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
+from unipose.processing.body_model import BodyModel
+from unipose.processing.pose_features import rotation_6d_to_rotmat, rotmat_to_rotation_6d
+from unipose.training.datasets.import_data import SavedRecords
+from unipose.training.geometry import jitter_orientation
+from unipose.training.sampling.poses import sample_training_poses, validation_poses
+from unipose.training.trainer.callbacks import ReconstructionCallback, SetEpochCallback
+from unipose.training.trainer.checkpoints import find_checkpoint
+from unipose.training.trainer.collator import ROW_KEY
+from unipose.training.trainer.config import StageConfig
+from unipose.training.trainer.losses import JOINT_LOSS_WEIGHT, VERTEX_LOSS_WEIGHT, body_loss
+from unipose.training.trainer.optimizer import OptimizerArguments, build_optimizer
+from unipose.training.trainer.samplers import SeededSampler
+from unipose.training.trainer.schedules import StepScheduleArguments, step_schedule
+from unipose.training.trainer.trainers import SampledDataMixin, StageTrainer
+
+
+@dataclass
+class PoseTokenizerArguments:
+    """Sizes of the pose tokenizer and of its data; see `UniPoseVQVAEConfig`."""
+
+    num_poses: int = field(
+        default=60000, metadata={"help": "number of poses sampled from motion, mixed limbs and archetypes"}
+    )
+    records: list[str] = field(
+        default_factory=list, metadata={"help": "folders that import_data has written, whose poses are added"}
+    )
+    hidden_size: int = 128
+    codebook_size: int = 512
+    codebook_dim: int = 64
+    num_pose_tokens: int = 20
+    dead_code_threshold: float = 1.0
+    orientation_noise: bool = field(
+        default=True, metadata={"help": "the global orientation of training poses is jittered (paper, stage 1)"}
+    )
+    samples: int = field(default=6, metadata={"help": "validation poses that an evaluation draws; 0: none"})
+
+
+class PoseDataset(Dataset):
+    """Poses as 6D rotations; a whole batch is fetched at once, its orientations jittered (paper, stage 1).
+
+    The jitter of a pose follows from the seed and the epoch alone: a resumed training gets the same poses, and so do
+    several processes and the workers of a dataloader, which share the epoch's memory.
+
+    Args:
+        rotmats: (poses, 22, 3, 3), in the stored frame.
+        seed: of the jitter; none where it is None.
+    """
+
+    def __init__(self, rotmats: torch.Tensor, seed: int | None):
+        self.rotmats = rotmats
+        self.seed = seed
+        self.epoch = torch.zeros((), dtype=torch.long).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Sets the epoch in this process and in its workers, persistent ones too."""
+        self.epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return len(self.rotmats)
+
+    def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
+        rotmats = self.rotmats[indices]
+        if self.seed is not None:
+            generators = [np.random.default_rng([self.seed, int(self.epoch), index]) for index in indices]
+            rotmats = jitter_orientation(rotmats, np.stack([rng.uniform(-1.0, 1.0, 3) for rng in generators]))
+        return {"pose_values": rotmat_to_rotation_6d(rotmats), ROW_KEY: torch.tensor(indices)}
+
+
+def collate_poses(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """`PoseDataset` gives whole batches."""
+    return batch
+
+
+class PoseTokenizerTrainer(SampledDataMixin, StageTrainer):
+    """Adds the joint and vertex losses, which need a body, and logs every component and the share of codes in use.
+
+    Args:
+        body: of the losses.
+        schedule: a learning rate that falls in steps, if any.
+    """
+
+    def __init__(self, body: BodyModel, schedule: StepScheduleArguments | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.schedule = schedule or StepScheduleArguments()
+        # Its inputs are its labels.
+        self.can_return_loss = True
+        codebook_size: int = kwargs["model"].config.codebook_size
+        # On the device, since reading the codes in every step would make the host wait.
+        self.is_used = torch.zeros(codebook_size, dtype=torch.bool, device=self.args.device)
+        self.body = body.to(self.args.device)
+
+    def create_scheduler(self, num_training_steps, optimizer=None):
+        if self.lr_scheduler is None and self.schedule.lr_drops:
+            self.lr_scheduler = step_schedule(optimizer or self.optimizer, num_training_steps, self.schedule)
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def train_sampler(self) -> SeededSampler:
+        sampler = SeededSampler(len(self.train_dataset), self.args.seed)
+        self.add_callback(SetEpochCallback(sampler, self.train_dataset))
+        return sampler
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        outputs = model(**inputs)
+        target = rotation_6d_to_rotmat(inputs["pose_values"])
+        # Half precision is a matter of millimetres along a chain of joints.
+        with torch.autocast(target.device.type, enabled=False):
+            components = body_loss(self.body, outputs.reconstruction.float(), target)
+        loss = outputs.loss + JOINT_LOSS_WEIGHT * components["joint_loss"]
+        loss = loss + VERTEX_LOSS_WEIGHT * components["vertex_loss"]
+        if model.training:
+            own = {name: outputs[name] for name in ("rotation_loss", "commitment_loss", "perplexity")}
+            self.log_components(components | own)
+            self.is_used[outputs.pose_codes.flatten()] = True
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], *args, **kwargs) -> None:
+        if "loss" in logs:
+            logs = logs | {"codebook_usage": int(self.is_used.sum()) / len(self.is_used)}
+            self.is_used.zero_()
+        super().log(logs, *args, **kwargs)
+
+
+def training_poses(arguments: PoseTokenizerArguments, seed: int, body: BodyModel) -> torch.Tensor:
+    """Sampled poses and those of the user's records.
+
+    Args:
+        arguments: how many are sampled, and which records.
+        seed: of the sampling.
+        body: to keep sampled poses free of collisions.
+
+    Returns:
+        (poses, 22, 3, 3) float32, in the stored frame.
+
+    Raises:
+        ValueError: there are no poses, or an import is not finished.
+    """
+    imported = [roma.rotvec_to_rotmat(torch.from_numpy(SavedRecords(folder).poses())) for folder in arguments.records]
+    if arguments.num_poses:
+        imported.append(sample_training_poses(arguments.num_poses, seed, body)[0].float())
+    if not imported:
+        raise ValueError("there are no poses to learn from: num_poses is 0, and records names no folder")
+    return torch.cat(imported)
+
+
+def train_pose_tokenizer(
+    arguments: PoseTokenizerArguments,
+    schedule: StepScheduleArguments,
+    optimizer: OptimizerArguments,
+    config: StageConfig,
+) -> PoseTokenizerTrainer:
+    """Trains a new pose tokenizer, from the last checkpoint where the run resumes, and saves it.
+
+    Args:
+        arguments: sizes and data.
+        schedule: a learning rate that falls in steps, if any.
+        optimizer: which optimizer takes the matrices.
+        config: the trainer's arguments.
+    """
+    body = BodyModel.builtin()
+    torch.manual_seed(config.seed)
+    rotmats = training_poses(arguments, config.seed, body)
+    others = ("num_poses", "records", "samples", "orientation_noise")
+    sizes = {name: value for name, value in vars(arguments).items() if name not in others}
+    model = UniPoseVQVAE(UniPoseVQVAEConfig(**sizes))
+    validation = validation_poses().float()
+    trainer = PoseTokenizerTrainer(
+        body,
+        schedule,
+        model=model,
+        args=config,
+        train_dataset=PoseDataset(rotmats, config.seed if arguments.orientation_noise else None),
+        eval_dataset=PoseDataset(validation, None),
+        data_collator=collate_poses,
+        optimizers=build_optimizer(model, optimizer, config),
+    )
+    if arguments.samples:
+        trainer.add_callback(ReconstructionCallback(trainer, BodyModel.builtin(), validation, arguments.samples))
+    trainer.train(resume_from_checkpoint=find_checkpoint(config))
+    trainer.save_model()
+    return trainer
