@@ -135,6 +135,8 @@ class UniPoseConfig(PreTrainedConfig):
             kwargs.pop("custom_pipelines", None)
         super().__post_init__(**kwargs)
         self.pose_opening_ids = self.pose_opening_ids or []
+        # The Auto classes look names up in it wherever the attribute exists.
+        self.auto_map = self.auto_map or {}
         self.tie_word_embeddings = self.tie_word_embeddings or self.text_config.tie_word_embeddings
         text = self.text_config.to_dict()
         layer_types = set(text.get("layer_types") or [])

@@ -84,8 +84,8 @@ def generate_row(model, ids: list[int], embeds: torch.Tensor, new_tokens: int, e
         else:
             logits = plain_logits(model, ids + seen, embeds)[-1]
         scores = torch.full_like(logits, -torch.inf)
-        tokens = allowed(config, ids + answer, max_length)
-        scores[tokens] = logits[tokens]
+        allowed_ids = allowed(config, ids + answer, max_length)
+        scores[allowed_ids] = logits[allowed_ids]
         token = int(bias(step, scores).argmax())
         is_code = config.pose_code_start_id <= token < config.pose_code_start_id + 32
         answer.append(token)

@@ -17,6 +17,7 @@ from tiny_models import (
     tiny_model,
     words,
 )
+from transformers import AutoModelForImageTextToText
 
 from unipose import UniPoseConfig, UniPoseForConditionalGeneration
 from unipose.cache_keyword import CACHE
@@ -277,7 +278,12 @@ def test_flex_attention_by_its_plain_name(tmp_path):
 
 
 def test_every_config_has_an_auto_map(tmp_path):
-    """TRL reads the attribute where it loads a model by its path."""
-    assert tiny_config().auto_map is None
-    tiny_model().save_pretrained(tmp_path / "model")
-    assert UniPoseConfig.from_pretrained(tmp_path / "model").auto_map["AutoConfig"].endswith("UniPoseConfig")
+    """TRL reads the attribute where it loads a model by its path; a folder without code loads too."""
+    assert tiny_config().auto_map == {}
+    tiny_model().save_pretrained(tmp_path)
+    assert UniPoseConfig.from_pretrained(tmp_path).auto_map["AutoConfig"].endswith("UniPoseConfig")
+    written = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in written.items() if k != "auto_map"}))
+    loaded = AutoModelForImageTextToText.from_pretrained(tmp_path)
+    assert type(loaded) is UniPoseForConditionalGeneration
+    assert loaded.config.auto_map == {}
