@@ -1,4 +1,4 @@
-"""Instructions a second, and how well the semantic score tells a pair's own text from another pair's.
+"""Instructions a second, and paircode precision and recall on their own pairs and on others.
 
 python benchmarks/instructions.py [--repeats 5]
 """
@@ -55,7 +55,7 @@ def texts_of(codes: list[tuple[Paircode, ...]], style: Style) -> list[str]:
 
 
 def agreement(style: Style, before: Joints, after: Joints, same_sequence: bool) -> list[str]:
-    """Percent of statements that hold and of telling codes that are stated, on the own pair and on the next."""
+    """Precision and recall in percent, on the own pair and on the next."""
     jitter = np.random.default_rng(3)
     texts = texts_of(extract_paircodes(before, after, same_sequence=same_sequence, jitter=jitter), style)
     row = []
@@ -75,8 +75,8 @@ def main() -> None:
         "edited poses": (*edited_pairs(body), False),
         f"frames {SECONDS_APART} s apart": (*motion_pairs(body), True),
     }
-    print(f"Percent of statements that hold (tolerance 1) and of telling codes that are stated, {COUNT} texts\n")
-    header = ["pairs", "style", "hold", "stated", "hold on the next pair", "stated of the next pair"]
+    print(f"Paircode precision (tolerance 1) and recall of the most salient codes in percent, {COUNT} texts\n")
+    header = ["pairs", "style", "precision", "recall", "precision on the next pair", "recall on the next pair"]
     rows = [(name, style, *agreement(style, *pairs)) for name, pairs in sources.items() for style in STYLES]
     print_table(header, rows)
     before, after, _ = sources["random pairs"]
