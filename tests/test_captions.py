@@ -127,10 +127,18 @@ def test_verbs_agree_with_their_subject() -> None:
     for code in CODES:
         for form in forms(code) + both_forms(code):
             for phrase in form.verbs:
-                assert phrase.split()[0].endswith("s") != form.subject.startswith("both_"), (form.subject, phrase)
+                plural = form.subject.startswith("both_") or form.subject == "hips"
+                assert phrase.split()[0].endswith("s") != plural, (form.subject, phrase)
 
 
-def test_templates_are_written_out() -> None:
+def test_hips_take_a_plural_verb() -> None:
+    texts = " ".join(wordings(Posecode("ground", "hips", "on")))
+    assert re.search(r"hips (touch|rest) ", texts)
+    assert re.search(r"(pelvis|bottom) (touches|rests) ", texts)
+    assert not re.search(r"hips (touches|rests)|(pelvis|bottom) (touch|rest) ", texts)
+
+
+def test_templates_are_expanded() -> None:
     assert list(expand("[a|b] c [d|e]")) == ["a c d", "a c e", "b c d", "b c e"]
     assert not any(set("[]<>|{}~") & set(subject + phrase) for subject, phrase in facts())
 

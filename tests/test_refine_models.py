@@ -244,10 +244,8 @@ def test_a_local_model_sees_the_image(tmp_path: Path) -> None:
         num_additional_image_tokens=1,
     ).save_pretrained(tmp_path)
     model = PipelineChatModel(str(tmp_path), max_tokens=12)
-    answers = {
-        model.answer(refine_messages("caption", CAPTION, [make_image(colour)]))
-        for colour in ("red", "white", "blue", "lime", "black", "cyan", "gray", "gold")
-    }
+    colours = ("red", "white", "blue", "lime", "black", "cyan", "gray", "gold")
+    answers = {model.answer(refine_messages("caption", CAPTION, [make_image(colour)])) for colour in colours}
     assert len(answers) > 1
 
 

@@ -43,7 +43,7 @@ class Form:
 def _form(subject: str, codes: Codes, templates: tuple[str, ...]) -> Form:
     """A form with its templates expanded for one part, or for both."""
     side, _, noun = subject.partition("_")
-    plural = side == "both"
+    plural = side == "both" or any(plural for _, plural in WHOLE_NOUNS.get(subject, ()))
     other = {"left": "right", "right": "left"}.get(side, "")
     states: list[str] = []
     verbs: list[str] = []

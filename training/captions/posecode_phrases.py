@@ -6,7 +6,8 @@ other follows "is" or "are", and also "with the left arm ...". Words for a right
 mirrored. Two codes must not share a phrase for one subject; no phrase starts like a new clause ("the", "both").
 """
 
-# What the parts are called, one and both; of a part that does not come in two, whether its name is plural.
+# The names of the parts, one and both; of a part that does not come in two, whether its name is plural. All names of
+# such a part have the same number, which its verbs follow.
 NOUNS: dict[str, tuple[tuple[str, str], ...]] = {
     "knee": (("knee", "knees"),),
     "elbow": (("elbow", "elbows"),),
@@ -24,7 +25,8 @@ WHOLE_NOUNS: dict[str, tuple[tuple[str, bool], ...]] = {
     "head": (("head", False),),
     "face": (("face", False), ("gaze", False)),
     "chin": (("chin", False),),
-    "hips": (("hips", True), ("pelvis", False), ("bottom", False)),
+    "hips": (("hips", True),),
+    "pelvis": (("pelvis", False), ("bottom", False)),
     "body": (("body", False), ("weight of the body", False)),
     "hands_line": (("line between the hands", False), ("line from hand to hand", False)),
     "feet_line": (("line between the feet", False), ("line from foot to foot", False)),
@@ -38,6 +40,7 @@ SUBJECTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("line", "hands"): ("hands_line",),
     ("line", "feet"): ("feet_line",),
     ("support", "body"): ("body",),
+    ("ground", "hips"): ("hips", "pelvis"),
 }
 PAIR_NOUNS = {"hands": "hand", "elbows": "elbow", "knees": "knee", "feet": "foot", "arms": "arm", "legs": "leg"}
 

@@ -234,7 +234,7 @@ POSE_PARTS: Entries = (
     (r"thighs?|upper legs?", "thigh"),
     (r"shins?|calf|calves|lower legs?", "shin"),
     (r"foot|feet|ankles?|heels?", "foot"),
-    (r"hips|pelvis|bottom|buttocks", "hips"),
+    (r"hips|pelvis|bottom|buttocks", "hips pelvis"),
     (r"torso|trunk|upper body|back|spine", "torso"),
     (r"(?:weight of the )?body|person|someone|figure|individual", "person torso"),
     (r"head|neck", "head"),
