@@ -24,7 +24,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from unipose import UniPoseForConditionalGeneration
 from unipose.embedded_checkpoint import find_embedded_checkpoint
 from unipose.training.datasets.build_corpus import Recipe, build_shards
-from unipose.training.datasets.shards import finish_corpus, load_corpus, create_corpus
+from unipose.training.datasets.shards import create_corpus, finish_corpus, load_corpus
 from unipose.training.evaluation.timing import medians
 from unipose.training.trainer.collator import UniPoseDataCollator, add_pose_codes
 from unipose.training.trainer.prepared_rows import prepare_rows
