@@ -1,4 +1,4 @@
-"""The `unipose` command: text, poses and pictures in; text on stdout, poses as files.
+"""The `unipose` command: text, poses and images in; text on stdout, poses as files.
 
 unipose "Describe the pose <pose>." --pose squat.npy
 unipose "A person kneels." --out kneel.glb
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .processing.pose_io import POSE_ENDINGS, check_ending, save_poses
 from .tasks_unipose import TASKS
 
 
@@ -19,66 +20,84 @@ if TYPE_CHECKING:
 
 
 USER_ERROR = 2
+DEFAULT_COMMAND = "generate"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    """The parser of all commands; `parse_arguments` adds the default one."""
+    parser = argparse.ArgumentParser(prog="unipose")
+    commands = parser.add_subparsers(dest="command", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--model", metavar="DIR_OR_ID", help="model folder or Hub id; default: the packaged model")
+
+    generate = commands.add_parser(
+        DEFAULT_COMMAND,
         prog="unipose",
+        parents=[shared],
         description="Describes, compares, generates, estimates and edits 3D human poses.",
         epilog='"unipose demo" runs an example of each task; see "unipose demo --help".',
     )
-    parser.add_argument(
+    generate.set_defaults(run=run_generate)
+    generate.add_argument(
         "text",
         nargs="?",
-        help="description, instruction or question; <pose> and <image> stand for the poses and pictures, which "
-        "otherwise stand in front of it",
+        help="description, instruction or question; <pose> and <image> mark the places of the poses and images, "
+        "which otherwise precede it",
     )
-    parser.add_argument("--pose", action="append", default=[], metavar="FILE", help="a pose: .npy, .npz or .json")
-    parser.add_argument("--image", action="append", default=[], metavar="FILE", help="a picture")
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write the pose: .npz, .npy, .json, .glb, .obj or .png"
+    generate.add_argument(
+        "--pose", action="append", default=[], metavar="FILE", help="input pose: .npy, .npz or .json; repeatable"
     )
-    parser.add_argument("--task", metavar="NAME", help="one of the seven tasks; otherwise it follows from the inputs")
-    parser.add_argument("--sample", action="store_true", help="sample, in place of the likeliest answer")
-    parser.add_argument("--temperature", type=float, help="of sampling, which it switches on")
-    parser.add_argument("--seed", type=int, help="of sampling")
-    parser.add_argument("--max-new-tokens", type=int, metavar="N")
-    add_model_argument(parser)
-    return parser
+    generate.add_argument("--image", action="append", default=[], metavar="FILE", help="input image; repeatable")
+    generate.add_argument("--out", type=Path, metavar="FILE", help=f"output pose: {', '.join(POSE_ENDINGS)}")
+    generate.add_argument(
+        "--task", metavar="NAME", help=f"task: {', '.join(TASKS)}; default: inferred from the inputs"
+    )
+    generate.add_argument("--sample", action="store_true", help="sampling instead of greedy decoding")
+    generate.add_argument("--temperature", type=float, help="temperature of sampling; implies --sample")
+    generate.add_argument("--seed", type=int, help="seed of sampling")
+    generate.add_argument("--max-new-tokens", type=int, metavar="N", help="maximum length of the answer in tokens")
 
-
-def build_demo_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="unipose demo",
-        description="One example of each task on motion capture that was held out from training: prints the answers, "
-        "writes a picture and a posed body for each, and one sheet of all.",
+    demo = commands.add_parser(
+        "demo",
+        parents=[shared],
+        description="Runs one example of each task on motion capture held out from training. Prints the answers and "
+        "writes an image and a posed body for each, and a contact sheet of all.",
     )
-    parser.add_argument("--out", type=Path, default=Path("unipose-demo"), metavar="DIR", help="default: %(default)s")
-    parser.add_argument(
+    demo.set_defaults(run=run_demo_command)
+    demo.add_argument(
+        "--out", type=Path, default=Path("unipose-demo"), metavar="DIR", help="output folder; default: %(default)s"
+    )
+    demo.add_argument(
         "--tasks",
         nargs="+",
+        metavar="NAME",
         choices=list(TASKS),
         default=list(TASKS),
-        help="default: all seven",
+        help=f"tasks to run: {', '.join(TASKS)}; default: all",
     )
-    add_model_argument(parser)
     return parser
 
 
-def add_model_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="DIR_OR_ID", help="default: the model that ships with the package")
+def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
+    """Parses a command line; without the name of a command it is `unipose generate`."""
+    is_command = words[:1] in (["demo"], [DEFAULT_COMMAND])
+    return build_parser().parse_args(words if is_command else [DEFAULT_COMMAND, *words])
 
 
 def infer_task(arguments: argparse.Namespace) -> str | None:
     """The named task, or the one that the inputs imply; None lets the model choose between text and poses."""
     if arguments.task is not None:
         return arguments.task
-    given = (len(arguments.pose), len(arguments.image), "text" if arguments.out is None else "pose")
-    return next((name for name, task in TASKS.items() if (task.poses, task.images, task.answer) == given), None)
+    inputs = (len(arguments.pose), len(arguments.image), "text" if arguments.out is None else "pose")
+    return next((name for name, task in TASKS.items() if (task.poses, task.images, task.answer) == inputs), None)
 
 
 def load_pipeline(model: str | None) -> "UniPosePipeline":
-    """The pipeline of a folder or Hub id; of the embedded checkpoint where `model` is None."""
+    """Loads the pipeline of a folder or Hub id; None is the embedded checkpoint.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+    """
     if model is not None and model.startswith(("/", ".")) and not Path(model).is_dir():
         raise FileNotFoundError(f"there is no model folder {model}")
     from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
@@ -89,31 +108,31 @@ def load_pipeline(model: str | None) -> "UniPosePipeline":
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     checkpoint = model or str(find_embedded_checkpoint())
-    # Loaded here, and not by `pipeline`, whose errors are tracebacks.
+    # Loaded here because `pipeline` turns errors into tracebacks.
     loaded = AutoModelForImageTextToText.from_pretrained(checkpoint)
     processor = AutoProcessor.from_pretrained(checkpoint)
     return pipeline("unipose", model=loaded, processor=processor)  # type: ignore[call-overload]
 
 
-def generate_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+def build_generate_kwargs(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `generate`: those that the command line sets."""
     sampled = arguments.sample or arguments.temperature is not None
     named = {"temperature": arguments.temperature, "max_new_tokens": arguments.max_new_tokens}
-    given = {name: value for name, value in named.items() if value is not None}
-    return {"do_sample": True, **given} if sampled else given
+    chosen = {name: value for name, value in named.items() if value is not None}
+    return {"do_sample": True, **chosen} if sampled else chosen
 
 
-def answer(arguments: argparse.Namespace) -> None:
-    """Runs one request.
+def run_generate(arguments: argparse.Namespace) -> None:
+    """Runs `unipose generate`: one request.
 
     Raises:
-        ValueError, OSError: With a message for the user.
+        ValueError: Arguments that do not fit each other, or inputs that cannot be read.
+        OSError: The model or the output cannot be read or written.
     """
     if arguments.text is None and not arguments.pose and not arguments.image:
         raise ValueError("nothing to do: give a text, --pose or --image, or run `unipose demo`")
     from tqdm import tqdm
     from transformers import set_seed
-
-    from .processing.pose_io import check_ending, save_poses
 
     task = infer_task(arguments)
     if arguments.out is not None:
@@ -122,7 +141,7 @@ def answer(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--out takes a pose, but task {task!r} answers with text")
     with tqdm(total=2, desc="loading the model", bar_format="{desc} {elapsed}", leave=False, disable=None) as progress:
         pipe = load_pipeline(arguments.model)
-        progress.set_description_str("thinking")
+        progress.set_description_str("generating")
         if arguments.seed is not None:
             set_seed(arguments.seed)
         (result,) = pipe(
@@ -130,7 +149,7 @@ def answer(arguments: argparse.Namespace) -> None:
             images=[arguments.image],
             poses=[arguments.pose],
             task=task,
-            generate_kwargs=generate_arguments(arguments),
+            generate_kwargs=build_generate_kwargs(arguments),
         )
     if result["text"]:
         print(result["text"])
@@ -144,17 +163,18 @@ def answer(arguments: argparse.Namespace) -> None:
             print(f"wrote {path}", file=sys.stderr)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status: 0, or 2 for what the user can mend."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        if words[:1] == ["demo"]:
-            arguments = build_demo_parser().parse_args(words[1:])
-            from .demo import run_demo
+def run_demo_command(arguments: argparse.Namespace) -> None:
+    """Runs `unipose demo`."""
+    from .demo import run_demo
 
-            run_demo(lambda: load_pipeline(arguments.model), arguments.out, arguments.tasks)
-        else:
-            answer(build_parser().parse_args(words))
+    run_demo(lambda: load_pipeline(arguments.model), arguments.out, arguments.tasks)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status: 0, or 2 for an error of the user."""
+    arguments = parse_arguments(list(sys.argv[1:] if argv is None else argv))
+    try:
+        arguments.run(arguments)
     except (ValueError, OSError) as error:
         print(f"unipose: {next(iter(str(error).strip().splitlines()), type(error).__name__)}", file=sys.stderr)
         return USER_ERROR

@@ -1,10 +1,10 @@
-"""The authors' release -> one repository that `from_pretrained` and `pipeline("unipose")` load.
+"""Converts the authors' release to one repository for `from_pretrained` and `pipeline("unipose")`.
 
 python -m unipose.convert_unipose_weights_to_hf --llava llava-v1.6-mistral-7b --unipose UniPose \
     --clip clip-vit-large-patch14-336 --pose-vqvae pose_vqvae --tokenhmr tokenhmr_model.ckpt --output unipose-7b
 
 Writes config, generation config, sharded safetensors, processor, chat template, code and card. LoRA is merged in fp32.
-Pickles are read with `weights_only`: they cannot run code. At most one shard is in memory at a time.
+Pickles are read with `weights_only`, so that they cannot run code. At most one shard is in memory at a time.
 """
 
 import argparse
@@ -40,11 +40,11 @@ from .processing.processing_unipose import UniPoseProcessor
 VQVAE_FILE = "best_MPJPE.ckpt"
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 POSE_PATCH = 16
-POSE_PICTURE = (256, 192)
-# No weight tells how many attention heads there are: ViTPose's, by its widths. Other widths get heads of 16 channels.
+POSE_IMAGE = (256, 192)
+# ViTPose's attention heads by width, which no weight shows. Other widths have heads of 16 channels.
 POSE_HEADS = {384: 12, 768: 12, 1024: 16, 1280: 16}
 OTHER_HEAD_WIDTH = 16
-# The seven tasks as sentences with the picture or pose inside, as in its training; the wording is ours.
+# The release was trained on sentences with the image or pose inside; the wording is ours.
 TASK_PROMPTS = {
     "pose-to-text": "Describe the pose <pose>.",
     "image-to-text": "Describe the pose in the image <image>.",
@@ -54,7 +54,7 @@ TASK_PROMPTS = {
     "image-to-pose": "Estimate the SMPL pose of the person in the image <image>.",
     "pose-edit": "Edit the pose <pose> by this description: {text}",
 }
-# What UniPoseConfig knows by id.
+# Tokens of which UniPoseConfig has the ids.
 TOKENS = ("pose_token", "pose_start_token", "pose_end_token", "pose_query_token") + (
     "image_token",
     "image_start_token",
@@ -64,15 +64,15 @@ TOKENS = ("pose_token", "pose_start_token", "pose_end_token", "pose_query_token"
 
 @dataclass(frozen=True)
 class OriginalRelease:
-    """Where the parts of the release lie.
+    """Paths of the release's parts.
 
     Args:
-        llava: folder of the LLaVA base: the language model and the CLIP tower.
-        unipose: folder of UniPose's own: config, tokenizer, LoRA and the weights that were trained in full.
-        clip: folder of CLIP, of which only the config and the picture processor's are read.
-        pose_vqvae: the pose tokenizer's checkpoint, or its folder.
-        tokenhmr: TokenHMR's checkpoint, whose backbone is the pose tower.
-        pose_heads: attention heads of the pose tower, where they do not follow from its width (`POSE_HEADS`).
+        llava: Folder of the LLaVA base: the language model and the CLIP vision encoder.
+        unipose: Folder of UniPose's own files: config, tokenizer, LoRA and fully trained weights.
+        clip: Folder of CLIP; only the configs of model and image processor are read.
+        pose_vqvae: The pose tokenizer's checkpoint, or its folder.
+        tokenhmr: TokenHMR's checkpoint, whose backbone is the pose encoder.
+        pose_heads: Attention heads of the pose encoder. Default: by its width (`POSE_HEADS`).
     """
 
     llava: Path
@@ -86,7 +86,7 @@ class OriginalRelease:
         """Opens all weights.
 
         Raises:
-            FileNotFoundError: names the file.
+            FileNotFoundError: A file is missing; the message names it.
         """
         vqvae = self.pose_vqvae / VQVAE_FILE if self.pose_vqvae.is_dir() else self.pose_vqvae
         files = {
@@ -96,18 +96,31 @@ class OriginalRelease:
             "pose_vqvae": find_files(vqvae.parent, vqvae.name),
             "pose_vision": find_files(self.tokenhmr.parent, self.tokenhmr.name),
         }
-        return {name: WeightSource(name, found) for name, found in files.items()}
+        return {name: WeightSource(name, paths) for name, paths in files.items()}
 
 
 def find_files(folder: Path, *patterns: str) -> list[Path]:
-    """The files of the first pattern that has any."""
+    """The files of the first pattern that matches any.
+
+    Args:
+        folder: Where to look.
+        patterns: Of file names.
+
+    Raises:
+        FileNotFoundError: No pattern matches.
+    """
     for pattern in patterns:
-        if found := sorted(folder.glob(pattern)):
-            return found
+        if paths := sorted(folder.glob(pattern)):
+            return paths
     raise FileNotFoundError(f"there is no {' and no '.join(patterns)} in {folder}")
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON file.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}")
     return json.loads(path.read_text(encoding="utf-8"))
@@ -116,14 +129,20 @@ def read_json(path: Path) -> dict[str, Any]:
 def build_config(
     release: OriginalRelease, sources: dict[str, WeightSource], tokenizer: PreTrainedTokenizerFast
 ) -> UniPoseConfig:
-    """Sizes come from the configs where there are any, else from the shapes of the weights."""
+    """The model's config: sizes come from the release's configs, or from the shapes of the weights.
+
+    Args:
+        release: Paths.
+        sources: Of the weights, by name.
+        tokenizer: The converted one.
+    """
     original = read_json(release.unipose / "config.json")
     clip = read_json(release.clip / "config.json")
-    # CLIP's own config holds the picture tower's; that of a tower alone is it.
-    tower = clip.get("vision_config", clip)
+    # A config of the whole CLIP, or of its vision encoder alone.
+    vision = clip.get("vision_config", clip)
     return UniPoseConfig(
         text_config=MistralConfig(**known_fields(MistralConfig, original), rope_theta=original["rope_theta"]),
-        vision_config=CLIPVisionConfig(**known_fields(CLIPVisionConfig, tower)),
+        vision_config=CLIPVisionConfig(**known_fields(CLIPVisionConfig, vision)),
         vision_feature_layer=original["mm_vision_select_layer"],
         pose_vision_config=pose_vision_config(sources["pose_vision"], release.pose_heads),
         pose_tokenizer_config=pose_tokenizer_config(sources["pose_vqvae"], tokenizer),
@@ -134,16 +153,25 @@ def build_config(
 
 
 def known_fields(config_class: type[PreTrainedConfig], values: dict[str, Any]) -> dict[str, Any]:
-    """What a config takes of the values of an older one that are about its sizes."""
-    own = config_class.__dataclass_fields__.keys() - {"architectures", "model_type", "transformers_version"}
-    return {name: value for name, value in values.items() if name in own}
+    """The values of an older config that a config class has too.
+
+    Args:
+        config_class: The class of the new config.
+        values: Of the older config.
+    """
+    fields = config_class.__dataclass_fields__.keys() - {"architectures", "model_type", "transformers_version"}
+    return {name: value for name, value in values.items() if name in fields}
 
 
 def shape_of(source: WeightSource, key: str) -> tuple[int, ...]:
-    """Of a tensor that the config is read off.
+    """Shape of a tensor from which the config follows.
+
+    Args:
+        source: Has the tensor.
+        key: Its name.
 
     Raises:
-        ValueError: it is missing, or it is not a tensor of weights.
+        ValueError: It is missing, or has fewer than two dimensions.
     """
     if len(source.shapes.get(key, ())) < 2:
         raise ValueError(f"{', '.join(map(str, set(source.file_of.values())))} has no weights {key!r}")
@@ -151,26 +179,40 @@ def shape_of(source: WeightSource, key: str) -> tuple[int, ...]:
 
 
 def count_layers(source: WeightSource, pattern: str) -> int:
+    """Number of layers in a set of weights.
+
+    Args:
+        source: The weights.
+        pattern: Matches their keys; its group is the layer's index.
+    """
     matches = [re.match(pattern, key) for key in source.shapes]
     return len({match[1] for match in matches if match})
 
 
 def pose_vision_config(source: WeightSource, heads: int | None) -> VitPoseBackboneConfig:
-    """ViTPose's backbone: patches of 16 of a picture of 256 x 192 (paper, section 3.2)."""
+    """Config of ViTPose's backbone: patches of 16 of an image of 256 x 192 (paper, section 3.2).
+
+    Args:
+        source: The weights.
+        heads: Attention heads; None: by the width (`POSE_HEADS`).
+
+    Raises:
+        ValueError: A weight is missing, or `heads` does not divide the width.
+    """
     hidden = shape_of(source, "backbone.patch_embed.proj.weight")[0]
     if heads is None:
         heads = POSE_HEADS.get(hidden, hidden // OTHER_HEAD_WIDTH)
         if hidden not in POSE_HEADS:
-            print(f"no ViTPose is {hidden} wide: {heads} attention heads are assumed (--pose-heads)", file=sys.stderr)
+            print(f"no ViTPose has width {hidden}: assuming {heads} attention heads (--pose-heads)", file=sys.stderr)
     layers = count_layers(source, r"backbone\.blocks\.(\d+)\.")
     if hidden % heads:
-        raise ValueError(f"--pose-heads is {heads}, which does not divide the pose tower's width {hidden}")
+        raise ValueError(f"--pose-heads is {heads}, which does not divide the pose encoder's width {hidden}")
     return VitPoseBackboneConfig(
         hidden_size=hidden,
         mlp_ratio=shape_of(source, "backbone.blocks.0.mlp.fc1.weight")[0] // hidden,
         num_hidden_layers=layers,
         num_attention_heads=heads,
-        image_size=[*POSE_PICTURE],
+        image_size=[*POSE_IMAGE],
         patch_size=[POSE_PATCH, POSE_PATCH],
         out_indices=[layers],
         # The library's default of 1e-12 is not ViTPose's.
@@ -179,6 +221,12 @@ def pose_vision_config(source: WeightSource, heads: int | None) -> VitPoseBackbo
 
 
 def pose_tokenizer_config(source: WeightSource, tokenizer: PreTrainedTokenizerFast) -> UniPoseVQVAEConfig:
+    """Config of the pose tokenizer.
+
+    Args:
+        source: The weights.
+        tokenizer: The converted text tokenizer, which has the names of the queries.
+    """
     codebook_size, codebook_dim = shape_of(source, "quantizer.codebook")
     queries = [token for token in tokenizer.get_vocab() if token.startswith("<pose_query_")]
     return UniPoseVQVAEConfig(
@@ -193,8 +241,15 @@ def pose_tokenizer_config(source: WeightSource, tokenizer: PreTrainedTokenizerFa
 def build_processor(
     release: OriginalRelease, config: UniPoseConfig, tokenizer: PreTrainedTokenizerFast
 ) -> UniPoseProcessor:
+    """The processor of the converted model.
+
+    Args:
+        release: Paths.
+        config: The model's.
+        tokenizer: The converted one.
+    """
     clip = read_json(release.clip / "preprocessor_config.json")
-    height, width = POSE_PICTURE
+    height, width = POSE_IMAGE
     return UniPoseProcessor(
         UniPoseImageProcessor(
             size=clip["crop_size"],
@@ -213,8 +268,13 @@ def build_processor(
     )
 
 
-def wanted_weights(model: UniPoseForConditionalGeneration, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """The state dict to write, on meta: what the model keeps in fp32 is written in fp32."""
+def expected_weights(model: UniPoseForConditionalGeneration, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The state dict to write, on meta.
+
+    Args:
+        model: On meta.
+        dtype: Of all weights that the model does not keep in fp32.
+    """
     kept = tuple(model._keep_in_fp32_modules_strict)
     return {
         name: tensor.to(dtype) if tensor.is_floating_point() and not name.split(".")[1].startswith(kept) else tensor
@@ -225,10 +285,20 @@ def wanted_weights(model: UniPoseForConditionalGeneration, dtype: torch.dtype) -
 def convert(
     release: OriginalRelease, output: Path, dtype: torch.dtype = torch.bfloat16, max_shard_size: str = "2GB"
 ) -> OriginalWeights:
-    """Writes the whole repository to `output`. Everything is checked before the first weight is written.
+    """Writes the whole repository. All inputs are checked before the first weight is written.
+
+    Args:
+        release: Paths.
+        output: Folder of the repository.
+        dtype: Of the weights.
+        max_shard_size: "2GB", ...
+
+    Returns:
+        The weights, with the list of unused keys.
 
     Raises:
-        FileNotFoundError, ValueError: names what is missing, misshapen or unknown.
+        FileNotFoundError: A file is missing.
+        ValueError: Lists every key that is missing, unknown or has a wrong shape.
     """
     sources = release.sources()
     tokenizer = convert_tokenizer(release.unipose)
@@ -237,18 +307,25 @@ def convert(
     with torch.device("meta"):
         model = UniPoseForConditionalGeneration(config)
     adapter = LoraAdapter.from_config(sources["adapter"], release.unipose / "adapter_config.json")
-    weights = OriginalWeights(sources, adapter, wanted_weights(model, dtype))
+    weights = OriginalWeights(sources, adapter, expected_weights(model, dtype))
     output.mkdir(parents=True, exist_ok=True)
     weights.save(output, max_shard_size)
     model.save_code(output)
     special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     GenerationConfig(**special).save_pretrained(output)
     build_processor(release, config, tokenizer).save_pretrained(output)
-    write_card(config, output, sum(tensor.numel() for tensor in weights.wanted.values()))
+    write_card(config, output, sum(tensor.numel() for tensor in weights.expected.values()))
     return weights
 
 
 def write_card(config: UniPoseConfig, output: Path, parameters: int) -> None:
+    """Writes the model card.
+
+    Args:
+        config: The model's.
+        output: Folder of the repository.
+        parameters: Their number.
+    """
     card = ModelCard.from_template(
         ModelCardData(
             license="other",
@@ -267,42 +344,60 @@ def write_card(config: UniPoseConfig, output: Path, parameters: int) -> None:
 
 
 def push(folder: Path, repository: str, private: bool) -> str:
-    """Uploads the folder to the Hub; returns the address of the repository."""
+    """Uploads the folder to the Hub; returns the URL of the repository.
+
+    Args:
+        folder: The converted model.
+        repository: OWNER/NAME.
+        private: Whether a new repository is private.
+    """
     api = HfApi()
-    address = api.create_repo(repository, private=private, exist_ok=True)
+    url = api.create_repo(repository, private=private, exist_ok=True)
     api.upload_folder(folder_path=folder, repo_id=repository, commit_message="UniPose, converted from its release")
-    return str(address)
+    return str(url)
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The command's parser."""
     parser = argparse.ArgumentParser(
         prog="python -m unipose.convert_unipose_weights_to_hf",
-        description="Makes one repository for transformers of the parts of the original UniPose release.",
+        description="Converts the parts of the original UniPose release to one repository for transformers.",
     )
     parts = {
         "llava": "folder of llava-v1.6-mistral-7b",
         "unipose": "folder of UniPose's own weights: config, tokenizer, adapter, non_lora_trainables.bin",
         "clip": "folder of clip-vit-large-patch14-336 (configs only)",
-        "pose-vqvae": f"the pose tokenizer: {VQVAE_FILE} or its folder",
-        "tokenhmr": "tokenhmr_model.ckpt",
+        "pose-vqvae": f"pose tokenizer: {VQVAE_FILE} or its folder",
+        "tokenhmr": "TokenHMR's checkpoint, tokenhmr_model.ckpt",
     }
     for name, text in parts.items():
         parser.add_argument(f"--{name}", type=Path, required=True, metavar="PATH", help=text)
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument(
-        "--dtype", choices=list(DTYPES), default="bfloat16", help="default: %(default)s, the release's"
+        "--dtype",
+        choices=list(DTYPES),
+        default="bfloat16",
+        help="dtype of the weights; default: %(default)s, as in the release",
     )
-    parser.add_argument("--max-shard-size", default="2GB", metavar="SIZE", help="also what is in memory at a time")
     parser.add_argument(
-        "--pose-heads", type=int, metavar="N", help="of the pose tower; default: ViTPose's for its width"
+        "--max-shard-size",
+        default="2GB",
+        metavar="SIZE",
+        help="size of a shard, which is also the memory needed; default: %(default)s",
     )
-    parser.add_argument("--push-to-hub", metavar="OWNER/NAME", help="upload the result to this repository")
-    parser.add_argument("--private", action="store_true", help="make that repository private")
+    parser.add_argument(
+        "--pose-heads",
+        type=int,
+        metavar="N",
+        help="attention heads of the pose encoder; default: ViTPose's for its width",
+    )
+    parser.add_argument("--push-to-hub", metavar="OWNER/NAME", help="repository on the Hub to upload to")
+    parser.add_argument("--private", action="store_true", help="whether a new repository is private")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status: 0, or 2 for what the user can mend."""
+    """Runs the command; returns its exit status: 0, or 2 for an error of the user."""
     arguments = build_parser().parse_args(argv)
     release = OriginalRelease(
         arguments.llava,

@@ -1,4 +1,4 @@
-"""`unipose demo`: one example of each task, on motion capture that was held out from training."""
+"""`unipose demo`: one example of each task, on motion capture held out from training."""
 
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -19,14 +19,14 @@ from .processing.rendering import contact_sheet, render_pose
 from .tasks_unipose import TASKS
 
 
-# Frames of the packaged motion, of the clips that training never sees.
+# Frames of the packaged motion, in clips held out from training.
 LUNGE, ONE_LEG, LUNGE_TO_THE_OTHER_SIDE, KICK = 495, 523, 578, 1552
-PICTURE_SIZE = 256
+IMAGE_SIZE = 256
 
 
 @dataclass(frozen=True)
 class Example:
-    """A task with its input: frames are given as poses, or drawn where the task takes pictures."""
+    """Inputs of a task: frames are poses, or rendered images where the task takes images."""
 
     task: str
     frames: tuple[int, ...] = ()
@@ -45,10 +45,15 @@ EXAMPLES = (
 
 
 def run_demo(load_pipeline: Callable[[], UniPosePipeline], out: Path, tasks: Collection[str]) -> None:
-    """Answers the examples of `tasks`; text goes to stdout, files to `out`.
+    """Runs the examples of `tasks`: text to stdout, files to `out`.
 
-    Each example leaves a picture, input first, and a posed body: of its answer, or of its input where the answer is
-    text. `contact_sheet.png` shows all.
+    Each example writes an image, input first, and a posed body: its answer's, or its input's where the answer is
+    text. `contact_sheet.png` has all.
+
+    Args:
+        load_pipeline: Loads the model.
+        out: Output folder.
+        tasks: Names of `TASKS`.
     """
     frames = load_frames()
     body = BodyModel.builtin()
@@ -61,8 +66,8 @@ def run_demo(load_pipeline: Callable[[], UniPosePipeline], out: Path, tasks: Col
             progress.update()
             inputs = [frames[index] for index in example.frames]
             text, poses = run_example(pipe, example, inputs, body)
-            pictures = draw([*inputs, *poses], body)
-            sheet = contact_sheet(pictures, columns=len(pictures)) if len(pictures) > 1 else pictures[0]
+            images = render([*inputs, *poses], body)
+            sheet = contact_sheet(images, columns=len(images)) if len(images) > 1 else images[0]
             out.mkdir(parents=True, exist_ok=True)
             sheet.save(out / f"{example.task}.png")
             save_poses(out / f"{example.task}.glb", poses or inputs, body)
@@ -71,39 +76,55 @@ def run_demo(load_pipeline: Callable[[], UniPosePipeline], out: Path, tasks: Col
             sheets.append(sheet)
             captions.append(caption)
     contact_sheet(sheets, captions, columns=2).save(out / "contact_sheet.png")
-    print(f"wrote the pictures and bodies to {out}", file=sys.stderr)
+    print(f"wrote the images and bodies to {out}", file=sys.stderr)
 
 
 def run_example(
     pipe: UniPosePipeline, example: Example, frames: list[torch.Tensor], body: BodyModel
 ) -> tuple[str, list[np.ndarray]]:
-    """The answer to one example: its text and its poses, (22, 3, 3) each."""
-    pictured = TASKS[example.task].images > 0
+    """Runs one example.
+
+    Args:
+        pipe: The pipeline.
+        example: Task and text.
+        frames: Input poses, (22, 3, 3) each.
+        body: The body of rendered inputs.
+
+    Returns:
+        The text and the poses, (22, 3, 3) each, of the answer.
+    """
+    takes_images = TASKS[example.task].images > 0
     (result,) = pipe(
         text=[example.text],
-        images=[draw(frames, body) if pictured else []],
-        poses=[[] if pictured else frames],
+        images=[render(frames, body) if takes_images else []],
+        poses=[[] if takes_images else frames],
         task=example.task,
     )
     return result["text"], result["poses"]
 
 
-def draw(poses: Sequence[torch.Tensor | np.ndarray], body: BodyModel) -> list[Image.Image]:
-    return [render_pose(pose, body, size=PICTURE_SIZE) for pose in poses]
+def render(poses: Sequence[torch.Tensor | np.ndarray], body: BodyModel) -> list[Image.Image]:
+    """One image per pose.
+
+    Args:
+        poses: (22, 3, 3) each, in the stored frame.
+        body: The body to pose.
+    """
+    return [render_pose(pose, body, size=IMAGE_SIZE) for pose in poses]
 
 
 def load_frames() -> dict[int, torch.Tensor]:
-    """The frames of the examples, (22, 3, 3) each in the stored frame, turned to the front."""
+    """The frames of the examples, (22, 3, 3) each in the stored frame, facing the front."""
     motion = resources.files("unipose.training").joinpath("assets", "motion.npz")
     with motion.open("rb") as stream, np.load(stream) as stored:
         rotvecs = torch.from_numpy(stored["poses"])
     indices = sorted({index for example in EXAMPLES for index in example.frames})
-    return {index: turn_to_front(roma.rotvec_to_rotmat(rotvecs[index])) for index in indices}
+    return {index: remove_heading(roma.rotvec_to_rotmat(rotvecs[index])) for index in indices}
 
 
-def turn_to_front(rotmats: torch.Tensor) -> torch.Tensor:
-    """Turns an upright pose (22, 3, 3) about the vertical (z) until its chest, the pelvis' z axis, faces -y."""
+def remove_heading(rotmats: torch.Tensor) -> torch.Tensor:
+    """Rotates an upright pose (22, 3, 3) about the vertical (z) until its chest, the pelvis' z axis, faces -y."""
     chest = rotmats[0, :, 2]
-    yaw = torch.atan2(chest[0], -chest[1])
-    turn = roma.rotvec_to_rotmat(yaw.new_tensor([0.0, 0.0, -1.0]) * yaw)
-    return torch.cat([turn @ rotmats[:1], rotmats[1:]])
+    heading = torch.atan2(chest[0], -chest[1])
+    rotation = roma.rotvec_to_rotmat(heading.new_tensor([0.0, 0.0, -1.0]) * heading)
+    return torch.cat([rotation @ rotmats[:1], rotmats[1:]])

@@ -1,4 +1,4 @@
-"""The small trained checkpoint that ships inside the package."""
+"""The small trained checkpoint inside the package."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ def find_embedded_checkpoint() -> Path:
     """The folder of the embedded checkpoint.
 
     Raises:
-        FileNotFoundError: It is not complete; the message names the file.
+        FileNotFoundError: A file is missing; the message names it.
     """
     for name in CHECKPOINT_FILES:
         if not (EMBEDDED_CHECKPOINT / name).is_file():
@@ -24,7 +24,7 @@ def find_embedded_checkpoint() -> Path:
 
 
 class EmbeddedDefault(dict[str, tuple[str, None]]):
-    """What `pipeline("unipose")` loads where no model is named; it is looked for only then."""
+    """The default model of `pipeline("unipose")`; its files are checked only when it is loaded."""
 
     def __init__(self) -> None:
         super().__init__(model=(str(EMBEDDED_CHECKPOINT), None))

@@ -1,8 +1,8 @@
-"""The original release's slow, "legacy" Llama tokenizer as a fast one that gives the same ids.
+"""Converts the original release's slow, "legacy" Llama tokenizer to a fast one with the same ids.
 
-Legacy means that every piece of text after an added token opens with a word-start mark of its own: "<pose_id_3>." is
-`<pose_id_3>`, `▁.`. The vocabulary is kept id for id. Three of the queries' 80 names (which no text holds, because the
-queries' vectors are a module of their own here) become the placeholders that our processor writes.
+Legacy means that every piece of text after an added token starts with its own word-start mark: "<pose_id_3>." is
+`<pose_id_3>`, `▁.`. The vocabulary keeps its ids. Three of the queries' 80 names become the placeholders of our
+processor; no text has them, because the queries are a separate module here.
 """
 
 import json
@@ -22,16 +22,17 @@ POSE_CODE_PREFIX = "pose_id_"
 IMAGE_TOKENS = {"image_start_token": "<im_start>", "image_end_token": "<im_end>"}
 PLACEHOLDERS = {"<pose_query_0>": "<pose_query>", "<pose_query_1>": "<pose>", "<pose_query_2>": "<image>"}
 WORD_START = "▁"
-# SentencePiece's type of a piece that text is made of; the others are <unk>, control tokens and bytes.
+# SentencePiece's type of ordinary text pieces; the others are <unk>, control tokens and bytes.
 NORMAL_PIECE = 1
 
 
 def convert_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer in the release's `unipose` folder, with the tokens that `UniPoseProcessor` asks for.
+    """The tokenizer of the release's `unipose` folder, with the tokens that `UniPoseProcessor` needs.
 
     Raises:
-        ImportError: sentencepiece or protobuf is missing.
-        FileNotFoundError, ValueError: files that are absent or not those of a legacy Llama tokenizer with pose tokens.
+        ImportError: The package sentencepiece or protobuf is missing.
+        FileNotFoundError: A file is missing.
+        ValueError: Not the files of a legacy Llama tokenizer with pose tokens.
     """
     if not (is_sentencepiece_available() and is_protobuf_available()):
         raise ImportError("reading tokenizer.model needs two packages: pip install sentencepiece protobuf")
@@ -58,7 +59,7 @@ def convert_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         **IMAGE_TOKENS,
     }
     if new := add_pose_tokens(tokenizer, codebook_size, POSE_CODE_PREFIX, special, role_tokens=()):
-        raise ValueError(f"{folder / 'tokenizer_config.json'} lacks {new} of the tokens of poses and pictures")
+        raise ValueError(f"{folder / 'tokenizer_config.json'} lacks {new} of the tokens of poses and images")
     wrong = [
         number
         for number, content in zip(sorted(map(int, config["added_tokens_decoder"])), contents)
@@ -70,14 +71,27 @@ def convert_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 def added_token(content: str, special: bool) -> AddedToken:
-    """Never normalised: the flag in the slow tokenizer's files is one that only fast tokenizers read."""
+    """An added token, never normalized: only fast tokenizers read that flag of the slow tokenizer's files.
+
+    Args:
+        content: Its text in the release.
+        special: Whether decoding can skip it.
+    """
     if content in PLACEHOLDERS:
         return AddedToken(PLACEHOLDERS[content], special=True, normalized=False)
     return AddedToken(content, special=special, normalized=False)
 
 
 def build_backend(model_file: Path, bos_token: str) -> Tokenizer:
-    """SentencePiece's byte-pair model -> a `tokenizers` one, with a word-start mark before every piece of text."""
+    """SentencePiece's byte-pair model -> a `tokenizers` one, with a word-start mark before every piece of text.
+
+    Args:
+        model_file: tokenizer.model.
+        bos_token: First token of every text.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
     if not model_file.is_file():
         raise FileNotFoundError(f"there is no {model_file}")
     pieces = SentencePieceExtractor(str(model_file)).proto.pieces
@@ -101,5 +115,5 @@ def build_backend(model_file: Path, bos_token: str) -> Tokenizer:
 
 
 def original_chat_template() -> str:
-    """The prompt of the original, as a chat template."""
+    """The original's prompt as a chat template."""
     return resources.files("unipose.processing").joinpath("chat_template_original.jinja").read_text(encoding="utf-8")

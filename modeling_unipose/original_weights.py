@@ -1,7 +1,7 @@
 """The weights of the original release: its pickles and safetensors, read one tensor at a time, under our names.
 
-A release has five sets of weights (`WeightSource`). Every key of each is mapped to a weight of ours, or is on the list
-of those that are knowingly not used; whatever remains, is missing or has another shape is an error that names it.
+A release has five sets of weights (`WeightSource`). Every key is mapped to one of our weights or listed as unused. An
+unknown or missing key and a wrong shape are errors that name it.
 """
 
 import json
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 LORA_KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 # The codebook's moving counts are not part of the release. Uniform use of 2,048 codes by 256 poses of 80 tokens is 10
-# a batch: further training then keeps the codes, where the original draws a new codebook in its first step.
+# per batch: further training then keeps the codes, while the original's first step reinitializes the codebook.
 ASSUMED_CODE_COUNT = 10.0
 
 EMBEDDING = "model.language_model.embed_tokens.weight"
@@ -29,10 +29,10 @@ CODEBOOK = "model.pose_tokenizer.quantizer.codebook"
 CODE_SUMS = "model.pose_tokenizer.quantizer.ema_sum"
 CODE_COUNTS = "model.pose_tokenizer.quantizer.ema_count"
 CODEBOOK_INITIALIZED = "model.pose_tokenizer.quantizer.initialized"
-# The weights of ours that no key of the release is named for.
+# Our weights without a key of their own in the release.
 DERIVED = (QUERIES, CODE_SUMS, CODE_COUNTS, CODEBOOK_INITIALIZED)
 
-# For each source: pattern of its keys -> our names. "|" parts a tensor's rows: into as many names, evenly.
+# For each source: pattern of its keys -> our names. "|" splits a tensor's rows evenly between several names.
 RENAMES: dict[str, tuple[tuple[str, str], ...]] = {
     "llava": (
         (r"model\.(layers\..+|norm\.weight)", r"model.language_model.\1"),
@@ -89,12 +89,12 @@ RENAMES: dict[str, tuple[tuple[str, str], ...]] = {
     "adapter": (),
 }
 
-# For each source: pattern of keys that are knowingly not used -> why.
+# For each source: pattern of unused keys -> the reason.
 UNUSED: dict[str, tuple[tuple[str, str], ...]] = {
     "llava": (
-        (r"lm_head\.weight|model\.embed_tokens\.weight", "replaced by UniPose's, which know its tokens"),
-        (r"model\.mm_projector\..+", "replaced by UniPose's, which takes both towers"),
-        (r"model\.image_newline", "UniPose has square pictures in one piece"),
+        (r"lm_head\.weight|model\.embed_tokens\.weight", "replaced by UniPose's, which have its tokens"),
+        (r"model\.mm_projector\..+", "replaced by UniPose's, which takes both vision encoders"),
+        (r"model\.image_newline", "UniPose has square images in one piece"),
         (r".+\.(position_ids|rotary_emb\.inv_freq)", "computed, not learned"),
     ),
     "trained": (),
@@ -105,14 +105,14 @@ UNUSED: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 class WeightSource:
-    """One set of weights, read lazily: a file or a folder of files, safetensors or pickles of tensors alone.
+    """One set of weights, read lazily: one or more files, safetensors or pickles of tensors only.
 
     Args:
-        name: "llava", "trained", "adapter", "pose_vqvae" or "pose_vision": the key of the tables above.
-        files: all of its files.
+        name: "llava", "trained", "adapter", "pose_vqvae" or "pose_vision": a key of the tables above.
+        files: All of its files.
 
     Raises:
-        ValueError: a pickle holds more than tensors and plain containers: it is not unpickled.
+        ValueError: A pickle with objects other than tensors and plain containers; it is not unpickled.
     """
 
     def __init__(self, name: str, files: list[Path]):
@@ -132,7 +132,7 @@ class WeightSource:
             self.file_of |= dict.fromkeys(shapes, path)
 
     def load(self, key: str) -> torch.Tensor:
-        """One tensor. A safetensors file is closed again: its pages do not stay in memory."""
+        """One tensor. A safetensors file is closed again, so that its pages leave the memory."""
         if key in self.pickled:
             return self.pickled[key]
         with safe_open(self.file_of[key], framework="pt") as opened:
@@ -140,24 +140,34 @@ class WeightSource:
 
 
 def unpickle_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint file, or of the "state_dict" in it; mapped, not read, where its format allows."""
+    """The tensors of a checkpoint file, or of its "state_dict"; memory-mapped if the format allows.
+
+    Raises:
+        ValueError: A damaged file, or one with other objects.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # torch raises anything between EOFError and UnpicklingError on a damaged file.
         raise ValueError(
-            f"{path} cannot be read as a file of tensors: {next(iter(str(error).splitlines()), '')} A checkpoint that "
-            "holds objects beside its tensors is not unpickled, because that can run code: if you trust where it is "
-            "from, save its 'state_dict' as a file of its own first"
+            f"{path} cannot be read as a file of tensors: {next(iter(str(error).splitlines()), '')} A checkpoint with "
+            "other objects is not unpickled, because that can run code: if you trust its origin, save its "
+            "'state_dict' as a separate file first"
         ) from error
     tensors = content.get("state_dict", content) if isinstance(content, dict) else {}
     if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
-        raise ValueError(f"{path} holds no state dict: a dict of tensors, or one under the key 'state_dict'")
+        raise ValueError(f"{path} has no state dict; expected a dict of tensors, or one under the key 'state_dict'")
     return dict(tensors)
 
 
 @dataclass(frozen=True)
 class LoraAdapter:
-    """What is added to a weight W: scaling * B @ A. `modules` are the weights it changes, without ".weight"."""
+    """LoRA: adds scaling * B @ A to a weight W.
+
+    Args:
+        source: Has the factors.
+        scaling: alpha / rank.
+        modules: Weights that it changes, without ".weight".
+    """
 
     source: WeightSource
     scaling: float
@@ -167,8 +177,12 @@ class LoraAdapter:
     def from_config(cls, source: WeightSource, config_file: Path) -> "LoraAdapter":
         """Reads PEFT's adapter_config.json.
 
+        Args:
+            source: Has the factors.
+            config_file: Path of adapter_config.json.
+
         Raises:
-            ValueError: a variant of LoRA that the release does not use.
+            ValueError: A variant of LoRA that the release does not use.
         """
         config = json.loads(config_file.read_text(encoding="utf-8"))
         plain = {"bias": "none", "fan_in_fan_out": False, "use_dora": False, "rank_pattern": {}, "alpha_pattern": {}}
@@ -180,30 +194,41 @@ class LoraAdapter:
         return cls(source, config["lora_alpha"] / rank, frozenset(match["module"] for match in matches if match))
 
     def key(self, module: str, side: str) -> str:
+        """The key of a factor.
+
+        Args:
+            module: One of `modules`.
+            side: "A" or "B".
+        """
         return f"base_model.model.{module}.lora_{side}.weight"
 
     def merge(self, weight: torch.Tensor, module: str) -> torch.Tensor:
-        """In fp32, rounded once."""
+        """The merged weight in fp32, to be rounded once.
+
+        Args:
+            weight: W.
+            module: One of `modules`.
+        """
         up, down = (self.source.load(self.key(module, side)).float() for side in "BA")
         return weight.float() + self.scaling * (up @ down)
 
-    def faults(self, base: WeightSource) -> list[str]:
-        """What does not fit the weights that it is to be merged into."""
-        found, shapes = [], self.source.shapes
+    def validate(self, base: WeightSource) -> list[str]:
+        """Errors: factors that do not match the weights of `base`."""
+        errors, shapes = [], self.source.shapes
         for module in sorted(self.modules):
             up, down, weight = self.key(module, "B"), self.key(module, "A"), f"{module}.weight"
             missing = [key for key in (up, down) if key not in shapes] + [weight] * (weight not in base.shapes)
             if missing:
-                found.append(f"the adapter changes {weight!r}, but there is no {missing[0]!r}")
+                errors.append(f"the adapter changes {weight!r}, but there is no {missing[0]!r}")
             elif shapes[up][1:] != shapes[down][:1] or (shapes[up][0], shapes[down][1]) != base.shapes[weight]:
                 factors = f"{shapes[up]} @ {shapes[down]}"
-                found.append(f"the adapter adds {factors} to {weight!r}, which has the shape {base.shapes[weight]}")
-        return found
+                errors.append(f"the adapter adds {factors} to {weight!r}, which has the shape {base.shapes[weight]}")
+        return errors
 
 
 @dataclass(frozen=True)
 class OriginalWeight:
-    """Where a weight of ours comes from: a tensor, or the `index`-th of `parts` equal parts of its rows."""
+    """Source of one of our weights: a tensor, or the `index`-th of `parts` equal parts of its rows."""
 
     source: WeightSource
     key: str
@@ -212,10 +237,11 @@ class OriginalWeight:
     adapter: LoraAdapter | None = None
 
     def expected_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Of the tensor in the release, for a weight of this shape."""
+        """Shape of the tensor in the release for a weight of this shape."""
         return (self.parts * shape[0], *shape[1:]) if self.parts > 1 else shape
 
     def load(self) -> torch.Tensor:
+        """The weight, with its adapter merged."""
         tensor = self.source.load(self.key)
         if self.adapter is not None:
             tensor = self.adapter.merge(tensor, self.key.removesuffix(".weight"))
@@ -226,16 +252,18 @@ class OriginalWeights:
     """The whole release under our names.
 
     Args:
-        sources: by name; all five.
-        adapter: the LoRA of `sources["adapter"]`.
-        wanted: the state dict to fill: its names, shapes and types; meta tensors will do.
+        sources: All five, by name.
+        adapter: The LoRA of `sources["adapter"]`.
+        expected: The state dict to fill: its names, shapes and dtypes; meta tensors suffice.
 
     Raises:
-        ValueError: names every key that is missing, misshapen or unknown.
+        ValueError: Lists every key that is missing, unknown or has a wrong shape.
     """
 
-    def __init__(self, sources: Mapping[str, WeightSource], adapter: LoraAdapter, wanted: Mapping[str, torch.Tensor]):
-        self.wanted = wanted
+    def __init__(
+        self, sources: Mapping[str, WeightSource], adapter: LoraAdapter, expected: Mapping[str, torch.Tensor]
+    ):
+        self.expected = expected
         self.weights: dict[str, OriginalWeight] = {}
         # (source, key, why)
         self.unused: list[tuple[str, str, str]] = []
@@ -245,12 +273,21 @@ class OriginalWeights:
             for key in source.shapes
             if not self.assign(source, key, adapter)
         ]
-        faults = [*unknown, *adapter.faults(sources["llava"]), *self.misfits()]
-        if faults:
-            raise ValueError("this is not a complete UniPose release:\n" + "\n".join(f"- {it}" for it in faults))
+        errors = [*unknown, *adapter.validate(sources["llava"]), *self.shape_mismatches()]
+        if errors:
+            raise ValueError("this is not a complete UniPose release:\n" + "\n".join(f"- {it}" for it in errors))
 
     def assign(self, source: WeightSource, key: str, adapter: LoraAdapter) -> bool:
-        """Files a key of the release under our names, or as not used; False: it is unknown."""
+        """Maps a key of the release to our names, or lists it as unused.
+
+        Args:
+            source: Has the key.
+            key: Name of a tensor in the release.
+            adapter: Merged into the language model's weights.
+
+        Returns:
+            Whether the key is known.
+        """
         for pattern, names in RENAMES[source.name]:
             if match := re.fullmatch(pattern, key):
                 merged = source.name == "llava" and key.removesuffix(".weight") in adapter.modules
@@ -264,45 +301,50 @@ class OriginalWeights:
                 return True
         return False
 
-    def misfits(self) -> list[str]:
-        """Weights that nothing gives, tensors of another shape, and tensors that the config has no place for."""
-        found = []
-        for name, tensor in self.wanted.items():
+    def shape_mismatches(self) -> list[str]:
+        """Errors: weights without a source, tensors of another shape, and tensors unknown to the config."""
+        errors = []
+        for name, tensor in self.expected.items():
             weight = self.weights.get(name)
             if weight is None:
                 if name not in DERIVED:
-                    found.append(f"nothing gives {name!r}")
+                    errors.append(f"no tensor for {name!r}")
                 continue
             expected, shape = weight.expected_shape(tuple(tensor.shape)), weight.source.shapes[weight.key]
             if weight.index == 0 and expected != shape:
                 place = f"{weight.key!r} of {weight.source.file_of[weight.key]}"
-                found.append(f"{place} has the shape {shape}, where the config needs {expected}")
-        for name in sorted(set(self.weights) - set(self.wanted)):
+                errors.append(f"{place} has the shape {shape}; the config expects {expected}")
+        for name in sorted(set(self.weights) - set(self.expected)):
             weight = self.weights[name]
-            found.append(f"the config has no place for {weight.key!r} of {weight.source.file_of[weight.key]}")
-        return found
+            errors.append(f"the config does not expect {weight.key!r} of {weight.source.file_of[weight.key]}")
+        return errors
 
     def read(self, name: str) -> torch.Tensor:
-        """One weight, in the type that is wanted.
+        """One weight in its expected dtype.
 
         The queries are the last rows of the original's embedding; the moving sums follow from the codes.
         """
         if name == QUERIES:
-            tensor = self.weights[EMBEDDING].load()[-len(self.wanted[name]) :]
+            tensor = self.weights[EMBEDDING].load()[-len(self.expected[name]) :]
         elif name == CODE_SUMS:
             tensor = self.weights[CODEBOOK].load() * ASSUMED_CODE_COUNT
         elif name == CODE_COUNTS:
-            tensor = torch.full(self.wanted[name].shape, ASSUMED_CODE_COUNT)
+            tensor = torch.full(self.expected[name].shape, ASSUMED_CODE_COUNT)
         elif name == CODEBOOK_INITIALIZED:
             tensor = torch.tensor(True)
         else:
             tensor = self.weights[name].load()
-        return tensor.to(self.wanted[name].dtype).contiguous().clone()
+        return tensor.to(self.expected[name].dtype).contiguous().clone()
 
     def save(self, folder: Path, max_shard_size: str) -> None:
-        """Writes safetensors; one shard is in memory at a time."""
-        plan = split_torch_state_dict_into_shards(dict(self.wanted), max_shard_size=max_shard_size)
-        with tqdm(total=len(self.wanted), desc="weights", unit="tensor", disable=None) as progress:
+        """Writes safetensors with one shard in memory at a time.
+
+        Args:
+            folder: Where to.
+            max_shard_size: "2GB", ...
+        """
+        plan = split_torch_state_dict_into_shards(dict(self.expected), max_shard_size=max_shard_size)
+        with tqdm(total=len(self.expected), desc="weights", unit="tensor", disable=None) as progress:
             for filename, names in plan.filename_to_tensors.items():
                 tensors = {}
                 for name in names:

@@ -1,7 +1,7 @@
 """`pipeline("unipose")`: the seven tasks, free questions and chats, for one row or many."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal, NamedTuple
@@ -14,13 +14,10 @@ from .tasks_unipose import TASKS, Task
 
 
 DEFAULT_NEW_TOKENS = 128
-# Where a content block may carry its value. `path` of a pose is the path of a file.
-VALUE_KEYS = {"pose": ("pose", "path"), "image": ("image", "url", "path", "base64")}
-KIND_NAMES = {"pose": "poses", "image": "images"}
 
 
 class Row(NamedTuple):
-    """The inputs of one answer: a text or a chat, and the pictures and poses that belong to it."""
+    """Inputs of one answer: a text or a chat, and the images and poses that belong to it."""
 
     text: Any
     images: list[Any]
@@ -29,7 +26,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversations:
-    """Chats that are answered in one batch; every block carries its value."""
+    """Chats of one batch; every image and pose block has its value."""
 
     messages: list[list[dict[str, Any]]]
 
@@ -66,46 +63,88 @@ class UniPosePipeline(Pipeline):
     ) -> Any:
         """Answers one row, or each row of a list.
 
+        A flat list of poses (images) belongs to one row if there is a single text or the task takes two of them;
+        otherwise it has one for each row. An input that is not a list is used in every row.
+
         Args:
             text: The description, the instruction or the question; or a chat (a list of messages with "role" and
-                "content"); or a list of either. `<pose>` and `<image>` in a text stand for the poses and pictures, in
-                order; where a text names none, they stand in front of it, each with a space behind it.
-            images: Pictures of the row: one or a list; for many rows a list of lists.
-            poses: Poses of the row, likewise, in any form that the processor takes.
-            task: One of `TASKS`; None: the model chooses what it answers. With a chat it only says whether the answer
-                is a text or a pose.
-            generate_kwargs: Arguments of `generate`, which may also be given directly. Greedy, with 128 new tokens
-                and the room for a pose where one may follow, unless they say otherwise.
-            batch_size: Rows that are run at once.
-            kwargs: As `generate_kwargs`.
-
-        A flat list of poses (pictures) belongs to one row where the text is a single one or the task takes two of
-        them; otherwise it is dealt out, one a row. What is not a list goes with every row.
+                "content"); or a list of either. `<pose>` and `<image>` in a text stand for the poses and images, in
+                order; without them, poses and images precede the text, each followed by a space.
+            images: Images of the row: one or a list; for many rows a list of lists.
+            poses: Poses of the row, in any form that the processor takes: one or a list; for many rows a list of
+                lists.
+            task: One of `TASKS`; None: the model chooses what it answers. With a chat it only chooses between text
+                and a pose.
+            generate_kwargs: Arguments of `generate`. Default: greedy, 128 new tokens, plus a pose where the answer
+                may have one.
+            batch_size: Rows per batch.
+            kwargs: More `generate_kwargs`.
 
         Returns:
-            {"text": str, "poses": [array (22, 3, 3), ...]}, rotation matrices with the stored (z-up) global
-            orientation; a list of these where a list of rows was given.
+            {"text": str, "poses": [array (22, 3, 3), ...]}: rotation matrices, the global orientation in the stored
+            (z-up) frame; a list of these for a list of rows.
 
         Raises:
-            ValueError: An unknown task; poses, pictures or a text that do not fit the task or the placeholders; a
-                picture for a model that sees none.
+            ValueError: An unknown task; poses, images or a text that do not fit the task or the placeholders; an
+                image for a model without vision encoders.
         """
         if task is not None and task not in TASKS:
             raise ValueError(f"unknown task {task!r}; accepted: {', '.join(TASKS)}")
-        rows, many = arrange_rows(text, images, poses, None if task is None else TASKS[task])
-        conversations = [self.build_conversation(row, task) for row in rows]
+        chosen = None if task is None else TASKS[task]
+        rows, many = self.arrange_rows(text, images, poses, chosen)
+        conversations = [self.build_conversation(row, chosen) for row in rows]
         size = batch_size or self._batch_size or 1
         answers = []
         for first in range(0, len(conversations), size):
             answers += super().__call__(
                 Conversations(conversations[first : first + size]),
-                generation_mode=None if task is None else TASKS[task].answer,
+                generation_mode=None if chosen is None else chosen.answer,
                 generate_kwargs={**(generate_kwargs or {}), **kwargs},
             )
         return answers if many else answers[0]
 
-    def build_conversation(self, row: Row, task: str | None) -> list[dict[str, Any]]:
-        """One row -> messages in which every picture and pose is a block with its value."""
+    def arrange_rows(self, text: Any, images: Any, poses: Any, task: Task | None) -> tuple[list[Row], bool]:
+        """Groups the inputs of a call by row.
+
+        Args:
+            text: As in `__call__`.
+            images: As in `__call__`.
+            poses: As in `__call__`.
+            task: None where the model chooses.
+
+        Returns:
+            The rows, and whether the call passed a list of rows.
+
+        Raises:
+            ValueError: The lists have different numbers of rows.
+        """
+        many_texts = isinstance(text, list | tuple) and not is_chat(text)
+        single_text = text is not None and not many_texts
+        image_inputs, pose_inputs = self.processor.group_images(images), self.processor.group_poses(poses)
+        columns: dict[str, tuple[Sequence[Any], bool]] = {
+            "text": (text if many_texts else [text], many_texts),
+            "images": distribute(image_inputs, not single_text and (task is None or task.images == 1)),
+            "poses": distribute(pose_inputs, not single_text and (task is None or task.poses == 1)),
+        }
+        lengths = {name: len(values) for name, (values, many) in columns.items() if many}
+        if len(set(lengths.values())) > 1:
+            got = ", ".join(f"{length} of {name}" for name, length in lengths.items())
+            raise ValueError(f"the lists have different numbers of rows: {got}")
+        length = next(iter(lengths.values()), 1)
+        filled = [values if many else list(values) * length for values, many in columns.values()]
+        return [Row(*values) for values in zip(*filled)], bool(lengths)
+
+    def build_conversation(self, row: Row, task: Task | None) -> list[dict[str, Any]]:
+        """Writes one row as messages in which every image and pose is a block with its value.
+
+        Args:
+            row: Inputs of one answer.
+            task: None where the model chooses.
+
+        Raises:
+            ValueError: Inputs that do not fit the task or the placeholders, a chat that ends with the assistant, or
+                an image for a model without vision encoders.
+        """
         pending = {"image": list(row.images), "pose": list(row.poses)}
         if is_chat(row.text):
             messages = [{**message, "content": self.split_content(message["content"])} for message in row.text]
@@ -113,44 +152,54 @@ class UniPosePipeline(Pipeline):
                 raise ValueError("the last message of the chat is the assistant's: end it with the user's")
         else:
             if task is not None:
-                check_counts(row, task)
-            text = self.put_into_words(row.text, task)
+                check_inputs(row, task)
+            text = self.format_prompt(row.text, task)
             for kind, placeholder in (("pose", self.processor.pose_token), ("image", self.processor.image_token)):
                 if placeholder not in text:
                     text = f"{placeholder} " * len(pending[kind]) + text
             messages = [{"role": "user", "content": self.split_content(text)}]
         blocks = [block for message in messages for block in message["content"]]
         for kind, values in pending.items():
-            fill_blocks(blocks, kind, values)
+            fill_blocks(blocks, kind, values, self.processor.block_keys[kind])
         if self.model.config.num_image_tokens == 0 and any(block["type"] == "image" for block in blocks):
-            raise ValueError("this model has no vision tower and takes no pictures")
+            raise ValueError("this model has no vision encoder and takes no images")
         return messages
 
-    def put_into_words(self, text: Any, task: str | None) -> str:
-        """The user's text, the task's instruction where there is none, or the task's wording around the text.
+    def format_prompt(self, text: Any, task: Task | None) -> str:
+        """The user's text, the task's instruction if there is none, or the task's prompt around the text.
 
-        A text that places its poses and pictures itself is the whole prompt.
+        A text with placeholders is the whole prompt.
+
+        Args:
+            text: The user's, or None.
+            task: None where the model chooses.
+
+        Raises:
+            ValueError: A missing, empty or wrong text.
         """
-        prompt = "{text}" if task is None else self.processor.task_prompts.get(task, TASKS[task].prompt)
+        prompt = "{text}" if task is None else self.processor.task_prompts.get(task.name, task.prompt)
         if text is None and "{text}" not in prompt:
             return prompt
         text = check_text(text, task)
-        places = any(token in text for token in (self.processor.pose_token, self.processor.image_token))
-        return prompt.replace("{text}", text) if "{text}" in prompt and not places else text
+        has_placeholders = any(token in text for token in (self.processor.pose_token, self.processor.image_token))
+        return prompt.replace("{text}", text) if "{text}" in prompt and not has_placeholders else text
 
     def split_content(self, content: str | Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
-        """The content of a message -> new blocks; placeholders in its texts become blocks without a value."""
-        placeholders = {self.processor.pose_token: "pose", self.processor.image_token: "image"}
-        pattern = f"({'|'.join(map(re.escape, placeholders))})"
+        """The content of a message -> new blocks; placeholders in its texts become blocks without a value.
+
+        Raises:
+            ValueError: A block of an unknown type.
+        """
+        kinds = {self.processor.pose_token: "pose", self.processor.image_token: "image"}
+        pattern = f"({'|'.join(map(re.escape, kinds))})"
         blocks: list[dict[str, Any]] = []
         for block in [{"type": "text", "text": content}] if isinstance(content, str) else content or []:
-            if block["type"] in VALUE_KEYS:
+            if block["type"] in kinds.values():
                 blocks.append(dict(block))
             elif block["type"] == "text":
                 pieces = [piece for piece in re.split(pattern, block["text"]) if piece]
                 blocks += [
-                    {"type": placeholders[piece]} if piece in placeholders else {"type": "text", "text": piece}
-                    for piece in pieces
+                    {"type": kinds[piece]} if piece in kinds else {"type": "text", "text": piece} for piece in pieces
                 ]
             else:
                 raise ValueError(f"a content block has the type {block['type']!r}; accepted: text, image and pose")
@@ -164,7 +213,7 @@ class UniPosePipeline(Pipeline):
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         generate_kwargs = {**(generate_kwargs or {}), **kwargs}
         if generate_kwargs.get("num_return_sequences", 1) != 1:
-            raise ValueError("a row has one answer: repeat the row in place of num_return_sequences")
+            raise ValueError("a row has one answer: repeat the row instead of num_return_sequences")
         mode = {"generation_mode": generation_mode}
         return mode, {**generate_kwargs, **mode}, {}
 
@@ -185,11 +234,11 @@ class UniPosePipeline(Pipeline):
         **generate_kwargs: Any,
     ) -> dict[str, torch.Tensor]:
         overrides: dict[str, Any] = {"return_dict_in_generate": False}
-        given = self._get_set_generation_params({**self._generate_kwargs, **generate_kwargs})
-        if not given.keys() & {"max_new_tokens", "max_length"}:
-            pose_room = self.model.config.pose_answer_length
-            room = {"pose": pose_room, "text": DEFAULT_NEW_TOKENS, None: DEFAULT_NEW_TOKENS + pose_room}
-            overrides["max_new_tokens"] = room[generation_mode]
+        passed = self._get_set_generation_params({**self._generate_kwargs, **generate_kwargs})
+        if not passed.keys() & {"max_new_tokens", "max_length"}:
+            pose_length = self.model.config.pose_answer_length
+            lengths = {"pose": pose_length, "text": DEFAULT_NEW_TOKENS, None: DEFAULT_NEW_TOKENS + pose_length}
+            overrides["max_new_tokens"] = lengths[generation_mode]
         arguments = self._prepare_generate_kwargs(generate_kwargs, **overrides)
         ids = self.model.generate(**model_inputs, generation_mode=generation_mode, **arguments)
         return {"ids": ids[:, model_inputs["input_ids"].shape[1] :]}
@@ -203,7 +252,7 @@ class UniPosePipeline(Pipeline):
             codes = torch.cat([row["pose_codes"] for row in rows])
             rotmats = self.model.decode_pose_codes(codes).float().cpu().numpy()
         poses = np.split(rotmats, np.cumsum(counts)[:-1])
-        return [{"text": row["text"], "poses": list(own)} for row, own in zip(rows, poses)]
+        return [{"text": row["text"], "poses": list(row_poses)} for row, row_poses in zip(rows, poses)]
 
     def save_pretrained(self, save_directory: str | PathLike, **kwargs: Any) -> None:
         """Saves the model, its processor and their code."""
@@ -211,99 +260,76 @@ class UniPosePipeline(Pipeline):
         self.processor.save_pretrained(save_directory, **kwargs)
 
 
-def arrange_rows(text: Any, images: Any, poses: Any, task: Task | None) -> tuple[list[Row], bool]:
-    """The inputs of a call -> its rows, and whether a list of rows was given (see `UniPosePipeline.__call__`)."""
-    many_texts = isinstance(text, list | tuple) and not is_chat(text)
-    single_text = text is not None and not many_texts
-    image_rows, many_images = group(images, is_picture, not single_text and (task is None or task.images == 1))
-    pose_rows, many_poses = group(poses, is_pose, not single_text and (task is None or task.poses == 1))
-    columns: dict[str, tuple[Sequence[Any], bool]] = {
-        "text": (text if many_texts else [text], many_texts),
-        "images": (image_rows, many_images),
-        "poses": (pose_rows, many_poses),
-    }
-    lengths = {name: len(values) for name, (values, many) in columns.items() if many}
-    if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{length} of {name}" for name, length in lengths.items())
-        raise ValueError(f"the lists give different numbers of rows: {found}")
-    length = next(iter(lengths.values()), 1)
-    filled = [values if many else list(values) * length for values, many in columns.values()]
-    return [Row(*values) for values in zip(*filled)], bool(lengths)
-
-
-def group(values: Any, is_one: Callable[[Any], bool], deal: bool) -> tuple[list[list[Any]], bool]:
-    """Pictures or poses -> those of each row, and whether they were given by row.
+def distribute(inputs: Any, one_per_row: bool) -> tuple[list[list[Any]], bool]:
+    """Images or poses that the processor has grouped -> those of each row.
 
     Args:
-        values: One, a flat list, or a list of lists; None stands for none.
-        is_one: Tells one from several.
-        deal: A flat list holds one for each row; otherwise all are the same row's.
+        inputs: `Grouped` of the processor.
+        one_per_row: Whether a flat list has one item for each row; otherwise all belong to one row.
+
+    Returns:
+        The rows, and whether there is a list of rows.
     """
-    if values is None or is_one(values):
-        return [[] if values is None else [values]], False
-    values = list(values)
-    by_row = [value is None or (isinstance(value, list | tuple) and not is_one(value)) for value in values]
-    if values and all(by_row):
-        return [list(value or []) for value in values], True
-    if deal:
-        return [[] if value is None else [value] for value in values], True
-    return [values], False
+    if inputs.layout == "flat" and one_per_row:
+        return [[] if item is None else [item] for item in inputs.items], True
+    return inputs.rows, inputs.layout == "nested"
 
 
 def is_chat(text: Any) -> bool:
+    """Whether it is a list of messages."""
     return isinstance(text, list | tuple) and bool(text) and isinstance(text[0], Mapping) and "role" in text[0]
 
 
-def is_picture(value: Any) -> bool:
-    """Whether it is one picture, not several."""
-    if isinstance(value, np.ndarray | torch.Tensor):
-        return value.ndim < 4
-    return not isinstance(value, list | tuple)
+def check_inputs(row: Row, task: Task) -> None:
+    """Checks that a row has as many poses and images as its task takes.
+
+    Args:
+        row: Inputs of one answer.
+        task: Its task.
+
+    Raises:
+        ValueError: The numbers differ.
+    """
+    for kind, expected, got in (("poses", task.poses, len(row.poses)), ("images", task.images, len(row.images))):
+        if got != expected:
+            raise ValueError(f"task {task.name!r} takes {expected} {kind} a row, got {got}")
 
 
-def is_pose(value: Any) -> bool:
-    """Whether it is one pose, not several; nested lists of numbers count as arrays."""
-    shape = shape_of(value)
-    if shape is None:
-        return not isinstance(value, list | tuple)
-    return len(shape) < 2 or (len(shape) == 2 and shape[1] in (3, 6)) or (len(shape) == 3 and shape[1:] == (3, 3))
+def check_text(text: Any, task: Task | None) -> str:
+    """The user's text.
 
+    Args:
+        text: What the user passed as such.
+        task: None where the model chooses.
 
-def shape_of(value: Any) -> tuple[int, ...] | None:
-    """The shape of an array, a number or nested lists of these, judged by their first entries; None for the rest."""
-    if isinstance(value, np.ndarray | torch.Tensor):
-        return tuple(value.shape)
-    if isinstance(value, list | tuple):
-        inner = shape_of(value[0]) if value else None
-        return None if inner is None else (len(value), *inner)
-    return () if isinstance(value, int | float | np.number) else None
-
-
-def check_counts(row: Row, task: str) -> None:
-    wanted, found = TASKS[task], {"pose": row.poses, "image": row.images}
-    for kind, needed in (("pose", wanted.poses), ("image", wanted.images)):
-        if len(found[kind]) != needed:
-            raise ValueError(f"task {task!r} takes {needed} {KIND_NAMES[kind]} a row, found {len(found[kind])}")
-
-
-def check_text(text: Any, task: str | None) -> str:
+    Raises:
+        ValueError: It is missing, empty or no string.
+    """
     if text is None:
-        reason = "without a task" if task is None else f"task {task!r}"
+        reason = "without a task" if task is None else f"task {task.name!r}"
         raise ValueError(f"{reason}: a text is needed; tasks: {', '.join(TASKS)}")
     if not isinstance(text, str):
-        raise ValueError(f"a text is a string or a chat, found {type(text).__name__}")
+        raise ValueError(f"a text is a string or a chat, got {type(text).__name__}")
     if not text.strip():
         raise ValueError("the text is empty")
     return text
 
 
-def fill_blocks(blocks: list[dict[str, Any]], kind: str, values: list[Any]) -> None:
-    """Gives each block of a kind that has no value the next one."""
-    empty = [
-        block for block in blocks if block["type"] == kind and all(block.get(key) is None for key in VALUE_KEYS[kind])
-    ]
+def fill_blocks(blocks: list[dict[str, Any]], kind: str, values: list[Any], keys: Sequence[str]) -> None:
+    """Gives each block of a kind that has no value the next one.
+
+    Args:
+        blocks: Content blocks of one chat, in order; changed in place.
+        kind: "image" or "pose".
+        values: Images or poses, one for each empty block.
+        keys: Where a block of this kind may have its value.
+
+    Raises:
+        ValueError: The numbers differ.
+    """
+    empty = [block for block in blocks if block["type"] == kind and all(block.get(key) is None for key in keys)]
     if len(empty) != len(values):
-        raise ValueError(f"the text has places for {len(empty)} {KIND_NAMES[kind]}, but {len(values)} were given")
+        raise ValueError(f"the text has places for {len(empty)} {kind}s, but {len(values)} were given")
     for block, value in zip(empty, values):
         block[kind] = value
 

@@ -1,1 +1,1 @@
-"""Processing: images, text and poses -> a batch; ids -> text and codes; posed bodies, pictures and files."""
+"""Processing: images, text and poses -> a batch; ids -> text and codes; posed bodies, images and files."""

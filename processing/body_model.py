@@ -1,11 +1,11 @@
-"""A pose becomes a body: SMPL's tree, forward kinematics and linear blend skinning.
+"""Posed bodies: SMPL's kinematic tree, forward kinematics and linear blend skinning.
 
-`BodyModel.builtin()` is the free body that ships with the package; `load_body_model` reads the user's own SMPL, SMPL-H
-or SMPL-X file. Both are called the same way: rotation matrices in the stored z-up frame go in, metres in the y-up
-world come out, with the rest pose's pelvis at the origin.
+`BodyModel.builtin()` is the free body of the package; `load_body_model` reads the user's own SMPL, SMPL-H or SMPL-X
+file. Both take rotation matrices in the stored z-up frame and return meters in the y-up world, with the rest pose's
+pelvis at the origin.
 
-The built-in body is not SMPL: its hips sit about 1 cm below the pelvis (SMPL's: about 9 cm), so millimetres measured
-on it must not be set beside figures measured on SMPL.
+The built-in body is not SMPL: its hips are about 1 cm below the pelvis (SMPL's: about 9 cm), so millimeters measured
+on it cannot be compared with results on SMPL.
 """
 
 import pickle
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from .pose_features import NUM_JOINTS, to_y_up
 
 
-# SMPL's 24 joints are the 22 of `JOINT_NAMES` and the two hands, which a pose leaves at rest.
+# SMPL's 24 joints are the 22 of `JOINT_NAMES` and the two hands, which stay at rest.
 NUM_BODY_JOINTS = 24
 HEAD, LEFT_HAND, RIGHT_HAND = 15, 22, 23
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
@@ -44,57 +44,66 @@ SMPLX_FILE_JOINTS = 55
 
 @dataclass
 class BodyOutput:
-    """A posed body in the y-up world: `vertices` (batch, V, 3) and `joints` (batch, 22, 3), in metres."""
+    """A posed body in the y-up world: `vertices` (batch, V, 3) and `joints` (batch, 22, 3), in meters."""
 
     vertices: Tensor
     joints: Tensor
 
 
 def forward_kinematics(rotmats: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
-    """Walks SMPL's tree, one batched product for each of its levels.
+    """Walks SMPL's tree with one batched product per level.
 
     Args:
         rotmats: (batch, J, 3, 3) rotations relative to the parent, J = 22 or 24.
-        joints: (J, 3) or (batch, J, 3) rest positions in metres.
+        joints: (J, 3) or (batch, J, 3) rest positions in meters.
 
     Returns:
-        (batch, J, 3, 3) rotations against the world and (batch, J, 3) positions.
+        (batch, J, 3, 3) world rotations and (batch, J, 3) positions.
     """
     num_joints = rotmats.shape[1]
     rest = joints.expand(len(rotmats), -1, -1)
-    turns, positions = [rotmats[:, :1]], [rest[:, :1]]
+    rotations, positions = [rotmats[:, :1]], [rest[:, :1]]
     for (previous, _), (first, end) in pairwise(TREE_LEVELS):
         if first >= num_joints:
             break
         parents = list(PARENTS[first:end])
         siblings = [parent - previous for parent in parents]
-        parent_turns = turns[-1][:, siblings]
+        parent_rotations = rotations[-1][:, siblings]
         offsets = rest[:, first:end] - rest[:, parents]
-        turns.append(parent_turns @ rotmats[:, first:end])
-        positions.append(positions[-1][:, siblings] + (parent_turns @ offsets[..., None])[..., 0])
-    return torch.cat(turns, dim=1), torch.cat(positions, dim=1)
+        rotations.append(parent_rotations @ rotmats[:, first:end])
+        positions.append(positions[-1][:, siblings] + (parent_rotations @ offsets[..., None])[..., 0])
+    return torch.cat(rotations, dim=1), torch.cat(positions, dim=1)
 
 
 def rest_padding(rotmats: Tensor, num_joints: int) -> Tensor:
-    """(batch, J, 3, 3) -> (batch, num_joints, 3, 3): the joints that a pose does not name stay at rest."""
+    """Adds joints at rest.
+
+    Args:
+        rotmats: (batch, J, 3, 3).
+        num_joints: Number of joints of the result, (batch, num_joints, 3, 3).
+    """
     identity = torch.eye(3, dtype=rotmats.dtype, device=rotmats.device)
     return torch.cat([rotmats, identity.expand(len(rotmats), num_joints - rotmats.shape[1], 3, 3)], dim=1)
 
 
 def check_rotmats(rotmats: Tensor) -> None:
-    """Raises a ValueError unless `rotmats` is (batch, 22, 3, 3)."""
+    """Checks the shape of poses.
+
+    Raises:
+        ValueError: `rotmats` is not (batch, 22, 3, 3).
+    """
     if rotmats.ndim != 4 or tuple(rotmats.shape[1:]) != (NUM_JOINTS, 3, 3):
-        raise ValueError(f"rotmats has shape {tuple(rotmats.shape)}; a body takes (batch, {NUM_JOINTS}, 3, 3).")
+        raise ValueError(f"rotmats has shape {tuple(rotmats.shape)}; expected (batch, {NUM_JOINTS}, 3, 3)")
 
 
 class BodyModel(nn.Module):
-    """A skinned mesh on SMPL's 24-joint tree.
+    """A skinned mesh with SMPL's 24 joints.
 
     Args:
-        v_template: (V, 3) rest vertices in metres, pelvis at the origin, T-pose, y up, facing +z.
+        v_template: (V, 3) rest vertices in meters, pelvis at the origin, T-pose, y up, facing +z.
         faces: (F, 3) vertex indices.
-        joints: (24, 3) rest joints in metres.
-        weights: (V, 24) skinning weights; each row is scaled to sum to one.
+        joints: (24, 3) rest joints in meters.
+        weights: (V, 24) skinning weights; rows are normalized to sum to one.
     """
 
     v_template: Tensor
@@ -125,27 +134,27 @@ class BodyModel(nn.Module):
         """Poses the body.
 
         Args:
-            rotmats: (batch, 22, 3, 3) in the stored z-up frame. Its dtype is the dtype of the result.
+            rotmats: (batch, 22, 3, 3) in the stored z-up frame. The result has its dtype.
 
         Raises:
             ValueError: `rotmats` has another shape.
         """
         check_rotmats(rotmats)
         rest_joints = self.joints.to(rotmats)
-        turns, joints = forward_kinematics(rest_padding(to_y_up(rotmats), NUM_BODY_JOINTS), rest_joints)
-        shifts = joints - (turns @ rest_joints[..., None])[..., 0]
-        transforms = torch.cat([turns, shifts[..., None]], dim=-1)
+        rotations, joints = forward_kinematics(rest_padding(to_y_up(rotmats), NUM_BODY_JOINTS), rest_joints)
+        shifts = joints - (rotations @ rest_joints[..., None])[..., 0]
+        transforms = torch.cat([rotations, shifts[..., None]], dim=-1)
         blended = (self.weights.to(rotmats) @ transforms.flatten(2)).unflatten(2, (3, 4))
         vertices = (blended[..., :3] @ self.v_template.to(rotmats)[..., None])[..., 0] + blended[..., 3]
         return BodyOutput(vertices=vertices, joints=joints[:, :NUM_JOINTS])
 
     def forward_joints(self, rotmats: Tensor) -> Tensor:
-        """(batch, 22, 3) joints in metres of (batch, 22, 3, 3) poses: `forward` without vertices, and much cheaper."""
+        """(batch, 22, 3) joints in meters of (batch, 22, 3, 3) poses: `forward` without vertices, much faster."""
         check_rotmats(rotmats)
         return forward_kinematics(to_y_up(rotmats), self.joints[:NUM_JOINTS].to(rotmats))[1]
 
     def vertex_areas(self) -> Tensor:
-        """(V,) square metres of the rest surface that belong to each vertex: a third of every triangle around it."""
+        """(V,) square meters of the rest surface around each vertex: a third of every triangle."""
         corners = self.v_template[self.faces]
         edges = corners[:, 1:] - corners[:, :1]
         areas = torch.linalg.cross(edges[:, 0], edges[:, 1]).norm(dim=1) / 2
@@ -158,13 +167,13 @@ class BodyModel(nn.Module):
 
 
 class SmplxBodyModel(BodyModel):
-    """The user's own SMPL, SMPL-H or SMPL-X body, with its shape space and its pose-dependent corrections.
+    """The user's own SMPL, SMPL-H or SMPL-X body, with shape space and pose-dependent corrections.
 
     Hands are flat, face and jaw at rest. The buffers of `BodyModel` describe the mean shape; `weights` and `joints`
-    are those of SMPL's 24 joints, whatever the number of joints of the file.
+    are those of SMPL's 24 joints for any number of joints in the file.
 
     Args:
-        arrays: the arrays of the file, by the names that SMPL gives them.
+        arrays: Arrays of the file by SMPL's names.
         lbs: `smplx.lbs.lbs`.
     """
 
@@ -204,11 +213,11 @@ class SmplxBodyModel(BodyModel):
         """Poses the body.
 
         Args:
-            rotmats: (batch, 22, 3, 3) in the stored z-up frame. Its dtype is the dtype of the result.
-            betas: (batch, n) or (n,) shape coefficients; the mean shape where left out.
+            rotmats: (batch, 22, 3, 3) in the stored z-up frame. The result has its dtype.
+            betas: (batch, n) or (n,) shape coefficients. Default: the mean shape.
 
         Raises:
-            ValueError: a wrong shape, or more shape coefficients than the file has.
+            ValueError: A wrong shape, or more shape coefficients than the file has.
         """
         check_rotmats(rotmats)
         betas = self._check_betas(betas, rotmats)
@@ -227,7 +236,15 @@ class SmplxBodyModel(BodyModel):
         return BodyOutput(vertices=vertices - pelvis, joints=joints[:, :NUM_JOINTS] - pelvis)
 
     def forward_joints(self, rotmats: Tensor, betas: Tensor | None = None) -> Tensor:
-        """(batch, 22, 3) joints in metres of (batch, 22, 3, 3) poses: `forward` without its vertices."""
+        """Joints of a posed body: `forward` without vertices.
+
+        Args:
+            rotmats: (batch, 22, 3, 3) in the stored z-up frame.
+            betas: (batch, n) or (n,) shape coefficients. Default: the mean shape.
+
+        Returns:
+            (batch, 22, 3) meters.
+        """
         check_rotmats(rotmats)
         betas = self._check_betas(betas, rotmats)
         offsets = torch.einsum("bn,vcn->bvc", betas, self.shapedirs[..., : betas.shape[1]].to(rotmats))
@@ -243,14 +260,18 @@ class SmplxBodyModel(BodyModel):
             betas = betas.expand(len(rotmats), -1)
         if betas.ndim != 2 or len(betas) != len(rotmats) or betas.shape[1] > available:
             raise ValueError(
-                f"betas has shape {tuple(betas.shape)}; this body takes ({len(rotmats)}, n) or (n,) with n up to "
-                f"{available}."
+                f"betas has shape {tuple(betas.shape)}; expected ({len(rotmats)}, n) or (n,) with n up to {available}."
             )
         return betas.to(rotmats)
 
 
 def num_betas(num_directions: int, num_joints: int) -> int:
-    """How many of a file's shape directions are identity: SMPL-X keeps its expressions behind them."""
+    """Number of shape directions that are identity; in SMPL-X, expressions follow.
+
+    Args:
+        num_directions: Shape directions in the file.
+        num_joints: Joints in the file.
+    """
     if num_joints != SMPLX_FILE_JOINTS:
         return num_directions
     return 300 if num_directions >= 400 else min(num_directions, 10)
@@ -260,21 +281,21 @@ def load_body_model(path: str | Path, gender: str = "neutral") -> SmplxBodyModel
     """Reads the user's own SMPL, SMPL-H or SMPL-X body.
 
     Args:
-        path: a model's .npz or .pkl file, or a folder that holds `SMPL_NEUTRAL.pkl`, `SMPLH_NEUTRAL.npz`,
+        path: A model's .npz or .pkl file, or a folder with `SMPL_NEUTRAL.pkl`, `SMPLH_NEUTRAL.npz`,
             `SMPLX_NEUTRAL.npz` or `neutral/model.npz`.
-        gender: which file of a folder.
+        gender: Which file of a folder.
 
     Raises:
-        ImportError: smplx (extra `smpl`) is not installed.
-        FileNotFoundError: there is no such file, or none in the folder.
-        ValueError: the file is damaged, or no SMPL model.
+        ImportError: The package smplx (extra `smpl`) is not installed.
+        FileNotFoundError: There is no such file, or none in the folder.
+        ValueError: The file is damaged, or not an SMPL model.
     """
     try:
         from smplx.lbs import lbs
     except ImportError as error:
         raise ImportError(
-            "SMPL bodies are posed by smplx, which comes under its own non-commercial licence: `pip install "
-            "'unipose[smpl]'` (or `pip install smplx`)."
+            "SMPL bodies need smplx, which has its own non-commercial license: `pip install 'unipose[smpl]'` (or "
+            "`pip install smplx`)."
         ) from error
     path = find_model_file(Path(path), gender)
     arrays = read_model_arrays(path)
@@ -283,26 +304,35 @@ def load_body_model(path: str | Path, gender: str = "neutral") -> SmplxBodyModel
 
 
 def find_model_file(path: Path, gender: str) -> Path:
-    """`path` itself, or the file of `gender` in the folder `path`."""
+    """`path` itself, or the file of `gender` in the folder `path`.
+
+    Args:
+        path: File or folder.
+        gender: "neutral", "female" or "male".
+
+    Raises:
+        ValueError: A file with another ending.
+        FileNotFoundError: There is no such file, or none in the folder.
+    """
     if path.is_file():
         if path.suffix.lower() not in MODEL_ENDINGS:
-            raise ValueError(f"{path} ends in {path.suffix!r}; a body model is one of {', '.join(MODEL_ENDINGS)}.")
+            raise ValueError(f"{path} ends in {path.suffix!r}; expected one of {', '.join(MODEL_ENDINGS)}.")
         return path
     if not path.is_dir():
-        raise FileNotFoundError(f"There is no body model file or folder {path}.")
+        raise FileNotFoundError(f"there is no body model file or folder {path}")
     names = [f"{family}_{gender.upper()}{ending}" for family in ("SMPL", "SMPLH", "SMPLX") for ending in MODEL_ENDINGS]
     names.append(f"{gender}/model.npz")
     for name in names:
         if (path / name).is_file():
             return path / name
-    raise FileNotFoundError(f"{path} holds no {gender} body model; looked for {', '.join(names)}.")
+    raise FileNotFoundError(f"{path} has no {gender} body model; expected one of {', '.join(names)}.")
 
 
 def read_model_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a model file that posing needs, by name.
+    """The arrays of a model file, by name.
 
     Raises:
-        ValueError: the file cannot be read.
+        ValueError: The file cannot be read.
     """
     try:
         if path.suffix.lower() == ".npz":
@@ -316,14 +346,22 @@ def read_model_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def check_model_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Raises a ValueError that names `path` unless its arrays are those of an SMPL, SMPL-H or SMPL-X model."""
+    """Checks that a file has the arrays of an SMPL, SMPL-H or SMPL-X model.
+
+    Args:
+        path: Named in errors.
+        arrays: By name.
+
+    Raises:
+        ValueError: An array is missing or has another shape.
+    """
     missing = [key for key in MODEL_KEYS if key not in arrays]
     if missing:
-        raise ValueError(f"{path} is no SMPL, SMPL-H or SMPL-X model: it lacks {', '.join(missing)}.")
+        raise ValueError(f"{path} is not an SMPL, SMPL-H or SMPL-X model: it lacks {', '.join(missing)}.")
     num_joints = arrays["weights"].shape[-1]
     if num_joints not in FILE_JOINTS:
         raise ValueError(
-            f"{path} has {num_joints} joints; SMPL has 24, SMPL-H 52 and SMPL-X 55 (a hand or face alone is no body)."
+            f"{path} has {num_joints} joints; SMPL has 24, SMPL-H 52 and SMPL-X 55 (a hand or face alone is no body)"
         )
     num_vertices = len(arrays["v_template"])
     expected = {
@@ -339,7 +377,7 @@ def check_model_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 class PickledObject:
-    """Stands in for the chumpy arrays and sparse matrices inside SMPL's pickles: it only keeps their state."""
+    """Replaces the chumpy arrays and sparse matrices in SMPL's pickles; it only stores their state."""
 
     def __init__(self, *args: object) -> None:
         self.state: dict[str, Any] = {}
@@ -349,23 +387,27 @@ class PickledObject:
 
 
 class ModelUnpickler(pickle.Unpickler):
-    """Reads SMPL's pickles without chumpy or scipy, and lets a file run no code: it may build numpy arrays only."""
+    """Reads SMPL's pickles without chumpy or scipy; they can build numpy arrays but run no code."""
 
     NUMPY_NAMES = frozenset({"_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer"})
     SAFE_NAMES = frozenset({("_codecs", "encode"), ("copy_reg", "_reconstructor"), ("builtins", "object")})
-    STAND_IN_MODULES = frozenset({"chumpy", "scipy"})
+    REPLACED_MODULES = frozenset({"chumpy", "scipy"})
 
     def find_class(self, module: str, name: str) -> Any:
         package = module.partition(".")[0]
-        if package in self.STAND_IN_MODULES:
+        if package in self.REPLACED_MODULES:
             return PickledObject
         if (package == "numpy" and name in self.NUMPY_NAMES) or (module, name) in self.SAFE_NAMES:
             return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it wants to load {module}.{name}, which no body model needs")
+        raise pickle.UnpicklingError(f"it loads {module}.{name}, which no body model needs")
 
 
 def to_array(value: Any) -> np.ndarray:
-    """The dense array behind one entry of a pickle."""
+    """The dense array of one entry of a pickle.
+
+    Raises:
+        ValueError: An unknown kind of array.
+    """
     if not isinstance(value, PickledObject):
         return np.asarray(value)
     state = value.state

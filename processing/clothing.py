@@ -1,9 +1,12 @@
-"""What a body wears, and where: hems, sleeves, hair and face, found on the resting body so that they are sharp lines.
+"""Clothes, hair and face of a body: colors, cut, and which material covers which place of the rest pose.
 
-Places are those of the rest pose of `BodyModel`: metres, T-pose, y up, facing +z, the pelvis at the origin.
+Images color every pixel, so that hems are sharp; meshes color their vertices. Places are in the rest pose of
+`BodyModel`: meters, T-pose, y up, facing +z, the pelvis at the origin.
 """
 
-from dataclasses import dataclass
+import colorsys
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -11,35 +14,109 @@ from .body_model import BodyModel
 from .pose_features import JOINT_NAMES
 
 
+Color: TypeAlias = tuple[int, int, int]
+
 MATERIALS = ("skin", "hair", "shirt", "print", "forearms", "trousers", "shins", "shoes", "eyes", "lips")
 PRINTS = ("plain", "rings", "stripes", "checks", "chest")
 
-NECK_WIDTH = 0.085  # metres from the middle to where a neckline starts
-BACK_NECKLINE = 0.03  # metres from the neck's joint down to a shirt's edge behind, at most
+NECK_WIDTH = 0.085  # meters from the middle to where a neckline starts
+BACK_NECKLINE = 0.03  # meters from the neck's joint down to a shirt's edge behind, at most
 
-# The face, in parts of the head's height and of its half width: centre and half sizes of an eye and of the mouth.
+FACE_STEPS = 6  # samples of a mesh's face along each edge, for the colors of its vertices
+
+# Parts of the human face in units of the head's height and half width: center and half sizes.
 EYE = (0.40, 0.540, 0.15, 0.026)
 BROW = (0.42, 0.615, 0.20, 0.016)
 MOUTH = (0.0, 0.235, 0.26, 0.022)
 
 
-@dataclass(frozen=True)
-class Outfit:
-    """The cut of clothes and hair; `Palette` has their colours.
+def hsv_color(hue: float, saturation: float, value: float) -> Color:
+    """RGB in 0..255.
 
     Args:
-        sleeve: where sleeves end: 0 at the shoulder, 1 at the wrist. What follows are the `forearms`.
-        leg: where trousers end: 0 at the hip, 1 at the ankle. What follows are the `shins`, which a `Palette` may
-            cover.
-        waist: where the shirt ends: metres above the pelvis.
-        neckline: metres from the neck's joint down to the shirt's edge in front; negative is a high collar.
-        shoe: metres of a shoe above the ankle.
-        hairline: how far back hair begins: 0 low on the forehead, 1 none at all.
-        hair_length: metres of hair below the nape.
-        hair_volume: metres of hair above the scalp.
-        looseness: metres between body and clothes.
-        print: one of `PRINTS`, drawn on the shirt.
-        repeats: stripes a metre.
+        hue: 0..1.
+        saturation: 0..1.
+        value: 0..1.
+    """
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+@dataclass(frozen=True)
+class Palette:
+    """RGB colors (0..255) of the `MATERIALS`.
+
+    By default `forearms` are bare, `shins` covered, shirts have no `print` and `lips` are slightly redder than skin.
+    """
+
+    skin: Color = (224, 172, 138)
+    hair: Color = (74, 52, 42)
+    shirt: Color = (66, 122, 184)
+    trousers: Color = (62, 68, 92)
+    shoes: Color = (226, 226, 230)
+    forearms: Color | None = None
+    shins: Color | None = None
+    print: Color | None = None
+    lips: Color | None = None
+    eyes: Color = (38, 30, 28)
+
+    def color_of(self, material: str) -> Color:
+        """The color of one of the `MATERIALS`."""
+        red, green, blue = self.skin
+        colors = {
+            "skin": self.skin,
+            "hair": self.hair,
+            "eyes": self.eyes,
+            "lips": (round(0.88 * red), round(0.66 * green), round(0.66 * blue)) if self.lips is None else self.lips,
+            "print": self.shirt if self.print is None else self.print,
+            "shirt": self.shirt,
+            "trousers": self.trousers,
+            "shoes": self.shoes,
+            "forearms": self.skin if self.forearms is None else self.forearms,
+            "shins": self.trousers if self.shins is None else self.shins,
+        }
+        return colors[material]
+
+    def colors(self) -> np.ndarray:
+        """(materials, 3) RGB in 0..255 of `MATERIALS`, float32."""
+        return np.array([self.color_of(name) for name in MATERIALS], dtype=np.float32)
+
+    @classmethod
+    def random(cls, generator: np.random.Generator) -> "Palette":
+        """Random clothes, skin and hair; sleeves and trousers are long or short."""
+        tone, age = generator.random(), generator.random()
+        skin = hsv_color(0.055 + 0.02 * tone, 0.32 + 0.26 * tone, 0.97 - 0.5 * tone)
+        hair = hsv_color(0.07, 0.55 * generator.random(), 0.12 + 0.55 * age * age)
+        shirt, trousers, shoes = (
+            hsv_color(generator.random(), 0.75 * generator.random(), 0.25 + 0.7 * generator.random()) for _ in range(3)
+        )
+        return cls(
+            skin=skin,
+            hair=hair,
+            shirt=shirt,
+            trousers=trousers,
+            shoes=shoes,
+            forearms=shirt if generator.random() < 0.5 else None,
+            shins=skin if generator.random() < 0.3 else None,
+        )
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """The cut of clothes and hair; `Palette` has their colors.
+
+    Args:
+        sleeve: End of the sleeves: 0 at the shoulder, 1 at the wrist. `forearms` follow.
+        leg: End of the trousers: 0 at the hip, 1 at the ankle. `shins` follow, which a `Palette` may cover.
+        waist: End of the shirt: meters above the pelvis.
+        neckline: Meters from the neck's joint down to the shirt's edge in front; negative is a high collar.
+        shoe: Meters of a shoe above the ankle.
+        hairline: Front of the hair: 0 low on the forehead, 1 no hair.
+        hair_length: Meters of hair below the nape.
+        hair_volume: Meters of hair above the scalp.
+        looseness: Meters between body and clothes.
+        print: One of `PRINTS`, on the shirt.
+        repeats: Stripes per meter.
     """
 
     sleeve: float = 0.52
@@ -56,8 +133,16 @@ class Outfit:
 
 
 @dataclass(frozen=True)
+class Clothes:
+    """A person's colors and the cut of clothes and hair."""
+
+    palette: Palette = field(default_factory=Palette)
+    outfit: Outfit = field(default_factory=Outfit)
+
+
+@dataclass(frozen=True)
 class Landmarks:
-    """Measures of a resting body that clothes hang on; heights (y), distances to the middle (x), all in metres."""
+    """Measures of a body at rest that place its clothes: heights (y), distances to the middle (x), in meters."""
 
     shoulder: float
     wrist: float
@@ -86,10 +171,18 @@ class Landmarks:
 
 
 def materials(places: np.ndarray, landmarks: Landmarks, outfit: Outfit) -> np.ndarray:
-    """(P,) index in `MATERIALS` of what covers each of (P, 3) places of the resting body.
+    """The material that covers each place.
+
+    Args:
+        places: (P, 3) meters, on the surface of the rest pose.
+        landmarks: Of the body.
+        outfit: Cut of clothes and hair.
+
+    Returns:
+        (P,) indices of `MATERIALS`.
 
     Raises:
-        ValueError: the outfit's print is unknown.
+        ValueError: The outfit's print is unknown.
     """
     x, y, z = np.ascontiguousarray(places.T)
     aside = np.abs(x)
@@ -97,7 +190,7 @@ def materials(places: np.ndarray, landmarks: Landmarks, outfit: Outfit) -> np.nd
     number = {name: np.uint8(index) for index, name in enumerate(MATERIALS)}
     worn = np.full(len(places), number["skin"])
 
-    # From the feet up; what comes later lies over what came before.
+    # From the feet up: later materials cover earlier ones.
     hem = landmarks.hip - outfit.leg * (landmarks.hip - landmarks.ankle)
     waist = outfit.waist + 0.05 * z
     worn[y < waist] = number["trousers"]
@@ -112,7 +205,7 @@ def materials(places: np.ndarray, landmarks: Landmarks, outfit: Outfit) -> np.nd
     shirt |= arm & (aside < cuff)
     worn[shirt] = number["shirt"]
     if outfit.print != "plain":
-        worn[shirt & printed(x, y, z, arm, outfit)] = number["print"]
+        worn[shirt & print_mask(x, y, z, arm, outfit)] = number["print"]
     worn[arm & (aside >= cuff) & (aside < landmarks.wrist)] = number["forearms"]
 
     high = np.flatnonzero(y > landmarks.neck - outfit.hair_length)
@@ -121,10 +214,24 @@ def materials(places: np.ndarray, landmarks: Landmarks, outfit: Outfit) -> np.nd
     return worn
 
 
-def printed(x: np.ndarray, y: np.ndarray, z: np.ndarray, arm: np.ndarray, outfit: Outfit) -> np.ndarray:
-    """(P,) bool: where the shirt's print has its second colour."""
+def print_mask(x: np.ndarray, y: np.ndarray, z: np.ndarray, arm: np.ndarray, outfit: Outfit) -> np.ndarray:
+    """Where the shirt's print has its second color.
+
+    Args:
+        x: (P,) meters.
+        y: (P,) meters.
+        z: (P,) meters.
+        arm: (P,) bool, the places on the arms.
+        outfit: Has the print.
+
+    Returns:
+        (P,) bool.
+
+    Raises:
+        ValueError: The print is unknown.
+    """
     if outfit.print not in PRINTS:
-        raise ValueError(f"print is {outfit.print!r}; accepted are {', '.join(PRINTS)}.")
+        raise ValueError(f"print is {outfit.print!r}; accepted: {', '.join(PRINTS)}")
     along = np.where(arm, np.abs(x), y) * outfit.repeats % 1.0 < 0.5
     around = np.where(arm, y, x) * outfit.repeats % 1.0 < 0.5
     return {
@@ -138,7 +245,19 @@ def printed(x: np.ndarray, y: np.ndarray, z: np.ndarray, arm: np.ndarray, outfit
 def head_materials(
     x: np.ndarray, y: np.ndarray, z: np.ndarray, worn: np.ndarray, landmarks: Landmarks, outfit: Outfit
 ) -> np.ndarray:
-    """(P,) materials of the head and nape, where `worn` (P,) lies below the hair."""
+    """Adds hair and face to the materials of the head and nape.
+
+    Args:
+        x: (P,) meters.
+        y: (P,) meters.
+        z: (P,) meters.
+        worn: (P,) materials below the hair.
+        landmarks: Of the body.
+        outfit: Cut of the hair.
+
+    Returns:
+        (P,) indices of `MATERIALS`.
+    """
     size = landmarks.head_high - landmarks.head_low
     height = (y - landmarks.head_low[1]) / size[1]
     depth = (z - landmarks.head_low[2]) / size[2]
@@ -156,7 +275,15 @@ def head_materials(
 
 
 def thickness(worn: np.ndarray, outfit: Outfit) -> np.ndarray:
-    """(V,) metres by which clothes and hair stand off the body, for the `materials` of its vertices."""
+    """Distance of clothes and hair from the body.
+
+    Args:
+        worn: (V,) materials of the vertices.
+        outfit: Cut of clothes and hair.
+
+    Returns:
+        (V,) meters.
+    """
     layers = {
         "hair": outfit.hair_volume,
         "shirt": outfit.looseness,
@@ -165,3 +292,42 @@ def thickness(worn: np.ndarray, outfit: Outfit) -> np.ndarray:
         "shoes": 0.4 * outfit.looseness,
     }
     return np.array([layers.get(name, 0.0) for name in MATERIALS], dtype=np.float32).take(worn)
+
+
+def surface_colors(places: np.ndarray, landmarks: Landmarks, clothes: Clothes) -> np.ndarray:
+    """Colors of the resting body.
+
+    Args:
+        places: (P, 3) meters, on the surface of the rest pose.
+        landmarks: Of the body.
+        clothes: What it wears.
+
+    Returns:
+        (P, 3) RGB in 0..255, float32.
+    """
+    return clothes.palette.colors().take(materials(places, landmarks, clothes.outfit), axis=0)
+
+
+def vertex_colors(body: BodyModel, clothes: Clothes) -> np.ndarray:
+    """Colors of a mesh's vertices: the mean of the surface around each, so that hems do not follow the triangles.
+
+    Args:
+        body: Its rest pose is colored.
+        clothes: What it wears.
+
+    Returns:
+        (V, 3) RGB in 0..255, uint8.
+    """
+    template, faces = body.v_template.float().cpu().numpy(), body.faces.cpu().numpy()
+    corners = template[faces]
+    steps = range(FACE_STEPS + 1)
+    samples = np.array([(a, b, FACE_STEPS - a - b) for a in steps for b in steps if a + b <= FACE_STEPS], np.float32)
+    samples /= FACE_STEPS
+    places = np.einsum("sc,fcx->fsx", samples, corners)
+    colors = surface_colors(places.reshape(-1, 3), Landmarks.of(body), clothes).reshape(places.shape)
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    weights = areas[:, None, None] * samples
+    totals, shares = np.zeros_like(template), np.zeros((len(template), 1), dtype=template.dtype)
+    np.add.at(totals, faces, np.einsum("fsc,fsx->fcx", weights, colors))
+    np.add.at(shares, faces, weights.sum(axis=1)[..., None])
+    return (totals / shares + 0.5).astype(np.uint8)

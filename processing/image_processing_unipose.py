@@ -1,9 +1,9 @@
-"""Pictures -> what the two vision towers see.
+"""Images -> the inputs of the two vision encoders.
 
-`pixel_values` is for the general tower (CLIP): shorter side to `size`, centre crop, CLIP's mean and deviation.
-`pose_pixel_values` is for the pose tower (ViTPose): shorter side to the height of `pose_size`, centre crop to a square
-of that height, ImageNet's mean and deviation, then the central columns alone (256 x 256 -> 256 x 192 at release size).
-Both are made from the same picture with bicubic resizing. Either is off when its size is None.
+`pixel_values` is for the vision encoder (CLIP): shorter side to `size`, center crop, CLIP's mean and deviation.
+`pose_pixel_values` is for the pose encoder (ViTPose): shorter side to the height of `pose_size`, center crop to a
+square of that height, ImageNet's mean and deviation, then the central columns (256 x 256 -> 256 x 192 at release
+size). Both come from the same image with bicubic resizing. Either is off if its size is None.
 """
 
 import io
@@ -27,38 +27,42 @@ from transformers.image_utils import (
 )
 from transformers.processing_utils import ImagesKwargs, Unpack
 
+from .placeholders import Grouped, group_list
 
-ACCEPTED_PICTURES = (
+
+ACCEPTED_IMAGES = (
     "a PIL image, a path or URL, bytes, a dict of bytes or path, an array (height, width[, 1, 3 or 4 channels]) or "
     "(1, 3 or 4 channels, height, width) of uint8 or of floats from 0 to 1"
 )
 
 
-class PoseTowerSize(TypedDict):
-    """Pixels of the pose tower's picture."""
+class PoseEncoderSize(TypedDict):
+    """Image size of the pose encoder in pixels."""
 
     height: int
     width: int
 
 
 class UniPoseImageProcessorKwargs(ImagesKwargs, total=False):
-    """What `UniPoseImageProcessor` takes beside the library's own arguments."""
+    """Arguments of `UniPoseImageProcessor` beyond the library's."""
 
-    pose_size: PoseTowerSize | None
+    pose_size: PoseEncoderSize | None
     pose_image_mean: list[float] | tuple[float, ...]
     pose_image_std: list[float] | tuple[float, ...]
     max_pixels: int
 
 
 class UniPoseImageProcessor(PilBackend):
-    """Makes `pixel_values` and `pose_pixel_values` of the same pictures, in the same order.
+    """Makes `pixel_values` and `pose_pixel_values` of the same images, in the same order.
 
     Args:
-        size: {"height", "width"} in pixels of the general tower's picture; None: there is no such tower.
-        pose_size: {"height", "width"} in pixels of the pose tower's picture; None: there is no such tower.
-        image_mean, image_std: the general tower's normalisation, three numbers each.
-        pose_image_mean, pose_image_std: the pose tower's.
-        max_pixels: larger pictures are refused.
+        size: {"height", "width"} of the vision encoder's image in pixels; None: there is no vision encoder.
+        pose_size: {"height", "width"} of the pose encoder's image in pixels; None: there is no pose encoder.
+        image_mean: The vision encoder's normalization, three numbers.
+        image_std: Same.
+        pose_image_mean: The pose encoder's normalization, three numbers.
+        pose_image_std: Same.
+        max_pixels: Largest accepted number of pixels.
     """
 
     valid_kwargs = UniPoseImageProcessorKwargs
@@ -76,20 +80,25 @@ class UniPoseImageProcessor(PilBackend):
 
     def __init__(self, **kwargs: Unpack[UniPoseImageProcessorKwargs]):
         super().__init__(**kwargs)  # type: ignore[misc]
-        # The base class takes None for "not given": here it switches a tower off.
+        # The base class ignores None: here it switches an encoder off.
         for name in ("size", "pose_size"):
             if name in kwargs and kwargs[name] is None:
                 setattr(self, name, None)
 
     def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:
-        """Processes one picture, a list of them, or a list of lists (read row by row).
+        """Processes images.
+
+        Args:
+            images: One image, a list of them, or a list of lists (read row by row).
+            args: The library's.
+            kwargs: Other values of the constructor's arguments, and `return_tensors`.
 
         Returns:
-            `pixel_values` (pictures, 3, size) and `pose_pixel_values` (pictures, 3, pose_size), float32; the entry of
-            a tower that is off is absent.
+            `pixel_values` (images, 3, size) and `pose_pixel_values` (images, 3, pose_size), float32; without the entry
+            of an encoder that is off.
 
         Raises:
-            ValueError: an unreadable, empty, too large or too elongated picture, a wrong array, a NaN; both towers are
+            ValueError: An unreadable, empty, too large or too elongated image, a wrong array, a NaN; both encoders are
                 off.
         """
         return super().preprocess(images, *args, **kwargs)
@@ -97,25 +106,25 @@ class UniPoseImageProcessor(PilBackend):
     def _validate_preprocess_kwargs(self, size: SizeDict | None = None, **kwargs: Any) -> None:  # type: ignore[override]
         pose_size = kwargs["pose_size"]
         if size is None and pose_size is None:
-            raise ValueError("this processor takes no pictures: its size and its pose_size are None")
+            raise ValueError("this processor takes no images: its size and its pose_size are None")
         if size is not None and (size.height is None or size.width is None):
-            raise ValueError(f"size must hold 'height' and 'width', but is {dict(size)}")
+            raise ValueError(f"size must have 'height' and 'width', but is {dict(size)}")
         if pose_size is not None and pose_size["width"] > pose_size["height"]:
             raise ValueError(f"pose_size must not be wider than high, but is {pose_size}")
 
     def _prepare_image_like_inputs(self, images: Any, *args: Any, **kwargs: Any) -> list[np.ndarray]:
-        """Any pictures -> (3, height, width) uint8 arrays."""
+        """Any images -> (3, height, width) uint8 arrays."""
         max_pixels = kwargs["max_pixels"]
-        flat = [picture for row in group_pictures(images)[0] for picture in row]
-        pictures = [picture_to_rgb(picture, f"picture {number}", max_pixels) for number, picture in enumerate(flat, 1)]
+        flat = group_images(images).items
+        images = [image_to_rgb(image, f"image {number}", max_pixels) for number, image in enumerate(flat, 1)]
         longest = max([kwargs["size"][side] for side in ("height", "width")] if kwargs["size"] else [0])
         if kwargs["pose_size"]:
             longest = max(longest, kwargs["pose_size"]["height"])
-        for number, picture in enumerate(pictures, start=1):
-            if longest**2 * max(picture.size) > max_pixels * min(picture.size):
-                found = f"{picture.width} x {picture.height} pixels"
-                raise ValueError(f"picture {number}: {found} are too elongated to be resized within max_pixels")
-        return [np.moveaxis(np.asarray(picture), -1, 0) for picture in pictures]
+        for number, image in enumerate(images, start=1):
+            if longest**2 * max(image.size) > max_pixels * min(image.size):
+                got = f"{image.width} x {image.height} pixels"
+                raise ValueError(f"image {number}: {got} are too elongated to be resized within max_pixels")
+        return [np.moveaxis(np.asarray(image), -1, 0) for image in images]
 
     def _preprocess(self, images: list[np.ndarray], *args: Any, **kwargs: Any) -> BatchFeature:
         data: dict[str, list[np.ndarray]] = {}
@@ -153,29 +162,28 @@ class UniPoseImageProcessor(PilBackend):
         return image.astype(np.float32)
 
 
-def group_pictures(images: Any) -> tuple[list[list[Any]], bool]:
-    """Tells one picture, a flat list (or 4-D array) of pictures, and a list of pictures for each text apart.
-
-    Returns:
-        The pictures by row, and whether there is a row for each text (otherwise all are in one row).
-    """
-    if isinstance(images, np.ndarray | torch.Tensor):
-        return [list(images) if images.ndim == 4 else [images]], False
+def group_images(images: Any) -> Grouped:
+    """Tells one image, a flat list (or 4-D array) of images, and a list of images for each row apart."""
+    if isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 4:
+        return Grouped([list(images)], "flat")
     if not isinstance(images, list | tuple):
-        return [[images]], False
-    if images and all(isinstance(image, list | tuple) for image in images):
-        return [list(row) for row in images], True
-    return [list(images)], False
+        return Grouped([[images]], "single")
+    return group_list(images, lambda image: isinstance(image, list | tuple))
 
 
-def picture_to_rgb(picture: Any, name: str, max_pixels: int) -> Image.Image:
-    """Reads a picture, turns it as its EXIF entry says and makes it RGB (transparent parts on white).
+def image_to_rgb(image: Any, name: str, max_pixels: int) -> Image.Image:
+    """Reads an image, applies its EXIF orientation and makes it RGB (transparent parts on white).
+
+    Args:
+        image: Any accepted form.
+        name: Name of the image in errors.
+        max_pixels: Largest accepted number of pixels.
 
     Raises:
-        ValueError: it is unreadable, empty, larger than `max_pixels` or of an unknown kind; `name` says which it is.
+        ValueError: It is unreadable, empty, larger than `max_pixels` or of an unknown kind.
     """
     try:
-        image = _read_picture(picture)
+        image = _read_image(image)
         width, height = image.size
         if width * height > max_pixels:
             raise ValueError(f"{width} x {height} pixels are more than max_pixels ({max_pixels})")
@@ -186,36 +194,36 @@ def picture_to_rgb(picture: Any, name: str, max_pixels: int) -> Image.Image:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _read_picture(picture: Any) -> Image.Image:
-    if isinstance(picture, Mapping):
-        picture = picture.get("bytes") or picture.get("path")
-    if isinstance(picture, Image.Image):
-        return picture
-    if isinstance(picture, torch.Tensor):
-        picture = picture.detach().cpu()
-        picture = (picture.float() if picture.is_floating_point() else picture).numpy()
-    if isinstance(picture, np.ndarray):
-        return _array_to_picture(picture)
-    if isinstance(picture, bytes):
-        return Image.open(io.BytesIO(picture))
-    if isinstance(picture, str) and picture.startswith(("http://", "https://", "data:")):
-        return load_image(picture)
-    if isinstance(picture, str | os.PathLike):
-        return Image.open(picture)
-    raise ValueError(f"{type(picture).__name__} is not a picture; accepted: {ACCEPTED_PICTURES}")
+def _read_image(image: Any) -> Image.Image:
+    if isinstance(image, Mapping):
+        image = image.get("bytes") or image.get("path")
+    if isinstance(image, Image.Image):
+        return image
+    if isinstance(image, torch.Tensor):
+        image = image.detach().cpu()
+        image = (image.float() if image.is_floating_point() else image).numpy()
+    if isinstance(image, np.ndarray):
+        return _array_to_image(image)
+    if isinstance(image, bytes):
+        return Image.open(io.BytesIO(image))
+    if isinstance(image, str) and image.startswith(("http://", "https://", "data:")):
+        return load_image(image)
+    if isinstance(image, str | os.PathLike):
+        return Image.open(image)
+    raise ValueError(f"{type(image).__name__} is not an image; accepted: {ACCEPTED_IMAGES}")
 
 
-def _array_to_picture(array: np.ndarray) -> Image.Image:
+def _array_to_image(array: np.ndarray) -> Image.Image:
     if array.ndim == 3 and array.shape[-1] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
         array = np.moveaxis(array, 0, -1)
     if array.ndim != 2 and (array.ndim != 3 or array.shape[-1] not in (1, 3, 4)):
-        raise ValueError(f"an array of shape {array.shape} is not a picture; accepted: {ACCEPTED_PICTURES}")
+        raise ValueError(f"an array of shape {array.shape} is not an image; accepted: {ACCEPTED_IMAGES}")
     if 0 in array.shape:
         raise ValueError(f"it has no pixels ({array.shape[1]} x {array.shape[0]})")
     if array.dtype.kind == "f":
         array = _floats_to_uint8(array)
     if array.dtype != np.uint8:
-        raise ValueError(f"an array of {array.dtype} is not a picture; accepted: {ACCEPTED_PICTURES}")
+        raise ValueError(f"an array of {array.dtype} is not an image; accepted: {ACCEPTED_IMAGES}")
     return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2:] == (1,) else array))
 
 

@@ -1,29 +1,31 @@
-"""Every form a pose comes in -> `pose_values`.
+"""Poses in any accepted form -> `pose_values`.
 
-The conventions of the whole project are stated here, once:
+The conventions of the whole project:
 
 - A pose is 22 rotations in SMPL's kinematic order (`JOINT_NAMES`): the pelvis (global orientation), then 21 body
   joints, each relative to its parent. Rest is the T-pose: x = the body's left, y = up, z = forward.
-- The **stored** global orientation is AMASS's: the world is z up. Pictures, meshes and captions use a y-up world;
+- The **stored** global orientation is AMASS's: the world is z up. Images, meshes and captions use a y-up world;
   `to_y_up` / `to_z_up` are the only two crossings.
-- `pose_values` is what the networks see: (number of poses, 22, 6), the first two ROWS of each rotation matrix,
+- `pose_values`, the input of the networks: (number of poses, 22, 6), the first two ROWS of each rotation matrix,
   flattened (paper, section 3.1).
 
-A pose may come in many forms, all listed in `ACCEPTED_FORMS`; `pose_to_rotmats` reads any of them and refuses the rest
-with a `ValueError` that says which input it was, what was found and what is accepted.
+`ACCEPTED_FORMS` lists the accepted forms of a pose. `pose_to_rotmats` reads any of them; for others it raises a
+`ValueError` with the input's name, what it got and what is accepted.
 """
 
 import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import roma
 import torch
+
+from .placeholders import Grouped, group_list
 
 
 JOINT_NAMES = (
@@ -52,13 +54,13 @@ JOINT_NAMES = (
 )
 NUM_JOINTS = len(JOINT_NAMES)
 
-# Left and right trade places; the joints on the midline stay.
+# Left and right are swapped; the joints on the midline stay.
 MIRRORED_JOINTS = tuple(
     JOINT_NAMES.index(name.replace("left_", "right_") if name.startswith("left_") else name.replace("right_", "left_"))
     for name in JOINT_NAMES
 )
 
-# Rotations that went through bfloat16 are off by 4e-3: these are projected. What is further off is not a rotation.
+# Rotations rounded to bfloat16 deviate by 4e-3 and are projected. A larger deviation is an error.
 MAX_DEVIATION = 1e-2
 
 ACCEPTED_FORMS = (
@@ -84,15 +86,15 @@ Y_UP_TO_Z_UP = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
 
 
 def to_y_up(rotmats: torch.Tensor) -> torch.Tensor:
-    """Turns the global orientation of (..., 22, 3, 3) poses from the stored z-up world into the y-up world."""
-    turn = rotmats.new_tensor(Y_UP_TO_Z_UP).mT
-    return torch.cat([turn @ rotmats[..., :1, :, :], rotmats[..., 1:, :, :]], dim=-3)
+    """Rotates the global orientation of (..., 22, 3, 3) poses from the stored z-up world into the y-up world."""
+    rotation = rotmats.new_tensor(Y_UP_TO_Z_UP).mT
+    return torch.cat([rotation @ rotmats[..., :1, :, :], rotmats[..., 1:, :, :]], dim=-3)
 
 
 def to_z_up(rotmats: torch.Tensor) -> torch.Tensor:
-    """Turns the global orientation of (..., 22, 3, 3) poses from a y-up world into the stored z-up world."""
-    turn = rotmats.new_tensor(Y_UP_TO_Z_UP)
-    return torch.cat([turn @ rotmats[..., :1, :, :], rotmats[..., 1:, :, :]], dim=-3)
+    """Rotates the global orientation of (..., 22, 3, 3) poses from a y-up world into the stored z-up world."""
+    rotation = rotmats.new_tensor(Y_UP_TO_Z_UP)
+    return torch.cat([rotation @ rotmats[..., :1, :, :], rotmats[..., 1:, :, :]], dim=-3)
 
 
 def rotmat_to_rotation_6d(rotmats: torch.Tensor) -> torch.Tensor:
@@ -107,9 +109,9 @@ def rotation_6d_to_rotmat(rotation_6d: torch.Tensor) -> torch.Tensor:
 
 
 def mirror_pose(rotmats: torch.Tensor) -> torch.Tensor:
-    """Mirrors (..., 22, 3, 3) poses: left and right trade places, every rotation vector is multiplied by (1, -1, -1).
+    """Mirrors (..., 22, 3, 3) poses: swaps left and right and multiplies rotation vectors by (1, -1, -1).
 
-    It holds in the y-up and in the z-up world, because both share the left-right axis.
+    Valid in the y-up and in the z-up world, because both share the left-right axis.
     """
     flip = rotmats.new_tensor((-1.0, 1.0, 1.0))
     return rotmats[..., MIRRORED_JOINTS, :, :] * (flip[:, None] * flip)
@@ -119,15 +121,15 @@ def pose_to_rotmats(pose: Pose, name: str = "pose 1") -> torch.Tensor:
     """Reads one pose in any accepted form.
 
     Args:
-        pose: one of `ACCEPTED_FORMS`; the global orientation is taken as it is (z up, see above). Hands are cut.
-        name: what error messages call this input.
+        pose: One of `ACCEPTED_FORMS`, in the stored frame (z up, see above). Hands are cut.
+        name: Name of this input in error messages.
 
     Returns:
         (22, 3, 3) float32 rotation matrices, exactly orthogonal.
 
     Raises:
-        ValueError: an unknown shape, dict or file; several frames; a NaN or an infinity; a matrix that is further than
-            `MAX_DEVIATION` from a rotation.
+        ValueError: An unknown shape, dict or file; several frames; a NaN or an infinity; a matrix that deviates from a
+            rotation by more than `MAX_DEVIATION`.
     """
     if isinstance(pose, str | os.PathLike):
         path = Path(pose)
@@ -142,7 +144,7 @@ def load_pose(path: str | os.PathLike) -> torch.Tensor:
     """Reads the pose of an .npy, .npz or .json file -> (22, 3, 3) float32 rotation matrices.
 
     Raises:
-        ValueError: as `pose_to_rotmats`, or the file is missing or unreadable.
+        ValueError: As `pose_to_rotmats`, or the file is missing or unreadable.
     """
     return pose_to_rotmats(Path(path), name="pose")
 
@@ -153,23 +155,18 @@ def poses_to_pose_values(poses: Sequence[Pose]) -> torch.Tensor:
     return rotmat_to_rotation_6d(torch.stack(rotmats)) if rotmats else torch.zeros(0, NUM_JOINTS, 6)
 
 
-def group_poses(poses: Any) -> tuple[list[list[Pose]], bool]:
-    """Tells one pose, a flat list or array of poses, and a list of poses for each text apart.
-
-    Returns:
-        The poses by row, and whether there is a row for each text (otherwise all are in one row).
-    """
+def group_poses(poses: Any) -> Grouped:
+    """Tells one pose, a flat list or array of poses, and a list of poses for each row apart."""
     shape = _shape(poses)
-    if _is_pose(poses) or (shape and not _holds_arrays(poses) and not any(_form(shape[skip:]) for skip in (1, 2))):
-        return [[poses]], False
-    items = list(poses)
-    if items and all(_is_row(item) for item in items):
-        return [list(row) for row in items], True
-    return [items], False
+    if _is_pose(poses) or not isinstance(poses, Iterable):
+        return Grouped([[poses]], "single")
+    if shape and not _holds_arrays(poses) and not any(_form(shape[skip:]) for skip in (1, 2)):
+        return Grouped([[poses]], "single")
+    return group_list(list(poses), _is_row)
 
 
 def _shape(item: Any) -> tuple[int, ...] | None:
-    """The shape of an array, a number or lists of these, judged by their first entries; None for anything else."""
+    """The shape of an array, a number or nested lists, from their first entries; None for anything else."""
     if isinstance(item, np.ndarray | torch.Tensor):
         return tuple(item.shape)
     if isinstance(item, list | tuple):
@@ -197,7 +194,7 @@ def _is_array(item: Any) -> bool:
 
 
 def _holds_arrays(item: Any) -> bool:
-    """Whether lists lead to an array, which is then one pose, whatever its shape."""
+    """Whether nested lists end in an array, which is then one pose of any shape."""
     return isinstance(item, list | tuple) and bool(item) and (_is_array(item[0]) or _holds_arrays(item[0]))
 
 
@@ -224,8 +221,8 @@ def _read_file(path: Path, name: str) -> Any:
             return loaded
         with loaded:
             # Other entries (gender, markers, ...) are not read: in some files they are pickles.
-            found = [key for key in _DICT_KEYS if key in loaded.files]
-            return {key: loaded[key] for key in found} or dict.fromkeys(loaded.files)
+            present = [key for key in _DICT_KEYS if key in loaded.files]
+            return {key: loaded[key] for key in present} or dict.fromkeys(loaded.files)
     except (OSError, ValueError, EOFError, RecursionError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{name}: the file {str(path)!r} could not be read: {error}") from error
 
@@ -240,11 +237,11 @@ def _values(data: Any, name: str) -> torch.Tensor:
         except (ValueError, TypeError, RuntimeError) as error:
             raise ValueError(f"{name}: this list is not an array of numbers; accepted: {ACCEPTED_FORMS}") from error
         if array.dtype.kind not in "fiu":
-            found = type(data).__name__ if array.ndim == 0 else f"values of type {array.dtype}"
-            raise ValueError(f"{name}: numbers were expected, but {found} was found; accepted: {ACCEPTED_FORMS}")
+            got = type(data).__name__ if array.ndim == 0 else f"values of type {array.dtype}"
+            raise ValueError(f"{name}: expected numbers, got {got}; accepted: {ACCEPTED_FORMS}")
         values = torch.from_numpy(array.astype(np.float64))
     if values.is_complex() or values.dtype == torch.bool:
-        raise ValueError(f"{name}: real numbers were expected, but {values.dtype} was found")
+        raise ValueError(f"{name}: expected real numbers, got {values.dtype}")
     values = values.double()
     if not values.isfinite().all():
         raise ValueError(f"{name}: it holds {int((~values.isfinite()).sum())} NaN or infinite values")

@@ -1,6 +1,6 @@
-"""A pose becomes a file: numbers (.npz, .npy, .json), a posed mesh (.glb, .obj) or a picture (.png).
+"""Writes poses to files: numbers (.npz, .npy, .json), a posed mesh (.glb, .obj) or an image (.png).
 
-`load_pose` of `pose_features` reads the numbers back. They keep the stored z-up frame; meshes and pictures are y up.
+`load_pose` of `pose_features` reads the numbers back. They keep the stored z-up frame; meshes and images are y up.
 """
 
 import json
@@ -19,36 +19,37 @@ from trimesh.exchange.gltf import export_glb
 from trimesh.exchange.obj import export_obj
 
 from .body_model import BodyModel
+from .clothing import Clothes, vertex_colors
 from .pose_features import NUM_JOINTS
-from .rendering import Palette, render_pose, vertex_colours
+from .rendering import render_pose
 
 
 NUMBER_ENDINGS = (".npz", ".npy", ".json")
 MESH_ENDINGS = (".glb", ".obj")
-PICTURE_ENDINGS = (".png",)
-POSE_ENDINGS = NUMBER_ENDINGS + MESH_ENDINGS + PICTURE_ENDINGS
+IMAGE_ENDINGS = (".png",)
+POSE_ENDINGS = NUMBER_ENDINGS + MESH_ENDINGS + IMAGE_ENDINGS
 
 
 def save_pose(path: str | Path, rotmats: torch.Tensor | np.ndarray, body: BodyModel | None = None) -> Path:
-    """Writes one pose; the ending of `path` says as what.
+    """Writes one pose in the format of the path's ending.
 
     Args:
         path: .npz or .json (`rotmats` and SMPL's axis-angle vectors), .npy (`rotmats` alone), .glb or .obj (the posed
-            body), .png (its picture). Missing folders are made; the file appears whole or not at all.
+            body), .png (its image). Missing folders are created; the file is written atomically.
         rotmats: (22, 3, 3) in the stored z-up frame.
-        body: the body of meshes and pictures; the built-in one where left out.
+        body: The body of meshes and images. Default: the built-in one.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: an ending that is not accepted, or a wrong shape.
+        ValueError: An ending that is not accepted, or a wrong shape.
     """
     path = Path(path)
     check_ending(path)
     rotmats = torch.as_tensor(rotmats).detach().cpu()
     if rotmats.shape != (NUM_JOINTS, 3, 3):
-        raise ValueError(f"rotmats has shape {tuple(rotmats.shape)}; a file takes one pose, ({NUM_JOINTS}, 3, 3).")
+        raise ValueError(f"rotmats has shape {tuple(rotmats.shape)}; expected one pose, ({NUM_JOINTS}, 3, 3)")
     write_atomically(path, encode_pose(path.suffix.lower(), rotmats.float(), body))
     return path
 
@@ -58,13 +59,18 @@ def save_poses(
     poses: Sequence[torch.Tensor | np.ndarray] | torch.Tensor | np.ndarray,
     body: BodyModel | None = None,
 ) -> list[Path]:
-    """Writes each of (n, 22, 3, 3) poses to a file of its own: `path` for a single one, else path_1, path_2, ...
+    """Writes each pose to its own file: `path` for a single one, else path_1, path_2, ...
+
+    Args:
+        path: As in `save_pose`.
+        poses: (n, 22, 3, 3) in the stored z-up frame.
+        body: The body of meshes and images. Default: the built-in one.
 
     Returns:
         The paths, in the order of the poses.
 
     Raises:
-        ValueError: as `save_pose`.
+        ValueError: As `save_pose`.
     """
     path = Path(path)
     check_ending(path)
@@ -75,9 +81,13 @@ def save_poses(
 
 
 def check_ending(path: Path) -> None:
-    """Raises a ValueError unless `path` ends in one of `POSE_ENDINGS`."""
+    """Checks the ending of a path.
+
+    Raises:
+        ValueError: It is not one of `POSE_ENDINGS`.
+    """
     if path.suffix.lower() not in POSE_ENDINGS:
-        raise ValueError(f"{path} ends in {path.suffix!r}; a pose is written as {', '.join(POSE_ENDINGS)}.")
+        raise ValueError(f"{path} ends in {path.suffix!r}; accepted: {', '.join(POSE_ENDINGS)}")
 
 
 def pose_arrays(rotmats: torch.Tensor) -> dict[str, np.ndarray]:
@@ -86,25 +96,37 @@ def pose_arrays(rotmats: torch.Tensor) -> dict[str, np.ndarray]:
     return {"rotmats": rotmats.numpy(), "global_orient": poses[:3], "body_pose": poses[3:], "poses": poses}
 
 
-def pose_mesh(rotmats: torch.Tensor, body: BodyModel | None = None, palette: Palette | None = None) -> trimesh.Trimesh:
-    """The posed body of one (22, 3, 3) pose in its clothes: metres, y up."""
+def pose_mesh(rotmats: torch.Tensor, body: BodyModel | None = None, clothes: Clothes | None = None) -> trimesh.Trimesh:
+    """The posed, clothed body as a mesh: meters, y up.
+
+    Args:
+        rotmats: (22, 3, 3) in the stored z-up frame.
+        body: The body to pose. Default: the built-in one.
+        clothes: Clothes, skin and hair.
+    """
     body = BodyModel.builtin() if body is None else body
     with torch.no_grad():
         vertices = body(rotmats[None].to(body.v_template)).vertices[0]
     return trimesh.Trimesh(
         vertices=vertices.cpu().numpy(),
         faces=body.faces.cpu().numpy(),
-        vertex_colors=vertex_colours(body, palette or Palette()),
+        vertex_colors=vertex_colors(body, clothes or Clothes()),
         process=False,
     )
 
 
 def encode_pose(ending: str, rotmats: torch.Tensor, body: BodyModel | None) -> bytes:
-    """The content of a file with this ending for one (22, 3, 3) pose."""
+    """The content of a pose file.
+
+    Args:
+        ending: One of `POSE_ENDINGS`.
+        rotmats: (22, 3, 3) in the stored z-up frame.
+        body: The body of meshes and images; None: the built-in one.
+    """
     if ending in MESH_ENDINGS:
         return encode_mesh(ending, pose_mesh(rotmats, body))
     buffer = BytesIO()
-    if ending in PICTURE_ENDINGS:
+    if ending in IMAGE_ENDINGS:
         render_pose(rotmats, body, size=512).save(buffer, format="PNG")
     elif ending == ".npz":
         arrays: dict[str, Any] = pose_arrays(rotmats)
@@ -118,14 +140,24 @@ def encode_pose(ending: str, rotmats: torch.Tensor, body: BodyModel | None) -> b
 
 
 def encode_mesh(ending: str, mesh: trimesh.Trimesh) -> bytes:
-    """A .glb or .obj file of `mesh`."""
+    """The content of a mesh file.
+
+    Args:
+        ending: One of `MESH_ENDINGS`.
+        mesh: With vertex colors.
+    """
     if ending == ".glb":
         return export_glb(mesh.scene())
     return export_obj(mesh).encode()
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file beside `path`, then renames it: whoever reads `path` finds the old or the new content, whole."""
+    """Writes a temporary file beside `path` and renames it, so that readers get the old or the new content, complete.
+
+    Args:
+        path: Missing folders are created.
+        content: Of the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
     temporary = Path(name)

@@ -1,14 +1,12 @@
-"""Text, pictures and poses -> one batch for UniPose; generated ids -> text and pose codes.
+"""Text, images and poses -> one batch for UniPose; generated ids -> text and pose codes.
 
-In a text one `<pose>` stands for one pose and one `<image>` for one picture. Each is written out as start token,
-`num_pose_tokens` (`num_image_tokens`) placeholders and end token; the model replaces the placeholders by what it sees.
+In a text one `<pose>` stands for one pose and one `<image>` for one image (see `placeholders`).
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +15,8 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import AddedToken
 
-from .image_processing_unipose import UniPoseImageProcessor, group_pictures
+from .image_processing_unipose import UniPoseImageProcessor, group_images
+from .placeholders import Grouped, Placeholder, check_counts, expand_placeholders
 from .pose_features import group_poses, poses_to_pose_values
 
 
@@ -31,10 +30,8 @@ SPECIAL_TOKENS = {
     "image_end_token": "<image_end>",
 }
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
-# With `sanitize_control_tokens` transformers puts this before a special token that a user typed: it is no placeholder.
-TYPED_BY_USER = "\U000f0000"
-PICTURE_KEYS = ("image", "url", "path", "base64")
-POSE_KEYS = ("pose", "path")
+# Where a content block may have its value; the `path` of a pose is a file's.
+BLOCK_KEYS = {"image": ("image", "url", "path", "base64"), "pose": ("pose", "path")}
 
 
 def add_pose_tokens(
@@ -46,20 +43,20 @@ def add_pose_tokens(
 ) -> int:
     """Adds to a tokenizer, in this order: the pose codes, UniPose's special tokens, the chat's role tokens.
 
-    Tokens that are there already are kept, so that calling it again changes nothing.
+    Existing tokens are kept: a second call changes nothing.
 
     Args:
-        tokenizer: any tokenizer; it is changed in place.
+        tokenizer: Any tokenizer; changed in place.
         codebook_size: K: the codes are `<{prefix}0>` .. `<{prefix}K-1>`.
-        pose_code_prefix: how the codes are spelled.
-        special_tokens: other spellings of some of `SPECIAL_TOKENS`.
-        role_tokens: what the chat template opens a turn with.
+        pose_code_prefix: Prefix of the codes.
+        special_tokens: Other spellings of some of `SPECIAL_TOKENS`.
+        role_tokens: First tokens of turns in the chat template.
 
     Returns:
-        How many tokens were new: the embeddings must grow by as many.
+        Number of new tokens, by which the embeddings must grow.
 
     Raises:
-        ValueError: a name in `special_tokens` that is not in `SPECIAL_TOKENS`.
+        ValueError: A name in `special_tokens` that is not in `SPECIAL_TOKENS`.
     """
     spellings: dict[str, Any] = {**SPECIAL_TOKENS, **(special_tokens or {})}
     if unknown := sorted(set(spellings) - set(SPECIAL_TOKENS)):
@@ -67,52 +64,34 @@ def add_pose_tokens(
     codes = [AddedToken(f"<{pose_code_prefix}{code}>", normalized=False) for code in range(codebook_size)]
     added = tokenizer.add_tokens(codes)
     missing = {name: token for name, token in spellings.items() if name not in tokenizer.SPECIAL_TOKENS_ATTRIBUTES}
-    # What `from_pretrained(..., extra_special_tokens={...})` does to a tokenizer that is loaded from a file.
+    # Same as `from_pretrained(..., extra_special_tokens={...})` when a tokenizer is loaded from a file.
     tokenizer._set_model_specific_special_tokens(missing)
     added += tokenizer.add_special_tokens(spellings)
     return added + tokenizer.add_tokens(list(role_tokens), special_tokens=True)
 
 
-class Placeholder(NamedTuple):
-    """How pictures or poses are written in a text."""
-
-    kind: str
-    token: str
-    start: str
-    end: str
-    length: int
-
-    @property
-    def expanded(self) -> str:
-        return self.start + self.token * self.length + self.end
-
-    def pattern(self) -> str:
-        """Finds a written-out run or a bare token: either is one picture or pose."""
-        return f"(?<!{TYPED_BY_USER})(?:{re.escape(self.expanded)}|{re.escape(self.token)})"
-
-
 class UniPoseProcessor(ProcessorMixin):
-    """Prepares text, pictures and poses for UniPose, and reads what it generates.
+    """Prepares text, images and poses for UniPose, and decodes what it generates.
 
     Args:
-        image_processor: a `UniPoseImageProcessor`. None: a model of text and poses alone; it is then a
-            `UniPoseImageProcessor` with both towers off, which refuses every picture.
-        tokenizer: a tokenizer to which `add_pose_tokens` was applied. Its padding side becomes left, as generation
-            needs; pass `padding_side="right"` in a call, or set it on the tokenizer afterwards, where right is wanted.
+        image_processor: A `UniPoseImageProcessor`. None: the model has no vision encoders, and images are errors.
+        tokenizer: A tokenizer to which `add_pose_tokens` was applied. Its padding side becomes left, as generation
+            needs; for right padding, pass `padding_side="right"` in a call or set it on the tokenizer afterwards.
         chat_template: Jinja; None: UniPose's own.
-        num_pose_tokens: codes a pose.
-        num_image_tokens: vectors a picture.
-        codebook_size: number of pose codes.
-        pose_code_prefix: pose code i is spelled `<{prefix}i>`.
-        pose_opening: text between the prompt and the pose-start of an answer; a space in converted models, whose
+        num_pose_tokens: Codes per pose.
+        num_image_tokens: Vectors per image.
+        codebook_size: Number of pose codes.
+        pose_code_prefix: Pose code i is spelled `<{prefix}i>`.
+        pose_opening: Text between the prompt and the pose-start of an answer; a space in converted models, whose
             training put one before every answer.
-        task_prompts: how this model wants tasks put, by the name of the task, for the pipeline; `{text}` stands for
-            the user's text. Tasks that it does not name are put as the pipeline does.
+        task_prompts: This model's prompts by task name, for the pipeline; `{text}` marks the user's text. Other tasks
+            have the prompts of `TASKS`.
 
     Raises:
-        ValueError: the tokenizer lacks UniPose's tokens, or its pose codes do not follow each other.
+        ValueError: The tokenizer lacks UniPose's tokens, or its pose codes are not consecutive.
     """
 
+    block_keys = BLOCK_KEYS
     text_kwargs = {"padding": True, "return_token_type_ids": False}  # noqa: RUF012 (the library's own form)
 
     def __init__(
@@ -157,9 +136,15 @@ class UniPoseProcessor(ProcessorMixin):
             raise ValueError(f"the tokenizer must hold {self.codebook_size} consecutive pose codes {spelling}")
 
     def save_pretrained(self, save_directory: str | PathLike, *args: Any, **kwargs: Any) -> list[str]:
-        """As the library's; the folder also holds the code, and the processor stays as it was."""
+        """Saves the processor and its code.
+
+        Args:
+            save_directory: The folder.
+            args: The library's.
+            kwargs: The library's.
+        """
         files = super().save_pretrained(save_directory, *args, **kwargs)
-        # Where the code is comes from saving, and is not loaded again.
+        # Saving sets `auto_map`, which loading does not restore.
         vars(self).pop("auto_map", None)
         return files
 
@@ -205,6 +190,32 @@ class UniPoseProcessor(ProcessorMixin):
         return self.tokenizer.image_end_token_id
 
     @property
+    def placeholders(self) -> dict[str, Placeholder]:
+        """How an "image" and a "pose" are written in a text."""
+        token = self.tokenizer.special_tokens_map
+        return {
+            kind: Placeholder(
+                kind, token[f"{kind}_token"], token[f"{kind}_start_token"], token[f"{kind}_end_token"], length
+            )
+            for kind, length in (("image", self.num_image_tokens), ("pose", self.num_pose_tokens))
+        }
+
+    @staticmethod
+    def group_images(images: Any) -> Grouped:
+        """Images in any form that `__call__` takes, by row; None for none."""
+        return Grouped([[]], "single") if images is None else group_images(images)
+
+    @staticmethod
+    def group_poses(poses: Any) -> Grouped:
+        """Poses in any form that `__call__` takes, by row; None for none."""
+        return Grouped([[]], "single") if poses is None else group_poses(poses)
+
+    def template_variables(self, template: str) -> dict[str, int]:
+        """The variables that a chat template needs beside the tokenizer's, to expand images and poses itself."""
+        counts = {"num_pose_tokens": self.num_pose_tokens, "num_image_tokens": self.num_image_tokens}
+        return {name: count for name, count in counts.items() if name in template}
+
+    @property
     def model_input_names(self) -> list[str]:
         return ["input_ids", "attention_mask", "pose_values", *self.image_processor.model_input_names]
 
@@ -219,28 +230,27 @@ class UniPoseProcessor(ProcessorMixin):
         """Makes one batch.
 
         Args:
-            text: a text or a list; `<pose>` and `<image>` stand for a pose and a picture each. One that is already
-                written out (as by the chat template) is left alone.
-            images: pictures in placeholder order: one, a flat list, or a list for each text.
-            poses: poses in placeholder order, each in any form of `pose_features.ACCEPTED_FORMS`: one, a flat list or
+            text: A text or a list; `<pose>` and `<image>` stand for a pose and an image each. Expanded ones (by the
+                chat template) stay unchanged.
+            images: Images in placeholder order: one, a flat list, or a list for each text.
+            poses: Poses in placeholder order, each in any form of `pose_features.ACCEPTED_FORMS`: one, a flat list or
                 array, or a list for each text.
-            generation_mode: "pose" ends every text with pose-start, so that the model answers with a pose.
-            kwargs: the tokenizer's (`padding`, True by default, `padding_side`, `max_length`, ...), the image
+            generation_mode: "pose" ends every text with pose-start, so that the answer is a pose.
+            kwargs: The tokenizer's (`padding`, True by default, `padding_side`, `max_length`, ...), the image
                 processor's, and `return_tensors`.
 
         Returns:
-            `input_ids` and `attention_mask` (texts, tokens); `pose_values` (total poses, 22, 6) where there are poses;
-            `pixel_values` and `pose_pixel_values` (total pictures, 3, height, width) where there are pictures.
+            `input_ids` and `attention_mask` (texts, tokens); with poses, `pose_values` (total poses, 22, 6); with
+            images, `pixel_values` and `pose_pixel_values` (total images, 3, height, width).
 
         Raises:
-            ValueError: no input or an empty text; the numbers of placeholders and inputs differ; a pose or a picture
-                that cannot be read; a truncation that cuts a pose or a picture.
+            ValueError: No input or an empty text; the numbers of placeholders and inputs differ; an unreadable pose or
+                image; a truncation that cuts a pose or an image.
         """
         texts = [text] if isinstance(text, str) else None if text is None else list(text)
         if texts is None and images is None and poses is None:
             raise ValueError("nothing to process: text, images and poses are all missing")
-        image_rows, images_nested = ([[]], False) if images is None else group_pictures(images)
-        pose_rows, poses_nested = ([[]], False) if poses is None else group_poses(poses)
+        image_inputs, pose_inputs = self.group_images(images), self.group_poses(poses)
         merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
         text_kwargs = merged["text_kwargs"]
         return_offsets = text_kwargs.pop("return_text_replacement_offsets", False)
@@ -248,65 +258,39 @@ class UniPoseProcessor(ProcessorMixin):
         data: dict[str, Any] = {}
         if texts:
             _check_texts(texts)
-            image_placeholder, pose_placeholder = self._placeholders()
-            _check_counts(texts, image_placeholder, image_rows, images_nested)
-            _check_counts(texts, pose_placeholder, pose_rows, poses_nested)
-            texts, offsets = self._expand(texts, self._ending(generation_mode))
+            placeholders, ending = self.placeholders, self._ending(generation_mode)
+            check_counts(texts, placeholders["image"], image_inputs)
+            check_counts(texts, placeholders["pose"], pose_inputs)
+            expanded = [expand_placeholders(text, placeholders) for text in texts]
+            texts = [text + ending for text, _ in expanded]
             data.update(self.tokenizer(texts, **text_kwargs))
             self._check_not_cut(texts, data["input_ids"])
             if return_offsets:
-                data["text_replacement_offsets"] = offsets
-        if flat_poses := [pose for row in pose_rows for pose in row]:
-            data["pose_values"] = poses_to_pose_values(flat_poses)
-        if pictures := [picture for row in image_rows for picture in row]:
-            data.update(self.image_processor(pictures, **merged["images_kwargs"]))
+                data["text_replacement_offsets"] = [spans for _, spans in expanded]
+        if pose_inputs.items:
+            data["pose_values"] = poses_to_pose_values(pose_inputs.items)
+        if image_inputs.items:
+            data.update(self.image_processor(image_inputs.items, **merged["images_kwargs"]))
         return BatchFeature(
             data,
             tensor_type=text_kwargs.get("return_tensors"),
             skip_tensor_conversion=self.skip_tensor_conversion,
         )
 
-    def _placeholders(self) -> list[Placeholder]:
-        token = self.tokenizer.special_tokens_map
-        return [
-            Placeholder(kind, token[f"{kind}_token"], token[f"{kind}_start_token"], token[f"{kind}_end_token"], length)
-            for kind, length in (("image", self.num_image_tokens), ("pose", self.num_pose_tokens))
-        ]
-
     def _ending(self, generation_mode: str | None) -> str:
         if generation_mode not in (None, "text", "pose"):
             raise ValueError(f"generation_mode is {generation_mode!r}; accepted: 'pose', 'text' and None")
         return self.pose_opening + self.tokenizer.pose_start_token if generation_mode == "pose" else ""
 
-    def _expand(self, texts: list[str], ending: str) -> tuple[list[str], list[list[dict[str, Any]]]]:
-        """Writes every placeholder out in full; the offsets say where, in the form the library's mask code reads."""
-        placeholders = {placeholder.kind: placeholder for placeholder in self._placeholders()}
-        pattern = "|".join(f"(?P<{kind}>{placeholder.pattern()})" for kind, placeholder in placeholders.items())
-        expanded, offsets = [], []
-        for text in texts:
-            pieces, spans, last, gained = [], [], 0, 0
-            for match in re.finditer(pattern, text):
-                kind = str(match.lastgroup)
-                full = placeholders[kind].expanded
-                start, end = match.span()
-                new_start = start + gained
-                gained += len(full) - (end - start)
-                spans.append({"type": kind, "span": (start, end), "new_span": (new_start, end + gained)})
-                pieces += [text[last:start], full]
-                last = end
-            expanded.append("".join(pieces) + text[last:] + ending)
-            offsets.append(spans)
-        return expanded, offsets
-
     def _check_not_cut(self, texts: list[str], input_ids: Any) -> None:
-        for placeholder in self._placeholders():
+        for placeholder in self.placeholders.values():
             token_id = self.tokenizer.convert_tokens_to_ids(placeholder.token)
             for number, (text, ids) in enumerate(zip(texts, input_ids), start=1):
-                wanted = text.count(placeholder.expanded) * placeholder.length
-                found = int((np.asarray(ids) == token_id).sum())
-                if wanted != found:
+                expected = text.count(placeholder.expanded) * placeholder.length
+                got = int((np.asarray(ids) == token_id).sum())
+                if expected != got:
                     raise ValueError(
-                        f"text {number} needs {wanted} {placeholder.token} tokens, but {found} are left after "
+                        f"text {number} needs {expected} {placeholder.token} tokens, but {got} are left after "
                         "truncation: raise max_length or turn truncation off"
                     )
 
@@ -320,33 +304,32 @@ class UniPoseProcessor(ProcessorMixin):
         processor_kwargs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Writes a conversation, or a list of them, as the model reads it.
+        """Formats a conversation, or a list of them.
 
         A message is {"role", "content"}; its content is a string or blocks {"type": "text", "text"},
         {"type": "image", "image" | "url" | "path" | "base64"}, {"type": "pose", "pose" | "path"}. A block without its
-        picture or pose takes the next of `images` or `poses` in `processor_kwargs`. Keys that are None are ignored.
+        image or pose takes the next of `images` or `poses` in `processor_kwargs`. Keys that are None are ignored.
 
         Args:
-            conversation: messages, or a list of conversations.
-            chat_template: another Jinja template.
+            conversation: Messages, or a list of conversations.
+            chat_template: Another Jinja template.
             generation_mode: "pose" adds the generation prompt and pose-start.
-            tokenize: returns ids (`return_dict=True`: the whole batch, as `__call__`) in place of strings.
-            processor_kwargs: arguments of `__call__`.
-            kwargs: the library's: `add_generation_prompt`, `continue_final_message`, `return_assistant_tokens_mask`
+            tokenize: Whether to return ids (with `return_dict=True` the whole batch, as `__call__`), not strings.
+            processor_kwargs: Arguments of `__call__`.
+            kwargs: The library's: `add_generation_prompt`, `continue_final_message`, `return_assistant_tokens_mask`
                 (1 on the assistant's content and eos), `return_dict`, `return_tensors`; and template variables.
 
         Raises:
-            ValueError: as `__call__`.
-            jinja2.TemplateError: an unknown role or type of block.
+            ValueError: As `__call__`.
+            jinja2.TemplateError: An unknown role or type of block.
         """
         ending = self._ending(generation_mode)
         if ending and not kwargs.get("continue_final_message"):
             kwargs["add_generation_prompt"] = True
         template = self._resolve_chat_template(chat_template)
-        counts = {"num_pose_tokens": self.num_pose_tokens, "num_image_tokens": self.num_image_tokens}
-        kwargs = {**{name: count for name, count in counts.items() if name in template}, **kwargs}
+        kwargs = {**self.template_variables(template), **kwargs}
         if tokenize:
-            # The template writes every special token itself.
+            # The template adds every special token itself.
             processor_kwargs = {"add_special_tokens": False, **(processor_kwargs or {})}
             if generation_mode is not None:
                 processor_kwargs["generation_mode"] = generation_mode
@@ -360,32 +343,32 @@ class UniPoseProcessor(ProcessorMixin):
     def _multimodal_inputs_from_conversations(
         self, conversations: list[list[dict[str, Any]]], *args: Any, **kwargs: Any
     ) -> tuple[list[list[Any]], list[list[Any]], list[Any], dict[str, Any]]:
-        images = [_block_values(messages, "image", PICTURE_KEYS) for messages in conversations]
-        poses = [_block_values(messages, "pose", POSE_KEYS) for messages in conversations]
+        images = [_block_values(messages, "image", BLOCK_KEYS["image"]) for messages in conversations]
+        poses = [_block_values(messages, "pose", BLOCK_KEYS["pose"]) for messages in conversations]
         return images, [[] for _ in conversations], [], {"poses": poses} if any(poses) else {}
 
     def post_process_generation(
         self, ids: torch.Tensor | np.ndarray | Sequence, skip_special_tokens: bool = True
     ) -> list[dict[str, Any]]:
-        """Reads generated ids: the answer alone or with its prompt.
+        """Decodes generated ids: the answer alone or with its prompt.
 
-        A pose is pose-start, exactly `num_pose_tokens` codes and pose-end; at the beginning of a row pose-start may be
-        missing, because with `generation_mode="pose"` it ends the prompt. Anything else that looks like a pose (cut by
-        the token limit, too few or too many codes, something else among them, the placeholders of a pose in the
-        prompt) is never returned as one: it is left out of the poses and of the text.
+        A pose is pose-start, exactly `num_pose_tokens` codes and pose-end. At the start of a row pose-start may be
+        missing, because `generation_mode="pose"` puts it at the end of the prompt. Any other block (cut by the token
+        limit, too few or too many codes, other tokens among them, placeholders of a pose in the prompt) is left out of
+        the poses and of the text.
 
         Args:
             ids: (tokens,) or (rows, tokens).
-            skip_special_tokens: leaves special tokens out of the text.
+            skip_special_tokens: Whether to leave special tokens out of the text.
 
         Returns:
-            A dict a row: "text", without its poses and stripped; "pose_codes", LongTensor (poses, num_pose_tokens) of
-            codes from 0 to codebook_size - 1, in the order of the answer.
+            A dict per row: "text", without its poses and stripped; "pose_codes", LongTensor (poses, num_pose_tokens)
+            of codes from 0 to codebook_size - 1, in the order of the answer.
         """
         rows = torch.as_tensor(ids).cpu()
-        return [self._read_row(row, skip_special_tokens) for row in rows.reshape(-1, rows.shape[-1]).tolist()]
+        return [self._decode_row(row, skip_special_tokens) for row in rows.reshape(-1, rows.shape[-1]).tolist()]
 
-    def _read_row(self, ids: list[int], skip_special_tokens: bool) -> dict[str, Any]:
+    def _decode_row(self, ids: list[int], skip_special_tokens: bool) -> dict[str, Any]:
         first, last = self.pose_code_start_id, self.pose_code_start_id + self.codebook_size
         text_ids: list[int] = []
         poses: list[list[int]] = []
@@ -407,7 +390,7 @@ class UniPoseProcessor(ProcessorMixin):
         return {"text": text, "pose_codes": codes}
 
     def _end_of_block(self, ids: list[int], position: int) -> int:
-        """Where the block that opened before `position` ends: at pose-end, or with its codes if there is none."""
+        """End of the block that starts at `position`: pose-end, or the last of its codes if there is none."""
         for stop in range(position, len(ids)):
             if ids[stop] == self.pose_end_token_id:
                 return stop
@@ -427,24 +410,9 @@ def _check_texts(texts: list[Any]) -> None:
             raise ValueError(f"text {number} is empty")
 
 
-def _check_counts(texts: list[str], placeholder: Placeholder, rows: list[list[Any]], nested: bool) -> None:
-    kind, token = placeholder.kind, placeholder.token
-    found = [len(re.findall(placeholder.pattern(), text)) for text in texts]
-    given = [len(row) for row in rows]
-    if nested:
-        if len(given) != len(found):
-            raise ValueError(f"there are {len(found)} texts, but {kind}s for {len(given)} texts")
-        for number, (placeholders, count) in enumerate(zip(found, given), start=1):
-            if placeholders != count:
-                raise ValueError(f"text {number} holds {placeholders} {token}, but {count} {kind}s were given for it")
-    elif sum(found) != sum(given):
-        by_text = f" ({', '.join(map(str, found))} by text)" if len(found) > 1 else ""
-        raise ValueError(f"the text holds {sum(found)} {token}{by_text}, but {sum(given)} {kind}s were given")
-
-
 def _block_values(messages: list[dict[str, Any]], kind: str, keys: tuple[str, ...]) -> list[Any]:
-    """The pictures or poses that blocks of this kind carry; Arrow fills absent keys with None."""
+    """Values of the blocks of one kind; Arrow fills absent keys with None."""
     contents = [message["content"] for message in messages if isinstance(message.get("content"), list | tuple)]
     blocks = [block for content in contents for block in content if block["type"] == kind]
-    found = [[block[key] for key in keys if block.get(key) is not None] for block in blocks]
-    return [values[0] for values in found if values]
+    values_of = [[block[key] for key in keys if block.get(key) is not None] for block in blocks]
+    return [values[0] for values in values_of if values]

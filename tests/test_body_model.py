@@ -56,7 +56,7 @@ def naive_pose(body: BodyModel, rotmats: torch.Tensor) -> tuple[np.ndarray, np.n
     return np.stack(vertices), np.stack([matrix[:3, 3] for matrix in world[:22]])
 
 
-def test_builtin_body_is_what_the_notice_says(body: BodyModel) -> None:
+def test_builtin_body_matches_the_notice(body: BodyModel) -> None:
     assert body.v_template.shape == (1229, 3)
     assert body.faces.shape == (2454, 3)
     height = body.v_template[:, UP].max() - body.v_template[:, UP].min()
@@ -176,7 +176,7 @@ def test_vertex_areas_share_out_the_surface(body: BodyModel) -> None:
 
 @pytest.mark.parametrize("shape", [(22, 3, 3), (1, 24, 3, 3), (1, 22, 6)])
 def test_wrong_shape_is_refused_by_name(body: BodyModel, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"rotmats has shape .*takes \(batch, 22, 3, 3\)"):
+    with pytest.raises(ValueError, match=r"rotmats has shape .*expected \(batch, 22, 3, 3\)"):
         body(torch.zeros(shape))
 
 
@@ -297,7 +297,7 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"{name} cannot be read"):
             load_body_model(tmp_path / name)
     arrays = model_arrays(24)
-    with pytest.raises(ValueError, match=r"half\.npz is no SMPL.*posedirs"):
+    with pytest.raises(ValueError, match=r"half\.npz is not an SMPL.*posedirs"):
         load_body_model(write_model(tmp_path / "half.npz", {k: v for k, v in arrays.items() if k != "posedirs"}))
     arrays["weights"] = arrays["weights"][:, :16]
     with pytest.raises(ValueError, match=r"hand\.npz has 16 joints"):

@@ -8,7 +8,7 @@ from PIL import Image
 from tiny_checkpoint import save_tiny_checkpoint
 
 from unipose import embedded_checkpoint
-from unipose.cli import build_parser, main, infer_task
+from unipose.cli import infer_task, main, parse_arguments
 from unipose.demo import EXAMPLES, load_frames
 from unipose.processing.pose_features import load_pose
 from unipose.tasks_unipose import TASKS
@@ -19,7 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tiny")
     save_tiny_checkpoint(path / "model")
     np.save(path / "squat.npy", np.zeros((22, 3), dtype=np.float32))
-    Image.new("RGB", (40, 50), "red").save(path / "picture.png")
+    Image.new("RGB", (40, 50), "red").save(path / "image.png")
     return path
 
 
@@ -55,10 +55,10 @@ def test_pose_is_written(run, tmp_path: Path, ending: str) -> None:
         assert load_pose(path).shape == (22, 3, 3)
 
 
-def test_picture_and_edit(run, tmp_path: Path) -> None:
-    assert run("--image", "picture.png", "--out", str(tmp_path / "a.npz"))[0] == 0
+def test_image_and_edit(run, tmp_path: Path) -> None:
+    assert run("--image", "image.png", "--out", str(tmp_path / "a.npz"))[0] == 0
     assert run("Bend.", "--pose", "squat.npy", "--out", str(tmp_path / "b.npz"))[0] == 0
-    assert run("--image", "picture.png", "--max-new-tokens", "4")[0] == 0
+    assert run("--image", "image.png", "--max-new-tokens", "4")[0] == 0
     assert {path.name for path in tmp_path.iterdir()} == {"a.npz", "b.npz"}
 
 
@@ -88,7 +88,7 @@ def test_sampling_follows_the_seed(run, tmp_path: Path) -> None:
     ],
 )
 def test_infer_task(words: list[str], task: str | None) -> None:
-    assert infer_task(build_parser().parse_args(words)) == task
+    assert infer_task(parse_arguments(words)) == task
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_infer_task(words: list[str], task: str | None) -> None:
         (["Run.", "--task", "dance"], "unknown task 'dance'"),
         (["Hi <pose>", "--pose", "missing.npy"], "missing.npy"),
         (["--pose", "squat.npy", "--task", "pose-to-text", "--out", "a.npz"], "answers with text"),
-        (["--pose", "squat.npy", "--task", "pose-diff"], "takes 2 poses a row, found 1"),
+        (["--pose", "squat.npy", "--task", "pose-diff"], "takes 2 poses a row, got 1"),
     ],
 )
 def test_user_errors_are_one_line(run, words: list[str], message: str) -> None:

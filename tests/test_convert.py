@@ -79,18 +79,18 @@ def test_command_writes_a_complete_repository(tmp_path: Path, capsys: pytest.Cap
     files = {path.name for path in tmp_path.iterdir()}
     assert files >= {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "README.md"}
     assert files >= {"processor_config.json", "chat_template.jinja", "modeling_unipose.py", "pipeline_unipose.py"}
-    wanted = load_converted().state_dict()
-    found = load_file(tmp_path / "model.safetensors")
-    assert {name: value.tolist() for name, value in found.items()} == {
-        name: value.tolist() for name, value in wanted.items()
+    expected = load_converted().state_dict()
+    got = load_file(tmp_path / "model.safetensors")
+    assert {name: value.tolist() for name, value in got.items()} == {
+        name: value.tolist() for name, value in expected.items()
     }
 
 
 def test_every_weight_is_loaded_and_none_is_left():
-    _, found = AutoModelForImageTextToText.from_pretrained(converted(), output_loading_info=True)
-    assert not any(found[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    _, found = AutoModel.from_pretrained(converted(), output_loading_info=True)
-    assert not found["missing_keys"]
+    _, got = AutoModelForImageTextToText.from_pretrained(converted(), output_loading_info=True)
+    assert not any(got[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    _, got = AutoModel.from_pretrained(converted(), output_loading_info=True)
+    assert not got["missing_keys"]
 
 
 def test_queries_are_the_last_rows_of_the_embedding():
@@ -99,7 +99,7 @@ def test_queries_are_the_last_rows_of_the_embedding():
     assert torch.equal(model.model.pose_query_embeddings.weight, table[-80:])
 
 
-def test_codebook_sums_let_training_go_on():
+def test_codebook_sums_let_training_continue():
     """The original stores no sums and draws a new codebook in its first step."""
     tokenizer = load_converted().model.pose_tokenizer.train()
     before = tokenizer.quantizer.codebook.clone()
@@ -114,19 +114,19 @@ def test_shards_hold_the_same_weights(tmp_path: Path):
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
     shards = sorted(set(index["weight_map"].values()))
     assert len(shards) > 3
-    found = {name: tensor for shard in shards for name, tensor in load_file(tmp_path / shard).items()}
-    wanted = load_file(converted() / "model.safetensors")
-    assert found.keys() == wanted.keys()
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    got = {name: tensor for shard in shards for name, tensor in load_file(tmp_path / shard).items()}
+    expected = load_file(converted() / "model.safetensors")
+    assert got.keys() == expected.keys()
+    assert all(torch.equal(got[name], expected[name]) for name in expected)
 
 
 def test_half_precision_keeps_the_pose_tokenizer_in_fp32(tmp_path: Path):
     convert(release(), tmp_path)
     model = pipeline("unipose", model=str(tmp_path)).model
     assert model.dtype == torch.bfloat16
-    wanted = load_converted().model.pose_tokenizer.state_dict()
+    expected = load_converted().model.pose_tokenizer.state_dict()
     for name, tensor in model.model.pose_tokenizer.state_dict().items():
-        assert torch.equal(tensor, wanted[name])
+        assert torch.equal(tensor, expected[name])
 
 
 def test_older_forms_of_the_files_give_the_same(copied: OriginalRelease, tmp_path: Path):
@@ -145,11 +145,11 @@ def test_older_forms_of_the_files_give_the_same(copied: OriginalRelease, tmp_pat
     (clip / "config.json").write_text(json.dumps({"model_type": "clip", "vision_config": tower}))
     parts = replace(copied, clip=clip, pose_vqvae=copied.pose_vqvae / "best_MPJPE.ckpt")
     convert(parts, tmp_path / "out", torch.float32)
-    found, wanted = (load_file(folder / "model.safetensors") for folder in (tmp_path / "out", converted()))
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    got, expected = (load_file(folder / "model.safetensors") for folder in (tmp_path / "out", converted()))
+    assert all(torch.equal(got[name], expected[name]) for name in expected)
 
 
-def test_card_states_the_licences():
+def test_card_states_the_licenses():
     card = ModelCard.load(converted() / "README.md")
     assert card.data.license == "other"
     assert "non-commercial" in card.text
@@ -193,20 +193,20 @@ assert answer["poses"][0].shape == (22, 3, 3), answer
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **home})
 
 
-def test_the_readme_shows_this_command():
+def test_the_readme_command_parses():
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     command = next(line for line in readme.splitlines() if line.startswith("python -m unipose.convert_unipose"))
     parsed = build_parser().parse_args(shlex.split(command)[3:])
     assert parsed.output == Path("unipose-7b")
 
 
-# What is refused.
+# Errors.
 
 
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("llava/model.safetensors", lambda t: t.pop("model.norm.weight"), "nothing gives 'model.language_model.norm"),
+        ("llava/model.safetensors", lambda t: t.pop("model.norm.weight"), "no tensor for 'model.language_model.norm"),
         (
             "llava/model.safetensors",
             lambda t: t.update({"model.surprise": torch.zeros(1)}),
@@ -215,7 +215,7 @@ def test_the_readme_shows_this_command():
         (
             "llava/model.safetensors",
             lambda t: t.update({"model.norm.weight": torch.zeros(7)}),
-            r"'model.norm.weight' of .* has the shape \(7,\), where the config needs \(64,\)",
+            r"'model.norm.weight' of .* has the shape \(7,\); the config expects \(64,\)",
         ),
         (
             "unipose/adapter_model.safetensors",
@@ -230,23 +230,23 @@ def test_the_readme_shows_this_command():
         (
             "unipose/non_lora_trainables.bin",
             lambda t: t.pop("base_model.model.lm_head.weight"),
-            "nothing gives 'lm_head.weight'",
+            "no tensor for 'lm_head.weight'",
         ),
         ("pose_vqvae/best_MPJPE.ckpt", lambda t: t.pop("quantizer.codebook"), "has no weights 'quantizer.codebook'"),
         (
             "pose_vqvae/best_MPJPE.ckpt",
             lambda t: t.pop("decoder.decoder.15.weight"),
-            "nothing gives 'model.pose_tokenizer.decoder.hidden_projection.weight'",
+            "no tensor for 'model.pose_tokenizer.decoder.hidden_projection.weight'",
         ),
         (
             "tokenhmr.ckpt",
             lambda t: t.update({"backbone.blocks.0.attn.qkv.weight": torch.zeros(90, 32)}),
-            r"'backbone.blocks.0.attn.qkv.weight' of .* has the shape \(90, 32\), where the config needs \(96, 32\)",
+            r"'backbone.blocks.0.attn.qkv.weight' of .* has the shape \(90, 32\); the config expects \(96, 32\)",
         ),
         ("tokenhmr.ckpt", lambda t: t.update({"backbone.extra": torch.zeros(1)}), "unknown key 'backbone.extra'"),
     ],
 )
-def test_each_fault_is_named(
+def test_each_error_is_named(
     file: str, change: Callable[[State], object], message: str, copied: OriginalRelease, tmp_path: Path
 ):
     change_tensors(copied.llava.parent / file, change)
@@ -305,21 +305,22 @@ def test_other_kinds_of_lora_are_refused(copied: OriginalRelease, tmp_path: Path
         convert(copied, tmp_path / "out")
 
 
-def test_heads_follow_from_the_width_or_are_said_to_be_assumed(
+def test_attention_heads_follow_from_the_width_or_are_assumed(
     copied: OriginalRelease, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert load_converted().config.pose_vision_config.num_attention_heads == 2
     convert(copied, tmp_path / "assumed")
-    assert "no ViTPose is 32 wide: 2 attention heads are assumed (--pose-heads)" in capsys.readouterr().err
-    convert(replace(copied, pose_heads=4), tmp_path / "told")
+    assert "no ViTPose has width 32: assuming 2 attention heads (--pose-heads)" in capsys.readouterr().err
+    convert(replace(copied, pose_heads=4), tmp_path / "four_heads")
     assert "assumed" not in capsys.readouterr().err
     assert (
-        json.loads((tmp_path / "told" / "config.json").read_text())["pose_vision_config"]["num_attention_heads"] == 4
+        json.loads((tmp_path / "four_heads" / "config.json").read_text())["pose_vision_config"]["num_attention_heads"]
+        == 4
     )
 
 
 def test_heads_that_do_not_divide_the_width(copied: OriginalRelease, tmp_path: Path):
-    with pytest.raises(ValueError, match="--pose-heads is 5, which does not divide the pose tower's width 32"):
+    with pytest.raises(ValueError, match="--pose-heads is 5, which does not divide the pose encoder's width 32"):
         convert(replace(copied, pose_heads=5), tmp_path / "out")
 
 
@@ -339,18 +340,18 @@ def test_generation_modes_follow_the_free_answer():
     """With `generation_mode="pose"` on the bare prompt, and with the prompt that the processor ends in pose-start."""
     recorded = load("case_variant_space_then_pose")
     model = load_converted(recorded)
-    wanted = recorded["generated_ids"][0, 1:].tolist()
+    expected = recorded["generated_ids"][0, 1:].tolist()
     inputs = case_inputs("variant_space_then_pose")
     length = inputs["input_ids"].shape[1]
-    free = model.generate(**inputs, max_new_tokens=len(wanted), do_sample=False)[0, length:].tolist()
-    assert free[:83] == wanted[:83]
+    free = model.generate(**inputs, max_new_tokens=len(expected), do_sample=False)[0, length:].tolist()
+    assert free[:83] == expected[:83]
     forced = model.generate(**inputs, generation_mode="pose", do_sample=False)[0, length:].tolist()
-    assert forced == wanted[:83]
+    assert forced == expected[:83]
     text = processor().decode(inputs["input_ids"][0]).removeprefix("<s>").strip()
     ended = processor()(text=text, generation_mode="pose", return_tensors="pt")
-    assert ended["input_ids"][0, length:].tolist() == wanted[:2]
+    assert ended["input_ids"][0, length:].tolist() == expected[:2]
     rest = model.generate(**ended, generation_mode="pose", do_sample=False)[0, length + 2 :].tolist()
-    assert rest == wanted[2:83]
+    assert rest == expected[2:83]
 
 
 def test_pipeline_and_command_line_read_the_pose(space_then_pose: Path, tmp_path: Path):

@@ -55,7 +55,7 @@ def test_merged_lora_equals_the_recorded_weight(model: UniPoseForConditionalGene
 
 
 @torch.no_grad()
-def test_pose_tower(model: UniPoseForConditionalGeneration):
+def test_pose_encoder(model: UniPoseForConditionalGeneration):
     recorded, config = load("vit_io"), model.config
     pixels = recorded["image_fp16"].float()[..., 32:-32]
     tokens = model.model.pose_vision_tower(pixels).feature_maps[-1]
@@ -74,13 +74,13 @@ def insert_codes(
     is_code, first = ids == config.pose_token_id, config.pose_code_start_id
     embeds = model.model.insert_pose_codes(table(ids), is_code, pose_values)[is_code]
     codes = table.weight[first : first + config.pose_tokenizer_config.codebook_size]
-    found = (embeds.unsqueeze(1) == codes).all(dim=2)
-    assert (found.sum(dim=1) == 1).all()
-    return ids.masked_scatter(is_code, found.int().argmax(dim=1) + first)
+    got = (embeds.unsqueeze(1) == codes).all(dim=2)
+    assert (got.sum(dim=1) == 1).all()
+    return ids.masked_scatter(is_code, got.int().argmax(dim=1) + first)
 
 
 @torch.no_grad()
-def test_picture_features(model: UniPoseForConditionalGeneration):
+def test_image_features(model: UniPoseForConditionalGeneration):
     recorded, pixels, config = load("vision_features"), recorded_pixels(2), model.config
     outputs = model.model.vision_tower(pixels["pixel_values"], output_hidden_states=True)
     torch.testing.assert_close(general_tower_features(outputs, config), recorded["clip_features"], **CLOSE)
@@ -92,17 +92,17 @@ def test_picture_features(model: UniPoseForConditionalGeneration):
 
 @pytest.mark.parametrize("name", CASES)
 def test_prompt_has_the_recorded_ids(name: str, model: UniPoseForConditionalGeneration):
-    """The original tokenises the text around a picture piece by piece; -200 stands for the picture."""
+    """The original tokenizes the text around an image piece by piece; -200 stands for the image."""
     recorded, inputs = load(f"case_{name}"), case_inputs(name)
     with_codes = insert_codes(model, inputs["input_ids"], inputs.get("pose_values"))
     config = model.config
-    for ids, mask, wanted, wanted_mask in zip(
+    for ids, mask, expected, expected_mask in zip(
         with_codes, inputs["attention_mask"], recorded["input_ids"], recorded["input_attention_mask"]
     ):
         ids = ids[mask.bool()]
         is_image = ids == config.image_token_id
         keep = ~is_image | (is_image & ~is_image.roll(1))
-        assert ids.masked_fill(is_image, -200)[keep].tolist() == wanted[wanted_mask.bool()].tolist()
+        assert ids.masked_fill(is_image, -200)[keep].tolist() == expected[expected_mask.bool()].tolist()
 
 
 def steps_to_compare(name: str, ids: torch.Tensor, config) -> int:
@@ -123,9 +123,9 @@ def steps_to_compare(name: str, ids: torch.Tensor, config) -> int:
 
 
 def generate(name: str, model: UniPoseForConditionalGeneration) -> tuple[torch.Tensor, list[Call]]:
-    inputs, wanted = case_inputs(name), load(f"case_{name}")["generated_ids"]
+    inputs, expected = case_inputs(name), load(f"case_{name}")["generated_ids"]
     with recorded_calls(model) as calls, torch.no_grad():
-        ids = model.generate(**inputs, max_new_tokens=wanted.shape[1] - 1, do_sample=False)
+        ids = model.generate(**inputs, max_new_tokens=expected.shape[1] - 1, do_sample=False)
     return ids[:, inputs["input_ids"].shape[1] :], calls
 
 
@@ -134,12 +134,12 @@ def test_generation_follows_the_recording(name: str, free_text: None):
     recorded = load(f"case_{name}")
     model = load_converted(recorded)
     ids, calls = generate(name, model)
-    wanted = recorded["generated_ids"][:, 1:]
+    expected = recorded["generated_ids"][:, 1:]
     # In `batch2_mixed` the original forces the second row, which answers with text, into a pose.
-    rows = 1 if "mixed" in name else len(wanted)
-    count = steps_to_compare(name, wanted[0], model.config)
+    rows = 1 if "mixed" in name else len(expected)
+    count = steps_to_compare(name, expected[0], model.config)
     assert count > 0
-    assert ids[:rows, :count].tolist() == wanted[:rows, :count].tolist()
+    assert ids[:rows, :count].tolist() == expected[:rows, :count].tolist()
 
     prefill, mask = calls[0], case_inputs(name)["attention_mask"].bool()
     assert torch.equal(prefill.position_ids[mask], recorded["prefill.position_ids"][mask].long())
@@ -184,8 +184,8 @@ def test_decoded_pose_is_the_recorded_one(name: str, free_text: None):
     ids, _ = generate(name, model)
     rows = 1 if "mixed" in name else len(recorded["body_pose_axis_angle"])
     codes = torch.stack([row["pose_codes"][0] for row in processor().post_process_generation(ids[:rows])])
-    wanted = roma.rotvec_to_rotmat(recorded["body_pose_axis_angle"][:rows].unflatten(-1, (22, 3)))
-    torch.testing.assert_close(model.decode_pose_codes(codes), wanted, **CLOSE)
+    expected = roma.rotvec_to_rotmat(recorded["body_pose_axis_angle"][:rows].unflatten(-1, (22, 3)))
+    torch.testing.assert_close(model.decode_pose_codes(codes), expected, **CLOSE)
 
 
 def test_the_second_pose_is_the_second_pose(model: UniPoseForConditionalGeneration):

@@ -46,8 +46,8 @@ def test_recorded_examples(text: str):
     assert processor().tokenizer(text).input_ids == ids
 
 
-def test_random_mixes_of_text_poses_and_pictures():
-    """Codes, whole poses, pictures, special tokens, and texts around them, glued together with and without spaces."""
+def test_random_mixes_of_text_poses_and_images():
+    """Codes, whole poses, images, special tokens, and texts around them, glued together with and without spaces."""
     slow, tokenizer = SlowTokenizer(release().unipose), processor().tokenizer
     spelled = [token for token in slow.added if token not in PLACEHOLDERS]
     rng = random.Random(0)
@@ -88,7 +88,7 @@ def copy_tokenizer(tmp_path: Path, **changes: object) -> Path:
     return tmp_path
 
 
-def test_what_is_not_the_release_says_so(tmp_path: Path):
+def test_other_files_are_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="not that of a legacy tokenizer"):
         convert_tokenizer(copy_tokenizer(tmp_path, legacy=False))
     with pytest.raises(ValueError, match="lacks the tokens"):

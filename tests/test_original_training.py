@@ -82,7 +82,7 @@ def test_training_steps(pose_tokenizer: UniPoseVQVAE, monkeypatch: pytest.Monkey
         loss = error + RECORDED_COMMITMENT_WEIGHT * quantized.commitment_loss
         loss.backward()
         encoder, decoder = pose_tokenizer.encoder, pose_tokenizer.decoder
-        found = {
+        got = {
             "loss": loss,
             "commit_loss": quantized.commitment_loss,
             "perplexity": quantized.perplexity,
@@ -95,7 +95,7 @@ def test_training_steps(pose_tokenizer: UniPoseVQVAE, monkeypatch: pytest.Monkey
             "grad.dec0": decoder.input_projection.weight.grad,
             "grad.declast_bias": decoder.output_projection.bias.grad,
         }
-        for name, value in found.items():
+        for name, value in got.items():
             torch.testing.assert_close(value, recorded[f"{step}.{name}"], msg=lambda m, n=name: f"{n}: {m}", **CLOSE)
 
 
@@ -120,7 +120,7 @@ def test_codebook_updates(case: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch, "randperm", lambda count, device=None: torch.arange(count))
     quantizer = make_quantizer(recorded, case)
     output = quantizer(recorded[f"{case}.x"].mT)
-    found = {
+    got = {
         "quantized": output.quantized.mT,
         "commit_loss": output.commitment_loss,
         "perplexity": output.perplexity,
@@ -128,7 +128,7 @@ def test_codebook_updates(case: str, monkeypatch: pytest.MonkeyPatch):
         "code_sum_after": quantizer.ema_sum,
         "code_count_after": quantizer.ema_count,
     }
-    for name, value in found.items():
+    for name, value in got.items():
         torch.testing.assert_close(value, recorded[f"{case}.{name}"], msg=lambda m, n=name: f"{n}: {m}", **CLOSE)
     if f"{case}.ids" in recorded:
         assert torch.equal(output.pose_codes.flatten(), recorded[f"{case}.ids"])
@@ -159,8 +159,8 @@ def training_batch(name: str, pose_tokenizer: UniPoseVQVAE) -> dict[str, torch.T
         codes = pose_tokenizer.encode(rotmat_to_rotation_6d(rotmats)).tolist()
         rows.append({"messages": messages, "pose_codes": codes, "images": []})
     batch = UniPoseDataCollator(processor())(rows)
-    pictures = sum(task["input"].count("<image>") for task in case["tasks"])
-    return batch | (recorded_pixels(pictures) if pictures else {})
+    images = sum(task["input"].count("<image>") for task in case["tasks"])
+    return batch | (recorded_pixels(images) if images else {})
 
 
 @pytest.mark.parametrize("name", TRAINING_CASES)
@@ -170,8 +170,8 @@ def test_loss_logits_and_gradients(name: str):
     config = model.config
     batch = training_batch(name, model.model.pose_tokenizer)
     is_query = batch["input_ids"] == config.pose_query_token_id
-    wanted = recorded["labels"].masked_fill(recorded["labels"] == config.pose_end_token_id, -100)
-    assert torch.equal(batch["labels"], wanted)
+    expected = recorded["labels"].masked_fill(recorded["labels"] == config.pose_end_token_id, -100)
+    assert torch.equal(batch["labels"], expected)
     del batch["shift_labels"]
     batch["labels"] = recorded["labels"]
     with recorded_calls(model) as calls:
@@ -194,6 +194,6 @@ def test_loss_logits_and_gradients(name: str):
     torch.testing.assert_close(model.lm_head.weight.grad, recorded["grad_lm_head"], **CLOSE)
     if "grad_embed_tokens" in recorded:
         # In the original the queries are the last rows of the embedding.
-        found = model.get_input_embeddings().weight.grad.clone()
-        found[-config.num_pose_tokens :] += model.model.pose_query_embeddings.weight.grad
-        torch.testing.assert_close(found, recorded["grad_embed_tokens"], **CLOSE)
+        got = model.get_input_embeddings().weight.grad.clone()
+        got[-config.num_pose_tokens :] += model.model.pose_query_embeddings.weight.grad
+        torch.testing.assert_close(got, recorded["grad_embed_tokens"], **CLOSE)

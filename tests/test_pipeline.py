@@ -15,7 +15,7 @@ from unipose.pipeline_unipose import Conversations, Row
 from unipose.tasks_unipose import TASKS
 
 
-FEW = {"max_new_tokens": 6}
+SHORT = {"max_new_tokens": 6}
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def pipe(tmp_path_factory: pytest.TempPathFactory) -> UniPosePipeline:
 
 
 @pytest.fixture(scope="module")
-def blind_pipe(tmp_path_factory: pytest.TempPathFactory) -> UniPosePipeline:
-    folder = tmp_path_factory.mktemp("blind")
+def pipe_without_vision(tmp_path_factory: pytest.TempPathFactory) -> UniPosePipeline:
+    folder = tmp_path_factory.mktemp("without_vision")
     save_tiny_checkpoint(folder, towers=False)
     return pipeline("unipose", model=str(folder))
 
@@ -36,7 +36,7 @@ def random_pose(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.5, (22, 3)).astype(np.float32)
 
 
-def picture(seed: int) -> Image.Image:
+def random_image(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (48, 40, 3), dtype=np.uint8))
 
 
@@ -44,7 +44,7 @@ def task_inputs(name: str, seed: int = 0) -> dict:
     task = TASKS[name]
     return {
         "text": f"A person kneels on {seed} feet." if "{text}" in task.prompt else None,
-        "images": [picture(seed + number) for number in range(task.images)],
+        "images": [random_image(seed + number) for number in range(task.images)],
         "poses": [random_pose(seed + number) for number in range(task.poses)],
     }
 
@@ -67,7 +67,7 @@ def assert_same(one: dict, other: dict) -> None:
 @pytest.mark.parametrize("name", TASKS)
 def test_task_batched_as_single(pipe: UniPosePipeline, name: str) -> None:
     rows = [task_inputs(name, seed) for seed in (0, 10, 20)]
-    generate_kwargs = FEW if TASKS[name].answer == "text" else None
+    generate_kwargs = SHORT if TASKS[name].answer == "text" else None
     singles = [pipe(**as_rows([row]), task=name, generate_kwargs=generate_kwargs)[0] for row in rows]
     batched = pipe(**as_rows(rows), task=name, generate_kwargs=generate_kwargs, batch_size=2)
     assert len(batched) == len(rows)
@@ -84,37 +84,37 @@ def test_task_batched_as_single(pipe: UniPosePipeline, name: str) -> None:
 
 def test_forms_of_one_row_and_of_many(pipe: UniPosePipeline) -> None:
     poses = [random_pose(seed) for seed in range(2)]
-    one = pipe(poses=poses[0], task="pose-to-text", **FEW)
+    one = pipe(poses=poses[0], task="pose-to-text", **SHORT)
     assert isinstance(one, dict)
-    assert_same(one, pipe(poses=poses[0].tolist(), task="pose-to-text", **FEW))
-    assert_same(one, pipe(poses=torch.from_numpy(poses[0]), task="pose-to-text", **FEW))
-    assert_same(one, pipe(text="Describe the pose.", poses=[poses[0]], task="pose-to-text", **FEW))
-    many = pipe(poses=poses, task="pose-to-text", **FEW)
-    stacked = pipe(poses=np.stack(poses), task="pose-to-text", **FEW)
+    assert_same(one, pipe(poses=poses[0].tolist(), task="pose-to-text", **SHORT))
+    assert_same(one, pipe(poses=torch.from_numpy(poses[0]), task="pose-to-text", **SHORT))
+    assert_same(one, pipe(text="Describe the pose.", poses=[poses[0]], task="pose-to-text", **SHORT))
+    many = pipe(poses=poses, task="pose-to-text", **SHORT)
+    stacked = pipe(poses=np.stack(poses), task="pose-to-text", **SHORT)
     assert [len(many), len(stacked)] == [2, 2]
     for answer, twin in zip(many, stacked):
         assert_same(answer, twin)
     assert_same(one, many[0])
-    assert isinstance(pipe(poses=poses, task="pose-diff", **FEW), dict)
-    questions = pipe(text=["Standing?", "Sitting?"], poses=poses[0], task="pose-to-text", **FEW)
+    assert isinstance(pipe(poses=poses, task="pose-diff", **SHORT), dict)
+    questions = pipe(text=["Standing?", "Sitting?"], poses=poses[0], task="pose-to-text", **SHORT)
     assert len(questions) == 2
     assert pipe(text=[], task="text-to-pose") == []
-    mixed = pipe(text=["Standing?", "Sitting?"], poses=[None, poses[0]], images=[[picture(0)], None], **FEW)
-    assert_same(mixed[0], pipe("Standing?", images=picture(0), **FEW))
-    assert_same(mixed[1], pipe("Sitting?", poses=poses[0], **FEW))
+    mixed = pipe(text=["Standing?", "Sitting?"], poses=[None, poses[0]], images=[[random_image(0)], None], **SHORT)
+    assert_same(mixed[0], pipe("Standing?", images=random_image(0), **SHORT))
+    assert_same(mixed[1], pipe("Sitting?", poses=poses[0], **SHORT))
 
 
 def test_files_as_inputs(pipe: UniPosePipeline, tmp_path: Path) -> None:
     np.save(tmp_path / "pose.npy", random_pose(0))
-    picture(0).save(tmp_path / "picture.png")
-    from_file = pipe(poses=str(tmp_path / "pose.npy"), task="pose-to-text", **FEW)
-    assert_same(from_file, pipe(poses=random_pose(0), task="pose-to-text", **FEW))
-    from_file = pipe(images=str(tmp_path / "picture.png"), task="image-to-text", **FEW)
-    assert_same(from_file, pipe(images=picture(0), task="image-to-text", **FEW))
+    random_image(0).save(tmp_path / "image.png")
+    from_file = pipe(poses=str(tmp_path / "pose.npy"), task="pose-to-text", **SHORT)
+    assert_same(from_file, pipe(poses=random_pose(0), task="pose-to-text", **SHORT))
+    from_file = pipe(images=str(tmp_path / "image.png"), task="image-to-text", **SHORT)
+    assert_same(from_file, pipe(images=random_image(0), task="image-to-text", **SHORT))
 
 
 def test_placeholders_keep_their_place(pipe: UniPosePipeline) -> None:
-    pose, image = random_pose(0), picture(0)
+    pose, image = random_pose(0), random_image(0)
     ids = {}
     for text in ("<pose> Compare with it.", "Compare with it.", "Compare<pose> with it."):
         conversation = pipe.build_conversation(Row(text, images=[], poses=[pose]), task=None)
@@ -123,9 +123,9 @@ def test_placeholders_keep_their_place(pipe: UniPosePipeline) -> None:
     assert first == bare
     starts = [row.index(pipe.processor.pose_start_token_id) for row in (first, middle)]
     assert starts[0] < starts[1]
-    answer = pipe("<image> and <pose>?", images=image, poses=pose, **FEW)
+    answer = pipe("<image> and <pose>?", images=image, poses=pose, **SHORT)
     chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": " and <pose>?"}]}]
-    assert_same(answer, pipe(chat, images=[image], poses=[pose], **FEW))
+    assert_same(answer, pipe(chat, images=[image], poses=[pose], **SHORT))
 
 
 def test_chat(pipe: UniPosePipeline) -> None:
@@ -133,10 +133,10 @@ def test_chat(pipe: UniPosePipeline) -> None:
         {"role": "system", "content": "Answer briefly."},
         {"role": "user", "content": [{"type": "pose", "pose": random_pose(0)}, {"type": "text", "text": "Describe."}]},
         {"role": "assistant", "content": "A person stands."},
-        {"role": "user", "content": [{"type": "image", "image": picture(0), "text": None}]},
+        {"role": "user", "content": [{"type": "image", "image": random_image(0), "text": None}]},
     ]
     before = copy.deepcopy(chat)
-    answer = pipe(chat, **FEW)
+    answer = pipe(chat, **SHORT)
     assert set(answer) == {"text", "poses"}
     assert repr(chat[1:]) == repr([*before[1:3], chat[3]])
     assert chat[3]["content"][0].keys() == before[3]["content"][0].keys()
@@ -149,11 +149,11 @@ def test_chat(pipe: UniPosePipeline) -> None:
 
 
 def test_inputs_are_not_changed(pipe: UniPosePipeline) -> None:
-    poses, options = [random_pose(0), random_pose(1)], dict(FEW)
+    poses, options = [random_pose(0), random_pose(1)], dict(SHORT)
     copies = copy.deepcopy(poses)
     pipe(poses=poses, task="pose-diff", generate_kwargs=options)
     assert len(poses) == 2
-    assert options == FEW
+    assert options == SHORT
     for pose, original in zip(poses, copies):
         np.testing.assert_array_equal(pose, original)
 
@@ -175,14 +175,14 @@ def test_generation_arguments(pipe: UniPosePipeline) -> None:
     ("inputs", "message"),
     [
         ({"text": "Run.", "task": "text-to-dance"}, "unknown task 'text-to-dance'; accepted: .*pose-edit"),
-        ({"task": "pose-diff", "poses": [np.zeros((22, 3))]}, "takes 2 poses a row, found 1"),
-        ({"task": "pose-to-text"}, "takes 1 poses a row, found 0"),
-        ({"task": "image-to-text", "images": [[picture(0), picture(1)]]}, "takes 1 images a row, found 2"),
-        ({"task": "text-to-pose", "text": "Run.", "poses": np.zeros((22, 3))}, "takes 0 poses a row, found 1"),
+        ({"task": "pose-diff", "poses": [np.zeros((22, 3))]}, "takes 2 poses a row, got 1"),
+        ({"task": "pose-to-text"}, "takes 1 poses a row, got 0"),
+        ({"task": "image-to-text", "images": [[random_image(0), random_image(1)]]}, "takes 1 images a row, got 2"),
+        ({"task": "text-to-pose", "text": "Run.", "poses": np.zeros((22, 3))}, "takes 0 poses a row, got 1"),
         ({"task": "text-to-pose"}, "a text is needed"),
         ({"task": "text-to-pose", "text": "  "}, "the text is empty"),
         ({}, "a text is needed"),
-        ({"text": 3}, "found int"),
+        ({"text": 3}, "got int"),
         ({"text": "<pose> or <pose>?", "poses": [np.zeros((22, 3))]}, "places for 2 poses, but 1 were given"),
         ({"text": ["a", "b"], "poses": [[np.zeros((22, 3))]] * 3}, "2 of text, 3 of poses"),
         ({"text": [{"role": "assistant", "content": "Hi."}]}, "the last message"),
@@ -195,10 +195,10 @@ def test_errors(pipe: UniPosePipeline, inputs: dict, message: str) -> None:
         pipe(**inputs)
 
 
-def test_model_without_towers(blind_pipe: UniPosePipeline) -> None:
-    assert len(blind_pipe("A person kneels.", task="text-to-pose")["poses"]) == 1
-    with pytest.raises(ValueError, match="no vision tower"):
-        blind_pipe(images=picture(0), task="image-to-text")
+def test_model_without_vision_encoders(pipe_without_vision: UniPosePipeline) -> None:
+    assert len(pipe_without_vision("A person kneels.", task="text-to-pose")["poses"]) == 1
+    with pytest.raises(ValueError, match="no vision encoder"):
+        pipe_without_vision(images=random_image(0), task="image-to-text")
 
 
 def test_free_answers_may_hold_poses(pipe: UniPosePipeline) -> None:
@@ -224,19 +224,21 @@ def test_default_is_the_embedded_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp
 def test_stock_pipeline_answers_in_text(pipe: UniPosePipeline, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path)
     stock = pipeline("image-text-to-text", model=str(tmp_path))
-    answer = stock(images=[picture(0)], text="<image>What is this?", generate_kwargs={**FEW, "do_sample": False})
+    answer = stock(
+        images=[random_image(0)], text="<image>What is this?", generate_kwargs={**SHORT, "do_sample": False}
+    )
     assert isinstance(answer[0]["generated_text"], str)
     chat = [
         {
             "role": "user",
             "content": [
                 {"type": "pose", "pose": random_pose(0)},
-                {"type": "image", "image": picture(0)},
+                {"type": "image", "image": random_image(0)},
                 {"type": "text", "text": "Is it the same?"},
             ],
         }
     ]
-    generate_kwargs = {**FEW, "do_sample": False, "generation_mode": "text"}
+    generate_kwargs = {**SHORT, "do_sample": False, "generation_mode": "text"}
     answer = stock(text=chat, generate_kwargs=generate_kwargs, return_full_text=False)
-    ours = pipe(chat, task="image-to-text", **FEW)
+    ours = pipe(chat, task="image-to-text", **SHORT)
     assert answer[0]["generated_text"].strip() == ours["text"]

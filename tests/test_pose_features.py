@@ -148,10 +148,10 @@ REFUSED = {
         "(23, 3, 3)",
     ),
     "ragged": ([[1.0], [1.0, 2.0]], f"pose 1: this list is not an array of numbers; accepted: {ACCEPTED_FORMS}"),
-    "None": (None, f"pose 1: numbers were expected, but NoneType was found; accepted: {ACCEPTED_FORMS}"),
+    "None": (None, f"pose 1: expected numbers, got NoneType; accepted: {ACCEPTED_FORMS}"),
     "complex": (
         torch.zeros(66, dtype=torch.complex64),
-        "pose 1: real numbers were expected, but torch.complex64 was found",
+        "pose 1: expected real numbers, got torch.complex64",
     ),
     "missing": ("nowhere.npy", "pose 1: there is no file 'nowhere.npy'"),
     "ending": ("pose.txt", "pose 1: 'pose.txt' is not a pose file; accepted: .npy, .npz and .json"),
@@ -190,29 +190,30 @@ def test_no_poses():
 
 
 @pytest.mark.parametrize(
-    ("poses", "lengths", "nested"),
+    ("poses", "lengths", "layout"),
     [
-        (torch.zeros(22, 3), [1], False),
-        (torch.zeros(66).tolist(), [1], False),
-        (torch.zeros(22, 3, 3).tolist(), [1], False),
-        (torch.zeros(5, 22, 6), [5], False),
-        (torch.zeros(65), [1], False),
-        ([torch.zeros(66), {"poses": 0}, "a.npy"], [3], False),
-        (torch.zeros(2, 66).tolist(), [2], False),
-        ([[torch.zeros(66)], []], [1, 0], True),
-        (torch.zeros(3, 2, 22, 3).tolist(), [2, 2, 2], True),
-        ([["a.npy", "b.npy"], ["c.npy"]], [2, 1], True),
-        ([], [0], False),
+        (torch.zeros(22, 3), [1], "single"),
+        (torch.zeros(66).tolist(), [1], "single"),
+        (torch.zeros(22, 3, 3).tolist(), [1], "single"),
+        (torch.zeros(5, 22, 6), [5], "flat"),
+        (torch.zeros(65), [1], "single"),
+        ([torch.zeros(66), {"poses": 0}, "a.npy"], [3], "flat"),
+        (torch.zeros(2, 66).tolist(), [2], "flat"),
+        ([[torch.zeros(66)], []], [1, 0], "nested"),
+        (torch.zeros(3, 2, 22, 3).tolist(), [2, 2, 2], "nested"),
+        ([["a.npy", "b.npy"], ["c.npy"]], [2, 1], "nested"),
+        ([None, ["a.npy"]], [0, 1], "nested"),
+        ([], [0], "flat"),
     ],
 )
-def test_grouping(poses, lengths, nested):
-    rows, found_nested = group_poses(poses)
-    assert [len(row) for row in rows] == lengths
-    assert found_nested == nested
+def test_grouping(poses, lengths, layout):
+    grouped = group_poses(poses)
+    assert [len(row) for row in grouped.rows] == lengths
+    assert grouped.layout == layout
 
 
 @pytest.mark.parametrize("wrap", [lambda pose: pose, lambda pose: [pose], lambda pose: [[pose]]])
-def test_a_wrong_shape_is_named_as_it_was_given(wrap):
-    rows, _ = group_poses(wrap(np.zeros((21, 3))))
+def test_a_wrong_shape_is_named(wrap):
+    grouped = group_poses(wrap(np.zeros((21, 3))))
     with pytest.raises(ValueError, match=r"no pose has the shape \(21, 3\)"):
-        poses_to_pose_values([pose for row in rows for pose in row])
+        poses_to_pose_values(grouped.items)

@@ -62,7 +62,7 @@ def test_meshes_load_through_trimesh(tmp_path: Path, body: BodyModel, ending: st
     assert len(np.unique(mesh.visual.vertex_colors, axis=0)) >= 5
 
 
-def test_picture(tmp_path: Path, body: BodyModel) -> None:
+def test_image(tmp_path: Path, body: BodyModel) -> None:
     with Image.open(save_pose(tmp_path / "pose.PNG", random_poses(1)[0], body)) as image:
         assert image.size == (512, 512)
         assert image.format == "PNG"

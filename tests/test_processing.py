@@ -1,4 +1,4 @@
-"""Text, pictures and poses -> a batch; ids -> text and codes; the chat template; saving and loading."""
+"""Text, images and poses -> a batch; ids -> text and codes; the chat template; saving and loading."""
 
 import re
 import sys
@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, PreTrainedConfig
 
+from unipose.original_tokenizer import original_chat_template
 from unipose.processing.image_processing_unipose import UniPoseImageProcessor
 from unipose.processing.pose_features import poses_to_pose_values
 from unipose.processing.processing_unipose import UniPoseProcessor, add_pose_tokens
@@ -22,7 +23,7 @@ from tiny_tokenizer import tiny_tokenizer
 
 CODEBOOK_SIZE = 16
 POSE = "<pose_start><pose><pose><pose><pose><pose_end>"
-PICTURE = "<image_start><image><image><image><image_end>"
+IMAGE = "<image_start><image><image><image><image_end>"
 ONE, TWO, THREE = (torch.full((22, 3), angle) for angle in (0.1, 0.2, 0.3))
 RED = Image.new("RGB", (20, 30), "red")
 CHAT: list[dict[str, Any]] = [
@@ -58,7 +59,7 @@ def test_tokens(processor):
     assert tokenizer.convert_ids_to_tokens([first, first + 15]) == ["<pose_0>", "<pose_15>"]
     assert processor.pose_start_token_id == tokenizer.convert_tokens_to_ids("<pose_start>")
     assert processor.pose_token_id == first + CODEBOOK_SIZE
-    assert len(ids_of(processor, "<|user|><|assistant|><|system|>" + POSE + PICTURE)) == 3 + 6 + 5
+    assert len(ids_of(processor, "<|user|><|assistant|><|system|>" + POSE + IMAGE)) == 3 + 6 + 5
     size = len(tokenizer)
     assert add_pose_tokens(tokenizer, CODEBOOK_SIZE) == 0
     assert len(tokenizer) == size
@@ -86,17 +87,25 @@ def test_tokenizer_must_fit():
         UniPoseProcessor()
 
 
-def test_expansion_is_the_written_out_text(processor):
+def test_placeholders_are_expanded(processor):
     batch = processor(text="From <pose> to <pose> as in <image>.", poses=[ONE, TWO], images=RED)
-    expected = processor.tokenizer(f"From {POSE} to {POSE} as in {PICTURE}.")["input_ids"]
+    expected = processor.tokenizer(f"From {POSE} to {POSE} as in {IMAGE}.")["input_ids"]
     assert batch["input_ids"] == [expected]
     torch.testing.assert_close(batch["pose_values"], poses_to_pose_values([ONE, TWO]))
     assert set(batch) == set(processor.model_input_names)
 
 
-def test_written_out_text_is_left_alone(processor):
+def test_the_chat_templates_expand_like_the_processor(processor):
+    """Both templates, because Jinja gets no placeholder from Python."""
+    message = {"role": "user", "content": [{"type": "image"}, {"type": "pose"}]}
+    expanded = "".join(placeholder.expanded for placeholder in processor.placeholders.values())
+    for template in (processor.chat_template, original_chat_template()):
+        assert expanded in processor.apply_chat_template([message], template)
+
+
+def test_expanded_text_is_unchanged(processor):
     short = processor(text=f"<image> <pose>, then {POSE} <pose_3>", poses=[ONE, TWO], images=[RED])
-    full = processor(text=f"{PICTURE} {POSE}, then {POSE} <pose_3>", poses=[ONE, TWO], images=[RED])
+    full = processor(text=f"{IMAGE} {POSE}, then {POSE} <pose_3>", poses=[ONE, TWO], images=[RED])
     assert short["input_ids"] == full["input_ids"]
 
 
@@ -119,7 +128,7 @@ def test_batch_is_padded_left_and_equals_single(processor):
     assert right["attention_mask"][0, -1] == 0
 
 
-def test_pictures_of_rows(processor):
+def test_images_of_rows(processor):
     blue = Image.new("RGB", (20, 30), "blue")
     batch = processor(text=["none", "<image>", "<image><image>"], images=[[], [RED], [blue, RED]], return_tensors="pt")
     assert batch["pixel_values"].shape == (3, 3, 32, 32)
@@ -151,7 +160,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"text": "<pose><pose>", "poses": [ONE, [float("nan")] * 66]},
         "pose 2: it holds 66 NaN or infinite values",
     ),
-    "picture": ({"text": "<image>", "images": np.full((4, 4), np.nan)}, "picture 1: it holds NaN or infinite values"),
+    "image": ({"text": "<image>", "images": np.full((4, 4), np.nan)}, "image 1: it holds NaN or infinite values"),
     "mode": (
         {"text": "a", "generation_mode": "image"},
         "generation_mode is 'image'; accepted: 'pose', 'text' and None",
@@ -197,7 +206,7 @@ def test_chat_template_exactly(processor):
         {"role": "assistant", "content": [{"type": "pose", "pose": TWO}, {"type": "text", "text": " Done."}]},
     ]
     expected = (
-        f"<bos><|system|>Be brief.<|user|>Describe this pose: {POSE} as in {PICTURE}<|assistant|>A person kneels.<eos>"
+        f"<bos><|system|>Be brief.<|user|>Describe this pose: {POSE} as in {IMAGE}<|assistant|>A person kneels.<eos>"
         f"<|user|>Stand up.<|assistant|>{POSE} Done.<eos>"
     )
     assert processor.apply_chat_template(conversation) == expected
@@ -300,10 +309,10 @@ def test_template_refuses_the_unknown(processor):
 def test_post_process_generation(processor):
     first, second = "<pose_0><pose_1><pose_2><pose_15>", "<pose_5><pose_5><pose_5><pose_5>"
     answer = f"<|assistant|>He stands: <pose_start>{first}<pose_end> then <pose_start>{second}<pose_end>.<eos><pad>"
-    (found,) = processor.post_process_generation(torch.tensor(ids_of(processor, answer)))
-    assert found["text"] == "He stands:  then ."
-    assert found["pose_codes"].tolist() == [[0, 1, 2, 15], [5, 5, 5, 5]]
-    assert found["pose_codes"].dtype == torch.long
+    (got,) = processor.post_process_generation(torch.tensor(ids_of(processor, answer)))
+    assert got["text"] == "He stands:  then ."
+    assert got["pose_codes"].tolist() == [[0, 1, 2, 15], [5, 5, 5, 5]]
+    assert got["pose_codes"].dtype == torch.long
 
 
 @pytest.mark.parametrize(
@@ -325,17 +334,17 @@ def test_post_process_generation(processor):
     ],
 )
 def test_malformed_blocks_are_never_poses(processor, answer, text, codes):
-    (found,) = processor.post_process_generation(ids_of(processor, answer))
-    assert found["text"] == text
-    assert found["pose_codes"].tolist() == codes
-    assert found["pose_codes"].shape == (len(codes), 4)
+    (got,) = processor.post_process_generation(ids_of(processor, answer))
+    assert got["text"] == text
+    assert got["pose_codes"].tolist() == codes
+    assert got["pose_codes"].shape == (len(codes), 4)
 
 
 def test_post_process_rows_and_specials(processor):
     rows = torch.tensor([ids_of(processor, text) for text in ("<pad><eos>", "<pose_start><eos>")])
-    assert [found["text"] for found in processor.post_process_generation(rows)] == ["", ""]
+    assert [got["text"] for got in processor.post_process_generation(rows)] == ["", ""]
     kept = processor.post_process_generation(rows, skip_special_tokens=False)
-    assert [found["text"] for found in kept] == ["<pad><eos>", "<eos>"]
+    assert [got["text"] for got in kept] == ["<pad><eos>", "<eos>"]
 
 
 def settings(processor: UniPoseProcessor) -> dict[str, Any]:
@@ -345,11 +354,11 @@ def settings(processor: UniPoseProcessor) -> dict[str, Any]:
     return {name: value for name, value in {**saved, **image_processor}.items() if name != "auto_map"}
 
 
-@pytest.mark.parametrize("with_pictures", [True, False])
-def test_save_and_load(tmp_path, with_pictures):
+@pytest.mark.parametrize("with_images", [True, False])
+def test_save_and_load(tmp_path, with_images):
     AutoImageProcessor.register(TinyConfig, image_processor_classes={"pil": UniPoseImageProcessor}, exist_ok=True)
-    saved = make_processor() if with_pictures else make_processor(num_pose_tokens=2)
-    if not with_pictures:
+    saved = make_processor() if with_images else make_processor(num_pose_tokens=2)
+    if not with_images:
         saved = UniPoseProcessor(None, saved.tokenizer, num_pose_tokens=2, codebook_size=CODEBOOK_SIZE)
     saved.save_pretrained(tmp_path)
     assert (tmp_path / "chat_template.jinja").is_file()
@@ -363,6 +372,6 @@ def test_save_and_load(tmp_path, with_pictures):
         loaded.apply_chat_template(CHAT, **arguments)["input_ids"]
         == (saved.apply_chat_template(CHAT, **arguments)["input_ids"])
     )
-    if not with_pictures:
-        with pytest.raises(ValueError, match="takes no pictures"):
+    if not with_images:
+        with pytest.raises(ValueError, match="takes no images"):
             loaded(text="<image>", images=RED)

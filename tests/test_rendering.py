@@ -1,4 +1,4 @@
-"""Pictures of poses: what must be seen in them, and that they are always the same."""
+"""Rendered poses: what the images show, and that they are deterministic."""
 
 from typing import Any
 
@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from unipose.processing.body_model import BodyModel
+from unipose.processing.clothing import Clothes, Palette
 from unipose.processing.pose_features import mirror_pose, to_z_up
-from unipose.processing.rasterising import Camera, Projection, rasterise
-from unipose.processing.rendering import Palette, contact_sheet, render_mesh, render_pose
+from unipose.processing.rasterizing import Camera, Projection, rasterize
+from unipose.processing.rendering import contact_sheet, render_mesh, render_pose
 
 
 BLACK = (0, 0, 0)
@@ -45,7 +46,7 @@ def draw(body: BodyModel, pose: torch.Tensor | np.ndarray, **options: Any) -> Im
     return render_pose(pose, body, **(defaults | options))
 
 
-def test_body_fills_the_picture_and_touches_no_border(body: BodyModel) -> None:
+def test_body_fills_the_image_and_touches_no_border(body: BodyModel) -> None:
     for size in (96, (160, 80), (60, 140)):
         covered = silhouette(draw(body, random_pose(), size=size))
         assert not covered[[0, -1]].any()
@@ -54,13 +55,13 @@ def test_body_fills_the_picture_and_touches_no_border(body: BodyModel) -> None:
         assert max(rows, columns) > 0.8
 
 
-def test_same_input_same_picture(body: BodyModel) -> None:
+def test_same_input_same_image(body: BodyModel) -> None:
     first, second = (draw(body, random_pose(), shadow=True) for _ in range(2))
     assert first.tobytes() == second.tobytes()
     assert draw(body, random_pose().numpy(), shadow=True).tobytes() == first.tobytes()
 
 
-def test_mirrored_pose_gives_mirrored_picture(body: BodyModel) -> None:
+def test_mirrored_pose_gives_mirrored_image(body: BodyModel) -> None:
     covered = silhouette(draw(body, random_pose()))
     mirrored = silhouette(draw(body, mirror_pose(random_pose())))
     assert overlap(mirrored, covered[:, ::-1]) > 0.95
@@ -83,9 +84,9 @@ def test_left_hand_is_on_the_right_of_a_front_view(body: BodyModel) -> None:
     assert np.flatnonzero(top.any(axis=0)).mean() > 96 / 2
 
 
-def test_palette_colours_show(body: BodyModel) -> None:
+def test_palette_colors_show(body: BodyModel) -> None:
     palette = Palette(shirt=(255, 0, 0), trousers=(0, 0, 255), skin=(0, 255, 0), hair=(0, 255, 0), shoes=(0, 255, 0))
-    red, green, blue = (np.asarray(draw(body, rest_pose(), palette=palette)) > 60).transpose(2, 0, 1)
+    red, green, blue = (np.asarray(draw(body, rest_pose(), clothes=Clothes(palette))) > 60).transpose(2, 0, 1)
     heights = [np.flatnonzero(mask.any(axis=1)).mean() for mask in (red, blue)]
     assert heights[0] < heights[1]
     assert green.any()
@@ -115,21 +116,21 @@ def test_supersampling_smooths_but_does_not_move(body: BodyModel) -> None:
 def test_nearer_triangle_hides_the_farther_one() -> None:
     triangle = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
     vertices = np.concatenate([triangle, triangle + [0, 0, 0.5]])
-    colours = np.repeat(np.array([[255, 0, 0], [0, 255, 0]], dtype=np.uint8), 3, axis=0)
+    colors = np.repeat(np.array([[255, 0, 0], [0, 255, 0]], dtype=np.uint8), 3, axis=0)
     for faces in ([[0, 1, 2], [3, 4, 5]], [[3, 4, 5], [0, 1, 2]]):
-        image = render_mesh(vertices, np.array(faces), colours, Camera(elevation=0.0), size=64, shadow=False)
+        image = render_mesh(vertices, np.array(faces), colors, Camera(elevation=0.0), size=64, shadow=False)
         assert np.asarray(image)[40, 20, 1] > np.asarray(image)[40, 20, 0]
 
 
-def test_rasteriser_equals_a_loop_over_pixels() -> None:
+def test_rasterizer_equals_a_loop_over_pixels() -> None:
     rng = np.random.default_rng(0)
     screen = rng.uniform(-4, 24, (30, 2)).astype(np.float32)
     nearness = rng.uniform(0.1, 1, 30).astype(np.float32)
     faces = rng.permuted(np.tile(np.arange(30), (40, 1)), axis=1)[:, :3]
-    fragments = rasterise(screen, nearness, faces, (20, 22))
+    fragments = rasterize(screen, nearness, faces, (20, 22))
     np.testing.assert_allclose(fragments.shares.sum(axis=1), 1.0, atol=1e-4)
-    found = np.full(20 * 22, -1)
-    found[fragments.pixels] = fragments.hit
+    got = np.full(20 * 22, -1)
+    got[fragments.pixels] = fragments.hit
     expected = np.full(20 * 22, -1)
     for pixel in range(20 * 22):
         point = np.array([pixel % 22 + 0.5, pixel // 22 + 0.5])
@@ -141,7 +142,7 @@ def test_rasteriser_equals_a_loop_over_pixels() -> None:
             near = float(weights @ nearness[face])
             if area < 0 and (weights >= 0).all() and near > best:
                 expected[pixel], best = number, near
-    assert (found == expected).mean() > 0.995
+    assert (got == expected).mean() > 0.995
 
 
 def test_bodies_have_no_pinholes(body: BodyModel) -> None:
@@ -151,20 +152,20 @@ def test_bodies_have_no_pinholes(body: BodyModel) -> None:
         assert coarse[fine.reshape(size, 8, size, 8).all(axis=(1, 3))].all()
 
 
-def test_ground_points_are_seen_at_their_pixels() -> None:
+def test_ground_points_project_to_their_pixels() -> None:
     corners = np.random.default_rng(0).uniform(-1, 1, (20, 3))
     for camera in (Camera(elevation=25.0, roll=8.0), Camera(azimuth=70.0, elevation=5.0)):
         projection = Projection.fit(corners, camera, 40, 30)
         rows, columns = np.arange(25, 30), np.arange(40)
         x, z = projection.ground_points(rows, columns, -1.0)
         points = np.stack([x, np.full_like(x, -1.0), z], axis=-1)
-        found = projection.to_screen(projection.to_camera(points.reshape(-1, 3))).reshape(5, 40, 2)
-        np.testing.assert_allclose(found[..., 0], np.broadcast_to(columns + 0.5, (5, 40)), atol=1e-2)
-        np.testing.assert_allclose(found[..., 1], np.broadcast_to(rows[:, None] + 0.5, (5, 40)), atol=1e-2)
+        got = projection.to_screen(projection.to_camera(points.reshape(-1, 3))).reshape(5, 40, 2)
+        np.testing.assert_allclose(got[..., 0], np.broadcast_to(columns + 0.5, (5, 40)), atol=1e-2)
+        np.testing.assert_allclose(got[..., 1], np.broadcast_to(rows[:, None] + 0.5, (5, 40)), atol=1e-2)
     assert np.isnan(projection.ground_points(np.array([0]), np.array([20]), -1.0)).all()
 
 
-def test_a_camera_that_leans_right_turns_the_picture_left() -> None:
+def test_camera_roll_rotates_the_image() -> None:
     corners = np.array([[x, y, z] for x in (-0.1, 0.1) for y in (-1.0, 1.0) for z in (-0.1, 0.1)])
     projection = Projection.fit(corners, Camera(elevation=0.0, roll=20.0), 100, 100)
     (top, bottom) = projection.to_screen(projection.to_camera(np.array([[0.0, 1, 0], [0, -1, 0]])))

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from unipose.processing.clothing import PRINTS, Outfit
-from unipose.processing.rasterising import Camera
-from unipose.processing.rendering import BACKGROUND, Colour, Light, Palette, hsv_colour
+from unipose.processing.clothing import PRINTS, Clothes, Color, Outfit, Palette, hsv_color
+from unipose.processing.rasterizing import Camera
+from unipose.processing.rendering import BACKGROUND, Light
 from unipose.training.synthetic_images.body_shapes import BodyShape
 
 
@@ -39,21 +39,13 @@ NEUTRALS = ((0.0, 0.0, 0.12), (0.0, 0.0, 0.92), (0.6, 0.05, 0.5), (0.6, 0.45, 0.
 
 
 @dataclass(frozen=True)
-class Clothes:
-    """A person's colours and the cut of clothes and hair."""
-
-    palette: Palette = field(default_factory=Palette)
-    outfit: Outfit = field(default_factory=Outfit)
-
-
-@dataclass(frozen=True)
 class Framing:
     """Crop, size and place of the person in the image.
 
     Args:
         crop: a key of `CROPS`.
         fill: fraction of the image that the person, or the part that the crop keeps, takes in the longer direction.
-        shift: (right, down): 0 is centred, 1 touches the border.
+        shift: (right, down): 0 is centered, 1 touches the border.
 
     Raises:
         ValueError: an unknown crop, or `fill` out of range.
@@ -72,11 +64,11 @@ class Framing:
 
 @dataclass(frozen=True)
 class Pattern:
-    """A pattern of two colours.
+    """A pattern of two colors.
 
     Args:
         kind: one of `PATTERNS`.
-        colour, second: RGB in 0..255.
+        color, second: RGB in 0..255.
         repeats: number of stripes, checks and blobs, across the image or a metre of floor.
         angle: rotation in degrees.
         seed: of blobs, clouds and grain.
@@ -86,8 +78,8 @@ class Pattern:
     """
 
     kind: str = "solid"
-    colour: Colour = BACKGROUND
-    second: Colour = BACKGROUND
+    color: Color = BACKGROUND
+    second: Color = BACKGROUND
     repeats: float = 4.0
     angle: float = 0.0
     seed: int = 0
@@ -122,10 +114,10 @@ class Occluder:
 
     Args:
         kind: one of `OCCLUDERS`; a bar spans the whole image.
-        place: (right, down) of its centre, in fractions of the person's bounding box.
+        place: (right, down) of its center, in fractions of the person's bounding box.
         size: (width, height) in fractions of that box's larger side; a disc uses the first, a bar the second.
         angle: degrees.
-        colour: RGB in 0..255.
+        color: RGB in 0..255.
 
     Raises:
         ValueError: an unknown kind.
@@ -135,7 +127,7 @@ class Occluder:
     place: tuple[float, float]
     size: tuple[float, float]
     angle: float
-    colour: Colour
+    color: Color
 
     def __post_init__(self) -> None:
         if self.kind not in OCCLUDERS:
@@ -144,7 +136,7 @@ class Occluder:
 
 @dataclass(frozen=True)
 class Bystander:
-    """Another person, on the same ground and farther from the image's centre than the main person.
+    """Another person, on the same ground and farther from the image's center than the main person.
 
     Args:
         side: 1 to the right of the main person as the camera sees it, -1 to the left.
@@ -240,21 +232,21 @@ def random_style(rng: np.random.Generator, *, allow_bystander: bool = False) -> 
 
 
 def plain_style(rng: np.random.Generator) -> ImageStyle:
-    """The style of `render_pose`, in clothes of random colours."""
+    """The style of `render_pose`, in clothes of random colors."""
     return ImageStyle(
         clothes=Clothes(palette=Palette.random(rng)), camera=Camera(elevation=float(rng.uniform(0.0, 12.0)))
     )
 
 
-def _cloth_colour(rng: np.random.Generator) -> Colour:
+def _cloth_color(rng: np.random.Generator) -> Color:
     if rng.random() < NEUTRAL_CLOTHES_SHARE:
         hue, saturation, value = NEUTRALS[int(rng.integers(len(NEUTRALS)))]
-        return hsv_colour(hue, saturation, float(np.clip(value + rng.normal(0.0, 0.06), 0.04, 1.0)))
-    return hsv_colour(rng.random(), 0.15 + 0.7 * rng.random(), 0.2 + 0.7 * rng.random())
+        return hsv_color(hue, saturation, float(np.clip(value + rng.normal(0.0, 0.06), 0.04, 1.0)))
+    return hsv_color(rng.random(), 0.15 + 0.7 * rng.random(), 0.2 + 0.7 * rng.random())
 
 
 def _clothes(rng: np.random.Generator) -> Clothes:
-    shirt, second, trousers, shoes = (_cloth_colour(rng) for _ in range(4))
+    shirt, second, trousers, shoes = (_cloth_color(rng) for _ in range(4))
     one_piece = rng.random() < 0.1
     person = Palette.random(rng)
     palette = replace(
@@ -299,21 +291,21 @@ def _light(rng: np.random.Generator) -> Light:
         strength=float(1.15 * contrast * exposure),
         sky=float(0.45 * (1.0 - contrast) * exposure),
         ambient=float((0.2 + 0.5 * (1.0 - contrast)) * exposure),
-        colour=(float(1.0 + warmth), 1.0, float(1.0 - warmth)),
+        color=(float(1.0 + warmth), 1.0, float(1.0 - warmth)),
     )
 
 
-def _surface_colour(rng: np.random.Generator) -> Colour:
-    return hsv_colour(rng.random(), 0.55 * rng.random() ** 1.5, 0.25 + 0.75 * rng.random())
+def _surface_color(rng: np.random.Generator) -> Color:
+    return hsv_color(rng.random(), 0.55 * rng.random() ** 1.5, 0.25 + 0.75 * rng.random())
 
 
 def _pattern(rng: np.random.Generator, kinds: tuple[str, ...], repeats: tuple[float, float]) -> Pattern:
-    colour, other = _surface_colour(rng), _surface_colour(rng)
+    color, other = _surface_color(rng), _surface_color(rng)
     contrast = rng.uniform(0.15, 1.0)
-    second = tuple(round(a + contrast * (b - a)) for a, b in zip(colour, other))
+    second = tuple(round(a + contrast * (b - a)) for a, b in zip(color, other))
     return Pattern(
         kind=kinds[int(rng.integers(len(kinds)))],
-        colour=colour,
+        color=color,
         second=(second[0], second[1], second[2]),
         repeats=float(rng.uniform(*repeats)),
         angle=float(rng.choice((0.0, 90.0, rng.uniform(0.0, 180.0)))),
@@ -337,7 +329,7 @@ def _occluder(rng: np.random.Generator) -> Occluder:
         place=(float(rng.uniform(0.0, 1.0)), float(rng.uniform(0.1, 1.0))),
         size=(float(rng.uniform(0.15, 0.45)), float(rng.uniform(0.05, 0.3))),
         angle=float(rng.choice((0.0, 90.0, rng.uniform(-90.0, 90.0)))),
-        colour=_surface_colour(rng),
+        color=_surface_color(rng),
     )
 
 

@@ -31,7 +31,7 @@ ANNY_TO_SMPL = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
 
 # SMPL's 24 joints: (bones with the joint at the mean of their heads, bones that give it their skinning weights).
 # A name without a side stands for each side; a trailing * matches every bone that starts so.
-CENTRE_JOINTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+CENTER_JOINTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pelvis": (("root",), ("root", "pelvis.*", "spine05")),
     "spine1": (("spine04",), ("spine04",)),
     "spine2": (("spine03",), ("spine03",)),
@@ -85,8 +85,8 @@ def joint_source(joint: str, bone_labels: list[str]) -> JointSource:
         joint: its name.
         bone_labels: Anny's bones.
     """
-    if joint in CENTRE_JOINTS:
-        heads, patterns = CENTRE_JOINTS[joint]
+    if joint in CENTER_JOINTS:
+        heads, patterns = CENTER_JOINTS[joint]
         suffix = ""
     else:
         side, _, name = joint.partition("_")

@@ -25,7 +25,7 @@ CELL = 204  # pixels
 PAIR_CELL = 128
 GAP = 3
 FONT_SIZE = 11
-COLOURS = 128
+COLORS = 128
 HEADINGS = (
     "Captions, drawn at random. Left and right are the body's own: its left arm is on the right of the image",
     "Instructions, drawn at random, from the pose on the left to the pose on the right",
@@ -104,7 +104,7 @@ def main() -> None:
     page = draw_page(RecordGenerator(BodyModel.builtin(), arguments.split), arguments.number, arguments.seed)
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    page.quantize(COLOURS).save(output, optimize=True)
+    page.quantize(COLORS).save(output, optimize=True)
     print(f"wrote {output}")
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from transformers import HfArgumentParser, pipeline
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.rendering import TEXT_COLOUR, contact_sheet, render_pose
+from unipose.processing.rendering import TEXT_COLOR, contact_sheet, render_pose
 from unipose.training.evaluation.evaluate import HeldOut, ask, hold_out
 from unipose.training.sampling.poses import held_out_poses
 
@@ -70,7 +70,7 @@ def heading(text: str, width: int) -> Image.Image:
     """One line of text as a picture of `width` pixels."""
     strip = Image.new("RGB", (width, 2 * HEADING_SIZE), "white")
     font = ImageFont.load_default(size=HEADING_SIZE)
-    ImageDraw.Draw(strip).text((14, HEADING_SIZE // 2), text, fill=TEXT_COLOUR, font=font)
+    ImageDraw.Draw(strip).text((14, HEADING_SIZE // 2), text, fill=TEXT_COLOR, font=font)
     return strip
 
 

@@ -47,8 +47,7 @@ class UniPoseDataCollator:
         encoded = tokenizer.apply_chat_template(
             row["messages"],
             chat_template=processor.chat_template,
-            num_pose_tokens=processor.num_pose_tokens,
-            num_image_tokens=processor.num_image_tokens,
+            **processor.template_variables(processor.chat_template),
             return_dict=True,
             return_assistant_tokens_mask=True,
         )

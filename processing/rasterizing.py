@@ -1,4 +1,4 @@
-"""A camera and a z-buffer in numpy: which face is seen through each pixel, for a whole mesh at once.
+"""A camera and a z-buffer in numpy: the visible face of each pixel, for a whole mesh at once.
 
 Everything here lives in the y-up world of `BodyOutput`: +x is the left of a body that faces the camera at azimuth 0.
 """
@@ -14,14 +14,14 @@ EDGE_OVERLAP = 1e-4
 
 @dataclass(frozen=True)
 class Camera:
-    """A perspective camera that looks at the middle of the body from as far as it takes to see all of it.
+    """A perspective camera that faces the middle of the body from a distance at which all of it is visible.
 
     Args:
-        azimuth: degrees around the vertical; 0 stands on +z, 90 on the left (+x) of a body that faces +z.
-        elevation: degrees above the horizon.
-        field_of_view: degrees across the shorter side of the picture.
-        zoom: 1 fills the picture up to a margin, less leaves more room.
-        roll: degrees by which the camera leans to its right, so that the picture turns to the left.
+        azimuth: Degrees around the vertical; 0 is at +z, 90 at the left (+x) of a body that faces +z.
+        elevation: Degrees above the horizon.
+        field_of_view: Degrees across the shorter side of the image.
+        zoom: 1 fills the image up to a margin; less leaves a wider margin.
+        roll: Degrees by which the camera leans to its right, which rotates the image to the left.
     """
 
     azimuth: float = 0.0
@@ -42,20 +42,30 @@ class Camera:
 
 @dataclass(frozen=True)
 class Projection:
-    """A camera placed so that a mesh fills the picture.
+    """A camera placed so that a mesh fills the image.
 
-    `axes` (3, 3) are its right, up and backward directions, `position` (3,) metres, `focal` pixels and `centre` (2,)
-    the pixel at which it looks.
+    Args:
+        axes: (3, 3) right, up and backward directions as rows.
+        position: (3,) meters.
+        focal: Focal length in pixels.
+        center: (2,) principal point in pixels.
     """
 
     axes: np.ndarray
     position: np.ndarray
     focal: float
-    centre: np.ndarray
+    center: np.ndarray
 
     @classmethod
     def fit(cls, vertices: np.ndarray, camera: Camera, width: int, height: int) -> "Projection":
-        """Places `camera` to see all `vertices` (V, 3), with a margin of 8 % of the picture."""
+        """Places a camera so that a mesh is visible, with a margin of 8 % of the image.
+
+        Args:
+            vertices: (V, 3) meters, y up.
+            camera: Its direction and field of view.
+            width: Pixels.
+            height: Pixels.
+        """
         axes = camera.axes()
         around = vertices @ axes.T
         middle = (around.min(axis=0) + around.max(axis=0)) / 2
@@ -64,20 +74,29 @@ class Projection:
         slopes = 0.92 * camera.zoom * np.array([width, height]) / 2 / focal
         distance = (half_widths / slopes + (around[:, 2] - middle[2])[:, None]).max()
         position = (middle + np.array([0.0, 0.0, distance])) @ axes
-        return cls(axes=axes, position=position, focal=focal, centre=np.array([width, height]) / 2)
+        return cls(axes=axes, position=position, focal=focal, center=np.array([width, height]) / 2)
 
     def to_camera(self, points: np.ndarray) -> np.ndarray:
-        """(n, 3) world -> (n, 3): metres to the right, up, and away from the camera."""
+        """(n, 3) world -> (n, 3): meters to the right, up, and away from the camera."""
         return ((points - self.position) @ self.axes.T * np.array([1.0, 1.0, -1.0])).astype(np.float32)
 
-    def to_screen(self, seen: np.ndarray) -> np.ndarray:
+    def to_screen(self, points: np.ndarray) -> np.ndarray:
         """(n, 3) in camera space -> (n, 2) pixels, x to the right and y downwards."""
-        return (self.centre + seen[:, :2] / seen[:, 2:] * np.array([self.focal, -self.focal])).astype(np.float32)
+        return (self.center + points[:, :2] / points[:, 2:] * np.array([self.focal, -self.focal])).astype(np.float32)
 
     def ground_points(self, rows: np.ndarray, columns: np.ndarray, ground: float) -> np.ndarray:
-        """(2, rows, columns): x and z of the ground (at height `ground`) behind each pixel; NaN above the horizon."""
-        right = ((columns + 0.5 - self.centre[0]) / self.focal)[None, :]
-        up = ((self.centre[1] - rows - 0.5) / self.focal)[:, None]
+        """The place on the ground behind each pixel.
+
+        Args:
+            rows: (R,) pixels.
+            columns: (C,) pixels.
+            ground: Height in meters.
+
+        Returns:
+            (2, R, C): x and z in meters; NaN above the horizon.
+        """
+        right = ((columns + 0.5 - self.center[0]) / self.focal)[None, :]
+        up = ((self.center[1] - rows - 0.5) / self.focal)[:, None]
         x, y, z = (
             (right * self.axes[0, axis]).astype(np.float32)
             + (up * self.axes[1, axis] - self.axes[2, axis]).astype(np.float32)
@@ -90,10 +109,13 @@ class Projection:
 
 @dataclass(frozen=True)
 class Fragments:
-    """What is seen of a mesh.
+    """The visible surface of a mesh, pixel by pixel.
 
-    `pixels` (P,) are the flat indices of the pixels that it covers, in order, `corners` (P, 3) the vertices of the
-    face seen through each, `shares` (P, 3) how much each corner counts there, and `hit` (P,) the face's index.
+    Args:
+        pixels: (P,) flat indices of the covered pixels, in order.
+        hit: (P,) index of the visible face.
+        corners: (P, 3) vertices of that face.
+        shares: (P, 3) barycentric coordinates of the pixel.
     """
 
     pixels: np.ndarray
@@ -102,7 +124,7 @@ class Fragments:
     shares: np.ndarray
 
     def take(self, chosen: np.ndarray) -> "Fragments":
-        """Only some of the fragments, by their index."""
+        """The fragments with these indices."""
         return Fragments(*(array.take(chosen, axis=0) for array in (self.pixels, self.hit, self.corners, self.shares)))
 
     def blend(self, values: np.ndarray) -> np.ndarray:
@@ -116,10 +138,10 @@ class Fragments:
         return first
 
 
-def rasterise(screen: np.ndarray, nearness: np.ndarray, faces: np.ndarray, shape: tuple[int, int]) -> Fragments:
-    """The nearest front face behind every pixel, for all faces at once.
+def rasterize(screen: np.ndarray, nearness: np.ndarray, faces: np.ndarray, shape: tuple[int, int]) -> Fragments:
+    """The nearest front face of every pixel, for all faces at once.
 
-    A face is cut into the runs of pixels that it covers in each row; the runs of all faces meet in one z-buffer.
+    Each face becomes runs of covered pixels, one per row; the runs of all faces share one z-buffer.
 
     Args:
         screen: (V, 2) pixels.
@@ -133,7 +155,7 @@ def rasterise(screen: np.ndarray, nearness: np.ndarray, faces: np.ndarray, shape
     front = np.flatnonzero(doubled_area < 0)
     x, y, doubled_area = x[:, front], y[:, front], doubled_area[front]
 
-    # A corner's share is `across` * x + `down` * y + `start`, and so is, with other numbers, the nearness.
+    # A corner's share is `across` * x + `down` * y + `start`; the nearness is linear too.
     across = (y[[1, 2, 0]] - y[[2, 0, 1]]) / doubled_area
     down = (x[[2, 0, 1]] - x[[1, 2, 0]]) / doubled_area
     start = -(across * x[[2, 0, 1]] + down * y[[2, 0, 1]])
@@ -156,9 +178,9 @@ def rasterise(screen: np.ndarray, nearness: np.ndarray, faces: np.ndarray, shape
     depth = near_first.astype(np.float32).take(run) + steps
     nearest = np.zeros(height * width, dtype=np.float32)
     np.maximum.at(nearest, pixel, depth)
-    seen = np.flatnonzero(depth == nearest.take(pixel))
+    visible = np.flatnonzero(depth == nearest.take(pixel))
     winner = np.empty(height * width, dtype=np.int32)
-    winner[pixel.take(seen)] = face.take(run.take(seen))
+    winner[pixel.take(visible)] = face.take(run.take(visible))
 
     pixels = np.flatnonzero(nearest > 0)
     hit = winner.take(pixels)
@@ -174,9 +196,17 @@ def rasterise(screen: np.ndarray, nearness: np.ndarray, faces: np.ndarray, shape
 def row_ends(
     across: np.ndarray, down: np.ndarray, start: np.ndarray, face: np.ndarray, height: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where rows enter and leave their faces: the least and the largest x at which no corner's share is negative.
+    """Ends of the runs: the least and the largest x at which no corner's share is negative.
 
-    `across`, `down` and `start` (3, F) give the shares, `face` (R,) and `height` (R,) each row's face and y.
+    Args:
+        across: (3, F) share gained per pixel in x.
+        down: (3, F) share gained per pixel in y.
+        start: (3, F) share at the origin.
+        face: (R,) face of each run.
+        height: (R,) y of each run in pixels.
+
+    Returns:
+        (R,) left and (R,) right ends in pixels.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         slope, zero = -down / across, -start / across
@@ -194,13 +224,29 @@ def row_ends(
 
 
 def expand(starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Counts up from each of `starts` (n,), `counts` (n,) times: the index into both, and the number counted to."""
+    """Concatenates the ranges start .. start + count - 1.
+
+    Args:
+        starts: (n,) integers.
+        counts: (n,) integers, not negative.
+
+    Returns:
+        The index of the range, and the number, of each element.
+    """
     index = np.repeat(np.arange(len(counts)), counts)
     return index, np.arange(len(index)) + (starts - np.cumsum(counts) + counts).take(index)
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V, 3) unit normals that point out of a closed mesh, in the frame of `vertices` (V, 3), y up."""
+    """Unit normals that point out of a closed mesh.
+
+    Args:
+        vertices: (V, 3) meters.
+        faces: (F, 3) vertex indices, counter-clockwise from outside.
+
+    Returns:
+        (V, 3) in the frame of `vertices`.
+    """
     first, second, third = (vertices.take(faces[:, corner], axis=0).T for corner in range(3))
     ahead, aside = second - first, third - first
     outward = [
