@@ -54,9 +54,9 @@ def nearest(poses: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
 def test_shape_and_shares(pairs: PosePairs) -> None:
     assert pairs.first.shape == pairs.second.shape == (NUM_PAIRS, 22, 3, 3)
     assert len(pairs) == len(pairs.changed) == len(pairs.same_sequence) == NUM_PAIRS
-    kinds = [pairs.kind.count(kind) for kind in ("one_change", "several_changes", "motion_neighbours")]
+    kinds = [pairs.kind.count(kind) for kind in ("one_change", "several_changes", "motion_neighbors")]
     assert kinds == [96, 84, 60]
-    assert pairs.same_sequence.tolist() == [kind == "motion_neighbours" for kind in pairs.kind]
+    assert pairs.same_sequence.tolist() == [kind == "motion_neighbors" for kind in pairs.kind]
 
 
 def test_one_change_rotates_one_part_only(pairs: PosePairs) -> None:
@@ -94,12 +94,12 @@ def test_all_poses_are_plausible(pairs: PosePairs, body: BodyModel) -> None:
 def test_first_heading_is_zero_and_second_is_relative_to_it(pairs: PosePairs) -> None:
     facing = heading(to_y_up(pairs.first)[:, 0].double().numpy())
     np.testing.assert_allclose(facing, 0.0, atol=1e-4)
-    turned = np.abs(heading(to_y_up(of_kind(pairs, "motion_neighbours").second)[:, 0].double().numpy()))
+    turned = np.abs(heading(to_y_up(of_kind(pairs, "motion_neighbors").second)[:, 0].double().numpy()))
     assert turned.max() > np.radians(30.0)
 
 
-def test_motion_neighbours_are_different_frames_of_training_clips(pairs: PosePairs, body: BodyModel) -> None:
-    near = of_kind(pairs, "motion_neighbours")
+def test_motion_neighbors_are_different_frames_of_training_clips(pairs: PosePairs, body: BodyModel) -> None:
+    near = of_kind(pairs, "motion_neighbors")
     frames = clip_frames(held_out=False)
     assert nearest(near.first, frames).max() < 0.01
     assert nearest(near.second, frames).max() < 0.01
@@ -110,24 +110,24 @@ def test_motion_neighbours_are_different_frames_of_training_clips(pairs: PosePai
 def test_held_out_clips_are_used_only_on_request(pairs: PosePairs, body: BodyModel) -> None:
     held_out = clip_frames(held_out=True)
     unlike = nearest(held_out, clip_frames(held_out=False)) > 0.05
-    near = of_kind(pairs, "motion_neighbours")
+    near = of_kind(pairs, "motion_neighbors")
     assert nearest(near.first, held_out[unlike]).min() > 0.01
     requested = sample_pose_pairs(60, 0, body, clips=HELD_OUT_CLIPS)
     assert nearest(requested.first, held_out).max() < 0.01
-    assert nearest(of_kind(requested, "motion_neighbours").second, held_out).max() < 0.01
+    assert nearest(of_kind(requested, "motion_neighbors").second, held_out).max() < 0.01
 
 
 def test_same_seed_same_pairs(body: BodyModel) -> None:
-    shares = PairShares(one_change=1, several_changes=1, motion_neighbours=1)
+    shares = PairShares(one_change=1, several_changes=1, motion_neighbors=1)
     again = [sample_pose_pairs(30, seed, body, shares) for seed in (1, 1, 2)]
     torch.testing.assert_close(again[0].second, again[1].second, atol=0.0, rtol=0.0)
     assert again[0].changed == again[1].changed
     assert not torch.equal(again[0].second, again[2].second)
 
 
-@pytest.mark.parametrize("kind", ["one_change", "several_changes", "motion_neighbours"])
+@pytest.mark.parametrize("kind", ["one_change", "several_changes", "motion_neighbors"])
 def test_a_single_kind(kind: str, body: BodyModel) -> None:
-    none = {"one_change": 0.0, "several_changes": 0.0, "motion_neighbours": 0.0}
+    none = {"one_change": 0.0, "several_changes": 0.0, "motion_neighbors": 0.0}
     assert set(sample_pose_pairs(12, 0, body, PairShares(**none | {kind: 1.0})).kind) == {kind}
 
 

@@ -40,18 +40,18 @@ from unipose.training.synthetic_images.style import (
 
 SIZE = 64
 RED, BLUE, BLACK = (255, 0, 0), (0, 0, 255), (0, 0, 0)
-DARK = Background(wall=Pattern(colour=BLACK), shadow=0.0)
+DARK = Background(wall=Pattern(color=BLACK), shadow=0.0)
 BRIGHT = Light(ambient=1.0)
-BOX = Occluder(kind="box", place=(0.5, 0.4), size=(0.3, 0.2), angle=0.0, colour=(0, 255, 0))
+BOX = Occluder(kind="box", place=(0.5, 0.4), size=(0.3, 0.2), angle=0.0, color=(0, 255, 0))
 
 
-def one_colour(colour: tuple[int, int, int]) -> Clothes:
-    return Clothes(palette=Palette(colour, colour, colour, colour, colour, lips=colour, eyes=colour))
+def one_color(color: tuple[int, int, int]) -> Clothes:
+    return Clothes(palette=Palette(color, color, color, color, color, lips=color, eyes=color))
 
 
-FRIEND = Bystander(side=1, overlap=0.2, depth=0.5, clothes=one_colour(BLUE), shape=BodyShape(height=0.9))
+FRIEND = Bystander(side=1, overlap=0.2, depth=0.5, clothes=one_color(BLUE), shape=BodyShape(height=0.9))
 PAIR = ImageStyle(bystander=FRIEND)
-WALL = Pattern(kind="checks", colour=RED, second=BLUE)
+WALL = Pattern(kind="checks", color=RED, second=BLUE)
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +66,7 @@ def poses(body: BodyModel) -> torch.Tensor:
 
 def silhouette(pose: torch.Tensor, style: ImageStyle, body: BodyModel) -> np.ndarray:
     """(height, width) bool: where the person of a style would be with nothing in front."""
-    plain = replace(
-        style, clothes=replace(one_colour(RED), outfit=style.clothes.outfit), background=DARK, light=BRIGHT
-    )
+    plain = replace(style, clothes=replace(one_color(RED), outfit=style.clothes.outfit), background=DARK, light=BRIGHT)
     plain = replace(plain, occluders=(), sensor=Sensor())
     return np.asarray(render_image(pose, plain, SIZE, body).image)[..., 0] > 100
 
@@ -170,7 +168,7 @@ CHANGES: dict[str, tuple[ImageStyle, dict[str, Any]]] = {
             ImageStyle(occluders=(BOX,)),
             {"occluders": (replace(BOX, **{name: value}),)},
         )
-        for name, value in {"place": (0.3, 0.8), "size": (0.1, 0.1), "angle": 40.0, "colour": RED}.items()
+        for name, value in {"place": (0.3, 0.8), "size": (0.1, 0.1), "angle": 40.0, "color": RED}.items()
     },
     **{
         f"bystander's {name}": (PAIR, {"bystander": replace(FRIEND, **{name: value})})
@@ -178,7 +176,7 @@ CHANGES: dict[str, tuple[ImageStyle, dict[str, Any]]] = {
             "side": -1,
             "overlap": -0.2,
             "depth": 1.5,
-            "clothes": one_colour(RED),
+            "clothes": one_color(RED),
             "shape": BodyShape(),
         }.items()
     },
@@ -286,7 +284,7 @@ def test_the_main_person_stays_in_the_middle(body: BodyModel, poses: torch.Tenso
     seen = 0
     for index, pose in enumerate(poses):
         style = ImageStyle(
-            clothes=one_colour(RED),
+            clothes=one_color(RED),
             background=DARK,
             light=BRIGHT,
             camera=Camera(elevation=rng.uniform(-10, 30), field_of_view=rng.uniform(20, 60)),

@@ -1,4 +1,4 @@
-"""Static balance: whether the centre of mass lies over the base of support.
+"""Static balance: whether the center of mass lies over the base of support.
 
 Moving bodies rightly fail this test (a jump, a stride, a kick), so recorded frames are not tested. It rejects mixed
 poses, in which legs and trunk may belong to different movements.
@@ -34,7 +34,7 @@ NUM_DIRECTIONS = 24
 
 
 def off_balance(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> torch.Tensor:
-    """How far the centre of mass lies outside the base of support, the convex hull of all ground contacts.
+    """How far the center of mass lies outside the base of support, the convex hull of all ground contacts.
 
     Args:
         rotmats: (n, 22, 3, 3) in the stored z-up frame.
@@ -46,11 +46,11 @@ def off_balance(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> t
     """
     ends = capsule_ends(rotmats, body, capsules)
     masses = torch.tensor([MASSES[name] for name in capsules.parts()]).to(ends)
-    centre = (ends.mean(dim=2) * (masses / masses.sum())[:, None]).sum(dim=1)
+    center = (ends.mean(dim=2) * (masses / masses.sum())[:, None]).sum(dim=1)
     heights = ends[..., 1] - capsules.radii.to(ends)[:, None]
     touching = heights <= heights.amin(dim=(1, 2), keepdim=True) + CONTACT
     angles = torch.arange(NUM_DIRECTIONS).to(ends) * (2 * math.pi / NUM_DIRECTIONS)
     directions = torch.stack([angles.cos(), angles.sin()])
     edges = ends[..., [0, 2]] @ directions + capsules.radii.to(ends)[:, None, None]
     reach = edges.masked_fill(~touching[..., None], -math.inf).amax(dim=(1, 2))
-    return (centre[:, [0, 2]] @ directions - reach).amax(dim=1)
+    return (center[:, [0, 2]] @ directions - reach).amax(dim=1)

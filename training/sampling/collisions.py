@@ -20,7 +20,7 @@ TOLERANCE = 0.045
 # The radius of a capsule is this quantile of its vertices' distances from its axis.
 RADIUS_QUANTILE = 0.4
 # Parts of one side, or of a side and the trunk, that are at most this many bones apart always touch.
-NEIGHBOURS = 2
+NEIGHBORS = 2
 
 # Limbs: first joint -> last joint. Tips: joint -> the joints that move its vertices.
 _LIMBS = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
@@ -90,10 +90,10 @@ def _fit_capsules(body: BodyModel) -> Iterator[tuple[int, torch.Tensor, torch.Te
 def _across(vertices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """A capsule from left to right through a slice of the trunk; its radius is half the slice's depth."""
     low, high = vertices.quantile(0.02, dim=0), vertices.quantile(0.98, dim=0)
-    centre, half = (low + high) / 2, (high - low) / 2
+    center, half = (low + high) / 2, (high - low) / 2
     reach = torch.zeros(3)
     reach[0] = (half[0] - half[2]).clamp(min=0.0)
-    return torch.stack([centre - reach, centre + reach]), half[2]
+    return torch.stack([center - reach, center + reach]), half[2]
 
 
 def _along(vertices: torch.Tensor, start: torch.Tensor, end: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -108,17 +108,17 @@ def _longest(vertices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """A capsule along the longest side of the vertices' bounding box: head, hands and feet extend past their joint."""
     low, high = vertices.amin(dim=0), vertices.amax(dim=0)
     axis = int((high - low).argmax())
-    centre = (low + high) / 2
+    center = (low + high) / 2
     others = [other for other in range(3) if other != axis]
-    radius = (vertices - centre)[:, others].norm(dim=1).quantile(RADIUS_QUANTILE)
+    radius = (vertices - center)[:, others].norm(dim=1).quantile(RADIUS_QUANTILE)
     reach = torch.zeros(3)
     reach[axis] = ((high - low)[axis] / 2 - radius).clamp(min=0.0)
-    return torch.stack([centre - reach, centre + reach]), radius
+    return torch.stack([center - reach, center + reach]), radius
 
 
 def _is_checked(first: int, second: int) -> bool:
     sides = {JOINT_NAMES[index].partition("_")[0] for index in (first, second)}
-    return sides >= {"left", "right"} or _steps_between(first, second) > NEIGHBOURS
+    return sides >= {"left", "right"} or _steps_between(first, second) > NEIGHBORS
 
 
 def _steps_between(first: int, second: int) -> int:

@@ -105,12 +105,12 @@ class PairShares(Shares):
     Args:
         one_change: the second pose is the first with one part changed.
         several_changes: with 2 to 4 parts changed.
-        motion_neighbours: two nearby frames of one clip.
+        motion_neighbors: two nearby frames of one clip.
     """
 
     one_change: float = 0.4
     several_changes: float = 0.35
-    motion_neighbours: float = 0.25
+    motion_neighbors: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def sample_pose_pairs(
     first = _start_poses(single + several, rng, body, capsules, chosen if clips is not None else None)
     numbers = np.concatenate([np.ones(single, dtype=int), rng.integers(2, MAX_CHANGES + 1, several)])
     second, changed = change_poses(first, numbers, rng, body, capsules)
-    before, after = _motion_neighbours(counts["motion_neighbours"], chosen, rng, body, capsules)
+    before, after = _motion_neighbors(counts["motion_neighbors"], chosen, rng, body, capsules)
     pairs = PosePairs(
         first=torch.cat([first, before]),
         second=torch.cat([second, after]),
@@ -277,7 +277,7 @@ def _apply(change: Change, poses: torch.Tensor, rng: np.random.Generator) -> tup
     return poses, possible
 
 
-def _motion_neighbours(
+def _motion_neighbors(
     count: int, clips: list[MotionClip], rng: np.random.Generator, body: BodyModel, capsules: Capsules
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`count` pairs of frames of one clip, in either order, half of them mirrored."""

@@ -8,8 +8,8 @@ from unipose.training.synthetic_images.style import Background, Occluder, Patter
 
 
 NOISE_CELLS = 16  # side of the repeating grid of value noise
-COLOUR_STEPS = 256  # between a pattern's two colours
-EDGE = 6.0  # slope of the transition between the colours of stripes and blobs
+COLOR_STEPS = 256  # between a pattern's two colors
+EDGE = 6.0  # slope of the transition between the colors of stripes and blobs
 
 
 def paint_background(
@@ -42,22 +42,22 @@ def paint_pattern(pattern: Pattern, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Evaluates a pattern.
 
     Args:
-        pattern: its colours and kind.
+        pattern: its colors and kind.
         x, y: (height, width) coordinates.
 
     Returns:
         (height, width, 3) float RGB.
     """
-    colour, second = np.array(pattern.colour, dtype=np.float32), np.array(pattern.second, dtype=np.float32)
+    color, second = np.array(pattern.color, dtype=np.float32), np.array(pattern.second, dtype=np.float32)
     if pattern.kind == "solid":
-        return np.broadcast_to(colour, (*x.shape, 3)).copy()
-    colours = colour + np.linspace(0.0, 1.0, COLOUR_STEPS, dtype=np.float32)[:, None] * (second - colour)
+        return np.broadcast_to(color, (*x.shape, 3)).copy()
+    colors = color + np.linspace(0.0, 1.0, COLOR_STEPS, dtype=np.float32)[:, None] * (second - color)
     weight = pattern_weight(pattern, x, y)
-    return colours.take((weight * (COLOUR_STEPS - 1) + 0.5).astype(np.int32), axis=0)
+    return colors.take((weight * (COLOR_STEPS - 1) + 0.5).astype(np.int32), axis=0)
 
 
 def pattern_weight(pattern: Pattern, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The weight of a pattern's second colour.
+    """The weight of a pattern's second color.
 
     Args:
         pattern: its kind; any but "solid".
@@ -70,8 +70,8 @@ def pattern_weight(pattern: Pattern, x: np.ndarray, y: np.ndarray) -> np.ndarray
     if pattern.kind == "grain":
         return rng.random(x.shape, dtype=np.float32)
     if pattern.kind == "glow":
-        centre_x, centre_y = rng.uniform(0.2, 0.8, 2).astype(np.float32)
-        return np.minimum(np.sqrt((x - centre_x) ** 2 + (y - centre_y) ** 2), 1.0)
+        center_x, center_y = rng.uniform(0.2, 0.8, 2).astype(np.float32)
+        return np.minimum(np.sqrt((x - center_x) ** 2 + (y - center_y) ** 2), 1.0)
     cosine, sine = (np.float32(f(np.radians(pattern.angle))) for f in (np.cos, np.sin))
     along, aside = cosine * x + sine * y, cosine * y - sine * x
     if pattern.kind == "gradient":
@@ -153,11 +153,11 @@ def paint_occluder(image: Image.Image, cover: np.ndarray, occluder: Occluder) ->
     Args:
         image: RGB, changed in place.
         cover: (height, width) in 0..1: coverage of each pixel.
-        occluder: its colour.
+        occluder: its color.
     """
     shade = np.linspace(1.08, 0.78, image.height, dtype=np.float32)[:, None, None]
-    colours = np.minimum(shade * np.array(occluder.colour, dtype=np.float32), 255.0).astype(np.uint8)
-    layer = Image.fromarray(np.repeat(colours, image.width, axis=1))
+    colors = np.minimum(shade * np.array(occluder.color, dtype=np.float32), 255.0).astype(np.uint8)
+    layer = Image.fromarray(np.repeat(colors, image.width, axis=1))
     image.paste(layer, mask=Image.fromarray((255.0 * cover).astype(np.uint8)))
 
 

@@ -155,7 +155,7 @@ class Person:
         template: (V, 3) the rest pose in the body's own shape, on which clothes are defined.
         faces: (F, 3).
         parts: (V,) the joint that moves each vertex most.
-        clothes: colours and cut.
+        clothes: colors and cut.
         landmarks: measures of the rest pose that the cut refers to.
     """
 
@@ -169,7 +169,7 @@ class Person:
     landmarks: Landmarks
 
     def paint(self, fragments: Fragments, template: np.ndarray) -> np.ndarray:
-        """The colours of visible fragments.
+        """The colors of visible fragments.
 
         Args:
             fragments: P rasterized samples.
@@ -186,7 +186,7 @@ def pose_person(rotmat: torch.Tensor, clothes: Clothes, shape: BodyShape, body: 
 
     Args:
         rotmat: (22, 3, 3) in the stored z-up frame.
-        clothes: colours and cut.
+        clothes: colors and cut.
         shape: scale factors of the body.
         body: left unchanged.
 
@@ -227,11 +227,11 @@ def fit_camera(person: Person, style: ImageStyle, width: int, height: int) -> Pr
     """
     framing = style.framing
     if style.bystander is not None:
-        # Shifted towards the bystander, the main person stays nearest to the image's centre.
+        # Shifted towards the bystander, the main person stays nearest to the image's center.
         right, down = framing.shift
         framing = replace(framing, shift=(0.5 * style.bystander.side * abs(right), down))
-    centred = replace(framing, fill=min(framing.fill, Framing.fill), shift=(0.0, 0.0))
-    for attempt in (framing, centred, replace(centred, crop="full")):
+    centered = replace(framing, fill=min(framing.fill, Framing.fill), shift=(0.0, 0.0))
+    for attempt in (framing, centered, replace(centered, crop="full")):
         projection = _project(person, style, attempt, width, height)
         depths = projection.to_camera(person.vertices)[:, 2]
         joints = projection.to_screen(projection.to_camera(person.joints))
@@ -269,8 +269,8 @@ def place_bystander(
         projection: of the image's camera.
     """
     person = pose_person(rotmat, bystander.clothes, bystander.shape, body)
-    centre, other_centre = (0.5 * (each.vertices.min(axis=0) + each.vertices.max(axis=0)) for each in (main, person))
-    offset = centre - other_centre
+    center, other_center = (0.5 * (each.vertices.min(axis=0) + each.vertices.max(axis=0)) for each in (main, person))
+    offset = center - other_center
     offset[1] = main.vertices[:, 1].min() - person.vertices[:, 1].min()
     offset[2] -= bystander.depth
     offset[2] -= max(0.0, MIN_DISTANCE - float(projection.to_camera(person.vertices + offset)[:, 2].min())) * 1.5
@@ -313,11 +313,11 @@ def _render_people(
     faces = np.concatenate([person.faces + start for person, start in zip(people, starts)])
     fragments = rasterize_mesh(vertices, faces, projection, image.size, shape)
     owner = np.searchsorted(starts[1:], fragments.corners[:, 0], side="right")
-    colours = np.empty((len(owner), 3), dtype=np.float32)
+    colors = np.empty((len(owner), 3), dtype=np.float32)
     for index, person in enumerate(people):
         rows = np.flatnonzero(owner == index)
-        colours[rows] = person.paint(fragments.take(rows) if len(people) > 1 else fragments, template)
-    composite(image, fragments, colours, style.light.on(normals, projection.axes), shape)
+        colors[rows] = person.paint(fragments.take(rows) if len(people) > 1 else fragments, template)
+    composite(image, fragments, colors, style.light.on(normals, projection.axes), shape)
     covered = np.zeros(shape[0] * shape[1], dtype=bool)
     covered[fragments.pixels[owner == 0]] = True
     rows, columns = (

@@ -45,7 +45,7 @@ class Framing:
     Args:
         crop: a key of `CROPS`.
         fill: fraction of the image that the person, or the part that the crop keeps, takes in the longer direction.
-        shift: (right, down): 0 is centred, 1 touches the border.
+        shift: (right, down): 0 is centered, 1 touches the border.
 
     Raises:
         ValueError: an unknown crop, or `fill` out of range.
@@ -64,11 +64,11 @@ class Framing:
 
 @dataclass(frozen=True)
 class Pattern:
-    """A pattern of two colours.
+    """A pattern of two colors.
 
     Args:
         kind: one of `PATTERNS`.
-        colour, second: RGB in 0..255.
+        color, second: RGB in 0..255.
         repeats: number of stripes, checks and blobs, across the image or a metre of floor.
         angle: rotation in degrees.
         seed: of blobs, clouds and grain.
@@ -78,7 +78,7 @@ class Pattern:
     """
 
     kind: str = "solid"
-    colour: Color = BACKGROUND
+    color: Color = BACKGROUND
     second: Color = BACKGROUND
     repeats: float = 4.0
     angle: float = 0.0
@@ -114,10 +114,10 @@ class Occluder:
 
     Args:
         kind: one of `OCCLUDERS`; a bar spans the whole image.
-        place: (right, down) of its centre, in fractions of the person's bounding box.
+        place: (right, down) of its center, in fractions of the person's bounding box.
         size: (width, height) in fractions of that box's larger side; a disc uses the first, a bar the second.
         angle: degrees.
-        colour: RGB in 0..255.
+        color: RGB in 0..255.
 
     Raises:
         ValueError: an unknown kind.
@@ -127,7 +127,7 @@ class Occluder:
     place: tuple[float, float]
     size: tuple[float, float]
     angle: float
-    colour: Color
+    color: Color
 
     def __post_init__(self) -> None:
         if self.kind not in OCCLUDERS:
@@ -136,7 +136,7 @@ class Occluder:
 
 @dataclass(frozen=True)
 class Bystander:
-    """Another person, on the same ground and farther from the image's centre than the main person.
+    """Another person, on the same ground and farther from the image's center than the main person.
 
     Args:
         side: 1 to the right of the main person as the camera sees it, -1 to the left.
@@ -232,7 +232,7 @@ def random_style(rng: np.random.Generator, *, allow_bystander: bool = False) -> 
 
 
 def plain_style(rng: np.random.Generator) -> ImageStyle:
-    """The style of `render_pose`, in clothes of random colours."""
+    """The style of `render_pose`, in clothes of random colors."""
     return ImageStyle(
         clothes=Clothes(palette=Palette.random(rng)), camera=Camera(elevation=float(rng.uniform(0.0, 12.0)))
     )
@@ -295,17 +295,17 @@ def _light(rng: np.random.Generator) -> Light:
     )
 
 
-def _surface_colour(rng: np.random.Generator) -> Color:
+def _surface_color(rng: np.random.Generator) -> Color:
     return hsv_color(rng.random(), 0.55 * rng.random() ** 1.5, 0.25 + 0.75 * rng.random())
 
 
 def _pattern(rng: np.random.Generator, kinds: tuple[str, ...], repeats: tuple[float, float]) -> Pattern:
-    colour, other = _surface_colour(rng), _surface_colour(rng)
+    color, other = _surface_color(rng), _surface_color(rng)
     contrast = rng.uniform(0.15, 1.0)
-    second = tuple(round(a + contrast * (b - a)) for a, b in zip(colour, other))
+    second = tuple(round(a + contrast * (b - a)) for a, b in zip(color, other))
     return Pattern(
         kind=kinds[int(rng.integers(len(kinds)))],
-        colour=colour,
+        color=color,
         second=(second[0], second[1], second[2]),
         repeats=float(rng.uniform(*repeats)),
         angle=float(rng.choice((0.0, 90.0, rng.uniform(0.0, 180.0)))),
@@ -329,7 +329,7 @@ def _occluder(rng: np.random.Generator) -> Occluder:
         place=(float(rng.uniform(0.0, 1.0)), float(rng.uniform(0.1, 1.0))),
         size=(float(rng.uniform(0.15, 0.45)), float(rng.uniform(0.05, 0.3))),
         angle=float(rng.choice((0.0, 90.0, rng.uniform(-90.0, 90.0)))),
-        colour=_surface_colour(rng),
+        color=_surface_color(rng),
     )
 
 

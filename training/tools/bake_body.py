@@ -29,9 +29,9 @@ PHENOTYPE = {"gender": 0.5, "age": 0.67, "muscle": 0.5, "weight": 0.5, "height":
 # Anny's axes (left, backward, up) -> SMPL's (left, up, forward).
 ANNY_TO_SMPL = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
 
-# SMPL's 24 joints: (the bones whose mean head is the joint, the bones whose skinning weights it takes over).
-# A name without a side stands for either side; a trailing * matches every bone that starts with the name.
-CENTRE_JOINTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+# SMPL's 24 joints: (bones with the joint at the mean of their heads, bones that give it their skinning weights).
+# A name without a side stands for each side; a trailing * matches every bone that starts so.
+CENTER_JOINTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pelvis": (("root",), ("root", "pelvis.*", "spine05")),
     "spine1": (("spine04",), ("spine04",)),
     "spine2": (("spine03",), ("spine03",)),
@@ -87,8 +87,8 @@ def joint_source(joint: str, bone_labels: list[str]) -> JointSource:
         joint: one of `SMPL_JOINTS`.
         bone_labels: all bones of the rig.
     """
-    if joint in CENTRE_JOINTS:
-        heads, patterns = CENTRE_JOINTS[joint]
+    if joint in CENTER_JOINTS:
+        heads, patterns = CENTER_JOINTS[joint]
         suffix = ""
     else:
         side, _, name = joint.partition("_")

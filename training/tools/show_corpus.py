@@ -24,7 +24,7 @@ CELL = 204  # pixels
 PAIR_CELL = 128
 GAP = 3
 FONT_SIZE = 11
-COLOURS = 128
+COLORS = 128
 CAPTIONS_HEADING = (
     "Captions, drawn at random. Left and right are the body's own: its left arm is on the right of the image"
 )
@@ -102,7 +102,7 @@ def draw_page(generator: RecordGenerator, number: int, seed: int) -> Image.Image
 def main() -> None:
     (arguments,) = TrlParser((ShowArguments,)).parse_args_and_config()
     page = draw_page(RecordGenerator(BodyModel.builtin(), arguments.split), arguments.number, arguments.seed)
-    save_sheet(page, arguments.output, COLOURS)
+    save_sheet(page, arguments.output, COLORS)
 
 
 if __name__ == "__main__":

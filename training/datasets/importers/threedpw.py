@@ -7,7 +7,7 @@ axis-angle in the world's frame, `campose_valid (T,)`, `jointPositions (T, 72)` 
 `trans`, `betas`, `genders` and `poses2d` are not read, as records do not have them.
 
 The global orientation in the camera's frame is cam_R R(pose[:3]), converted to the stored frame by `camera_to_stored`.
-Left out are rows without a valid camera pose, and persons too near to the camera, behind it, or with a box centre
+Left out are rows without a valid camera pose, and persons too near to the camera, behind it, or with a box center
 outside the image. The box is a square around the projected joints.
 
 The files are pickles: reading them can run any code that their author put in.
@@ -186,7 +186,7 @@ def _check_rotations(rotations: np.ndarray, where: str) -> None:
 
 
 def _boxes(points: np.ndarray, intrinsics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(T, joints, 3) metres in the camera's frame -> (T, 2) centres and (T,) sides of squares, pixels."""
+    """(T, joints, 3) metres in the camera's frame -> (T, 2) centers and (T,) sides of squares, pixels."""
     projected = points @ intrinsics.T
     pixels = projected[..., :2] / projected[..., 2:]
     low, high = pixels.min(axis=1), pixels.max(axis=1)
