@@ -2,6 +2,7 @@
 
 import inspect
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from trl import SFTTrainer
 from unipose.training.trainer.config import StageConfig
 from unipose.training.trainer.language import LanguageTrainer
 from unipose.training.trainer.pose_tokenizer import PoseTokenizerTrainer
-from unipose.training.trainer.trainers import SampledDataMixin, StageTrainer
+from unipose.training.trainer.trainers import LossComponentsLogger, SampledDataMixin, StageTrainer
 from unipose.training.trainer.vision_encoders import EncoderTrainer
 
 
@@ -93,6 +94,16 @@ def test_the_library_calls_every_hook_in_order(tmp_path: Path) -> None:
 def test_the_norm_comes_after_all_batches_of_a_step(tmp_path: Path) -> None:
     trainer = train(tmp_path, save_strategy="no", per_device_train_batch_size=2, gradient_accumulation_steps=2)
     assert trainer.calls[2:] == ["training_step", "training_step", "_get_grad_norm"] * 2
+
+
+def test_loss_components_stay_on_the_device_until_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = SimpleNamespace(components={})
+    with monkeypatch.context() as patch:
+        for read in ("item", "tolist", "__bool__", "__float__"):
+            patch.setattr(torch.Tensor, read, None)
+        for value in (1.0, 3.0):
+            LossComponentsLogger.log_components(logger, {"joint_loss": torch.tensor(value)})  # type: ignore[arg-type]
+    assert torch.stack(logger.components["joint_loss"]).tolist() == [1.0, 3.0]
 
 
 @pytest.mark.parametrize("name", ["_get_grad_norm", "_run_epoch", "_save_rng_state", "save_model"])
