@@ -19,6 +19,11 @@ from unipose.training.trainer.trainers import LossComponentsLogger, SampledDataM
 from unipose.training.trainer.vision_encoders import EncoderTrainer
 
 
+# Of a dataloader, those that the library's arguments decide on.
+SETTINGS = ("batch_size", "drop_last", "num_workers", "pin_memory", "persistent_workers", "prefetch_factor")
+SETTINGS += ("multiprocessing_context", "in_order")
+
+
 class Rows(Dataset):
     """Eight rows of one number."""
 
@@ -135,5 +140,5 @@ def test_the_dataloader_is_as_the_librarys(tmp_path: Path) -> None:
     trainers = [kind(model=Line(), args=config, train_dataset=Rows()) for kind in (Trainer, Recorder)]
     theirs, ours = (trainer.get_train_dataloader() for trainer in trainers)
     assert isinstance(ours, DataLoader)
-    for name in ("batch_size", "drop_last", "num_workers", "pin_memory", "persistent_workers", "prefetch_factor"):
+    for name in SETTINGS:
         assert getattr(ours, name) == getattr(theirs, name), name
