@@ -115,7 +115,12 @@ def small_corpus(folder: Path) -> None:
 
 
 def take_rows(corpus: Path | None, count: int) -> Dataset:
-    """Rows of a corpus, or of one made here, in random order."""
+    """Rows of a corpus, or of one made here, in random order.
+
+    Args:
+        corpus: folder of a corpus, if any.
+        count: most rows.
+    """
     with tempfile.TemporaryDirectory() as folder:
         if corpus is None:
             small_corpus(Path(folder))
@@ -125,6 +130,7 @@ def take_rows(corpus: Path | None, count: int) -> Dataset:
 
 
 def parse_arguments() -> argparse.Namespace:
+    """The command line of this benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, help="default: a small one is made")
     parser.add_argument("--model", type=Path, help="default: the model that ships with the package")

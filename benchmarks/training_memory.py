@@ -53,12 +53,20 @@ STAGES = [
 
 
 def vitpose(hidden: int, layers: int, heads: int) -> VitPoseBackboneConfig:
+    """Config of a ViTPose whose last layer is read.
+
+    Args:
+        hidden: its width.
+        layers: their number.
+        heads: of each layer.
+    """
     return VitPoseBackboneConfig(
         hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, out_indices=[layers]
     )
 
 
 def small_config(layers: int = 30) -> UniPoseConfig:
+    """The small model, with some of its language model's layers."""
     return UniPoseConfig(
         text_config=LlamaConfig(
             vocab_size=49152 + 1024 + 11,
@@ -78,6 +86,7 @@ def small_config(layers: int = 30) -> UniPoseConfig:
 
 
 def paper_config(layers: int = 32) -> UniPoseConfig:
+    """The paper's model, with some of its language model's layers."""
     return UniPoseConfig(
         text_config=MistralConfig(vocab_size=32000 + 2048 + 11, sliding_window=None, num_hidden_layers=layers),
         vision_config=CLIPVisionConfig(
@@ -116,7 +125,13 @@ def count_saved(model: torch.nn.Module) -> Iterator[list[int]]:
 
 
 def make(stage: Stage, layers: int, with_encoders: bool) -> torch.nn.Module:
-    """The model of a stage with its trainable parts; with or without vision encoders and projector."""
+    """The model of a stage with its trainable parts.
+
+    Args:
+        stage: of a recipe.
+        layers: of the language model.
+        with_encoders: whether it has vision encoders and projector.
+    """
     make_config, dtype, _ = CONFIGS[stage.recipe.split("/")[0]]
     config, parts = make_config(layers), stage.parts
     if not with_encoders:
@@ -127,7 +142,12 @@ def make(stage: Stage, layers: int, with_encoders: bool) -> torch.nn.Module:
 
 
 def saved_bytes(stage: Stage, layers: int) -> int:
-    """Of the language model, for one of the longest rows."""
+    """Bytes that autograd keeps of the language model for one of the longest rows.
+
+    Args:
+        stage: of a recipe.
+        layers: of the language model.
+    """
     trained = make(stage, layers, with_encoders=False)
     language_model = next(module for name, module in trained.named_modules() if name.endswith("language_model"))
     embeds = torch.zeros(1, row_length(stage), language_model.config.hidden_size, requires_grad=True)
@@ -138,12 +158,14 @@ def saved_bytes(stage: Stage, layers: int) -> int:
 
 
 def row_length(stage: Stage) -> int:
+    """Tokens of a stage's longest row."""
     config = CONFIGS[stage.recipe.split("/")[0]][0](1)
     image_tokens = stage.images * (config.num_image_tokens + 2)
     return TEXT_TOKENS + image_tokens + stage.poses * (config.num_pose_tokens + 2)
 
 
 def estimate(stage: Stage) -> list[str]:
+    """A row of the table."""
     layers = CONFIGS[stage.recipe.split("/")[0]][2]
     with torch.device("meta"):
         model = make(stage, layers, with_encoders=True)

@@ -100,3 +100,17 @@ def test_a_matrix_that_was_not_used_stays(tmp_path) -> None:
     for layer in ("1.weight", "3.weight"):
         assert torch.equal(model.state_dict()[layer], before[layer])
     assert torch.equal(optimizer.state[model[1].weight]["momentum_buffer"], momentum)
+
+
+def test_a_step_waits_for_the_device_once(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The question which gradients are zero is put for all matrices together."""
+    model = small_network()
+    optimizer, _ = build_optimizer(model, OptimizerArguments(muon_learning_rate=0.1), arguments(tmp_path))
+    assert optimizer is not None
+    model(torch.tensor([0, 2, 4])).square().sum().backward()
+    reads: list[torch.Tensor] = []
+    tolist = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: reads.append(tensor) or tolist(tensor))
+    monkeypatch.setattr(torch.Tensor, "__bool__", None)
+    optimizer.step()
+    assert [len(read) for read in reads] == [2]

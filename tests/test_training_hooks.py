@@ -2,6 +2,7 @@
 
 import inspect
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +15,13 @@ from trl import SFTTrainer
 from unipose.training.trainer.config import StageConfig
 from unipose.training.trainer.language import LanguageTrainer
 from unipose.training.trainer.pose_tokenizer import PoseTokenizerTrainer
-from unipose.training.trainer.trainers import SampledDataMixin, StageTrainer
+from unipose.training.trainer.trainers import LossComponentsLogger, SampledDataMixin, StageTrainer
 from unipose.training.trainer.vision_encoders import EncoderTrainer
+
+
+# Of a dataloader, those that the library's arguments decide on.
+SETTINGS = ("batch_size", "drop_last", "num_workers", "pin_memory", "persistent_workers", "prefetch_factor")
+SETTINGS += ("multiprocessing_context", "in_order")
 
 
 class Rows(Dataset):
@@ -95,6 +101,16 @@ def test_the_norm_comes_after_all_batches_of_a_step(tmp_path: Path) -> None:
     assert trainer.calls[2:] == ["training_step", "training_step", "_get_grad_norm"] * 2
 
 
+def test_loss_components_stay_on_the_device_until_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = SimpleNamespace(components={})
+    with monkeypatch.context() as patch:
+        for read in ("item", "tolist", "__bool__", "__float__"):
+            patch.setattr(torch.Tensor, read, None)
+        for value in (1.0, 3.0):
+            LossComponentsLogger.log_components(logger, {"joint_loss": torch.tensor(value)})  # type: ignore[arg-type]
+    assert torch.stack(logger.components["joint_loss"]).tolist() == [1.0, 3.0]
+
+
 @pytest.mark.parametrize("name", ["_get_grad_norm", "_run_epoch", "_save_rng_state", "save_model"])
 @pytest.mark.parametrize("trainer", [LanguageTrainer, PoseTokenizerTrainer, EncoderTrainer])
 def test_the_hooks_exist_with_their_arguments(trainer: type[Trainer], name: str) -> None:
@@ -124,5 +140,5 @@ def test_the_dataloader_is_as_the_librarys(tmp_path: Path) -> None:
     trainers = [kind(model=Line(), args=config, train_dataset=Rows()) for kind in (Trainer, Recorder)]
     theirs, ours = (trainer.get_train_dataloader() for trainer in trainers)
     assert isinstance(ours, DataLoader)
-    for name in ("batch_size", "drop_last", "num_workers", "pin_memory", "persistent_workers", "prefetch_factor"):
+    for name in SETTINGS:
         assert getattr(ours, name) == getattr(theirs, name), name

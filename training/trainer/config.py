@@ -32,7 +32,7 @@ class StageConfig(SFTConfig):
         default=False, metadata={"help": "losses that are not finite are left out of the log"}
     )
     # Rows are prepared by the stage, and hold what the collator and the sampler need.
-    remove_unused_columns: bool | None = field(
+    remove_unused_columns: bool = field(
         default=False, metadata={"help": "columns that the model's forward does not take are removed"}
     )
     dataset_kwargs: dict[str, Any] | str | None = field(

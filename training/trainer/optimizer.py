@@ -97,7 +97,7 @@ def _used(matrices: list[nn.Parameter]) -> list[nn.Parameter]:
     with_gradient = [matrix for matrix in matrices if matrix.grad is not None]
     if not with_gradient:
         return []
-    is_used = torch.stack([matrix.grad.any() for matrix in with_gradient]).tolist()  # type: ignore[union-attr]
+    is_used = torch.stack([matrix.grad.any() for matrix in with_gradient]).tolist()
     return [matrix for matrix, used in zip(with_gradient, is_used) if used]
 
 
