@@ -7,7 +7,7 @@ import re
 import runpy
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,7 +79,7 @@ def prepare_conversion(folder: Path) -> None:
 
 
 # What a page takes as given; all others run in an empty folder.
-PREPARE = {"docs/models/convert.md": prepare_conversion}
+PREPARE: dict[str, Callable[[Path], None]] = {"docs/models/convert.md": prepare_conversion}
 RUNNING = [page for page in PAGES if any(block.language in ("python", "bash") for block in blocks_of(page))]
 
 
@@ -87,7 +87,8 @@ RUNNING = [page for page in PAGES if any(block.language in ("python", "bash") fo
 @pytest.mark.parametrize("page", RUNNING, ids=name_of)
 def test_samples_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python samples share one namespace, `unipose ...` commands follow in their place; all see one folder."""
-    PREPARE.get(name_of(page), Path)(tmp_path)
+    if name_of(page) in PREPARE:
+        PREPARE[name_of(page)](tmp_path)
     monkeypatch.chdir(tmp_path)
     names: dict = {"__name__": "__main__"}
     for block in blocks_of(page):
@@ -102,12 +103,20 @@ def test_samples_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.Mo
                     assert cli.main(words[1:]) == 0, command
 
 
-def test_the_readme_has_samples_and_commands_that_run(tmp_path: Path) -> None:
+def test_the_readme_has_samples_and_commands_that_run() -> None:
     blocks = blocks_of(README)
     commands = [command for block in blocks if block.language == "bash" for command in commands_of(block)]
     assert sum(block.language == "python" for block in blocks) >= 1
     assert sum(command.startswith("unipose ") for command in commands) >= 4
     assert all(block.runs for block in blocks)
+
+
+METHODS = (
+    (TrlParser, "parse_args_and_config"),
+    (HfArgumentParser, "parse_args_into_dataclasses"),
+    (argparse.ArgumentParser, "parse_args"),
+)
+UNCHANGED = {method: getattr(*method) for method in METHODS}
 
 
 class Parsed(Exception):
@@ -128,16 +137,8 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, parser: type, name: str) -> None
     monkeypatch.setattr(parser, name, parse)
 
 
-METHODS = (
-    (TrlParser, "parse_args_and_config"),
-    (HfArgumentParser, "parse_args_into_dataclasses"),
-    (argparse.ArgumentParser, "parse_args"),
-)
-UNCHANGED = {method: getattr(*method) for method in METHODS}
-
-
 def python_command(words: list[str]) -> list[str] | None:
-    """`-m MODULE ...` or `FILE ...` of a command that starts Python, directly or through a launcher; None for others."""
+    """`-m MODULE ...` or `FILE ...` of a command that starts Python, directly or by accelerate; None for others."""
     if words[0].startswith("PYTHONPATH="):
         words = words[1:]
     if words[:2] == ["accelerate", "launch"]:
@@ -147,7 +148,7 @@ def python_command(words: list[str]) -> list[str] | None:
 
 
 def check_options(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs a Python command up to the point where its own parser has accepted its options; without any it must exist."""
+    """Runs a Python command until its own parser has accepted its options; a command without options must exist."""
     module = words[1] if words[0] == "-m" else None
     options = words[2:] if module else words[1:]
     if not options:
@@ -179,6 +180,7 @@ def all_commands() -> Iterator[tuple[str, str]]:
 COMMANDS = sorted({command for _, command in all_commands() if python_command(shlex.split(command)) is not None})
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_options_of_commands_exist(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
@@ -339,7 +341,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("mistake", "call", "answer"), table(ROOT / "docs" / "errors.md"))
-def test_error_table(mistake, call, answer, pipe, folder, monkeypatch):
+def test_error_table(mistake, call, answer, pipe, folder, monkeypatch) -> None:
     """Each row: the call raises, and its message holds the words of the table."""
     monkeypatch.chdir(folder)
     names = {"pipe": pipe, "pose": upright_pose().numpy(), "np": np, "Image": Image, "pipeline": pipeline}
