@@ -1,17 +1,29 @@
 # make demo: describe, generate and estimate poses with the embedded model. make test: lint, types and all tests.
+# make test-newest: the main tests in a fresh environment with the newest versions that setup.py allows.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test lint train benchmark clean
+.PHONY: demo test test-newest lint train benchmark clean
 
 demo: $(VENV)/.installed
 	$(BIN)/unipose demo --out demo_out
 
 test: lint
 	$(BIN)/python -m pytest
+
+# Only torch is pinned. gradio stands for what a Space installs beside the package.
+NEWEST := .venv-newest
+NEWEST_TESTS := modeling generation processing image_processing pipeline auto_classes cli pose_vqvae training
+test-newest:
+	rm -rf $(NEWEST) build
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/pip install --quiet $$(grep '^torch==' constraints.txt)
+	$(NEWEST)/bin/pip install --quiet '.[all]' 'gradio>=6'
+	$(NEWEST)/bin/pip check
+	$(NEWEST)/bin/python -m pytest $(NEWEST_TESTS:%=tests/test_%.py)
 
 lint: $(VENV)/.developing
 	$(BIN)/ruff check .
@@ -74,9 +86,8 @@ $(VENV)/.installed: $(VENV)/.torch setup.py
 	touch $@
 
 $(VENV)/.developing: $(VENV)/.installed
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,convert,dev]'
-	$(BIN)/pip install --quiet -c constraints.txt --no-deps smplx
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,convert,smpl,dev]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo_out
+	rm -rf $(VENV) $(NEWEST) build dist *.egg-info demo_out

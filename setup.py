@@ -46,6 +46,7 @@ EXTRAS = {
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],
     "dev": ["pytest>=9", "parameterized>=0.9", "psutil>=6", "ruff>=0.17", "mypy>=2.4", "setuptools>=77"],
 }
+EXTRAS["all"] = sorted({requirement for requirements in EXTRAS.values() for requirement in requirements})
 
 setup(
     name="unipose",

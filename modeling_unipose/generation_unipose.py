@@ -13,12 +13,14 @@ import torch
 from transformers import Cache, GenerationMixin, LogitsProcessor, LogitsProcessorList
 from transformers.cache_utils import DynamicLayer, StaticLayer
 from transformers.generation import GenerationMode
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
 
 
 PoseMode = Literal["pose", "text"]
-PROMPT_INPUTS = ("pose_values", "pixel_values", "pose_pixel_values")
+IMAGE_INPUTS = ("pixel_values", "pose_pixel_values")
 
 
 def codes_since_start(ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
@@ -213,7 +215,24 @@ class UniPoseGenerationMixin(GenerationMixin):
             kwargs["eos_token_id"] = [*ends, self.config.pose_end_token_id]
             if "max_length" not in kwargs and config.max_length is None and config.max_new_tokens is None:
                 kwargs.setdefault("max_new_tokens", self.config.pose_answer_length)
+        kwargs = self.encode_images(kwargs)
         return super().generate(inputs, generation_config, generation_mode=generation_mode, **kwargs)
+
+    def encode_images(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Replaces the pixels by `mm_encoder_outputs`: every image is encoded once, however often its row is repeated.
+
+        The library does this by itself, but only for models that take `pixel_values`, and keeps all hidden states.
+        """
+        pixels = {name: kwargs[name] for name in IMAGE_INPUTS if kwargs.get(name) is not None}
+        if not pixels:
+            return kwargs
+        if kwargs.get("mm_encoder_outputs"):
+            raise ValueError(f"give {' and '.join(pixels)} or mm_encoder_outputs, got both")
+        if self.device.type != "meta":
+            pixels = {name: values.to(self.device) for name, values in pixels.items()}
+        features = self.model.get_image_features(**pixels, return_dict=True).pooler_output
+        others = {name: value for name, value in kwargs.items() if name not in IMAGE_INPUTS}
+        return {**others, "mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=features)}}
 
     def _validate_generation_mode(self, generation_mode, generation_config, generation_mode_kwargs):
         single = (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
@@ -248,8 +267,8 @@ class UniPoseGenerationMixin(GenerationMixin):
         output = super()._sample(
             input_ids, generation_config=generation_config, synced_gpus=synced_gpus, pose_blocks=blocks, **kwargs
         )
-        if generation_config.return_dict_in_generate and output.past_key_values is not None:
-            blocks.finish(output.past_key_values, output.sequences.shape[1] - 1)
+        if generation_config.return_dict_in_generate and output.get(CACHE) is not None:
+            blocks.finish(output[CACHE], output.sequences.shape[1] - 1)
         return output
 
     def check_room(self, input_ids: torch.Tensor, max_length: int, generation_mode: PoseMode | None) -> None:
@@ -276,11 +295,12 @@ class UniPoseGenerationMixin(GenerationMixin):
         """Leaves the 2-D mask as it is: only `forward` knows the queries, and makes the mask with them."""
         return attention_mask
 
+    @accepts_both_cache_names
     def prepare_inputs_for_generation(
         self,
         input_ids,
         next_sequence_length=None,
-        past_key_values=None,
+        cache: Cache | None = None,
         inputs_embeds=None,
         is_first_iteration=False,
         pose_blocks: PoseBlocks | None = None,
@@ -290,22 +310,21 @@ class UniPoseGenerationMixin(GenerationMixin):
         if pose_blocks is not None:
             served = pose_blocks.serve(input_ids)
             if served is not None:
-                return {"served_logits": served, "past_key_values": past_key_values}
-            if past_key_values is not None and not is_first_iteration:
-                pose_blocks.sync(past_key_values, input_ids.shape[1] - 1)
+                return {"served_logits": served, CACHE: cache}
+            if cache is not None and not is_first_iteration:
+                pose_blocks.sync(cache, input_ids.shape[1] - 1)
         inputs = super().prepare_inputs_for_generation(
             input_ids,
             next_sequence_length,
-            past_key_values=past_key_values,
+            **{CACHE: cache},
             inputs_embeds=inputs_embeds,
             is_first_iteration=is_first_iteration,
             **kwargs,
         )
-        if past_key_values is not None and not is_first_iteration:
-            for name in PROMPT_INPUTS:
-                inputs.pop(name, None)
+        if cache is not None and not is_first_iteration:
+            inputs.pop("pose_values", None)
         if pose_blocks is not None:
-            if past_key_values is None:
+            if cache is None:
                 inputs["input_ids"] = self.codes_to_queries(inputs["input_ids"], pose_blocks.prompt_length)
             if (codes_since_start(input_ids, self.config) == 0).any():
                 self.append_queries(inputs)
@@ -333,25 +352,23 @@ class UniPoseGenerationMixin(GenerationMixin):
     def _update_model_kwargs_for_generation(self, outputs, model_kwargs, **kwargs):
         blocks = model_kwargs.get("pose_blocks")
         if blocks is not None:
-            outputs.logits = blocks.receive(outputs.logits, outputs.past_key_values)
+            outputs.logits = blocks.receive(outputs.logits, outputs.get(CACHE))
         return super()._update_model_kwargs_for_generation(outputs, model_kwargs, **kwargs)
 
     def _expand_inputs_for_generation(self, expand_size=1, input_ids=None, **kwargs):
-        """Repeats rows; each row's pictures and poses stay together."""
-        config = self.config
-        tokens = {
-            "pose_values": (config.pose_token_id, config.num_pose_tokens),
-            "pixel_values": (config.image_token_id, config.num_image_tokens),
-            "pose_pixel_values": (config.image_token_id, config.num_image_tokens),
-        }
+        """Repeats rows; each row's images and poses stay together."""
+        config, repeated = self.config, {}
         # A prompt of embeddings has no ids.
         ids, embeds = (None if input_ids.shape[1] == 0 else input_ids), kwargs.get("inputs_embeds")
-        repeated = {}
-        for name in PROMPT_INPUTS:
-            if (values := kwargs.pop(name, None)) is not None:
-                token, length = tokens[name]
-                counts = self.model.positions_of(token, ids, embeds).sum(dim=1) // length
-                rows = values.split(counts.tolist())
-                repeated[name] = torch.cat([row for row in rows for _ in range(expand_size)])
+
+        def repeat(values: torch.Tensor, token_id: int, tokens: int) -> torch.Tensor:
+            counts = self.model.positions_of(token_id, ids, embeds).sum(dim=1) // tokens
+            return torch.cat([row for row in values.split(counts.tolist()) for _ in range(expand_size)])
+
+        if (poses := kwargs.pop("pose_values", None)) is not None:
+            repeated["pose_values"] = repeat(poses, config.pose_token_id, config.num_pose_tokens)
+        if images := (kwargs.pop("mm_encoder_outputs", None) or {}).get("image"):
+            features = repeat(images.pooler_output, config.image_token_id, config.num_image_tokens)
+            repeated["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=features)}
         expanded, kwargs = super()._expand_inputs_for_generation(expand_size, input_ids=input_ids, **kwargs)
         return expanded, {**kwargs, **repeated}

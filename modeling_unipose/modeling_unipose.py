@@ -16,13 +16,17 @@ from transformers import AutoModel, Cache, PreTrainedModel
 from transformers import initialization as init
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.masking_utils import create_causal_mask
-from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPast,
+    BaseModelOutputWithPooling,
+    CausalLMOutputWithPast,
+)
 from transformers.modeling_utils import slice_logits_to_keep
 from transformers.processing_utils import Unpack
-from transformers.utils import ModelOutput
 from transformers.utils.generic import TransformersKwargs, can_return_tuple
 from transformers.utils.output_capturing import select_hidden_states
 
+from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
 from .generation_unipose import UniPoseGenerationMixin
 from .modeling_pose_vqvae import UniPoseVQVAE
@@ -46,14 +50,9 @@ class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
 
 
 @dataclass
-class UniPoseCausalLMOutputWithPast(ModelOutput):
-    """loss (), logits (batch, kept positions, vocab_size) and what the base model returned."""
+class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
+    """As the library's, with image_hidden_states as the base model returned them."""
 
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[torch.Tensor, ...] | None = None
-    attentions: tuple[torch.Tensor, ...] | None = None
     image_hidden_states: torch.Tensor | None = None
 
 
@@ -63,7 +62,7 @@ class UniPosePreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     input_modalities = ["image", "text", "pose"]  # noqa: RUF012
     supports_gradient_checkpointing = True
-    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+    _skip_keys_device_placement = [CACHE]  # noqa: RUF012
     # Codes are arg-minima: rounding the encoder to half precision changes them.
     _keep_in_fp32_modules_strict = {"pose_tokenizer"}  # noqa: RUF012
     _supports_sdpa = True
@@ -253,7 +252,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         self,
         inputs_embeds: torch.Tensor,
         attention_mask: torch.Tensor | None,
-        past_key_values: Cache | None,
+        cache: Cache | None,
         position_ids: torch.Tensor | None,
         is_query: torch.Tensor,
     ) -> torch.Tensor | BlockMask | None:
@@ -264,30 +263,32 @@ class UniPoseModel(UniPosePreTrainedModel):
         blocks = None
         if self.config.pose_attention == "mixed" and is_query.any():
             blocks = torch.where(is_query, block_index(is_query), -1)
-            past_length = 0 if past_key_values is None else int(past_key_values.get_seq_length())
+            past_length = 0 if cache is None else int(cache.get_seq_length())
             blocks = nn.functional.pad(blocks, (past_length, 0), value=-1)
-        if blocks is None and attention_mask is None and past_key_values is None:
+        if blocks is None and attention_mask is None and cache is None:
             attention_mask = inputs_embeds.new_ones(inputs_embeds.shape[:2], dtype=torch.long)
         return create_causal_mask(
             config=self.language_model.config,
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
-            past_key_values=past_key_values,
+            **{CACHE: cache},
             position_ids=position_ids,
             block_sequence_ids=blocks,
         )
 
     @can_return_tuple
+    @accepts_both_cache_names
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
         pose_pixel_values: torch.Tensor | None = None,
         pose_values: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> UniPoseModelOutputWithPast:
         """Text, pictures and poses in one sequence.
@@ -298,6 +299,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             inputs_embeds: (batch, length, hidden) in place of input_ids; placeholders are known by their embeddings.
             pixel_values, pose_pixel_values: (pictures, 3, height, width), in placeholder order.
             pose_values: (poses, 22, 6), in placeholder order.
+            mm_encoder_outputs: {"image": what `get_image_features` returned} in place of the two pixel inputs.
 
         Raises:
             ValueError: If placeholders and inputs do not match, with both numbers.
@@ -306,9 +308,12 @@ class UniPoseModel(UniPosePreTrainedModel):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
-        image_features = None
+        images = (mm_encoder_outputs or {}).get("image")
         if pixel_values is not None or pose_pixel_values is not None:
-            image_features = self.get_image_features(pixel_values, pose_pixel_values, return_dict=True).pooler_output
+            if images is not None:
+                raise ValueError("give pixel_values and pose_pixel_values or mm_encoder_outputs, got both")
+            images = self.get_image_features(pixel_values, pose_pixel_values, return_dict=True)
+        image_features = None if images is None else images.pooler_output
         is_pose, is_image, is_query = (
             self.positions_of(token_id, input_ids, inputs_embeds)
             for token_id in (self.config.pose_token_id, self.config.image_token_id, self.config.pose_query_token_id)
@@ -318,21 +323,15 @@ class UniPoseModel(UniPosePreTrainedModel):
         if image_features is None and self.multi_modal_projector is not None:
             inputs_embeds = self.reach_projector(inputs_embeds)
         inputs_embeds = self.insert_queries(inputs_embeds, is_query)
-        mask = self.create_mask(inputs_embeds, attention_mask, past_key_values, position_ids, is_query)
+        mask = self.create_mask(inputs_embeds, attention_mask, cache, position_ids, is_query)
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            **{CACHE: cache},
             **kwargs,
         )
-        return UniPoseModelOutputWithPast(
-            last_hidden_state=outputs.last_hidden_state,
-            past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-            image_hidden_states=image_features,
-        )
+        return UniPoseModelOutputWithPast(**outputs, image_hidden_states=image_features)
 
 
 class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationMixin):
@@ -364,16 +363,18 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         return self.model.pose_tokenizer.decode(pose_codes)
 
     @can_return_tuple
+    @accepts_both_cache_names
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
         pose_pixel_values: torch.Tensor | None = None,
         pose_values: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         labels: torch.Tensor | None = None,
         shift_labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
@@ -394,16 +395,17 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             served_logits: (batch, 1, vocab_size) that an earlier forward has computed: returned without running.
         """
         if served_logits is not None:
-            return UniPoseCausalLMOutputWithPast(logits=served_logits, past_key_values=past_key_values)
+            return UniPoseCausalLMOutputWithPast(logits=served_logits, **{CACHE: cache})
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            **{CACHE: cache},
             inputs_embeds=inputs_embeds,
             pixel_values=pixel_values,
             pose_pixel_values=pose_pixel_values,
             pose_values=pose_values,
+            mm_encoder_outputs=mm_encoder_outputs,
             **kwargs,
         )
         is_mask = isinstance(logits_to_keep, torch.Tensor) and logits_to_keep.dtype == torch.bool
@@ -422,7 +424,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         return UniPoseCausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
+            **{CACHE: outputs.get(CACHE)},
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=outputs.image_hidden_states,

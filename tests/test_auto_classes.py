@@ -185,6 +185,7 @@ def test_pose_tokenizer_alone(folder: Path, tmp_path: Path) -> None:
 def test_saved_code_is_flat(folder: Path) -> None:
     sources = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.py")}
     assert set(sources) == {
+        "cache_keyword.py",
         "configuration_unipose.py",
         "generation_unipose.py",
         "image_processing_unipose.py",

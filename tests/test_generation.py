@@ -6,6 +6,8 @@ from reference import generate_row, prompt_embeds
 from tiny_models import EOS, PAD, POSE_TOKENS, image_block, pad_left, pose_block, random_pixels, tiny_model, words
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from unipose.cache_keyword import CACHE
+
 
 NEW_TOKENS = 40
 # For each of five rows, the steps at which a user's processor asks for a pose: 0 to 3 poses, out of step.
@@ -254,29 +256,29 @@ def test_cache_can_be_continued_after_a_stop(stop):
         prompt, max_new_tokens=40, stopping_criteria=[lambda ids, scores: torch.full((2,), ids.shape[1] >= 8 + stop)],
         return_dict_in_generate=True, pad_token_id=PAD,
     )  # fmt: skip
-    cache, ids = output.past_key_values, output.sequences
+    cache, ids = output[CACHE], output.sequences
     assert ids.shape[1] == 8 + stop
     assert cache.get_seq_length() == 8 + stop - 1
     seen = ids.clone()
     seen[:, 8 : 8 + POSE_TOKENS] = config.pose_query_token_id
     full = model(seen) if stop >= POSE_TOKENS else None
-    keys = model(torch.cat([prompt, torch.full((2, POSE_TOKENS), config.pose_query_token_id)], 1)).past_key_values
+    keys = model(torch.cat([prompt, torch.full((2, POSE_TOKENS), config.pose_query_token_id)], 1))[CACHE]
     for layer, plain in zip(cache.layers, keys.layers):
         places = min(8 + stop - 1, 8 + POSE_TOKENS)
         torch.testing.assert_close(layer.keys[:, :, :places], plain.keys[:, :, :places], atol=1e-5, rtol=1e-5)
     if full is not None:
-        last = model(ids[:, -1:], past_key_values=cache).logits[:, -1]
+        last = model(ids[:, -1:], **{CACHE: cache}).logits[:, -1]
         torch.testing.assert_close(last, full.logits[:, -1], atol=1e-4, rtol=1e-4)
 
 
 def test_continuing_with_new_ids_only_equals_the_whole_prompt():
     model = tiny_model()
     first, second = torch.tensor([words(6, 1)]), pose_prompt(model.config, rows=1)
-    cache = model(first).past_key_values
+    cache = model(first)[CACHE]
     both = torch.cat([first, second], dim=1)
     kwargs = {"generation_mode": "pose", "pad_token_id": PAD}
     whole = model.generate(both, **kwargs)
-    continued = model.generate(both, past_key_values=cache, **kwargs)
+    continued = model.generate(both, **{CACHE: cache}, **kwargs)
     assert continued.tolist() == whole.tolist()
 
 
@@ -334,3 +336,25 @@ def test_a_prompt_inside_a_pose_says_so():
     prompt = torch.tensor([[*words(3, 1), config.pose_start_token_id, config.pose_code_start_id]])
     with pytest.raises(ValueError, match=r"row 0 of the prompt ends inside a pose \(1 of 6 codes\)"):
         model.generate(prompt, pad_token_id=PAD)
+
+
+@pytest.mark.parametrize(("vision", "pose_vision"), [("clip", True), ("clip", False), (None, True)])
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_images_are_encoded_once_for_all_returned_sequences(vision, pose_vision, use_cache):
+    model = tiny_model(vision=vision, pose_vision=pose_vision)
+    config, calls = model.config, []
+    for encoder in (model.model.vision_tower, model.model.pose_vision_tower):
+        if encoder is not None:
+            encoder.register_forward_hook(lambda *_: calls.append(1))
+    prompt = torch.tensor([image_block(config) + words(3, 1), image_block(config) + words(3, 2)])
+    pixels = random_pixels(config, 2)
+    settings = {"pad_token_id": PAD, "generation_mode": "text", "max_new_tokens": 4, "use_cache": use_cache}
+    once = model.generate(prompt, **pixels, **settings)
+    calls.clear()
+    thrice = model.generate(prompt, **pixels, num_return_sequences=3, do_sample=True, top_k=1, **settings)
+    assert len(calls) == (vision is not None) + pose_vision
+    assert thrice.tolist() == once.repeat_interleave(3, dim=0).tolist()
+    features = {"mm_encoder_outputs": {"image": model.get_image_features(**pixels)}}
+    assert model.generate(prompt, **features, **settings).tolist() == once.tolist()
+    with pytest.raises(ValueError, match="or mm_encoder_outputs, got both"):
+        model.generate(prompt, **features, **pixels, **settings)

@@ -1,7 +1,10 @@
 """The forward pass: masks, queries, pictures, input poses, the paper's loss."""
 
+import json
+
 import pytest
 import torch
+import transformers
 from reference import mixed_mask, plain_logits, prompt_embeds
 from tiny_models import (
     PAD,
@@ -16,6 +19,7 @@ from tiny_models import (
 )
 
 from unipose import UniPoseConfig, UniPoseForConditionalGeneration
+from unipose.cache_keyword import CACHE
 from unipose.modeling_unipose import block_index, query_index, shift_pose_labels
 
 
@@ -209,6 +213,37 @@ def test_save_and_load_give_the_same_logits(tmp_path, tied):
         assert model.lm_head.weight is model.get_input_embeddings().weight
     ids = torch.tensor([words(3, 1) + answer_block(model.config)])
     model.save_pretrained(tmp_path)
+    loaded = UniPoseForConditionalGeneration.from_pretrained(tmp_path)
+    assert torch.equal(loaded(ids).logits, model(ids).logits)
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_cached_decoding_by_hand_equals_the_full_forward(name):
+    """Under both names: one of them is not the installed library's, and must not vanish among other arguments."""
+    model = tiny_model()
+    ids = torch.tensor([words(3, 1) + pose_block(model.config) + words(4, 2)])
+    poses = torch.randn(1, 22, 6)
+    full = model(ids, pose_values=poses).logits
+    cache = model(ids[:, :-3], pose_values=poses)[CACHE]
+    for base_too in (model, model.model):
+        with pytest.raises(ValueError, match=r"Both `past_key_values` and `cache` are set"):
+            base_too(ids[:, -1:], cache=cache, past_key_values=cache)
+    steps = [model(ids[:, at : at + 1], **{name: cache}).logits for at in range(ids.shape[1] - 3, ids.shape[1] - 1)]
+    hidden = model.model(ids[:, -1:], **{name: cache}).last_hidden_state
+    torch.testing.assert_close(torch.cat([*steps, model.lm_head(hidden)], dim=1), full[:, -3:], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("version", ["5.23.0", "5.24.0"])
+def test_a_folder_of_another_version_loads(tmp_path, version):
+    """The folders that 5.23 and 5.24 save differ in this entry alone; 5.24's name of the cache is in neither."""
+    model = tiny_model()
+    model.save_pretrained(tmp_path)
+    for path in (tmp_path / "config.json", tmp_path / "generation_config.json"):
+        written = json.loads(path.read_text())
+        assert written.pop("transformers_version") == transformers.__version__
+        assert not {"cache", "past_key_values"} & set(written)
+        path.write_text(json.dumps({**written, "transformers_version": version}))
+    ids = torch.tensor([words(5, 1)])
     loaded = UniPoseForConditionalGeneration.from_pretrained(tmp_path)
     assert torch.equal(loaded(ids).logits, model(ids).logits)
 

@@ -11,6 +11,8 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.testing_utils import torch_device
 
+from unipose.cache_keyword import CACHE
+
 
 Inputs = dict[str, torch.Tensor]
 ROWS, NEW_TOKENS = 3, 12
@@ -74,7 +76,7 @@ class GenerationTesterMixin:
     def test_generate_with_other_caches(self):
         for model, inputs in self.generative_models():
             expected = self.generate(model, inputs)
-            for kwargs in ({"cache_implementation": "static"}, {"past_key_values": DynamicCache(config=model.config)}):
+            for kwargs in ({"cache_implementation": "static"}, {CACHE: DynamicCache(config=model.config)}):
                 self.assert_same(expected, self.generate(model, inputs, **kwargs))
 
     def test_generate_samples(self):
@@ -124,7 +126,7 @@ class GenerationTesterMixin:
             rest = {
                 "input_ids": first.sequences,
                 "attention_mask": torch.ones_like(first.sequences),
-                "past_key_values": first.past_key_values,
+                CACHE: first[CACHE],
             }
             expected = self.generate(model, inputs, generation_mode="text")
             second = self.generate(model, rest, max_new_tokens=NEW_TOKENS // 2, generation_mode="text")
@@ -136,7 +138,7 @@ class GenerationTesterMixin:
     def test_cache_has_the_librarys_form(self):
         for model, inputs in self.generative_models():
             config = model.config.get_text_config()
-            cache = self.generate(model, inputs).past_key_values
+            cache = self.generate(model, inputs)[CACHE]
             shape = (
                 ROWS,
                 config.num_key_value_heads,
