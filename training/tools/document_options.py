@@ -6,6 +6,7 @@ A page holds a table between `<!-- options: MODULE -->` and `<!-- end of options
 """
 
 import argparse
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -57,7 +58,13 @@ def option_table(module: str) -> str:
 def _rows(arguments: type[Any]) -> Iterator[tuple[str, str, str, str]]:
     # `Field.type` will not do: HfArgumentParser changes it.
     types = get_type_hints(arguments)
-    for option in fields(arguments):
+    own = {
+        name
+        for base in arguments.__mro__
+        if base.__module__.startswith("unipose")
+        for name in inspect.get_annotations(base)
+    }
+    for option in (option for option in fields(arguments) if option.name in own):
         default = MACHINE_DEFAULTS.get((arguments, option.name)) or _default(option)
         yield (
             f"`{option.name}`",
