@@ -78,7 +78,7 @@ def _type(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(hint))
     name = hint.__name__ if type(hint) is type else str(hint)
-    return name.replace("|", "\\|")
+    return name.replace("typing.", "").replace("|", "\\|")
 
 
 def _default(option: Field) -> str:
