@@ -305,6 +305,18 @@ def test_options_of_the_command_line_are_documented(capsys: pytest.CaptureFixtur
     assert documented == options - {"--help"}
 
 
+def test_results_of_the_embedded_model_are_those_of_its_card() -> None:
+    """The same figures in the same order; the card is written by the evaluation."""
+    card = (ROOT / "modeling_unipose" / "embedded" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "models" / "embedded.md").read_text(encoding="utf-8")
+    tables = [
+        re.search(r"^\| pose tokenizer \| MPJPE \(mm\) .+\n(?:\|.+\n)+", text, re.MULTILINE) for text in (card, page)
+    ]
+    figures = [re.findall(r"\d+\.\d", table.group()) for table in tables if table]
+    assert len(figures[0]) > 20
+    assert figures[0] == figures[1]
+
+
 def test_citation_is_complete() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
