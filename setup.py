@@ -1,4 +1,4 @@
-"""Installs ONE package, ``unipose``, from the four top-level folders (see README, "The tree")."""
+"""Installs ONE package, ``unipose``, from the four top-level folders (see docs/development.md, "Folders")."""
 
 from pathlib import Path
 

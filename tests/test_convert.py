@@ -193,9 +193,9 @@ assert answer["poses"][0].shape == (22, 3, 3), answer
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **home})
 
 
-def test_the_readme_command_parses():
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    command = next(line for line in readme.splitlines() if line.startswith("python -m unipose.convert_unipose"))
+def test_the_docs_show_this_command():
+    page = (Path(__file__).parents[1] / "docs" / "models" / "convert.md").read_text(encoding="utf-8")
+    command = next(line for line in page.splitlines() if line.startswith("python -m unipose.convert_unipose"))
     parsed = build_parser().parse_args(shlex.split(command)[3:])
     assert parsed.output == Path("unipose-7b")
 
