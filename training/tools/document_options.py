@@ -22,12 +22,13 @@ from unipose.training.evaluation.evaluate import EvaluationArguments
 from unipose.training.io import markdown_table, write_text
 from unipose.training.models.build_model import ModelArguments
 from unipose.training.refine.refine_corpus import RefineArguments
-from unipose.training.stages.language import StageArguments
-from unipose.training.stages.pose_tokenizer import PoseTokenizerArguments
-from unipose.training.stages.vision_encoders import TowerArguments
+from unipose.training.trainer.config import StageConfig
+from unipose.training.trainer.language import LanguageArguments
 from unipose.training.trainer.optimizer import OptimizerArguments
-from unipose.training.trainer.schedules import StepArguments
+from unipose.training.trainer.pose_tokenizer import PoseTokenizerArguments
+from unipose.training.trainer.schedules import StepScheduleArguments
 from unipose.training.trainer.trainable_parts import LoraArguments
+from unipose.training.trainer.vision_encoders import EncoderArguments
 
 
 # The options of each module. Those of the libraries' own training arguments are documented there.
@@ -37,9 +38,10 @@ OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "unipose.training.datasets.import_data": (ImportArguments,),
     "unipose.training.refine.refine_corpus": (RefineArguments,),
     "unipose.training.models.build_model": (ModelArguments,),
-    "unipose.training.stages.pose_tokenizer": (PoseTokenizerArguments, StepArguments, OptimizerArguments),
-    "unipose.training.stages.vision_encoders": (TowerArguments, OptimizerArguments),
-    "unipose.training.stages.language": (StageArguments, LoraArguments, OptimizerArguments),
+    "unipose.training.stages.pose_tokenizer": (PoseTokenizerArguments, StepScheduleArguments, OptimizerArguments),
+    "unipose.training.stages.vision_encoders": (EncoderArguments, OptimizerArguments),
+    "unipose.training.trainer.language": (LanguageArguments, LoraArguments, OptimizerArguments),
+    "unipose.training.trainer.config": (StageConfig,),
     "unipose.training.ablations.variants": (MeasureArguments,),
     "unipose.training.evaluation.evaluate": (EvaluationArguments,),
 }
