@@ -263,7 +263,7 @@ def _article(noun: str) -> str:
 
 
 def _command(topic: Topic, context: _Context, chooser: RandomChooser) -> str:
-    """A clause of an instruction; `context` says whether it leans on the one before."""
+    """A clause of an instruction; `context` decides whether it depends on the one before."""
     same = context.noun in topic.nouns
     if topic.is_goal:
         return f"{MAKE_SURE}{_finite(topic, chooser)}"
@@ -312,7 +312,7 @@ def _finite(topic: Topic, chooser: RandomChooser) -> str:
 
 
 def _compare(topic: Topic, context: _Context, chooser: RandomChooser) -> str:
-    """A clause of a difference; `context` says whether it leans on the one before."""
+    """A clause of a difference; `context` decides whether it depends on the one before."""
     if topic.sentences:
         return chooser.pick(topic.sentences)
     same, be = context.noun in topic.nouns, "are" if topic.plural else "is"

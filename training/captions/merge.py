@@ -93,7 +93,7 @@ def _merge_sides(codes: Sequence[Posecode], chooser: BufferedChooser) -> list[Fo
 
 
 def _join_parts(clauses: list[Clause], chooser: BufferedChooser) -> list[Clause]:
-    """Joins clauses that say one and the same of different parts."""
+    """Joins clauses that state the same fact of different parts."""
     joined: list[Clause] = []
     place: dict[tuple[str, str], int] = {}
     for clause in clauses:

@@ -351,7 +351,7 @@ class Topic:
 
 
 def merged(code: Paircode) -> Iterator[tuple[Codes, str]]:
-    """The codes of both sides that can be said at once with `code`, and the value that they are worded by."""
+    """The codes of both sides that one clause can state together with `code`, and the value that gives the words."""
     twin = code.mirrored()
     if not code.subject.startswith(("left_", "right_")) or code.value.startswith("near."):
         return

@@ -1,7 +1,7 @@
 """Super posecodes: combinations of measurements, and the elementary groups that they make superfluous.
 
-Postures say what the whole body does, `arms` what both arms do, `leg` and `legs` what a leg or both legs do, `support`
-what carries the body. In each table the first that fits is stated.
+Postures are about the whole body, `arms` about both arms, `leg` and `legs` about a leg or both legs, `support` about
+the parts that carry the body. In each table the first that fits is stated.
 """
 
 from collections.abc import Iterator

@@ -233,10 +233,10 @@ def _follows(statement: Statement, bounds: Bounds) -> bool:
     for rule in _rules(statement):
         groups.setdefault(rule.code.group, []).append(rule.ranges)
     for meanings in groups.values():
-        items = [item for says in meanings for item in says]
+        items = [item for ranges in meanings for item in ranges]
         if len({item.measure for item in items}) == 1:
             meanings.append((Range(items[0].measure, min(r.low for r in items), max(r.high for r in items)),))
-    return any(all(_within(item, bounds) for item in says) for meanings in groups.values() for says in meanings)
+    return any(all(_within(item, bounds) for item in ranges) for meanings in groups.values() for ranges in meanings)
 
 
 def _within(item: Range, bounds: Bounds) -> bool:

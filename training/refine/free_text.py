@@ -83,7 +83,7 @@ class Lexicon:
     Args:
         parts: (pattern of a noun, the captioner's nouns that it may stand for, the first of them most likely).
         phrases: (pattern, which values it may mean in each kind); one with "left" stands for its mirror image too.
-        vocabulary: what the captioner says of its nouns.
+        vocabulary: the captioner's phrases about its nouns.
         make: the codes of a kind, a subject and a value.
     """
 
@@ -92,14 +92,14 @@ class Lexicon:
     ) -> None:
         nouns = [(rf"{_DETERMINER}{_SIDE}(?P<noun>{noun})", tuple(names.split())) for noun, names in parts]
         nouns.append((r"(?<!to )the (?P<side>left|right|other)(?P<noun>)(?: one)?", ()))
-        said = [
+        synonyms = [
             each
             for pattern, text in phrases
             for each in {pattern: _meaning(text), swap_sides(pattern): _mirrored(_meaning(text))}.items()
         ]
         self._entries: list[tuple[re.Pattern[str], tuple[str, ...] | None, Meaning]] = [
             *((re.compile(rf"\b{pattern}\b"), names, {}) for pattern, names in nouns),
-            *((re.compile(rf"\b(?:{pattern})\b"), None, meaning) for pattern, meaning in said),
+            *((re.compile(rf"\b(?:{pattern})\b"), None, meaning) for pattern, meaning in synonyms),
         ]
         self._facts: dict[str, dict[str, Codes]] = {}
         for (subject, phrase), codes in vocabulary.items():
@@ -119,11 +119,11 @@ class Lexicon:
         return list(dict.fromkeys(statements))
 
     def _read_sentence(self, sentence: str, known: list[_Mention]) -> Iterator[Statement]:
-        """A phrase is said of the parts right behind it ("bent knees"), else of those named last.
+        """A phrase is about the parts right behind it ("bent knees"), else about those named last.
 
-        What was said last holds for a part that ends the sentence: "bend the left knee less and the right one".
+        The last phrase holds for a part that ends the sentence too: "bend the left knee less and the right one".
         """
-        about, said = [_Mention("the body", (PERSON, "torso"))], True
+        about, stated = [_Mention("the body", (PERSON, "torso"))], True
         waiting: _Found | None = None
         last: _Found | None = None
         end = 0
@@ -131,7 +131,7 @@ class Lexicon:
             gap, end = sentence[end : found.start], found.end
             if waiting is not None and not (found.nouns is not None and _BEFORE_A_NOUN.fullmatch(gap)):
                 yield from self._state(about, waiting)
-                waiting, said = None, True
+                waiting, stated = None, True
             if found.nouns is None:
                 waiting = last = found
                 continue
@@ -139,8 +139,8 @@ class Lexicon:
                 waiting = last
             mention = _mention(found, known)
             known.append(mention)
-            about = [mention] if said or not _BETWEEN_PARTS.fullmatch(gap) else [*about, mention]
-            said = waiting is not None
+            about = [mention] if stated or not _BETWEEN_PARTS.fullmatch(gap) else [*about, mention]
+            stated = waiting is not None
             if waiting is not None:
                 yield from self._state(about, waiting)
                 waiting = None
@@ -172,7 +172,7 @@ class Lexicon:
                     yield _Found(start, end, phrase, {}, None, {}, self._facts[phrase])
 
     def _state(self, mentions: Iterable[_Mention], phrase: _Found) -> Iterator[Statement]:
-        """What a phrase states of the parts, one statement a side; parts of which it can say nothing are passed over.
+        """What a phrase states of the parts, one statement a side; parts that it cannot be about are skipped.
 
         The captioner's own phrase for a part means what the captioner means; any other all that it may mean.
         """
@@ -200,12 +200,12 @@ class Lexicon:
             if not subject or ("{side}" in subject and not side):
                 continue
             for value in values:
-                # What both arms do is not said of one.
+                # What both arms do is no statement about one.
                 if kind == "arms" and (len(mention.sides) == 1) != ("{side}" in value):
                     continue
                 for target in _targets(phrase.names, side) if "{target}" in value else ("",):
-                    said = value.format(side=side, opposite=swap_sides(side), target=target)
-                    yield from self._make(kind, subject.format(side=side), said)
+                    meant = value.format(side=side, opposite=swap_sides(side), target=target)
+                    yield from self._make(kind, subject.format(side=side), meant)
 
 
 def _meaning(text: str) -> Meaning:
@@ -226,7 +226,7 @@ def _merge(first: _Found, second: _Found) -> _Found:
 
 
 def _subjects(vocabulary: Facts) -> dict[str, dict[str, str]]:
-    """Noun -> kind -> the subject of what the captioner says of it: "knee" -> "bend" -> "{side}_knee"."""
+    """Noun -> kind -> the subject of the statements about it: "knee" -> "bend" -> "{side}_knee"."""
     found: dict[str, dict[str, str]] = {}
     for (name, _), codes in vocabulary.items():
         side, _, noun = name.partition("_") if name.startswith(("left_", "both_")) else ("", "", name)
@@ -253,18 +253,18 @@ def _mention(found: _Found, known: list[_Mention]) -> _Mention:
     return _Mention(found.words, nouns, sides)
 
 
-def _own_codes(mention: _Mention, side: str, nouns: Iterable[str], said: Mapping[str, Codes]) -> Codes:
-    """What the captioner means by a phrase where it says it of a part, of the first noun of which it does."""
+def _own_codes(mention: _Mention, side: str, nouns: Iterable[str], phrases: Mapping[str, Codes]) -> Codes:
+    """The captioner's meaning of a phrase about a part, by the first noun that it uses the phrase of."""
     for noun in nouns:
-        if len(mention.sides) == 2 and f"both_{noun}" in said:
+        if len(mention.sides) == 2 and f"both_{noun}" in phrases:
             return tuple(
                 code
-                for code in said[f"both_{noun}"]
+                for code in phrases[f"both_{noun}"]
                 if code.subject.startswith(f"{side}_") or not code.subject.startswith(("left_", "right_"))
             )
         for subject in (f"{side}_{noun}", noun):
-            if subject in said:
-                return said[subject]
+            if subject in phrases:
+                return phrases[subject]
     return ()
 
 
@@ -291,22 +291,28 @@ def _paircodes(kind: str, subject: str, value: str) -> Codes:
 
 
 def pose_facts() -> dict[tuple[str, str], Codes]:
-    """What `describe` says of which part."""
-    said: dict[tuple[str, str], Codes] = {(PERSON, phrase): (code,) for phrase, code in posture_phrases().items()}
-    return said | {(PERSON if noun == "body" else noun, phrase): codes for (noun, phrase), codes in facts().items()}
+    """The phrases of `describe` by part."""
+    postures: dict[tuple[str, str], Codes] = {(PERSON, phrase): (code,) for phrase, code in posture_phrases().items()}
+    return postures | {
+        (PERSON if noun == "body" else noun, phrase): codes for (noun, phrase), codes in facts().items()
+    }
 
 
 def change_facts() -> dict[tuple[str, str], Codes]:
-    """What `instruct` says of which part, the verb of a command behind its part: "the left hand raise a little"."""
+    """The phrases of `instruct` by part, the verb of a command behind its part: "the left hand raise a little"."""
     found: dict[tuple[str, str], Codes] = {}
     for codes, topic in topics().items():
         part = codes[0].subject.partition("_")[2]
         subject = codes[0].subject if len(codes) == 1 else f"both_{part}"
         subject = {"body": PERSON, **{pair: f"both_{one}" for pair, one in PAIR_NOUNS.items()}}.get(subject, subject)
-        for said in (*topic.imperatives, *topic.states, *topic.shorts, *topic.sentences):
-            own = PERSON if said in topic.sentences or (said in topic.imperatives and "{p}" not in said) else subject
-            verb, _, rest = said.partition(" ")
-            for form in (said, f"{GERUNDS[verb]} {rest}") if verb in GERUNDS else (said,):
+        for wording in (*topic.imperatives, *topic.states, *topic.shorts, *topic.sentences):
+            own = (
+                PERSON
+                if wording in topic.sentences or (wording in topic.imperatives and "{p}" not in wording)
+                else subject
+            )
+            verb, _, rest = wording.partition(" ")
+            for form in (wording, f"{GERUNDS[verb]} {rest}") if verb in GERUNDS else (wording,):
                 found.setdefault((own, " ".join(form.replace("{p}", "").split())), codes)
     return found
 
