@@ -107,7 +107,7 @@ def test_paper_recipes_hold_the_papers_numbers(stage: str, rate: float, batch: i
         assert read["lr_drops"] == pytest.approx([8 / 12, 11 / 12], abs=1e-3)
     else:
         assert (read["lr_scheduler_type"], read["warmup_steps"], read["weight_decay"]) == ("cosine", 0.03, 0.0)
-        assert read["precision"] == "auto"
+        assert read["precision"] == "bf16"
         assert read["activation_checkpointing"]
 
 
