@@ -15,7 +15,7 @@ PACKAGES = {
 
 REQUIREMENTS = [
     "torch>=2.6",
-    "transformers>=5.23,<6",
+    "transformers>=5.23,<5.25",
     "tokenizers>=0.22",
     "safetensors>=0.6",
     "huggingface_hub>=2.0",
@@ -29,10 +29,10 @@ REQUIREMENTS = [
 
 EXTRAS = {
     "training": [
-        "trl>=1.16",
+        "trl>=1.16,<2",
         "peft>=0.21",
         "datasets>=5.0",
-        "accelerate>=1.15",
+        "accelerate>=1.15,<2",
         "evaluate>=0.4.6",
         "sacrebleu>=2.6",
     ],
@@ -44,7 +44,15 @@ EXTRAS = {
     "small": ["gguf>=0.17"],
     "smpl": ["smplx>=0.1.28"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],
-    "dev": ["pytest>=9", "parameterized>=0.9", "psutil>=6", "ruff>=0.17", "mypy>=2.4", "setuptools>=77"],
+    "dev": [
+        "pytest>=9",
+        "pytest-xdist>=3.8",
+        "parameterized>=0.9",
+        "psutil>=6",
+        "ruff>=0.17",
+        "mypy>=2.4",
+        "setuptools>=77",
+    ],
 }
 EXTRAS["all"] = sorted({requirement for requirements in EXTRAS.values() for requirement in requirements})
 

@@ -33,7 +33,7 @@ def generate_poses(model: UniPoseForConditionalGeneration, inputs: Inputs) -> tu
         inputs: of `generate`.
 
     Returns:
-        pose codes (rows, num_pose_tokens), and joints (rows, 22, 3) in metres.
+        pose codes (rows, num_pose_tokens), and joints (rows, 22, 3) in meters.
     """
     tokens = model.config.num_pose_tokens
     inputs = {

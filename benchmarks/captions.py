@@ -23,7 +23,7 @@ POSES, PROCESSES = 2000, 2
 
 
 def caption(joints: npt.NDArray) -> list[str]:
-    """A caption of each pose, given as (n, 22, 3) joints in metres."""
+    """A caption of each pose, given as (n, 22, 3) joints in meters."""
     rng = np.random.default_rng(0)
     return [describe(codes, rng).text for codes in extract_posecodes(joints, rng)]
 
@@ -33,7 +33,7 @@ def caption_in(pool: ProcessPoolExecutor, joints: npt.NDArray) -> int:
 
     Args:
         pool: of the processes.
-        joints: (n, 22, 3) in metres.
+        joints: (n, 22, 3) in meters.
     """
     return sum(len(texts) for texts in pool.map(caption, np.array_split(joints, PROCESSES)))
 

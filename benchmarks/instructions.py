@@ -66,7 +66,7 @@ def precision_and_recall(style: Style, before: Joints, after: Joints, same_seque
 
     Args:
         style: of the texts.
-        before: (n, 22, 3) joints of the first poses, in metres.
+        before: (n, 22, 3) joints of the first poses, in meters.
         after: (n, 22, 3) joints of the second poses.
         same_sequence: whether both poses are frames of one motion.
     """

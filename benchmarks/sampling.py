@@ -26,13 +26,13 @@ NUM_PAIRS = 1000
 
 
 def nearest_distance(poses: torch.Tensor, candidates: torch.Tensor, body: BodyModel, same: bool = False) -> float:
-    """Mean distance (MPJPE, mm) of poses from their nearest neighbours.
+    """Mean distance (MPJPE, mm) of poses from their nearest neighbors.
 
     Args:
         poses: (n, 22, 3, 3).
-        candidates: (m, 22, 3, 3), among which the neighbours are searched.
+        candidates: (m, 22, 3, 3), among which the neighbors are searched.
         body: the body to measure.
-        same: the candidates are the poses, so that the nearest candidate is the pose and the second its neighbour.
+        same: the candidates are the poses, so that the nearest candidate is the pose and the second its neighbor.
     """
     joints = [body.forward_joints(each) for each in (poses, candidates)]
     rows = [(one - joints[1]).norm(dim=-1).mean(dim=1).topk(2, largest=False)[0][int(same)] for one in joints[0]]
@@ -42,10 +42,10 @@ def nearest_distance(poses: torch.Tensor, candidates: torch.Tensor, body: BodyMo
 def spread(poses: torch.Tensor) -> float:
     """Root mean square angle (degrees) between the rotations of the body's joints and their mean."""
     mean = torch.linalg.svd(poses[:, 1:].mean(dim=0))
-    centre = (
+    center = (
         mean.U @ torch.diag_embed(torch.stack([torch.ones(21), torch.ones(21), (mean.U @ mean.Vh).det()], 1)) @ mean.Vh
     )
-    cosine = ((centre * poses[:, 1:]).sum(dim=(-1, -2)) - 1.0) / 2.0
+    cosine = ((center * poses[:, 1:]).sum(dim=(-1, -2)) - 1.0) / 2.0
     return float(cosine.clamp(-1.0, 1.0).arccos().square().mean().sqrt().rad2deg())
 
 
@@ -89,7 +89,7 @@ def main() -> None:
         for name, poses in samples.items()
     ]
     print()
-    print_table(("source", "nearest neighbour (mm)", "spread (degrees)", "distance of held-out frames (mm)"), rows)
+    print_table(("source", "nearest neighbor (mm)", "spread (degrees)", "distance of held-out frames (mm)"), rows)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def residual_stack(channels: int, num_blocks: int) -> nn.Sequential:
 
 
 def resize_and_convolve(channels: int, length: int) -> nn.Sequential:
-    """Nearest-neighbour resizing to `length`, convolution, ReLU."""
+    """Nearest-neighbor resizing to `length`, convolution, ReLU."""
     return nn.Sequential(nn.Upsample(size=length), nn.Conv1d(channels, channels, 3, padding=1), nn.ReLU())
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 
-# Pixels by which a face's rows reach past its edges, so that rounding leaves no gap between neighbours.
+# Pixels by which a face's rows reach past its edges, so that rounding leaves no gap between neighbors.
 EDGE_OVERLAP = 1e-4
 
 

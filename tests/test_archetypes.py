@@ -14,7 +14,7 @@ from unipose.training.sampling.collisions import TOLERANCE, body_capsules, penet
 from unipose.training.tools.show_archetypes import archetype_sheet
 
 
-# The lowest vertex of a part that touches the ground is this close to the lowest of all (metres).
+# The lowest vertex of a part that touches the ground is this close to the lowest of all (meters).
 ON_GROUND = 0.045
 GROUND_PARTS = {
     "foot": ("ankle", "foot"),

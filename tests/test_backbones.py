@@ -224,7 +224,7 @@ def test_any_mixture_of_encoders_sees_and_answers(parts: Path, chosen: dict, ima
     assert len(answer["pose_codes"]) == 1
 
 
-def test_images_are_normalised_as_their_encoder_was_trained(parts: Path) -> None:
+def test_images_are_normalized_as_their_encoder_was_trained(parts: Path) -> None:
     _, processor = build(parts, backbone="llama", vision="clip", pose_vision="vitpose")
     image_processor = processor.image_processor
     assert (list(image_processor.image_mean), list(image_processor.image_std)) == ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])

@@ -302,7 +302,7 @@ def test_records_without_rows_are_refused(tmp_path: Path) -> None:
 def test_card_is_refused_for_the_data_of_others(tmp_path: Path) -> None:
     write_records(tmp_path, {"train": some_records(3)}, ["pose-to-text"], seed=0)
     hub = FakeHub()
-    with pytest.raises(ValueError, match="wrong source and licence"):
+    with pytest.raises(ValueError, match="wrong source and license"):
         push_corpus(tmp_path, "somebody/poses", api=hub)
     assert hub.calls == []
 

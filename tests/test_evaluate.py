@@ -163,7 +163,7 @@ def test_mean_pose_baseline_by_hand(
     )
 
 
-def test_nearest_neighbour_of_a_training_pose_is_itself(body: BodyModel, training: torch.Tensor) -> None:
+def test_nearest_neighbor_of_a_training_pose_is_itself(body: BodyModel, training: torch.Tensor) -> None:
     codes = posecodes_of_poses(training, body)
     nearest = nearest_by_posecodes(codes, codes)
     assert [set(codes[index]) for index in nearest] == [set(expected) for expected in codes]

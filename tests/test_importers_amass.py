@@ -195,10 +195,10 @@ def test_a_frame_rate_is_needed_only_for_frames_per_second(tmp_path):
         list(AmassPoses(tmp_path, frames_per_second=30))
 
 
-def test_every_source_names_address_and_licence():
+def test_every_source_names_address_and_license():
     for source in SOURCES.values():
         assert source.address.startswith("http")
-        assert source.licence
+        assert source.license
         assert source.address in str(source)
 
 

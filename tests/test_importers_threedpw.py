@@ -15,7 +15,7 @@ INTRINSICS = np.array([[200.0, 0, 160], [0, 200.0, 120], [0, 0, 1]])
 
 
 def joints_in_camera(x: float, y: float, z: float) -> np.ndarray:
-    """(24, 3) metres in the camera's frame: the corners of an upright square of one metre around a point."""
+    """(24, 3) meters in the camera's frame: the corners of an upright square of one metre around a point."""
     corners = np.array([[-0.5, -0.5, 0], [0.5, -0.5, 0], [0.5, 0.5, 0], [-0.5, 0.5, 0]])
     return np.tile(corners, (6, 1)) + (x, y, z)
 

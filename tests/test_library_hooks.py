@@ -33,7 +33,7 @@ from transformers.utils.output_capturing import maybe_install_capturing_hooks, s
 
 from unipose import UniPoseConfig
 from unipose.cache_keyword import CACHE
-from unipose.processing.processing_unipose import TYPED_BY_USER
+from unipose.processing.placeholders import TYPED_BY_USER
 
 
 ROOT = Path(__file__).parents[1]
@@ -102,7 +102,7 @@ ATTRIBUTES = {
     "ProcessorMixin.skip_tensor_conversion": (ProcessorMixin, "skip_tensor_conversion"),
     "Pipeline._load_processor": (Pipeline, "_load_processor"),
 }
-# Hooks whose behaviour has a test below.
+# Hooks whose behavior has a test below.
 BEHAVIOUR = {
     "mm_encoder_outputs",
     "DynamicLayer.keys / values / crop",

@@ -1,4 +1,4 @@
-"""Every metric against the original release's recorded outputs for the same inputs, which are in metres."""
+"""Every metric against the original release's recorded outputs for the same inputs, which are in meters."""
 
 import pytest
 import torch

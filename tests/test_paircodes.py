@@ -10,7 +10,7 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, MIRRORED_JOINTS, mirror_pose
-from unipose.training.captions.codes import TOLERANCE_METRES, tolerance_of
+from unipose.training.captions.codes import TOLERANCE_METERS, tolerance_of
 from unipose.training.captions.pair_measures import measure_pairs, opposite
 from unipose.training.captions.paircode_rules import (
     ABSOLUTE,
@@ -305,7 +305,7 @@ def test_every_code_has_a_mirror_image_and_a_way_back() -> None:
     for code in RULES:
         assert reverse(reverse(code)) == code
         assert reverse(code) in RULES
-    assert {code.kind for code in RULES if tolerance_of(code.key) == TOLERANCE_METRES} == {"move", "distance", "reach"}
+    assert {code.kind for code in RULES if tolerance_of(code.key) == TOLERANCE_METERS} == {"move", "distance", "reach"}
 
 
 def test_parts_of_joints_and_subjects() -> None:

@@ -71,11 +71,11 @@ def test_every_bend(rest: np.ndarray, limb: str, degrees: int) -> None:
     assert fitting == [expected] + ["bent"] * (degrees < 135)
 
 
-@pytest.mark.parametrize("metres", [0.1, 0.3, 0.6, 0.9])
-def test_every_distance(rest: np.ndarray, metres: float) -> None:
-    ankles = {f"{side}_ankle": (sign * metres / 2, -0.8, 0.0) for side, sign in (("left", 1), ("right", -1))}
+@pytest.mark.parametrize("meters", [0.1, 0.3, 0.6, 0.9])
+def test_every_distance(rest: np.ndarray, meters: float) -> None:
+    ankles = {f"{side}_ankle": (sign * meters / 2, -0.8, 0.0) for side, sign in (("left", 1), ("right", -1))}
     built = place(rest, **ankles)
-    expected = next(value for value, low, high in DISTANCES if low <= metres < high)
+    expected = next(value for value, low, high in DISTANCES if low <= meters < high)
     fitting = [value for value, _, _ in DISTANCES if holds_on(Posecode("distance", "feet", value), built, 0.0)[0]]
     assert fitting == [expected]
 

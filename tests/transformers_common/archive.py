@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import transformers
+from filelock import FileLock
 
 
 CACHE = Path(__file__).parents[2] / "build" / "transformers-tests" / transformers.__version__
@@ -21,9 +22,11 @@ REQUIREMENT = f"transformers=={transformers.__version__}"
 @functools.cache
 def fetch_tests(folder: Path) -> str:
     """Makes sure that the folder holds the first level of the archive's `tests/`; "" or why that is not possible."""
-    if folder.is_dir():
-        return ""
-    with tempfile.TemporaryDirectory() as download:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Test processes that run side by side share the folder.
+    with FileLock(folder.with_name(folder.name + ".lock")), tempfile.TemporaryDirectory() as download:
+        if folder.is_dir():
+            return ""
         command = [
             sys.executable,
             *["-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"],
@@ -38,7 +41,6 @@ def fetch_tests(folder: Path) -> str:
 
 def extract_tests(archive: Path, folder: Path) -> None:
     """Writes <top>/tests/*.py of the archive to the folder, which is complete as soon as it is there."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, tarfile.open(archive) as tar:
         members = [m for m in tar if m.isfile() and Path(m.name).match("*/tests/*.py") and m.name.count("/") == 2]
         tar.extractall(scratch, members=members, filter="data")

@@ -27,8 +27,8 @@ Group = tuple[str, str]
 
 # How far a measurement may lie outside its range and still fit.
 TOLERANCE_DEGREES = 5.0
-TOLERANCE_METRES = 0.05
-# The quantities that are measured in degrees, of a pose and of a pair; all others are in metres.
+TOLERANCE_METERS = 0.05
+# The quantities that are measured in degrees, of a pose and of a pair; all others are in meters.
 DEGREES = frozenset(
     {"angle", "tilt", "pitch", "facing", "slope"}
     | {f"{quantity}_{side}" for quantity in ("lean", "twist", "tilt", "rotation") for side in ("left", "right")}
@@ -82,7 +82,7 @@ class Range(Generic[Measure]):
 
     @property
     def tolerance(self) -> float:
-        """How far outside the range a measurement still fits, in degrees or metres."""
+        """How far outside the range a measurement still fits, in degrees or meters."""
         return tolerance_of(self.measure)
 
     def mirrored(self) -> "Range[Measure]":
@@ -159,9 +159,9 @@ class RuleTable(Generic[Measure]):
 
 
 def tolerance_of(measure: str | Key) -> float:
-    """How far a measurement may lie outside a range and still fit, in degrees or metres."""
+    """How far a measurement may lie outside a range and still fit, in degrees or meters."""
     quantity = measure.partition(".")[2] if isinstance(measure, str) else measure[0]
-    return TOLERANCE_DEGREES if quantity in DEGREES else TOLERANCE_METRES
+    return TOLERANCE_DEGREES if quantity in DEGREES else TOLERANCE_METERS
 
 
 # Every description asks for many of them.

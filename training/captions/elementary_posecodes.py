@@ -12,14 +12,14 @@ from unipose.training.captions.measures import PAIRS
 
 
 UPRIGHT = (Range("torso.tilt", high=50.0),)
-# Between a clear order and "level" nothing is stated (metres).
+# Between a clear order and "level" nothing is stated (meters).
 ORDER, LEVEL = 0.15, 0.05
-# Joint centres sit inside the body, a few centimetres above what touches the ground.
+# Joint centers sit inside the body, a few centimeters above what touches the ground.
 ON_GROUND = 0.12
 OFF_GROUND = 0.20
 NEAR = 0.18
 
-# value, low, high (degrees at a knee or elbow; metres between two parts; degrees against straight down)
+# value, low, high (degrees at a knee or elbow; meters between two parts; degrees against straight down)
 BENDS = (
     ("fully_bent", -INF, 45.0),
     ("sharply_bent", 45.0, 75.0),
@@ -160,7 +160,7 @@ _HAND_HEIGHTS = (
     ("below_hips", (Range("left_hand.above_hips", high=-0.12),)),
 )
 
-# What a part may be near to, nearest notion first, and from how many metres on.
+# What a part may be near to, nearest notion first, and from how many meters on.
 _NEAR: dict[str, tuple[tuple[str, float], ...]] = {
     "left_hand": (
         ("head", 0.22),

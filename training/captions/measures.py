@@ -1,7 +1,7 @@
 """Measurements of a pose: distances, heights, angles between limbs, each a named number.
 
-Joints are (poses, 22, 3), metres, y up, in `JOINT_NAMES` order; the heading does not matter. Above and below follow
-gravity, in front and to the side follow the body. Measurements are in metres and degrees.
+Joints are (poses, 22, 3), meters, y up, in `JOINT_NAMES` order; the heading does not matter. Above and below follow
+gravity, in front and to the side follow the body. Measurements are in meters and degrees.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from unipose.training.captions.codes import Array
 from unipose.training.geometry import heading
 
 
-# The hand is this far beyond the wrist, the top of the head this far beyond the head joint (metres).
+# The hand is this far beyond the wrist, the top of the head this far beyond the head joint (meters).
 HAND_REACH = 0.08
 HEAD_REACH = 0.11
 # The neck-to-head direction of the rest pose leans forward by this much (degrees).
@@ -67,12 +67,12 @@ def measure(joints: npt.ArrayLike, rotmats: npt.ArrayLike | None = None) -> dict
     """Every measurement of poses, by name.
 
     Args:
-        joints: (n, 22, 3), metres, y up.
+        joints: (n, 22, 3), meters, y up.
         rotmats: (n, 22, 3, 3), the rotations of the same poses, any frame. They are needed for one measurement only,
             the rotation of the head, which joints do not show; without them it is NaN, and NaN fits no range.
 
     Returns:
-        "<part>.<quantity>" -> (n,) in metres or degrees.
+        "<part>.<quantity>" -> (n,) in meters or degrees.
     """
     points = body_points(joints)
     torso, hips = torso_axes(points), hip_axes(points)

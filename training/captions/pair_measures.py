@@ -2,7 +2,7 @@
 
 Every change is measured towards a direction: positive where going from A to B goes that way, negative where it goes
 the other way, so that exchanging A and B changes every sign. A change is named by its `Key`, (kind, subject, value):
-("move", "left_hand", "up") is how many metres the left hand rises.
+("move", "left_hand", "up") is how many meters the left hand rises.
 
 Each pose is measured in the frame of its OWN body: left, right, forward and back follow the heading of its hips, up
 and down follow gravity, and positions are relative to the pelvis. Only the height of knees, feet and hips is relative
@@ -49,10 +49,10 @@ def measure_pairs(
     joints_b: npt.ArrayLike,
     rotmats: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
 ) -> Changes:
-    """Measures what changes from A to B, in metres and degrees, (n,) each.
+    """Measures what changes from A to B, in meters and degrees, (n,) each.
 
     Args:
-        joints_a, joints_b: (n, 22, 3), metres, y up, in `JOINT_NAMES` order.
+        joints_a, joints_b: (n, 22, 3), meters, y up, in `JOINT_NAMES` order.
         rotmats: (n, 22, 3, 3) rotations of A and of B. Joints alone do not show rotations and tilts of the head; with
             rotations the changes ("head_rotation", "head", ...) and ("head_tilt", "head", ...) are measured too.
 

@@ -45,7 +45,7 @@ def score_instructions(
 
     Args:
         texts: n instructions or differences.
-        joints_a: (n, 22, 3) of the first poses, metres, y up.
+        joints_a: (n, 22, 3) of the first poses, meters, y up.
         joints_b: (n, 22, 3) of the second poses.
         same_sequence: whether a change of the heading is expected, as for `extract_paircodes`.
         rotmats: (n, 22, 3, 3) rotations of A and of B. Without them statements about the rotation or tilt of

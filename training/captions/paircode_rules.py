@@ -14,7 +14,7 @@ from unipose.training.captions.pair_measures import SIDES, reached
 from unipose.training.geometry import swap_sides
 
 
-# Where each amount begins, by kind (metres or degrees); an amount ends where the next begins.
+# Where each amount begins, by kind (meters or degrees); an amount ends where the next begins.
 AMOUNTS: dict[str, tuple[tuple[str, float], ...]] = {
     "heading": (("slight", 20.0), ("some", 60.0), ("much", 120.0)),
     "bend": (("slight", 18.0), ("some", 45.0), ("much", 80.0)),

@@ -45,7 +45,7 @@ def extract_paircodes(
     """The codes to state of the change of each pair.
 
     Args:
-        joints_a: (n, 22, 3) of the first poses, metres, y up.
+        joints_a: (n, 22, 3) of the first poses, meters, y up.
         joints_b: (n, 22, 3) of the second poses.
         same_sequence: whether the poses of a pair, or of each of (n,) pairs, are frames of one motion, so that a
             change of the body's heading means something.
@@ -155,7 +155,7 @@ def paircodes_hold(
 
     Args:
         codes: some of `CODES`.
-        joints_a: (n, 22, 3) of the first poses, metres, y up.
+        joints_a: (n, 22, 3) of the first poses, meters, y up.
         joints_b: (n, 22, 3) of the second poses.
         tolerance: how far outside its range a change may lie, in units of 5 degrees and 0.05 m.
         rotmats: as for `extract_paircodes`.

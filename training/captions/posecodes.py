@@ -45,7 +45,7 @@ def holding(
 
     Args:
         codes: some of `CODES`.
-        joints: (n, 22, 3), metres, y up.
+        joints: (n, 22, 3), meters, y up.
         tolerance: how far outside its range a measurement may lie, in units of 5 degrees and 0.05 m.
         rotmats: (n, 22, 3, 3), any frame; without them nothing about a rotation of the head holds (see `measure`).
 
@@ -64,7 +64,7 @@ def extract_posecodes(
     """The codes to state of each pose.
 
     Args:
-        joints: (n, 22, 3), metres, y up.
+        joints: (n, 22, 3), meters, y up.
         jitter: when given, every measurement is first moved by uniform noise of up to its tolerance.
         rotmats: (n, 22, 3, 3), the rotations of the same poses, any frame; they show rotations of the head.
 

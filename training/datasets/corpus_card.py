@@ -67,7 +67,7 @@ def write_card(folder: str | Path, name: str) -> DatasetCard:
 
     Raises:
         FileNotFoundError: the corpus is not complete.
-        ValueError: it was made from other records, for which the card would state a wrong source and licence.
+        ValueError: it was made from other records, for which the card would state a wrong source and license.
     """
     folder = Path(folder)
     rows = read_summary(folder)["rows"]
@@ -75,7 +75,7 @@ def write_card(folder: str | Path, name: str) -> DatasetCard:
     maker = recipe.pop("maker")
     if maker != "build_corpus":
         raise ValueError(
-            f"{folder} was made by {maker}; expected build_corpus: the card would state a wrong source and licence"
+            f"{folder} was made by {maker}; expected build_corpus: the card would state a wrong source and license"
         )
     card = DatasetCard.from_template(
         card_data(name, rows),

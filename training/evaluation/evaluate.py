@@ -2,7 +2,7 @@
 
     python -m unipose.training.evaluation.evaluate --model modeling_unipose/embedded --output runs/evaluation
 
-Millimetres are measured on the built-in body and cannot be compared with results on SMPL.
+Millimeters are measured on the built-in body and cannot be compared with results on SMPL.
 """
 
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""MPJPE and PA-MPJPE between poses, in millimetres (paper, section 4)."""
+"""MPJPE and PA-MPJPE between poses, in millimeters (paper, section 4)."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,8 @@ def joint_errors(joints: torch.Tensor, target: torch.Tensor, root_joints: Sequen
     """Distance of every joint from its target.
 
     Args:
-        joints: (poses, joints, 3) predictions in metres.
-        target: (poses, joints, 3) in metres.
+        joints: (poses, joints, 3) predictions in meters.
+        target: (poses, joints, 3) in meters.
         root_joints: each pose is first moved so that the mean of these joints is at the origin: `(0,)` aligns the
             pelvis, `(1, 2)` the middle of the hips; empty aligns nothing.
 
@@ -44,8 +44,8 @@ def mpjpe(
     """Mean per-joint position error.
 
     Args:
-        joints: (poses, joints, 3) predictions in metres.
-        target: (poses, joints, 3) in metres.
+        joints: (poses, joints, 3) predictions in meters.
+        target: (poses, joints, 3) in meters.
         root_joints: see `joint_errors`. The paper's text-to-pose and pose-edit tables align nothing, since both bodies
             have the pelvis at the origin; those of image-to-pose (3DPW, Human3.6M) align the pelvis.
         valid: (poses, joints) bool; joints where it is False are ignored, whatever their target is.
@@ -103,8 +103,8 @@ def pa_mpjpe(joints: torch.Tensor, target: torch.Tensor, valid: torch.Tensor | N
     """MPJPE after Procrustes alignment (rotation, translation and scale).
 
     Args:
-        joints: (poses, joints, 3) predictions in metres.
-        target: (poses, joints, 3) in metres.
+        joints: (poses, joints, 3) predictions in meters.
+        target: (poses, joints, 3) in meters.
         valid: (poses, joints) bool; joints where it is False are ignored.
 
     Returns:

@@ -27,7 +27,7 @@ MASSES = {
     "knee": 0.0465,
     "ankle": 0.0145,
 }
-# Points this close to the lowest one touch the ground (metres): poses are seldom exactly level.
+# Points this close to the lowest one touch the ground (meters): poses are seldom exactly level.
 CONTACT = 0.1
 # Horizontal directions in which the edge of the base of support is measured.
 NUM_DIRECTIONS = 24
@@ -42,7 +42,7 @@ def off_balance(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> t
         capsules: from `body_capsules` of the same body.
 
     Returns:
-        (n,) metres; negative inside, by the distance from the nearest edge.
+        (n,) meters; negative inside, by the distance from the nearest edge.
     """
     ends = capsule_ends(rotmats, body, capsules)
     masses = torch.tensor([MASSES[name] for name in capsules.parts()]).to(ends)

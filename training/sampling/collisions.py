@@ -15,7 +15,7 @@ from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS, to_y_up
 from unipose.training.named_poses.joint_angles import part_of
 
 
-# Capsules may overlap by this much (metres): flesh is soft, and a capsule only approximates the mesh.
+# Capsules may overlap by this much (meters): flesh is soft, and a capsule only approximates the mesh.
 TOLERANCE = 0.045
 # The radius of a capsule is this quantile of its vertices' distances from its axis.
 RADIUS_QUANTILE = 0.4
@@ -35,8 +35,8 @@ class Capsules:
 
     Args:
         joints: (C,) index of the joint that moves each capsule.
-        ends: (C, 2, 3) metres from that joint in the rest pose.
-        radii: (C,) metres.
+        ends: (C, 2, 3) meters from that joint in the rest pose.
+        radii: (C,) meters.
         pairs: (P, 2) capsules that must not overlap.
     """
 
@@ -142,7 +142,7 @@ def penetration_depths(rotmats: torch.Tensor, body: BodyModel, capsules: Capsule
         capsules: from `body_capsules` of the same body.
 
     Returns:
-        (n, P) metres, in the order of `Capsules.pair_names`; negative where they are apart.
+        (n, P) meters, in the order of `Capsules.pair_names`; negative where they are apart.
     """
     ends = capsule_ends(rotmats, body, capsules).movedim((2, 3), (0, 1)).contiguous()
     first, second = capsules.pairs.T
@@ -159,7 +159,7 @@ def self_intersects(
         rotmats: (n, 22, 3, 3) in the stored z-up frame.
         body: the body to pose.
         capsules: from `body_capsules` of the same body.
-        tolerance: metres by which capsules may overlap.
+        tolerance: meters by which capsules may overlap.
 
     Returns:
         (n,) booleans.
@@ -176,7 +176,7 @@ def capsule_ends(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> 
         capsules: from `body_capsules` of the same body.
 
     Returns:
-        (n, C, 2, 3) metres, y up.
+        (n, C, 2, 3) meters, y up.
     """
     rotations, positions = forward_kinematics(to_y_up(rotmats), body.joints[:NUM_JOINTS].to(rotmats))
     rotated = capsules.ends.to(rotmats) @ rotations[:, capsules.joints].mT

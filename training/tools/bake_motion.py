@@ -1,4 +1,4 @@
-"""Bakes the free motion clips: DeepMimic's motion capture (pybullet_data, zlib licence) on SMPL's 22 joints.
+"""Bakes the free motion clips: DeepMimic's motion capture (pybullet_data, zlib license) on SMPL's 22 joints.
 
     python -m unipose.training.tools.bake_motion --output training/assets/motion.npz
 

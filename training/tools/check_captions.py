@@ -48,7 +48,7 @@ def caption_all(joints: npt.NDArray, rotmats: npt.NDArray, times: int, seed: int
     """Several captions of each pose, from noisy measurements.
 
     Args:
-        joints: (n, 22, 3), metres, y up.
+        joints: (n, 22, 3), meters, y up.
         rotmats: (n, 22, 3, 3), any frame.
         times: captions of each pose.
         seed: of the noise and the wording.

@@ -42,17 +42,17 @@ def _heading_strip(text: str, width: int) -> Image.Image:
     return strip
 
 
-def save_sheet(sheet: Image.Image, path: str, colours: int | None = None) -> None:
+def save_sheet(sheet: Image.Image, path: str, colors: int | None = None) -> None:
     """Saves an image, and prints its path. Missing folders are made.
 
     Args:
         sheet: the image.
         path: where it is saved; the ending decides the format.
-        colours: of a palette, for a smaller PNG; without it, the image is saved in full colour.
+        colors: of a palette, for a smaller PNG; without it, the image is saved in full color.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    if colours is None:
+    if colors is None:
         sheet.save(path, quality=85)
     else:
-        sheet.quantize(colours).save(path, optimize=True)
+        sheet.quantize(colors).save(path, optimize=True)
     print(f"wrote {path}")

@@ -24,7 +24,7 @@ class SheetArguments:
     output: str = field(default="docs/archetypes.png", metadata={"help": "Path of the sheet."})
     cell: int = field(default=150, metadata={"help": "Pixels of each square image."})
     columns: int = field(default=10, metadata={"help": "Poses per row."})
-    colours: int = field(default=64, metadata={"help": "Colours of the image's palette; fewer make a smaller file."})
+    colors: int = field(default=64, metadata={"help": "Colors of the image's palette; fewer make a smaller file."})
 
 
 def archetype_sheet(body: BodyModel, cell: int, columns: int) -> Image.Image:
@@ -43,7 +43,7 @@ def archetype_sheet(body: BodyModel, cell: int, columns: int) -> Image.Image:
 def main() -> None:
     (arguments,) = TrlParser((SheetArguments,)).parse_args_and_config()
     sheet = archetype_sheet(BodyModel.builtin(), arguments.cell, arguments.columns)
-    save_sheet(sheet, arguments.output, arguments.colours)
+    save_sheet(sheet, arguments.output, arguments.colors)
 
 
 if __name__ == "__main__":

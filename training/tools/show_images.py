@@ -1,6 +1,6 @@
 """Draws a sheet of random training images, to inspect before training on them.
 
-python -m unipose.training.tools.show_images --output docs/pictures.jpg
+python -m unipose.training.tools.show_images --output docs/synthetic_images.jpg
 """
 
 import io
@@ -26,7 +26,7 @@ LARGEST_YAW = 180.0  # degrees
 class SheetArguments:
     """Number and size of the images, and the sheet to write."""
 
-    output: str = field(default="docs/pictures.jpg", metadata={"help": "Path of the sheet."})
+    output: str = field(default="docs/synthetic_images.jpg", metadata={"help": "Path of the sheet."})
     count: int = field(default=24, metadata={"help": "Number of images."})
     size: int = field(default=200, metadata={"help": "Pixels of the square images."})
     columns: int = field(default=6, metadata={"help": "Images per row."})

@@ -1,7 +1,7 @@
 """Soft targets for pose codes, by their distance in the codebook.
 
 Not the paper's loss, in which all wrong codes cost the same. With soft targets a small model with few rows learns the
-neighbourhood of a code first, and its most log_probabilities code is the middle of its distribution.
+neighborhood of a code first, and its most log_probabilities code is the middle of its distribution.
 """
 
 import torch

@@ -112,7 +112,7 @@ class PoseTokenizerTrainer(SampledDataMixin, StageTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)
         target = rotation_6d_to_rotmat(inputs["pose_values"])
-        # Half precision is a matter of millimetres along a chain of joints.
+        # Half precision is a matter of millimeters along a chain of joints.
         with torch.autocast(target.device.type, enabled=False):
             components = body_loss(self.body, outputs.reconstruction.float(), target)
         loss = outputs.loss + JOINT_LOSS_WEIGHT * components["joint_loss"]

@@ -32,7 +32,7 @@ from unipose.training.models.encoder_sizes import EncoderSizes, encoder_configs
 from unipose.training.trainer.trainers import StageTrainer
 
 
-# Metres count more than squared entries of rotations; the cross-entropy of cells (up to log 48) must not dominate.
+# Meters count more than squared entries of rotations; the cross-entropy of cells (up to log 48) must not dominate.
 JOINT_WEIGHT = 5.0
 CELL_WEIGHT = 0.2
 # Folders of the stage's output, one an encoder.
@@ -200,7 +200,7 @@ def joint_cells(joints: torch.Tensor, visible: torch.Tensor, pose_vision: VitPos
         pose_vision: config of the encoder, which sees the middle of each image.
 
     Returns:
-        (images, 22, rows * columns): each visible joint shared among the four patches with the nearest centres, sum 1;
+        (images, 22, rows * columns): each visible joint shared among the four patches with the nearest centers, sum 1;
         less at the border, 0 outside of the crop and where it is not visible.
     """
     rows, columns = patch_grid(pose_vision)
@@ -214,7 +214,7 @@ def joint_cells(joints: torch.Tensor, visible: torch.Tensor, pose_vision: VitPos
 
 
 class EncoderTrainer(StageTrainer):
-    """Adds the distance of the joints, in metres, and logs every component of the loss.
+    """Adds the distance of the joints, in meters, and logs every component of the loss.
 
     Args:
         body: whose joints are compared.

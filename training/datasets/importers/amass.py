@@ -1,6 +1,6 @@
 """AMASS and MOYO: motion capture as npz files, `<root>/<sub-dataset>/<subject>/<sequence>.npz`.
 
-Two layouts are read, recognised by their arrays:
+Two layouts are read, recognized by their arrays:
 
 - SMPL-H ("SMPL+H G"): `poses (frames, 156)`, `trans`, `betas`, `dmpls`, `gender`, `mocap_framerate`.
 - SMPL-X ("SMPL-X N" and "G"): `root_orient (frames, 3)`, `pose_body (frames, 63)`, `pose_hand`, `pose_jaw`,

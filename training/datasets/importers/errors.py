@@ -16,18 +16,18 @@ class Source:
     Args:
         title: its name.
         address: its project page, which links to the download.
-        licence: in a few words; the text on the project page is authoritative.
+        license: in a few words; the text on the project page is authoritative.
         registration: whether a download needs an account.
     """
 
     title: str
     address: str
-    licence: str
+    license: str
     registration: bool = False
 
     def __str__(self) -> str:
         account = "after registration; " if self.registration else ""
-        return f"Get {self.title} from {self.address} ({account}licence: {self.licence})"
+        return f"Get {self.title} from {self.address} ({account}license: {self.license})"
 
 
 RESEARCH = "non-commercial scientific research"

@@ -1,7 +1,7 @@
 """3DPW: outdoor videos with SMPL poses of one or two persons, as latin-1 pickles.
 
 A sequence is `sequenceFiles/<split>/<sequence>.pkl`. It holds, for T images and each person: `poses (T, 72)`
-axis-angle in the world's frame, `campose_valid (T,)`, `jointPositions (T, 72)` metres in the world; and once:
+axis-angle in the world's frame, `campose_valid (T,)`, `jointPositions (T, 72)` meters in the world; and once:
 `cam_poses (T, 4, 4)` world to camera, `cam_intrinsics (3, 3)`. These are at the images' 30 Hz: row t belongs to
 `imageFiles/<sequence>/image_<t, five digits>.jpg` (`img_frame_ids` indexes the 60 Hz arrays, which are not read).
 `trans`, `betas`, `genders` and `poses2d` are not read, as records do not have them.
@@ -44,7 +44,7 @@ SHARED = ("cam_poses", "cam_intrinsics")
 BY_PERSON = ("poses", "campose_valid", "jointPositions")
 # Factor from the box of the joints to that of the body: skin, hair and shoes extend past the joints.
 JOINT_MARGIN = 1.25
-# Persons with a joint nearer to the camera's plane than this, or behind it, have no box (metres).
+# Persons with a joint nearer to the camera's plane than this, or behind it, have no box (meters).
 MIN_DEPTH = 0.3
 
 
@@ -186,7 +186,7 @@ def _check_rotations(rotations: np.ndarray, where: str) -> None:
 
 
 def _boxes(points: np.ndarray, intrinsics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(T, joints, 3) metres in the camera's frame -> (T, 2) centers and (T,) sides of squares, pixels."""
+    """(T, joints, 3) meters in the camera's frame -> (T, 2) centers and (T,) sides of squares, pixels."""
     projected = points @ intrinsics.T
     pixels = projected[..., :2] / projected[..., 2:]
     low, high = pixels.min(axis=1), pixels.max(axis=1)
