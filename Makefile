@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One process a core; tests of one file share their fixtures.
+TWO_PROCESSES := -n 2 --dist loadfile
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE ?= 1
 
@@ -12,18 +14,18 @@ demo: $(VENV)/.installed
 	$(BIN)/unipose demo --out demo_out
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO_PROCESSES)
 
 # Only torch is pinned. gradio stands for what a Space installs beside the package.
 NEWEST := .venv-newest
-NEWEST_TESTS := modeling generation processing image_processing pipeline auto_classes cli pose_vqvae training
+NEWEST_TESTS := modeling generation text_decoding library_hooks processing image_processing pipeline auto_classes cli pose_vqvae training training_hooks
 test-newest:
 	rm -rf $(NEWEST) build
 	$(PYTHON) -m venv $(NEWEST)
 	$(NEWEST)/bin/pip install --quiet $$(grep '^torch==' constraints.txt)
 	$(NEWEST)/bin/pip install --quiet '.[all]' 'gradio>=6'
 	$(NEWEST)/bin/pip check
-	$(NEWEST)/bin/python -m pytest $(NEWEST_TESTS:%=tests/test_%.py)
+	$(NEWEST)/bin/python -m pytest $(TWO_PROCESSES) $(NEWEST_TESTS:%=tests/test_%.py)
 
 lint: $(VENV)/.developing
 	$(BIN)/ruff check .

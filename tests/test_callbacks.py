@@ -110,13 +110,13 @@ def test_each_evaluation_writes_an_image_and_what_was_generated(watched: Languag
 def test_each_evaluation_logs_its_loss_and_numbers_of_each_task(watched: LanguageTrainer) -> None:
     names = {
         "eval_loss",
-        "eval_pose-to-text_statements_true",
-        "eval_image-to-text_statements_expected",
+        "eval_pose-to-text_posecode_precision",
+        "eval_image-to-text_codes_in_target",
         "eval_text-to-pose_mpjpe_mm",
         "eval_image-to-pose_pa_mpjpe_mm",
         "eval_pose-edit_mpjpe_mm",
-        "eval_pose-diff_statements_true",
-        "eval_image-diff_statements_expected",
+        "eval_pose-diff_paircode_precision",
+        "eval_image-diff_codes_in_target",
     }
     for name in names:
         found = entries(watched, name)
@@ -240,8 +240,8 @@ def test_wrong_answers_are_judged_to_be_wrong(corpus: Path, body: BodyModel) -> 
     upright = torch.eye(3).expand(1, 22, 3, 3).numpy()
     answer = {"text": f"{CAPTION} Raise the right arm.", "poses": upright}
     measured = {task: measure_answers(task, [row], [answer], body) for task, row in by_task.items()}
-    assert measured["pose-to-text"] == {"statements_true": 0.0}, "nobody squats in a T-pose"
-    assert measured["image-diff"] == {"statements_expected": 0.0}, "the knee was to be bent"
+    assert measured["pose-to-text"] == {"posecode_precision": 0.0}, "nobody squats in a T-pose"
+    assert measured["image-diff"] == {"codes_in_target": 0.0}, "the knee was to be bent"
     assert measured["text-to-pose"]["mpjpe_mm"] > 100
     silent = {"text": "", "poses": upright}
     texts = [task for task in TASKS if task not in POSE_ANSWERS]

@@ -209,7 +209,7 @@ def test_image_of_results(body: BodyModel, held_out: HeldOutFrames, pairs: HeldO
     image = draw_results(pipe, few, body)
     assert image.width > len(SENTENCES) * CELL
     assert image.height > 3 * CELL
-    assert all(read_caption(sentence).unread == () for sentence in SENTENCES)
+    assert all(read_caption(sentence).unparsable == () for sentence in SENTENCES)
 
 
 def test_regular_frames() -> None:

@@ -110,8 +110,8 @@ def measure_answers(
         body: to measure poses.
 
     Returns:
-        mpjpe_mm and pa_mpjpe_mm of poses; statements_true, the share of a text's statements that hold on the row's
-        poses; statements_expected, of a text about images, the share that the row's own text makes too.
+        mpjpe_mm and pa_mpjpe_mm of poses; posecode_precision or paircode_precision, the share of a text's statements that hold on the row's
+        poses; codes_in_target, of a text about images, the share that the row's own text makes too.
     """
     if task in POSE_ANSWERS:
         results = torch.stack([torch.as_tensor(answer["poses"][0]) for answer in answers])
@@ -119,14 +119,14 @@ def measure_answers(
     texts = [answer["text"] for answer in answers]
     if task == "pose-to-text":
         captions = [read_caption(text).codes for text in texts]
-        return {"statements_true": posecode_precision(captions, to_rotmats(rows, 0), body)}
+        return {"posecode_precision": posecode_precision(captions, to_rotmats(rows, 0), body)}
     if task == "pose-diff":
         changes = [read_instruction(text).codes for text in texts]
-        return {"statements_true": paircode_precision(changes, to_rotmats(rows, 0), to_rotmats(rows, 1), body)}
+        return {"paircode_precision": paircode_precision(changes, to_rotmats(rows, 0), to_rotmats(rows, 1), body)}
     read = read_caption if task == "image-to-text" else read_instruction
     codes = [(set(read(text).codes), set(read(row["text"]).codes)) for text, row in zip(texts, rows)]
     common, total = (sum(map(len, sets)) for sets in ([a & b for a, b in codes], [a for a, _ in codes]))
-    return {"statements_expected": common / max(total, 1)}
+    return {"codes_in_target": common / max(total, 1)}
 
 
 def to_line(row: Row, answer: dict[str, Any]) -> dict[str, Any]:
