@@ -110,8 +110,8 @@ def measure_answers(
         body: to measure poses.
 
     Returns:
-        mpjpe_mm and pa_mpjpe_mm of poses; posecode_precision or paircode_precision, the share of a text's statements that hold on the row's
-        poses; codes_in_target, of a text about images, the share that the row's own text makes too.
+        mpjpe_mm and pa_mpjpe_mm of poses; posecode_precision (paircode_precision) of texts about poses, the share of
+        their statements that hold; codes_in_target of texts about images, the share that the row's own text states.
     """
     if task in POSE_ANSWERS:
         results = torch.stack([torch.as_tensor(answer["poses"][0]) for answer in answers])
