@@ -1,5 +1,6 @@
 """Configurations of the pose tokenizer and of the whole model. Default sizes are the release's (paper, section 3)."""
 
+import math
 from typing import Literal
 
 from huggingface_hub.dataclasses import strict
@@ -25,23 +26,31 @@ class UniPoseVQVAEConfig(PreTrainedConfig):
         codebook_dim: Width of a code.
         num_pose_tokens: Codes of a pose; even.
         num_residual_blocks: Blocks of each residual stack, dilations 3^(n-1) down to 1.
+        architecture: "convolution": the paper's; "body_parts": each token belongs to one part of the body, and one to
+            the heading; all are quantized to the grid of `scalar_levels`.
+        scalar_levels: Grid points of each dimension of a code; for body parts only.
+        part_tokens: Tokens of the torso, the head, each arm and each leg; for body parts only.
         rotation_loss_weight, commitment_loss_weight: Weights of the two loss components that need no body model.
         decay: Of the moving averages that the codebook follows.
         dead_code_threshold: A code whose moving count is below it is replaced by a row of the batch.
 
     Raises:
-        ValueError: If num_pose_tokens is odd or below 2.
+        ValueError: If num_pose_tokens is odd or below 2, or if the sizes of a tokenizer of body parts contradict each
+            other.
     """
 
     model_type = "unipose_vqvae"
 
     # Architecture
+    architecture: Literal["convolution", "body_parts"] = "convolution"
     num_joints: int = 22
     hidden_size: int = 512
     codebook_size: int = 2048
     codebook_dim: int = 256
     num_pose_tokens: int = 80
     num_residual_blocks: int = 2
+    scalar_levels: list[int] | None = None
+    part_tokens: dict[str, int] | None = None
     # Training
     rotation_loss_weight: float = 20.0
     commitment_loss_weight: float = 1.0
@@ -52,6 +61,28 @@ class UniPoseVQVAEConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         if self.num_pose_tokens < 2 or self.num_pose_tokens % 2:
             raise ValueError(f"num_pose_tokens must be even and at least 2, got {self.num_pose_tokens}")
+        if self.architecture == "body_parts":
+            self.check_body_parts()
+
+    def check_body_parts(self) -> None:
+        """Checks the sizes of a tokenizer of body parts.
+
+        Raises:
+            ValueError: If they contradict each other.
+        """
+        if not self.scalar_levels or not self.part_tokens:
+            raise ValueError("a tokenizer of body parts needs scalar_levels and part_tokens")
+        if math.prod(self.scalar_levels) != self.codebook_size or len(self.scalar_levels) != self.codebook_dim:
+            raise ValueError(
+                f"scalar_levels {self.scalar_levels} make {math.prod(self.scalar_levels)} codes of "
+                f"{len(self.scalar_levels)} dimensions, expected codebook_size {self.codebook_size} and codebook_dim "
+                f"{self.codebook_dim}"
+            )
+        if self.part_tokens.keys() != {"torso", "head", "arm", "leg"}:
+            raise ValueError(f"part_tokens names {sorted(self.part_tokens)}, expected torso, head, arm and leg")
+        tokens = 1 + sum(count * (2 if kind in ("arm", "leg") else 1) for kind, count in self.part_tokens.items())
+        if tokens != self.num_pose_tokens:
+            raise ValueError(f"part_tokens and the heading make {tokens} tokens, expected {self.num_pose_tokens}")
 
     @property
     def encoder_lengths(self) -> list[int]:

@@ -11,8 +11,9 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput, torch_compilable_check
 from transformers.utils.generic import can_return_tuple
 
+from .body_parts import PartDecoder, PartEncoder
 from .configuration_unipose import UniPoseVQVAEConfig
-from .vector_quantizer import VectorQuantizer
+from .vector_quantizer import FiniteScalarQuantizer, VectorQuantizer
 
 
 @dataclass
@@ -22,7 +23,8 @@ class UniPoseVQVAEOutput(ModelOutput):
     Args:
         loss: Weighted sum of the two components below; training adds those of joints and vertices, which need a body.
         rotation_loss: Mean squared error of the rotation matrices.
-        commitment_loss: Mean squared distance of the encoder's output to its codes.
+        commitment_loss: Mean squared distance of the encoder's output to its codes; of a tokenizer of body parts, of the
+            encoded reconstruction to the codes.
         reconstruction: (batch, 22, 3, 3) rotation matrices.
         pose_codes: (batch, num_pose_tokens).
         perplexity: Of the code usage in the batch; at most codebook_size.
@@ -121,13 +123,17 @@ class UniPoseVQVAE(PreTrainedModel):
 
     def __init__(self, config: UniPoseVQVAEConfig):
         super().__init__(config)
-        self.encoder = PoseEncoder(
-            config.hidden_size, config.encoder_lengths, config.num_residual_blocks, config.codebook_dim
-        )
-        self.quantizer = VectorQuantizer(
-            config.codebook_size, config.codebook_dim, config.decay, config.dead_code_threshold
-        )
-        self.decoder = PoseDecoder(config)
+        if config.architecture == "body_parts":
+            self.encoder, self.decoder = PartEncoder(config), PartDecoder(config)
+            self.quantizer = FiniteScalarQuantizer(config.scalar_levels)
+        else:
+            self.encoder = PoseEncoder(
+                config.hidden_size, config.encoder_lengths, config.num_residual_blocks, config.codebook_dim
+            )
+            self.quantizer = VectorQuantizer(
+                config.codebook_size, config.codebook_dim, config.decay, config.dead_code_threshold
+            )
+            self.decoder = PoseDecoder(config)
         self.post_init()
 
     @torch.no_grad()
@@ -140,6 +146,11 @@ class UniPoseVQVAE(PreTrainedModel):
             init.zeros_(module.ema_sum)
             init.ones_(module.ema_count)
             init.zeros_(module.initialized)
+        elif isinstance(module, FiniteScalarQuantizer):
+            module.fill_codebooks()
+        elif isinstance(module, nn.Linear):
+            init.kaiming_uniform_(module.weight, a=5**0.5)
+            init.zeros_(module.bias)
 
     def encode_features(self, pose_values: torch.Tensor) -> torch.Tensor:
         """(batch, 22, 6) -> (batch, num_pose_tokens, codebook_dim), before quantization.
@@ -206,11 +217,16 @@ class UniPoseVQVAE(PreTrainedModel):
         reconstruction = self.decode_features(quantized.quantized)
         target = roma.special_gramschmidt(pose_values.to(reconstruction.dtype).unflatten(-1, (2, 3)).mT).mT
         rotation_loss = nn.functional.mse_loss(reconstruction, target)
+        commitment_loss = quantized.commitment_loss
+        if self.config.architecture == "body_parts":
+            # A fixed grid needs no commitment; the reconstruction must have the same codes.
+            again = self.encode_features(reconstruction[..., :2, :].flatten(-2))
+            commitment_loss = nn.functional.mse_loss(again, quantized.quantized.detach())
         weighted = self.config.rotation_loss_weight * rotation_loss
         return UniPoseVQVAEOutput(
-            loss=weighted + self.config.commitment_loss_weight * quantized.commitment_loss,
+            loss=weighted + self.config.commitment_loss_weight * commitment_loss,
             rotation_loss=rotation_loss,
-            commitment_loss=quantized.commitment_loss,
+            commitment_loss=commitment_loss,
             reconstruction=reconstruction,
             pose_codes=quantized.pose_codes,
             perplexity=quantized.perplexity,

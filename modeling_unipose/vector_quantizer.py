@@ -1,9 +1,11 @@
-"""The codebook: nearest code, straight-through gradient, moving averages (paper, section 3.1)."""
+"""Codebooks: nearest code, straight-through gradient, moving averages (paper, section 3.1)."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import distributed, nn
+from transformers import initialization as init
 
 
 @dataclass
@@ -35,6 +37,12 @@ def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
     if is_shared():
         distributed.all_reduce(values)
     return values
+
+
+def perplexity(counts: torch.Tensor) -> torch.Tensor:
+    """The perplexity of the code usage, from the rows of each code."""
+    usage = counts / counts.sum()
+    return torch.exp(-torch.sum(usage * torch.log(usage + 1e-7)))
 
 
 class VectorQuantizer(nn.Module):
@@ -90,9 +98,8 @@ class VectorQuantizer(nn.Module):
             counts = self.update(features.detach().flatten(0, 1), pose_codes.flatten())
         else:
             counts = torch.bincount(pose_codes.flatten(), minlength=self.codebook_size)
-        usage = counts / counts.sum()
-        perplexity = torch.exp(-torch.sum(usage * torch.log(usage + 1e-7)))
-        return QuantizerOutput(features + (quantized - features).detach(), pose_codes, commitment_loss, perplexity)
+        straight_through = features + (quantized - features).detach()
+        return QuantizerOutput(straight_through, pose_codes, commitment_loss, perplexity(counts))
 
     @torch.no_grad()
     def initialize(self, rows: torch.Tensor) -> None:
@@ -138,3 +145,59 @@ class VectorQuantizer(nn.Module):
         if is_shared():
             distributed.broadcast(drawn, 0)
         return drawn
+
+
+class FiniteScalarQuantizer(nn.Module):
+    """Codes are the points of a fixed grid (Mentzer et al., ICLR 2024); the first token's are points of a circle.
+
+    Nothing is learned here: features between -1 and 1 are rounded to the grid, and gradients pass straight through.
+
+    Args:
+        levels: points of each dimension; their product is the number of codes.
+    """
+
+    codebook: torch.Tensor
+    heading_codebook: torch.Tensor
+
+    def __init__(self, levels: list[int]):
+        super().__init__()
+        self.levels = levels
+        self.register_buffer("codebook", torch.zeros(math.prod(levels), len(levels)))
+        self.register_buffer("heading_codebook", torch.zeros(math.prod(levels), len(levels)))
+        self.fill_codebooks()
+
+    @torch.no_grad()
+    def fill_codebooks(self) -> None:
+        """Sets both codebooks, which follow from the levels."""
+        axes = [torch.linspace(-1.0, 1.0, count) for count in self.levels]
+        init.copy_(self.codebook, torch.cartesian_prod(*axes))
+        angles = torch.arange(len(self.codebook)) * (2 * math.pi / len(self.codebook))
+        circle = torch.stack([angles.cos(), angles.sin()], dim=-1)
+        init.copy_(self.heading_codebook, nn.functional.pad(circle, (0, len(self.levels) - 2)))
+
+    def nearest(self, features: torch.Tensor) -> torch.Tensor:
+        """(batch, tokens, dim) -> (batch, tokens) index of the nearest code, in fp32."""
+        features = features.to(self.codebook.device, torch.float32)
+        size = len(self.codebook)
+        angle = torch.atan2(features[:, 0, 1], features[:, 0, 0])
+        heading = torch.round(angle / (2 * math.pi) * size).long() % size
+        steps = torch.tensor([count - 1 for count in self.levels], device=features.device)
+        digits = torch.round((features[:, 1:].clamp(-1.0, 1.0) + 1.0) / 2.0 * steps).long()
+        codes = torch.zeros(digits.shape[:-1], dtype=torch.long, device=features.device)
+        for dimension, count in enumerate(self.levels):
+            codes = codes * count + digits[..., dimension]
+        return torch.cat([heading.unsqueeze(1), codes], dim=1)
+
+    def codes_to_features(self, pose_codes: torch.Tensor) -> torch.Tensor:
+        """(batch, tokens) -> (batch, tokens, dim)."""
+        codes = pose_codes.to(self.codebook.device)
+        heading = nn.functional.embedding(codes[:, :1], self.heading_codebook)
+        return torch.cat([heading, nn.functional.embedding(codes[:, 1:], self.codebook)], dim=1)
+
+    def forward(self, features: torch.Tensor) -> QuantizerOutput:
+        """(batch, tokens, dim) -> the same on the grid; the commitment loss is 0, since the grid does not move."""
+        pose_codes = self.nearest(features.detach())
+        quantized = self.codes_to_features(pose_codes).to(features)
+        counts = torch.bincount(pose_codes[:, 1:].flatten(), minlength=len(self.codebook))
+        straight_through = features + (quantized - features).detach()
+        return QuantizerOutput(straight_through, pose_codes, features.new_zeros(()), perplexity(counts))
