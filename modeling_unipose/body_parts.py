@@ -1,7 +1,7 @@
 """A pose tokenizer of body parts: each part has tokens of its own, and the heading has one.
 
-The paper's convolutions mix neighboring joints. Here a token depends on one part only, so that an edit of an arm leaves
-all other tokens as they are. Left and right limbs share their weights, mirrored.
+The paper's convolutions mix neighboring joints. Here a token depends on one part only: an edit of an arm leaves all
+other tokens as they are. Left and right limbs share their weights, mirrored.
 """
 
 import roma

@@ -23,8 +23,8 @@ class UniPoseVQVAEOutput(ModelOutput):
     Args:
         loss: Weighted sum of the two components below; training adds those of joints and vertices, which need a body.
         rotation_loss: Mean squared error of the rotation matrices.
-        commitment_loss: Mean squared distance of the encoder's output to its codes; of a tokenizer of body parts, of the
-            encoded reconstruction to the codes.
+        commitment_loss: Mean squared distance of the encoder's output to its codes; of body parts, of the encoded
+            reconstruction to the codes.
         reconstruction: (batch, 22, 3, 3) rotation matrices.
         pose_codes: (batch, num_pose_tokens).
         perplexity: Of the code usage in the batch; at most codebook_size.

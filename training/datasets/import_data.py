@@ -25,6 +25,7 @@ from unipose.training.datasets.importers import (
     Crop,
     HmrImages,
     HmrTarImages,
+    MotionArchives,
     PoseFixPairs,
     PoseScriptPoses,
     ThreeDPWImages,
@@ -60,7 +61,7 @@ STATE_FILE = "import.json"
 class ImportArguments:
     """The dataset and its options; the sources that use an option are named first in its help."""
 
-    source: str = field(metadata={"help": "amass, posescript, posefix, hmr_npz, hmr_tars or 3dpw."})
+    source: str = field(metadata={"help": "amass, posescript, posefix, hmr_npz, hmr_tars, 3dpw or motion."})
     root: str = field(metadata={"help": "Folder of the dataset; hmr_npz: of its images; hmr_tars: of its tars."})
     output: str = field(metadata={"help": "Folder of the records."})
     amass: str = field(default="", metadata={"help": "posescript, posefix: AMASS's folder, SMPL-H layout."})
@@ -84,6 +85,15 @@ class ImportArguments:
     )
     trim: float = field(default=0.0, metadata={"help": "amass: fraction of a clip to drop at each end."})
     keep_heading: bool = field(default=True, metadata={"help": "amass: whether to keep the heading of poses."})
+    clips: list[str] | None = field(
+        default=None, metadata={"help": "motion: patterns of <file>/<clip> to import; default: all."}
+    )
+    skip_clips: list[str] = field(
+        default_factory=list, metadata={"help": "motion: patterns of <file>/<clip> to leave out."}
+    )
+    min_change: float = field(
+        default=0.0, metadata={"help": "motion: minimum mean angle between kept frames of a clip in degrees."}
+    )
     stride: int = field(default=1, metadata={"help": "amass, 3dpw: keeps every so many-th frame."})
     expand: float = field(default=1.0, metadata={"help": "hmr_npz, hmr_tars, 3dpw: factor of the box's side."})
     max_size: int = field(default=336, metadata={"help": "hmr_npz, hmr_tars, 3dpw: maximum size of crops in pixels."})
@@ -136,6 +146,7 @@ OPEN: dict[str, Callable[[ImportArguments], Iterable[Record]]] = {
     "posefix": lambda a: PoseFixPairs(a.root, a.amass, a.split, a.texts, pose_table=a.pose_table),
     "hmr_npz": lambda a: HmrImages(a.annotations, a.root, a.dataset, crop(a), a.seed, a.skip_damaged),
     "hmr_tars": lambda a: HmrTarImages(a.root, a.pickles_may_run_code, a.dataset, crop(a), a.seed, a.skip_damaged),
+    "motion": lambda a: MotionArchives(a.root, a.clips, a.skip_clips, a.min_change),
     "3dpw": lambda a: ThreeDPWImages(a.root, a.pickles_may_run_code, a.split, a.stride, crop(a), a.seed),
 }
 

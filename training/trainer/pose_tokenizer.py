@@ -1,6 +1,8 @@
 """Training of the pose tokenizer: its poses, its losses on a body, and the stage (paper, section 3.1)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import roma
@@ -9,7 +11,7 @@ from torch.utils.data import Dataset
 
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_features import rotation_6d_to_rotmat, rotmat_to_rotation_6d
+from unipose.processing.pose_features import NUM_JOINTS, rotation_6d_to_rotmat, rotmat_to_rotation_6d
 from unipose.training.datasets.import_data import SavedRecords
 from unipose.training.geometry import jitter_orientation
 from unipose.training.sampling.poses import sample_training_poses, validation_poses
@@ -34,6 +36,16 @@ class PoseTokenizerArguments:
     records: list[str] = field(
         default_factory=list, metadata={"help": "folders that import_data has written, whose poses are added"}
     )
+    architecture: Literal["convolution", "body_parts"] = field(
+        default="convolution", metadata={"help": "architecture of the pose tokenizer; convolution is the paper's"}
+    )
+    scalar_levels: list[int] | None = field(
+        default=None, metadata={"help": "grid points of each dimension of a code of body parts"}
+    )
+    part_tokens: dict[str, int] | None = field(
+        default=None, metadata={"help": "tokens of the torso, the head, each arm and each leg, for body parts"}
+    )
+    commitment_loss_weight: float = 1.0
     hidden_size: int = 128
     codebook_size: int = 512
     codebook_dim: int = 64
@@ -41,6 +53,10 @@ class PoseTokenizerArguments:
     dead_code_threshold: float = 1.0
     orientation_noise: bool = field(
         default=True, metadata={"help": "the global orientation of training poses is jittered (paper, stage 1)"}
+    )
+    joint_noise: float = field(
+        default=0.0,
+        metadata={"help": "largest standard deviation of random rotations of single joints, in degrees; 0: none"},
     )
     samples: int = field(default=6, metadata={"help": "validation poses that an evaluation draws; 0: none"})
 
@@ -54,11 +70,17 @@ class PoseDataset(Dataset):
     Args:
         rotmats: (poses, 22, 3, 3), in the stored frame.
         seed: of the jitter; none where it is None.
+        orientation_noise: whether the global orientation is jittered.
+        joint_noise: largest standard deviation of the joints' random rotations, in degrees.
     """
 
-    def __init__(self, rotmats: torch.Tensor, seed: int | None):
+    def __init__(
+        self, rotmats: torch.Tensor, seed: int | None, orientation_noise: bool = True, joint_noise: float = 0.0
+    ):
         self.rotmats = rotmats
         self.seed = seed
+        self.orientation_noise = orientation_noise
+        self.joint_noise = joint_noise
         self.epoch = torch.zeros((), dtype=torch.long).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
@@ -72,8 +94,28 @@ class PoseDataset(Dataset):
         rotmats = self.rotmats[indices]
         if self.seed is not None:
             generators = [np.random.default_rng([self.seed, int(self.epoch), index]) for index in indices]
-            rotmats = jitter_orientation(rotmats, np.stack([rng.uniform(-1.0, 1.0, 3) for rng in generators]))
+            if self.orientation_noise:
+                rotmats = jitter_orientation(rotmats, np.stack([rng.uniform(-1.0, 1.0, 3) for rng in generators]))
+            if self.joint_noise:
+                rotmats = rotmats @ random_rotations(generators, self.joint_noise).to(rotmats)
         return {"pose_values": rotmat_to_rotation_6d(rotmats), ROW_KEY: torch.tensor(indices)}
+
+
+def random_rotations(generators: Sequence[np.random.Generator], largest: float) -> torch.Tensor:
+    """Random rotations of about half of each pose's joints, most of them small.
+
+    Args:
+        generators: one of each pose.
+        largest: standard deviation in degrees of the pose with the most noise.
+
+    Returns:
+        (poses, 22, 3, 3).
+    """
+    draws = [
+        (rng.random() ** 2, rng.random(NUM_JOINTS) < 0.5, rng.standard_normal((NUM_JOINTS, 3))) for rng in generators
+    ]
+    vectors = np.stack([size * is_moved[:, None] * vector for size, is_moved, vector in draws])
+    return roma.rotvec_to_rotmat(torch.from_numpy(vectors * np.radians(largest)))
 
 
 def collate_poses(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -169,7 +211,7 @@ def train_pose_tokenizer(
     body = BodyModel.builtin()
     torch.manual_seed(config.seed)
     rotmats = training_poses(arguments, config.seed, body)
-    others = ("num_poses", "records", "samples", "orientation_noise")
+    others = ("num_poses", "records", "samples", "orientation_noise", "joint_noise")
     sizes = {name: value for name, value in vars(arguments).items() if name not in others}
     model = UniPoseVQVAE(UniPoseVQVAEConfig(**sizes))
     validation = validation_poses().float()
@@ -178,7 +220,7 @@ def train_pose_tokenizer(
         schedule,
         model=model,
         args=config,
-        train_dataset=PoseDataset(rotmats, config.seed if arguments.orientation_noise else None),
+        train_dataset=PoseDataset(rotmats, config.seed, arguments.orientation_noise, arguments.joint_noise),
         eval_dataset=PoseDataset(validation, None),
         data_collator=collate_poses,
         optimizers=build_optimizer(model, optimizer, config),

@@ -10,6 +10,7 @@ from unipose.training.datasets.importers.errors import SOURCES, DatasetError
 from unipose.training.datasets.importers.hmr_npz import HmrImages
 from unipose.training.datasets.importers.hmr_tars import HmrTarImages
 from unipose.training.datasets.importers.mixing import POSE_ESTIMATION_WEIGHTS, WeightedMix
+from unipose.training.datasets.importers.motion_npz import MotionArchives
 from unipose.training.datasets.importers.posefix import PoseFixPairs
 from unipose.training.datasets.importers.posescript import PoseScriptPoses
 from unipose.training.datasets.importers.threedpw import ThreeDPWImages
@@ -26,6 +27,7 @@ __all__ = [
     "DatasetError",
     "HmrImages",
     "HmrTarImages",
+    "MotionArchives",
     "PoseFixPairs",
     "PoseScriptPoses",
     "ThreeDPWImages",
