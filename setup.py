@@ -70,7 +70,7 @@ setup(
     package_data={
         "unipose": ["py.typed", "embedded/*"],
         "unipose.processing": ["*.jinja", "assets/*"],
-        "unipose.training": ["assets/*", "recipes/*.yaml", "recipes/*/*.yaml"],
+        "unipose.training": ["assets/*", "assets/human_words/*", "recipes/*.yaml", "recipes/*/*.yaml"],
         "unipose.training.datasets.instructions": ["*.txt"],
         "unipose.model_cards": ["*.md.jinja"],
     },
