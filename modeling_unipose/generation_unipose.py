@@ -223,7 +223,16 @@ class UniPoseGenerationMixin(GenerationMixin):
 
     @staticmethod
     def create_masks_for_generate(config, inputs_embeds, attention_mask, **kwargs):
-        """Leaves the 2-D mask as it is: only `forward` knows the queries, and makes the mask with them."""
+        """Leaves the 2-D mask unchanged: only `forward` knows the queries, and makes the mask with them.
+
+        Args:
+            config: The model's; not used.
+            inputs_embeds: (batch, sequence, hidden_size); not used.
+            attention_mask: (batch, sequence), 0 at padding; or None.
+
+        Returns:
+            `attention_mask`.
+        """
         return attention_mask
 
     @accepts_both_cache_names
@@ -273,7 +282,15 @@ class UniPoseGenerationMixin(GenerationMixin):
         return self.model.create_mask(embeds, mask, inputs[CACHE], positions, torch.zeros_like(ids, dtype=torch.bool))
 
     def codes_to_queries(self, ids: torch.Tensor, prompt_length: int) -> torch.Tensor:
-        """Without a cache the answer's poses are seen as in the cached run: as queries, not as codes."""
+        """Replaces the answer's codes by queries: without a cache its poses are then seen as in the cached run.
+
+        Args:
+            ids: (batch, sequence) of prompt and answer.
+            prompt_length: First position of the answer. Codes before it stay.
+
+        Returns:
+            (batch, sequence) ids.
+        """
         code = ids - self.config.pose_code_start_id
         is_code = (code >= 0) & (code < self.config.pose_tokenizer_config.codebook_size)
         is_code[:, :prompt_length] = False

@@ -334,7 +334,16 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         pose_pixel_values: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPooling:
-        """See `UniPoseModel.get_image_features`."""
+        """As `UniPoseModel.get_image_features`.
+
+        Args:
+            pixel_values: (images, 3, height, width) for the vision encoder.
+            pose_pixel_values: (images, 3, height, width) for the pose encoder; all encoders of the model need theirs.
+            kwargs: Passed to both encoders.
+
+        Returns:
+            The projected features of the images in `pooler_output`.
+        """
         return self.model.get_image_features(pixel_values, pose_pixel_values, **kwargs)
 
     def decode_pose_codes(self, pose_codes: torch.Tensor) -> torch.Tensor:

@@ -101,12 +101,21 @@ class PoseBlocks:
         return logits
 
     def cache_positions(self, block: PoseBlock, count: int) -> slice:
-        """The positions of the block's first `count` codes in the cache."""
+        """The positions of a block's first codes in the cache.
+
+        Args:
+            block: One of `blocks`.
+            count: Number of codes.
+        """
         first = block.start + 1 + (self.cache_offset or 0)
         return slice(first, first + count)
 
     def stash_kv(self, cache: Cache, block: PoseBlock) -> None:
         """Keeps the queries' keys and values aside and crops the cache to the pose-start.
+
+        Args:
+            cache: Grown by the forward with the block's queries.
+            block: Gets the keys and values of its rows, layer by layer.
 
         Raises:
             ValueError: If a layer of the cache is neither dynamic nor static.
@@ -120,9 +129,13 @@ class PoseBlocks:
             resize_layer(layer, -self.config.num_pose_tokens)
 
     def sync_cache(self, cache: Cache, length: int) -> None:
-        """Resizes the cache to `length` ids and fills the positions of complete blocks.
+        """Resizes the cache and fills the positions of complete blocks.
 
         Those of the other blocks stay empty until they are complete.
+
+        Args:
+            cache: Changed in place.
+            length: Number of ids whose positions it has afterwards.
         """
         tokens = self.config.num_pose_tokens
         missing = length + (self.cache_offset or 0) - int(cache.get_seq_length())
@@ -134,13 +147,24 @@ class PoseBlocks:
         self.blocks = [block for block in self.blocks if block.start + tokens >= length]
 
     def restore(self, cache: Cache, length: int) -> None:
-        """Makes every cache position of `length` ids valid after the last step, so that the cache may be continued."""
+        """Makes every cache position valid after the last step, so that generation can continue from the cache.
+
+        Args:
+            cache: Changed in place.
+            length: Number of ids whose positions it has afterwards.
+        """
         self.sync_cache(cache, length)
         for block in self.blocks:
             self.restore_block(cache, block, length - block.start - 1)
 
     def restore_block(self, cache: Cache, block: PoseBlock, count: int) -> None:
-        """Puts the keys and values of the block's first `count` codes back into the cache."""
+        """Puts the keys and values of a block's first codes back into the cache.
+
+        Args:
+            cache: Changed in place.
+            block: One of `blocks`, with its keys and values.
+            count: Number of codes.
+        """
         positions = self.cache_positions(block, count)
         for layer, keys, values in zip(cache.layers, block.keys, block.values):
             layer.keys[block.rows, :, positions] = keys[:, :, :count]
@@ -148,7 +172,12 @@ class PoseBlocks:
 
 
 def resize_layer(layer: DynamicLayer | StaticLayer, change: int) -> None:
-    """Adds (empty) or removes positions at the end of one cache layer."""
+    """Adds (empty) or removes positions at the end of one cache layer.
+
+    Args:
+        layer: Changed in place.
+        change: Positions to add; negative to remove.
+    """
     if isinstance(layer, StaticLayer):
         layer.cumulative_length.add_(change)
     elif change < 0:

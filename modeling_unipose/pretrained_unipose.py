@@ -59,11 +59,23 @@ class UniPosePreTrainedModel(PreTrainedModel):
         return False
 
     def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
-        """As the library's; a single name leaves out the parts that cannot take it (see `attention_per_part`)."""
+        """As the library's; a single name leaves out the parts that cannot use it (see `attention_per_part`).
+
+        Args:
+            attn_implementation: One name, or one per sub-config ("text_config", "vision_config", ...).
+            args: The library's.
+            kwargs: The library's.
+        """
         super().set_attn_implementation(attention_per_part(attn_implementation), *args, **kwargs)
 
     def save_pretrained(self, save_directory: str | PathLike, *args, **kwargs) -> None:
-        """As the library's; the folder also holds the code, and loads with `trust_remote_code` anywhere."""
+        """As the library's; the folder also holds the code, and loads with `trust_remote_code` anywhere.
+
+        Args:
+            save_directory: Created if it does not exist.
+            args: The library's.
+            kwargs: The library's.
+        """
         self.set_auto_map()
         super().save_pretrained(save_directory, *args, **kwargs)
 
@@ -86,6 +98,11 @@ class UniPosePreTrainedModel(PreTrainedModel):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
         """As the library's.
+
+        Args:
+            pretrained_model_name_or_path: Folder or Hub id.
+            args: The library's.
+            kwargs: The library's.
 
         Raises:
             OSError: If a file of weights is damaged or cut off; it names the file.
