@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from module_weights import unequal_weights, weights_of
 from PIL import Image
-from stage_corpus import unequal_weights, weights_of, write_tiny_corpus
+from stage_corpus import write_tiny_corpus
 from tiny_checkpoint import save_tiny_checkpoint
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 

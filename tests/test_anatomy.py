@@ -26,11 +26,6 @@ ARMS_DOWN: Angles = {"shoulder": (-75, 0, 0)}
 
 
 @pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-@pytest.fixture(scope="module")
 def capsules(body: BodyModel) -> Capsules:
     return body_capsules(body)
 

@@ -6,7 +6,8 @@ import roma
 import torch
 from datasets import Dataset
 from PIL import Image
-from tiny_checkpoint import CODES, POSE_TOKENS, tiny_checkpoint_model, tiny_processor
+from tiny_checkpoint import tiny_checkpoint_model, tiny_processor
+from tiny_models import CODES, POSE_TOKENS
 from trl.trainer.utils import add_fused_lm_head
 
 from unipose import UniPoseForConditionalGeneration, UniPoseProcessor

@@ -84,11 +84,6 @@ def key_of(name: str, row: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-@pytest.fixture(scope="module")
 def training(body: BodyModel) -> torch.Tensor:
     return sample_training_poses(TRAINING, 0, body)[0].float()
 

@@ -25,11 +25,6 @@ NUM_PAIRS = 500
 
 
 @pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-@pytest.fixture(scope="module")
 def rotmats(body: BodyModel) -> torch.Tensor:
     return sample_training_poses(2 * NUM_PAIRS, 0, body)[0]
 

@@ -37,11 +37,6 @@ KINDS = {"heading", "bend", "move", "distance", "reach", "torso", "twist", "lean
 
 
 @pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-@pytest.fixture(scope="module")
 def rotmats(body: BodyModel) -> tuple[torch.Tensor, torch.Tensor]:
     """Random pairs, and as many frames of one motion half a second apart, as they are turned."""
     poses = sample_training_poses(2 * NUM_PAIRS, 0, body)[0]

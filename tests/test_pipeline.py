@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_checkpoint import POSE_TOKENS, save_tiny_checkpoint
+from tiny_models import POSE_TOKENS
 from transformers import pipeline
 
 from unipose import UniPosePipeline, embedded_checkpoint
@@ -19,17 +19,13 @@ SHORT = {"max_new_tokens": 6}
 
 
 @pytest.fixture(scope="module")
-def pipe(tmp_path_factory: pytest.TempPathFactory) -> UniPosePipeline:
-    folder = tmp_path_factory.mktemp("tiny")
-    save_tiny_checkpoint(folder)
-    return pipeline("unipose", model=str(folder))
+def pipe(tiny_checkpoint: Path) -> UniPosePipeline:
+    return pipeline("unipose", model=str(tiny_checkpoint))
 
 
 @pytest.fixture(scope="module")
-def pipe_without_vision(tmp_path_factory: pytest.TempPathFactory) -> UniPosePipeline:
-    folder = tmp_path_factory.mktemp("without_vision")
-    save_tiny_checkpoint(folder, towers=False)
-    return pipeline("unipose", model=str(folder))
+def pipe_without_vision(text_checkpoint: Path) -> UniPosePipeline:
+    return pipeline("unipose", model=str(text_checkpoint))
 
 
 def random_pose(seed: int) -> np.ndarray:

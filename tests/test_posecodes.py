@@ -24,11 +24,6 @@ def holds_on(
 
 
 @pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-@pytest.fixture(scope="module")
 def rest(body: BodyModel) -> np.ndarray:
     return body.joints[:22].double().numpy()
 

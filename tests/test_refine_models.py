@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fake_endpoint import Reply, serve
+from fake_endpoint import KEY, Reply, serve
 from PIL import Image
 from tiny_tokenizer import tiny_tokenizer
 from transformers import (
@@ -29,14 +29,9 @@ from unipose.training.refine.chat_models import ChatError, OpenAIChatModel, Pipe
 from unipose.training.refine.prompts import refine_messages, retry_messages
 
 
-KEY = "sk-very-secret-7351"
+pytestmark = pytest.mark.usefixtures("endpoint_key")
+
 CAPTION = "A person squats."
-
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @pytest.fixture(autouse=True)

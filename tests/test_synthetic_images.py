@@ -55,11 +55,6 @@ WALL = Pattern(kind="checks", color=RED, second=BLUE)
 
 
 @pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-@pytest.fixture(scope="module")
 def poses(body: BodyModel) -> torch.Tensor:
     return sample_training_poses(24, 0, body)[0]
 
