@@ -42,6 +42,8 @@ from unipose.training.tools.show_corpus import CELL, PAIR_CELL, draw_page
 
 
 RECIPE = Recipe(4, 4, 3, 2, 5, 3, 4, validation=2, test=2, image_size=24, shard_size=2, seed=3)
+# Eight shards of one row: poses, pairs and images in two splits. For tests that build again.
+SMALL = Recipe(2, 0, 0, 0, 0, 2, 1, validation=1, image_size=24, shard_size=1, seed=3)
 ROWS = {
     "train": {
         "pose-to-text": 4,
@@ -61,6 +63,13 @@ ROWS = {
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     assert build_corpus(RECIPE, folder)["rows"] == ROWS
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small_corpus")
+    build_corpus(SMALL, folder)
     return folder
 
 
@@ -99,9 +108,9 @@ def test_load_some_tasks_of_a_split(corpus: Path, tmp_path: Path) -> None:
     assert sorted(some["task"]) == ["image-diff"] * 2 + ["pose-edit"] * 2
 
 
-def test_workers_do_not_change_a_corpus(corpus: Path, tmp_path: Path) -> None:
-    build_corpus(RECIPE, tmp_path, workers=2)
-    assert files_of(tmp_path) == files_of(corpus)
+def test_workers_do_not_change_a_corpus(small_corpus: Path, tmp_path: Path) -> None:
+    build_corpus(SMALL, tmp_path, workers=2)
+    assert files_of(tmp_path) == files_of(small_corpus)
 
 
 def test_threads_do_not_change_a_shard(corpus: Path, tmp_path: Path) -> None:
@@ -114,7 +123,7 @@ def test_threads_do_not_change_a_shard(corpus: Path, tmp_path: Path) -> None:
     assert files_of(tmp_path)[name] == files_of(corpus)[name]
 
 
-def test_an_interrupted_build_resumes(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_build_resumes(small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Finished shards are kept, unfinished ones are built again."""
     built: list[str] = []
     whole = building.build_shard
@@ -128,25 +137,22 @@ def test_an_interrupted_build_resumes(corpus: Path, tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(building, "build_shard", stop_after_three)
     with pytest.raises(KeyboardInterrupt):
-        build_corpus(RECIPE, tmp_path)
+        build_corpus(SMALL, tmp_path)
     with pytest.raises(FileNotFoundError, match="not complete"):
         load_corpus(tmp_path)
     kept = {name: (tmp_path / name).stat().st_mtime_ns for name in built}
     monkeypatch.setattr(building, "build_shard", whole)
-    build_corpus(RECIPE, tmp_path)
+    build_corpus(SMALL, tmp_path)
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in built} == kept
-    assert files_of(tmp_path) == files_of(corpus)
+    assert files_of(tmp_path) == files_of(small_corpus)
     assert not list(tmp_path.rglob("*.partial"))
 
 
-COMMAND = """
+COMMAND = f"""
 import sys, time
-from unipose.processing.body_model import BodyModel
 from unipose.training.datasets import build_corpus as building
-from unipose.training.datasets import generation as generate
 from unipose.training.datasets.build_corpus import Recipe
 
-RECIPE = Recipe(4, 4, 3, 2, 5, 3, 4, validation=2, test=2, image_size=24, shard_size=2, seed=3)
 whole = building.build_shard
 
 def slow_shard(folder, recipe, shard):
@@ -155,12 +161,12 @@ def slow_shard(folder, recipe, shard):
 
 building.build_shard = slow_shard
 if __name__ == "__main__":
-    building.build_corpus(RECIPE, sys.argv[1], 2)
+    building.build_corpus({SMALL}, sys.argv[1], 2)
 """
 
 
 @pytest.mark.parametrize("victim", ["worker", "parent"])
-def test_a_killed_build_resumes(victim: str, corpus: Path, tmp_path: Path) -> None:
+def test_a_killed_build_resumes(victim: str, small_corpus: Path, tmp_path: Path) -> None:
     """SIGKILL to one of two workers, or to the process that gives them work, in the middle of a build."""
     script, folder = tmp_path / "slow.py", tmp_path / "corpus"
     script.write_text(COMMAND)
@@ -175,10 +181,10 @@ def test_a_killed_build_resumes(victim: str, corpus: Path, tmp_path: Path) -> No
         assert "a worker process was killed" in errors
     wait_until(lambda: not any(worker.is_running() for worker in workers))
     kept = files_of(folder)
-    assert 0 < len(kept) < len(files_of(corpus))
+    assert 0 < len(kept) < len(files_of(small_corpus))
     assert not (folder / CORPUS_FILE).exists()
-    build_corpus(RECIPE, folder)
-    assert files_of(folder) == files_of(corpus)
+    build_corpus(SMALL, folder)
+    assert files_of(folder) == files_of(small_corpus)
 
 
 def wait_until(happened: Any) -> None:

@@ -33,13 +33,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds what one process has trained, and what two have."""
     folder = tmp_path_factory.mktemp("distributed")
     write_stages(folder, torch.float64)
-    run("instruct", folder, "one", 4)
-    run("instruct", folder, "lora_of_one", 4, *LORA)
-    run("pose_tokenizer", folder, "poses_of_one", 16)
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "ddp_cpu.yaml")]
     script = str(Path(__file__).with_name("distributed_runs.py"))
-    process = subprocess.run([*launch, script, str(folder)], capture_output=True, text=True, timeout=300)
-    assert process.returncode == 0, process.stderr
+    with subprocess.Popen([*launch, script, str(folder)], stderr=subprocess.PIPE, text=True) as process:
+        # While the two processes start, which takes longest.
+        run("instruct", folder, "one", 4)
+        run("instruct", folder, "lora_of_one", 4, *LORA)
+        run("pose_tokenizer", folder, "poses_of_one", 16)
+        _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
     return folder
 
 
