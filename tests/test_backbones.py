@@ -52,9 +52,9 @@ def build(parts: Path, **changed) -> tuple[UniPoseForConditionalGeneration, UniP
 
 
 def assert_same_weights(part: torch.nn.Module, source: torch.nn.Module) -> None:
-    expected, found = source.state_dict(), part.state_dict()
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    expected, got = source.state_dict(), part.state_dict()
+    assert got.keys() == expected.keys()
+    assert all(torch.equal(got[name], value) for name, value in expected.items())
 
 
 @pytest.mark.parametrize("kind", ["llama", "mistral", "qwen3"])
@@ -70,8 +70,8 @@ def test_text_is_answered_as_before(parts: Path, kind: str, tmp_path: Path) -> N
     assert torch.equal(tokenizer.tokenizer("Sit down. Raise the left arm.", return_tensors="pt").input_ids, ids)
     known = len(old_tokenizer)
     with torch.no_grad():
-        found, expected = model.eval()(ids).logits, source.eval()(ids).logits
-    torch.testing.assert_close(found[..., :known], expected[..., :known], atol=1e-5, rtol=1e-5)
+        got, expected = model.eval()(ids).logits, source.eval()(ids).logits
+    torch.testing.assert_close(got[..., :known], expected[..., :known], atol=1e-5, rtol=1e-5)
     language_model = model.model.language_model.state_dict() | {"lm_head": model.lm_head.weight}
     for name, value in (source.base_model.state_dict() | {"lm_head": source.lm_head.weight}).items():
         rows = known if name in ("embed_tokens.weight", "lm_head") else None
@@ -160,8 +160,8 @@ def test_any_mixture_of_encoders_sees_and_answers(parts: Path, chosen: dict, ima
             "return_tensors": "pt",
         },
     )
-    found = model.generate(**inputs, max_new_tokens=10)
-    (answer,) = processor.post_process_generation(found[:, inputs["input_ids"].shape[1] - 1 :])
+    got = model.generate(**inputs, max_new_tokens=10)
+    (answer,) = processor.post_process_generation(got[:, inputs["input_ids"].shape[1] - 1 :])
     assert len(answer["pose_codes"]) == 1
 
 
@@ -205,7 +205,7 @@ def test_half_precision_is_for_all_but_the_pose_tokenizer(parts: Path, tmp_path:
         assert weight.dtype == (torch.float32 if name.startswith("model.pose_tokenizer.") else torch.bfloat16), name
 
 
-def test_what_cannot_be_taken_is_refused(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_parts_are_rejected(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"backbone is a granite.*scale or a cap"):
         build(parts, backbone="granite", vision_encoders=False)
     with pytest.raises(ValueError, match="all codes of the pose tokenizer are equal"):

@@ -317,28 +317,28 @@ def test_card_is_refused_for_the_data_of_others(tmp_path: Path) -> None:
 
 
 def test_text_statistics_by_hand() -> None:
-    found = text_statistics(["The left knee is bent.", "It's half-bent, at 90 degrees.", "The left knee is bent."])
+    got = text_statistics(["The left knee is bent.", "It's half-bent, at 90 degrees.", "The left knee is bent."])
     assert words_of("It's half-bent, at 90 degrees.") == ["it's", "half-bent", "at", "90", "degrees"]
-    assert found["words"] == {"mean": 5.0, "p5": 5.0, "p50": 5.0, "p95": 5.0, "max": 5}
-    assert found["vocabulary"] == 10
-    assert found["distinct_texts"] == pytest.approx(2 / 3)
-    assert found["most_frequent_words"][0] == ("the", 2)
+    assert got["words"] == {"mean": 5.0, "p5": 5.0, "p50": 5.0, "p95": 5.0, "max": 5}
+    assert got["vocabulary"] == 10
+    assert got["distinct_texts"] == pytest.approx(2 / 3)
+    assert got["most_frequent_words"][0] == ("the", 2)
 
 
 def test_statistics_agree_with_the_rows(corpus: Path, rows: Dataset) -> None:
-    found = corpus_statistics(corpus)
-    assert {split: {task: each["rows"] for task, each in tasks.items()} for split, tasks in found.items()} == ROWS
+    got = corpus_statistics(corpus)
+    assert {split: {task: each["rows"] for task, each in tasks.items()} for split, tasks in got.items()} == ROWS
     texts = [row["text"] for row in rows if row["task"] == "text-to-pose"]
     prompts = {prompt_of(row) for row in rows if row["task"] == "text-to-pose"}
-    train = found["train"]["text-to-pose"]
+    train = got["train"]["text-to-pose"]
     assert train["words"]["mean"] == pytest.approx(sum(len(words_of(text)) for text in texts) / len(texts))
     assert train["prompts"] == len(prompts)
     assert 0 < max(train["codes"].values()) <= 1
     assert train["codes_per_text"] == pytest.approx(sum(train["codes"].values()))
     assert train["unparsable_sentences"] == 0
-    assert found["train"]["image-diff"]["images"]["pixels"] == {"24x24": 4}
-    assert "words" not in found["train"]["image-to-pose"]
-    table = to_markdown(found).splitlines()
+    assert got["train"]["image-diff"]["images"]["pixels"] == {"24x24": 4}
+    assert "words" not in got["train"]["image-to-pose"]
+    table = to_markdown(got).splitlines()
     assert len({line.count("|") for line in table if line.startswith("|")}) == 1
 
 
@@ -376,7 +376,7 @@ def test_push_uploads_the_corpus_with_its_card(corpus: Path) -> None:
     assert chosen == {str(path.relative_to(corpus)) for path in corpus.rglob("*") if path.is_file()}
 
 
-def test_card_says_what_was_counted_and_where_the_files_are(corpus: Path) -> None:
+def test_card_has_the_statistics_and_the_paths_of_the_files(corpus: Path) -> None:
     push_corpus(corpus, "somebody/poses", api=FakeHub())
     card = DatasetCard.load(corpus / "README.md")
     configs = {config["config_name"]: config["data_files"] for config in card.data.configs}
@@ -399,7 +399,7 @@ def test_an_unfinished_corpus_is_not_uploaded(tmp_path: Path) -> None:
 # The page.
 
 
-def test_page_shows_what_its_seed_draws() -> None:
+def test_page_follows_from_its_seed() -> None:
     generator = RecordGenerator(BodyModel.builtin(), "test")
     page, again, other = (draw_page(generator, 2, seed) for seed in (0, 0, 1))
     assert page == again

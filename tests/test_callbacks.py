@@ -99,9 +99,9 @@ def test_each_evaluation_logs_its_loss_and_numbers_of_each_task(watched: Languag
         "eval_image-diff_codes_in_target",
     }
     for name in names:
-        found = entries(watched, name)
-        assert list(found) == [1, 2]
-        assert all(np.isfinite(value) and value >= 0 for value in found.values())
+        got = entries(watched, name)
+        assert list(got) == [1, 2]
+        assert all(np.isfinite(value) and value >= 0 for value in got.values())
     assert len(watched.eval_dataset) == 14
 
 

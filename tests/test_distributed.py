@@ -45,12 +45,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_same_weights(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    assert found.keys() == expected.keys()
+def assert_same_weights(got: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert got.keys() == expected.keys()
     for name, value in expected.items():
         bound = TOLERANCES.get(value.dtype, 0.0)
         torch.testing.assert_close(
-            found[name], value, atol=bound, rtol=bound, msg=lambda text, name=name: f"{name}: {text}"
+            got[name], value, atol=bound, rtol=bound, msg=lambda text, name=name: f"{name}: {text}"
         )
 
 
@@ -62,7 +62,7 @@ def test_two_processes_equal_one(folder: Path, runs: tuple[str, str]) -> None:
     assert {path.name for path in two.glob("*")} == {path.name for path in one.glob("*")}
 
 
-def test_training_has_moved_the_projector_and_not_the_encoders(folder: Path) -> None:
+def test_training_updates_the_projector_and_not_the_encoders(folder: Path) -> None:
     before, after = weights(folder / "model"), weights(folder / "two")
     moved = {name for name, value in after.items() if (value.double() - before[name].double()).abs().max() > MOVED}
     assert {name for name in after if "multi_modal_projector" in name} <= moved
@@ -77,9 +77,9 @@ def test_two_processes_resume_in_the_order_of_the_second_epoch(folder: Path) -> 
 
 @pytest.mark.parametrize("name", ["rotation_loss", "joint_loss", "vertex_loss", "commitment_loss", "perplexity"])
 def test_loss_parts_are_those_of_all_processes(folder: Path, name: str) -> None:
-    found, expected = (logged(folder / run, name) for run in ("poses_of_two", "poses_of_one"))
-    assert len(found) == 4
-    assert found == pytest.approx(expected, rel=1e-4)
+    got, expected = (logged(folder / run, name) for run in ("poses_of_two", "poses_of_one"))
+    assert len(got) == 4
+    assert got == pytest.approx(expected, rel=1e-4)
 
 
 def test_processes_share_one_codebook(folder: Path) -> None:

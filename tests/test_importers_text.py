@@ -97,7 +97,7 @@ def test_motions_are_not_opened_again(posefix, amass, monkeypatch):
     np.testing.assert_array_equal([record.second for record in first], [record.second for record in second])
 
 
-def test_renamed_sub_datasets_are_found(posescript, amass):
+def test_renamed_sub_datasets_are_read(posescript, amass):
     before = [record.rotvecs for record in PoseScriptPoses(posescript, amass)]
     (amass / "BioMotionLab_NTroje").rename(amass / "BMLrub")
     np.testing.assert_array_equal([record.rotvecs for record in PoseScriptPoses(posescript, amass)], before)

@@ -243,7 +243,7 @@ def found_with(folder: Path, expected: str | None) -> str | None:
     return find_checkpoint(arguments)
 
 
-def test_the_last_complete_checkpoint_is_found_by_its_number(tmp_path: Path) -> None:
+def test_the_last_complete_checkpoint_has_the_highest_number(tmp_path: Path) -> None:
     assert found_with(tmp_path, "true") is None
     for step, state in ((900, "{}"), (1000, "{}"), (1100, '{"global_step": 11'), (1200, ""), (1300, None)):
         checkpoint(tmp_path, step, state)
@@ -271,7 +271,7 @@ def test_a_save_leaves_no_file_of_another_run_and_no_broken_checkpoint(tmp_path:
     assert not (tmp_path / "checkpoint-2" / "pytorch_model.bin").exists()
 
 
-def test_a_finished_run_that_is_run_again_stays_as_it_is(
+def test_rerunning_a_finished_run_changes_nothing(
     text_checkpoint: Path, text_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = STAGE_ARGUMENTS | {

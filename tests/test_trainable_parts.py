@@ -120,7 +120,7 @@ STAGES = {
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_moves_what_it_trains_and_nothing_else(stage: str, start: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_stage_updates_its_trainable_parts_only(stage: str, start: Path, corpus: Path, tmp_path: Path) -> None:
     parts, lora, tasks, moving = STAGES[stage]
     before = weights_of(load_whole(start))
     trainer = make_trainer(start, corpus, tmp_path, parts, lora, tasks)

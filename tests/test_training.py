@@ -76,7 +76,7 @@ def pose_trainer(model: UniPoseVQVAE, body: BodyModel, folder: Path, steps: int,
     )
 
 
-def test_pose_tokenizer_learns_and_all_of_it_moves(body: BodyModel, tmp_path: Path) -> None:
+def test_pose_tokenizer_learns_and_every_weight_is_updated(body: BodyModel, tmp_path: Path) -> None:
     model, poses = new_pose_tokenizer(seed=2), training_motion_poses()[::37][:40].float()
     before, error_before = weights_of(model), reconstruction_error(model, poses, body)["mpjpe_mm"]
     trainer = pose_trainer(model, body, tmp_path, steps=30)
@@ -110,9 +110,9 @@ def test_jitter_changes_the_orientation_only_and_follows_from_the_epoch() -> Non
     def batch(seed: int | None, rows: list[int], epoch: int = 0) -> torch.Tensor:
         dataset = PoseDataset(poses, seed)
         dataset.set_epoch(epoch)
-        found = dataset.__getitems__(rows)
-        assert found["row"].tolist() == rows
-        return found["pose_values"]
+        got = dataset.__getitems__(rows)
+        assert got["row"].tolist() == rows
+        return got["pose_values"]
 
     plain, one = batch(None, [4, 1]), batch(0, [4, 1])
     assert torch.equal(plain, rotmat_to_rotation_6d(poses[[4, 1]]))
@@ -378,13 +378,13 @@ def test_a_batch_holds_rows_of_all_seven_tasks(
         assert torch.isfinite(model(**batch).loss)
 
 
-def test_sft_moves_every_weight_but_the_pose_tokenizer(run: Run) -> None:
+def test_sft_updates_every_weight_except_the_pose_tokenizer(run: Run) -> None:
     frozen = {name for name in run.before if name.startswith("model.pose_tokenizer.")}
     assert frozen
     assert unmoved_weights(run.model, run.before) == frozen | UNREACHED
 
 
-def test_training_mode_does_not_move_the_frozen_codebook(run: Run) -> None:
+def test_training_mode_does_not_update_the_frozen_codebook(run: Run) -> None:
     """The trainer's `train()` reaches the pose tokenizer too: reading poses must not start its moving averages."""
     codebook = weights_of(run.model.model.pose_tokenizer)
     values = rotmat_to_rotation_6d(archetype_poses(["bow"]).float())
@@ -407,8 +407,8 @@ def test_trl_logs_the_papers_loss(run: Run) -> None:
         )
         total, count = torch.zeros(()), 0
         for row, place in (batch["labels"] != -100).nonzero().tolist():
-            asked_at = place if queries[row, place] else place - 1
-            total, count = total - scores[row, asked_at, batch["labels"][row, place]], count + 1
+            position = place if queries[row, place] else place - 1
+            total, count = total - scores[row, position, batch["labels"][row, place]], count + 1
     assert run.trainer.evaluate(run.rows)["eval_loss"] == pytest.approx(float(total / count), rel=1e-3, abs=1e-5)
 
 
