@@ -108,6 +108,7 @@ def test_load_some_tasks_of_a_split(corpus: Path, tmp_path: Path) -> None:
     assert sorted(some["task"]) == ["image-diff"] * 2 + ["pose-edit"] * 2
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_a_corpus(small_corpus: Path, tmp_path: Path) -> None:
     build_corpus(SMALL, tmp_path, workers=2)
     assert files_of(tmp_path) == files_of(small_corpus)
@@ -165,6 +166,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker", "parent"])
 def test_a_killed_build_resumes(victim: str, small_corpus: Path, tmp_path: Path) -> None:
     """SIGKILL to one of two workers, or to the process that gives them work, in the middle of a build."""
