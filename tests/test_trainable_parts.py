@@ -6,6 +6,7 @@ The pose tokenizer's own stage is in `test_training`: all of it moves.
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from module_weights import unmoved_weights, weights_of
@@ -14,7 +15,14 @@ from stage_corpus import CPU_ARGUMENTS
 from tiny_checkpoint import tiny_checkpoint_model, tiny_processor
 
 from unipose import UniPoseForConditionalGeneration
+from unipose.processing.body_model import BodyModel
 from unipose.processing.processing_unipose import UniPoseProcessor
+from unipose.tasks_unipose import TASKS
+from unipose.training.datasets.generation import to_rotvecs
+from unipose.training.datasets.record_writer import write_records
+from unipose.training.datasets.records import ImagePairRecord, ImageRecord, PosePairRecord, PoseRecord
+from unipose.training.named_poses.archetypes import archetype_poses
+from unipose.training.synthetic_images.rendering import random_image
 from unipose.training.trainer.config import StageConfig
 from unipose.training.trainer.language import LanguageArguments, LanguageTrainer, build_trainer, save_merged
 from unipose.training.trainer.optimizer import OptimizerArguments
@@ -32,6 +40,23 @@ LANGUAGE_MODEL = r"model\.language_model\..*|lm_head\.weight"
 LORA = LoraArguments(lora_rank=4, lora_alpha=8)
 LORA_NEW_ROWS = LoraArguments(lora_rank=4, lora_alpha=8, train_full_embeddings=False)
 WHOLE = LoraArguments()
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few rows of each task."""
+    folder, rng, body = tmp_path_factory.mktemp("corpus"), np.random.default_rng(0), BodyModel.builtin()
+    poses = archetype_poses(["t_pose", "squat", "sit"]).float()
+    texts = ("Someone stands with arms out.", "Someone squats.", "Someone sits.")
+    images = [random_image(pose, body, 48, rng)["bytes"] for pose in poses]
+    rotvecs = list(to_rotvecs(poses))
+    named = list(zip(("one", "two", "three"), rotvecs, images, texts))
+    seen = [ImageRecord(name, image, pose, (text,)) for name, pose, image, text in named]
+    records = [PoseRecord(name, pose, (text,)) for name, pose, _, text in named]
+    records += [PosePairRecord("pair", rotvecs[0], rotvecs[1], ("Bend both knees.",))]
+    records += [*seen, ImagePairRecord("both", seen[0], seen[2], ("The knees are bent.",))]
+    write_records(folder, {"train": records}, list(TASKS), seed=0)
+    return folder
 
 
 def start_model(tied: bool = False) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
@@ -95,10 +120,10 @@ STAGES = {
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_updates_its_trainable_parts_only(stage: str, start: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+def test_a_stage_updates_its_trainable_parts_only(stage: str, start: Path, corpus: Path, tmp_path: Path) -> None:
     parts, lora, tasks, moving = STAGES[stage]
     before = weights_of(load_whole(start))
-    trainer = make_trainer(start, tiny_corpus, tmp_path, parts, lora, tasks)
+    trainer = make_trainer(start, corpus, tmp_path, parts, lora, tasks)
     trainer.train()
     save_merged(trainer.model, trainer.processing_class, trainer.args.output_dir)
     after = load_whole(tmp_path)
@@ -125,8 +150,8 @@ def test_new_token_ids_are_the_tokens_of_poses_images_and_roles() -> None:
     assert all(token.startswith("<") for token in tokens)
 
 
-def test_adapters_are_in_the_language_model_alone(start: Path, tiny_corpus: Path, tmp_path: Path) -> None:
-    trainer = make_trainer(start, tiny_corpus, tmp_path, INSTRUCT, LORA, ALL_TASKS)
+def test_adapters_are_in_the_language_model_alone(start: Path, corpus: Path, tmp_path: Path) -> None:
+    trainer = make_trainer(start, corpus, tmp_path, INSTRUCT, LORA, ALL_TASKS)
     adapted = {name for name, _ in trainer.model.named_modules() if name.endswith(".lora_A")}
     assert len(adapted) == 2 * 7
     assert all(".language_model.layers." in name for name in adapted)
@@ -134,9 +159,9 @@ def test_adapters_are_in_the_language_model_alone(start: Path, tiny_corpus: Path
 
 @pytest.mark.parametrize("lora", [LORA, LORA_NEW_ROWS], ids=["all_rows", "new_rows"])
 def test_merged_adapters_answer_as_they_did_unmerged(
-    lora: LoraArguments, start: Path, tiny_corpus: Path, tmp_path: Path
+    lora: LoraArguments, start: Path, corpus: Path, tmp_path: Path
 ) -> None:
-    trainer = make_trainer(start, tiny_corpus, tmp_path, INSTRUCT, lora, ALL_TASKS)
+    trainer = make_trainer(start, corpus, tmp_path, INSTRUCT, lora, ALL_TASKS)
     trainer.train()
     model = trainer.model.eval()
     assert isinstance(model, PeftModel)
@@ -155,13 +180,13 @@ def test_merged_adapters_answer_as_they_did_unmerged(
 
 @pytest.mark.parametrize("lora", [LORA, LORA_NEW_ROWS], ids=["all_rows", "new_rows"])
 def test_a_run_of_adapters_resumes_as_if_uninterrupted(
-    lora: LoraArguments, start: Path, tiny_corpus: Path, tmp_path: Path
+    lora: LoraArguments, start: Path, corpus: Path, tmp_path: Path
 ) -> None:
     straight = make_trainer(
-        start, tiny_corpus, tmp_path, INSTRUCT, lora, ALL_TASKS, max_steps=4, save_strategy="steps", save_steps=2
+        start, corpus, tmp_path, INSTRUCT, lora, ALL_TASKS, max_steps=4, save_strategy="steps", save_steps=2
     )
     straight.train()
-    resumed = make_trainer(start, tiny_corpus, tmp_path / "resumed", INSTRUCT, lora, ALL_TASKS, max_steps=4)
+    resumed = make_trainer(start, corpus, tmp_path / "resumed", INSTRUCT, lora, ALL_TASKS, max_steps=4)
     resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
     assert resumed.state.global_step == 4
     assert unmoved_weights(resumed.model, weights_of(straight.model)) == set(straight.model.state_dict())
@@ -179,9 +204,9 @@ def image_features(model: UniPoseForConditionalGeneration) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("stage", ["project", "instruct", "instruct_lora"])
-def test_frozen_encoders_drop_nothing_out(stage: str, tiny_corpus: Path, start: Path, tmp_path: Path) -> None:
+def test_frozen_encoders_drop_nothing_out(stage: str, corpus: Path, start: Path, tmp_path: Path) -> None:
     parts, lora, tasks, _ = STAGES[stage]
-    trainer = make_trainer(start, tiny_corpus, tmp_path, parts, lora, tasks, max_steps=6)
+    trainer = make_trainer(start, corpus, tmp_path, parts, lora, tasks, max_steps=6)
     plain = trainer.accelerator.unwrap_model(trainer.model)
     base = plain.get_base_model() if isinstance(plain, PeftModel) else plain
     seen: list[bool] = []
@@ -206,14 +231,14 @@ def test_trained_encoders_do_drop_out() -> None:
 
 
 @pytest.mark.parametrize("stage", ["project", "align_lora", "instruct_lora_new_rows"])
-def test_activation_checkpointing_changes_nothing(stage: str, tiny_corpus: Path, start: Path, tmp_path: Path) -> None:
+def test_activation_checkpointing_changes_nothing(stage: str, corpus: Path, start: Path, tmp_path: Path) -> None:
     """Under checkpoints gradients still reach the projector through frozen layers, and the adapters behind them."""
     parts, lora, tasks, _ = STAGES[stage]
     results = []
     for checkpointing in (False, True):
         torch.manual_seed(0)
         trainer = make_trainer(
-            start, tiny_corpus, tmp_path, parts, lora, tasks, max_steps=2, activation_checkpointing=checkpointing
+            start, corpus, tmp_path, parts, lora, tasks, max_steps=2, activation_checkpointing=checkpointing
         )
         trainer.train()
         results.append({name: weight for name, weight in trainer.model.named_parameters() if weight.requires_grad})
@@ -222,7 +247,7 @@ def test_activation_checkpointing_changes_nothing(stage: str, tiny_corpus: Path,
         torch.testing.assert_close(results[1][name], weight, msg=lambda text, name=name: f"{name}: {text}")
 
 
-def test_trained_weights_are_held_in_float32_and_saved_as_they_came(tiny_corpus: Path, tmp_path: Path) -> None:
+def test_trained_weights_are_held_in_float32_and_saved_as_they_came(corpus: Path, tmp_path: Path) -> None:
     """A bfloat16 checkpoint: steps far smaller than its rounding add up, and what is frozen stays as it was."""
     model, processor = start_model()
     for part in (*model.model.children(), model.lm_head):
@@ -232,9 +257,7 @@ def test_trained_weights_are_held_in_float32_and_saved_as_they_came(tiny_corpus:
     model.save_pretrained(tmp_path / "start")
     processor.save_pretrained(tmp_path / "start")
     before = weights_of(load_whole(tmp_path / "start"))
-    trainer = make_trainer(
-        tmp_path / "start", tiny_corpus, tmp_path / "end", INSTRUCT, LORA, ALL_TASKS, precision="bf16"
-    )
+    trainer = make_trainer(tmp_path / "start", corpus, tmp_path / "end", INSTRUCT, LORA, ALL_TASKS, precision="bf16")
     trained = {name: weight.dtype for name, weight in trainer.model.named_parameters() if weight.requires_grad}
     assert set(trained.values()) == {torch.float32}
     trainer.train()
@@ -247,9 +270,9 @@ def test_trained_weights_are_held_in_float32_and_saved_as_they_came(tiny_corpus:
     assert moved == {name for name in before if re.fullmatch(STAGES["instruct_lora"][3], name)}
 
 
-def test_a_model_without_encoders_has_no_projector_to_train(tiny_corpus: Path, tmp_path: Path) -> None:
+def test_a_model_without_encoders_has_no_projector_to_train(corpus: Path, tmp_path: Path) -> None:
     processor = tiny_processor(vision=False)
     tiny_checkpoint_model(processor, vision=False).save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="no vision encoders"):
-        make_trainer(tmp_path, tiny_corpus, tmp_path / "end", PROJECT, WHOLE, POSE_TASKS)
+        make_trainer(tmp_path, corpus, tmp_path / "end", PROJECT, WHOLE, POSE_TASKS)
