@@ -55,8 +55,8 @@ def measure(name: str, config: UniPoseConfig, repeats: int) -> list[tuple[str, .
     """Rows of the table: one per batch size.
 
     Args:
-        name: of the model's size.
-        config: of the model.
+        name: name of the model's size.
+        config: config of the model.
         repeats: timed calls.
     """
     parallel, causal = random_model(config, "mixed"), random_model(config, "causal")

@@ -37,7 +37,7 @@ def run_worker(count: int, size: int, seed: int, encoding: dict[str, int | None]
     Args:
         count: images per message.
         size: pixels of the square images.
-        seed: of poses and styles.
+        seed: seed of poses and styles.
         encoding: a value of `ENCODINGS`.
         gate: the connection to the main process; None is sent once the worker is ready.
     """

@@ -37,10 +37,10 @@ class Loop:
     """A model that is trained on some rows, again and again.
 
     Args:
-        folder: of the model.
-        rows: of a corpus.
+        folder: folder of the model.
+        rows: rows of a corpus.
         batch_size: rows of a step.
-        attention: of the language model.
+        attention: attention of the language model.
         bf16: forward under autocast.
         compiled: compile the language model.
     """

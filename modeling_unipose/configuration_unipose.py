@@ -26,7 +26,7 @@ class UniPoseVQVAEConfig(PreTrainedConfig):
         num_pose_tokens: Codes of a pose; even.
         num_residual_blocks: Blocks of each residual stack, dilations 3^(n-1) down to 1.
         rotation_loss_weight, commitment_loss_weight: Weights of the two loss components that need no body model.
-        decay: Of the moving averages that the codebook follows.
+        decay: Decay of the moving averages that the codebook follows.
         dead_code_threshold: A code whose moving count is below it is replaced by a row of the batch.
 
     Raises:

@@ -104,7 +104,7 @@ def find_files(folder: Path, *patterns: str) -> list[Path]:
 
     Args:
         folder: Where to look.
-        patterns: Of file names.
+        patterns: Glob patterns of file names.
 
     Raises:
         FileNotFoundError: No pattern matches.
@@ -133,7 +133,7 @@ def build_config(
 
     Args:
         release: Paths.
-        sources: Of the weights, by name.
+        sources: Sources of the weights, by name.
         tokenizer: The converted one.
     """
     original = read_json(release.unipose / "config.json")
@@ -157,7 +157,7 @@ def known_fields(config_class: type[PreTrainedConfig], values: dict[str, Any]) -
 
     Args:
         config_class: The class of the new config.
-        values: Of the older config.
+        values: Fields of the older config.
     """
     fields = config_class.__dataclass_fields__.keys() - {"architectures", "model_type", "transformers_version"}
     return {name: value for name, value in values.items() if name in fields}
@@ -273,7 +273,7 @@ def expected_weights(model: UniPoseForConditionalGeneration, dtype: torch.dtype)
 
     Args:
         model: On meta.
-        dtype: Of all weights that the model does not keep in fp32.
+        dtype: Dtype of all weights that the model does not keep in fp32.
     """
     kept = tuple(model._keep_in_fp32_modules_strict)
     return {
@@ -290,7 +290,7 @@ def convert(
     Args:
         release: Paths.
         output: Folder of the repository.
-        dtype: Of the weights.
+        dtype: Dtype of the weights.
         max_shard_size: "2GB", ...
 
     Returns:

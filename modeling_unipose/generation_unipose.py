@@ -33,7 +33,7 @@ class PoseGrammar(LogitsProcessor):
 
     Args:
         config: Names the tokens.
-        max_length: Of prompt and answer; no pose begins that would not fit.
+        max_length: Maximum length of prompt and answer; no pose begins that would not fit.
         generation_mode: See `UniPoseGenerationMixin.generate`.
     """
 
@@ -198,7 +198,7 @@ class UniPoseGenerationMixin(GenerationMixin):
 
         Args:
             input_ids: (batch, length).
-            max_length: Of prompt and answer.
+            max_length: Maximum length of prompt and answer.
             generation_mode: See `generate`.
 
         Raises:

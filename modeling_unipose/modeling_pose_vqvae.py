@@ -25,7 +25,7 @@ class UniPoseVQVAEOutput(ModelOutput):
         commitment_loss: Mean squared distance of the encoder's output to its codes.
         reconstruction: (batch, 22, 3, 3) rotation matrices.
         pose_codes: (batch, num_pose_tokens).
-        perplexity: Of the code usage in the batch; at most codebook_size.
+        perplexity: Perplexity of the code usage in the batch; at most codebook_size.
     """
 
     loss: torch.Tensor | None = None

@@ -47,7 +47,7 @@ class VectorQuantizer(nn.Module):
     Args:
         codebook_size: Number of codes.
         codebook_dim: Width of a code.
-        decay: Of the moving averages.
+        decay: Decay of the moving averages.
         dead_code_threshold: A code whose moving count is below it is replaced by a row of the batch.
     """
 

@@ -175,7 +175,7 @@ def materials(places: np.ndarray, landmarks: Landmarks, outfit: Outfit) -> np.nd
 
     Args:
         places: (P, 3) meters, on the surface of the rest pose.
-        landmarks: Of the body.
+        landmarks: The body's landmarks.
         outfit: Cut of clothes and hair.
 
     Returns:
@@ -252,7 +252,7 @@ def head_materials(
         y: (P,) meters.
         z: (P,) meters.
         worn: (P,) materials below the hair.
-        landmarks: Of the body.
+        landmarks: The body's landmarks.
         outfit: Cut of the hair.
 
     Returns:
@@ -299,7 +299,7 @@ def surface_colors(places: np.ndarray, landmarks: Landmarks, clothes: Clothes) -
 
     Args:
         places: (P, 3) meters, on the surface of the rest pose.
-        landmarks: Of the body.
+        landmarks: The body's landmarks.
         clothes: What it wears.
 
     Returns:

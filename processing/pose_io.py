@@ -156,7 +156,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Args:
         path: Missing folders are created.
-        content: Of the file.
+        content: Content of the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")

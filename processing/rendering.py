@@ -30,7 +30,7 @@ class Light:
 
     Args:
         direction: From the body to the lamp: (right, up, towards the viewer).
-        strength: Of the lamp.
+        strength: Strength of the lamp.
         sky: Strength of the light from above.
         ambient: Strength of the light from everywhere.
         color: The lamp's red, green and blue, about 1 each.
@@ -203,7 +203,7 @@ def rasterize_mesh(
     Args:
         vertices: (V, 3) meters, y up.
         faces: (F, 3) vertex indices.
-        projection: Of an image of `size`.
+        projection: Projection to an image of `size`.
         size: (width, height) in pixels.
         shape: (rows, columns) of samples, at least as many as pixels.
     """

@@ -24,7 +24,7 @@ def save_with_attention(source: str, pose_attention: Literal["causal", "mixed"],
 
     Args:
         source: folder or Hub id of the model.
-        pose_attention: of the saved model.
+        pose_attention: pose attention of the saved model.
         folder: where it is saved.
     """
     model = AutoModelForImageTextToText.from_pretrained(source)

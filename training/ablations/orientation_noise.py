@@ -32,7 +32,7 @@ def reoriented(poses: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
 
     Args:
         poses: (n, 22, 3, 3), in the stored frame.
-        seed: of the orientations.
+        seed: seed of the orientations.
     """
     rng = np.random.default_rng(seed)
     yaw = torch.from_numpy(rng.uniform(-np.pi, np.pi, len(poses)))

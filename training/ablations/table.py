@@ -38,8 +38,8 @@ def write_table(table: Table, folder: Path) -> None:
     """Prints the table, and writes it to `table.md` and `metrics.json`.
 
     Args:
-        table: of an ablation.
-        folder: of the ablation.
+        table: table of an ablation.
+        folder: folder of the ablation.
     """
     markdown = to_markdown(table)
     write_text(folder / "table.md", markdown + "\n")

@@ -61,7 +61,7 @@ class Evaluation:
         training: (n, 22, 3, 3) poses of the baseline.
         body: to measure poses.
         batch_size: rows of one batch.
-        seed: of the headings of the mean pose.
+        seed: seed of the headings of the mean pose.
     """
 
     held_out: HeldOutFrames
@@ -74,7 +74,7 @@ class Evaluation:
         """Rows of a variant and of the baseline.
 
         Args:
-            pipe: of the variant.
+            pipe: pipeline of the variant.
             variant: its name.
         """
         measured = evaluate_text_to_pose(pipe, self.held_out, self.training, self.body, self.batch_size)
@@ -84,7 +84,7 @@ class Evaluation:
         """Rows of a variant and of the baseline.
 
         Args:
-            pipe: of the variant.
+            pipe: pipeline of the variant.
             variant: its name.
         """
         measured = evaluate_image_to_pose(pipe, self.held_out, self.training, self.body, self.batch_size, self.seed)
@@ -100,7 +100,7 @@ class Ablation:
     """The settings with which every variant is trained and measured.
 
     Args:
-        parts: of the model, those that are trained.
+        parts: trained parts of the model.
         stage: the model and the rows.
         measures: the held-out frames.
         optimizer: which optimizer takes the matrices.
@@ -143,7 +143,7 @@ class Ablation:
 
         Args:
             variant: its name.
-            changes: of the recipe's `LanguageArguments`.
+            changes: changes of the recipe's `LanguageArguments`.
 
         Returns:
             `pipeline("unipose")` of it.
@@ -182,7 +182,7 @@ def variant_config(variant: str, config: StageConfig) -> StageConfig:
 
     Args:
         variant: its name.
-        config: of the ablation.
+        config: config of the ablation.
     """
     own = copy(config)
     own.output_dir = str(Path(config.output_dir) / variant)

@@ -102,7 +102,7 @@ def build_shard(folder: Path, recipe: Recipe, shard: Shard) -> Shard:
     """Generates and writes the rows of one shard.
 
     Args:
-        folder: of the corpus.
+        folder: folder of the corpus.
         recipe: its options.
         shard: the shard.
 
@@ -140,7 +140,7 @@ def build_shards(folder: Path, recipe: Recipe, shards: list[Shard], workers: int
     """Builds shards, and yields each when it is finished.
 
     Args:
-        folder: of the corpus.
+        folder: folder of the corpus.
         recipe: its options.
         shards: the shards to build.
         workers: number of processes.

@@ -36,7 +36,7 @@ def card_data(name: str, rows: dict[str, dict[str, int]]) -> DatasetCardData:
     """The card's metadata: all rows as the default configuration, and one configuration for each task.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         rows: {split: {task: number}}.
     """
     total = sum(number for tasks in rows.values() for number in tasks.values())
@@ -62,8 +62,8 @@ def write_card(folder: str | Path, name: str) -> DatasetCard:
     """Computes the statistics of a corpus and writes its card, README.md.
 
     Args:
-        folder: of a complete corpus by build_corpus.
-        name: of the dataset.
+        folder: folder of a complete corpus by build_corpus.
+        name: name of the dataset.
 
     Raises:
         FileNotFoundError: the corpus is not complete.
@@ -94,7 +94,7 @@ def push_corpus(folder: str | Path, name: str, private: bool = False, api: Any =
     """Uploads a complete corpus with its card.
 
     Args:
-        folder: of the corpus.
+        folder: folder of the corpus.
         name: "owner/name" on the Hub; created where it does not exist.
         private: whether a new one is private.
         api: an `HfApi`, for another endpoint or token.

@@ -214,7 +214,7 @@ def write_part(records: list[Record], path: Path) -> None:
     """Writes one part atomically.
 
     Args:
-        records: of one kind.
+        records: records of one kind.
         path: folder of the part.
     """
     features = COLUMNS[type(records[0])]

@@ -108,7 +108,7 @@ def rows_from_records(
     """One row for each record, each task of its kind, and each text; image-to-pose has one row without a text.
 
     Args:
-        records: of any kinds.
+        records: records of any kinds.
         tasks: keys of `TASKS`; a record has the tasks of its kind (`TASK_RECORDS`).
         rng: draws the template of each row.
         templates: prompts of each task; the packaged ones where left out.

@@ -68,7 +68,7 @@ def evaluate(
         training: (m, 22, 3, 3) training poses for the mean-pose and nearest-pose baselines.
         body: the body to measure.
         batch_size: inputs per forward pass.
-        seed: of the baselines' random choices.
+        seed: seed of the baselines' random choices.
 
     Returns:
         {task: {"model" or a baseline: {metric: value}}}.

@@ -44,7 +44,7 @@ def posecode_precision(posecodes: Sequence[Sequence[Posecode]], poses: torch.Ten
     """The fraction of all stated posecodes that are true of their poses.
 
     Args:
-        posecodes: of n texts.
+        posecodes: posecodes of n texts.
         poses: (n, 22, 3, 3) in the stored frame.
         body: the body to measure.
 
@@ -63,7 +63,7 @@ def paircode_precision(
     """The fraction of all stated paircodes that are true of their pairs of poses.
 
     Args:
-        paircodes: of n texts.
+        paircodes: paircodes of n texts.
         first: (n, 22, 3, 3) poses before the change, in the stored frame.
         second: (n, 22, 3, 3) poses after it.
         body: the body to measure.

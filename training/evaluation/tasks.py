@@ -89,7 +89,7 @@ def evaluate_image_to_pose(
         training: (m, 22, 3, 3) training poses for the mean pose, which are given headings like those of the images.
         body: the body to measure.
         batch_size: images per forward pass.
-        seed: of these headings.
+        seed: seed of these headings.
     """
     average = mean_pose(rotate_heading_at_random(training, np.random.default_rng(seed)))
     outputs = predict(pipe, "image-to-pose", batch_size, images=held_out.images)
@@ -109,7 +109,7 @@ def evaluate_pose_to_text(pipe: Any, held_out: HeldOutFrames, body: BodyModel, b
         held_out: the poses.
         body: the body to measure.
         batch_size: poses per forward pass.
-        seed: of the shuffling.
+        seed: seed of the shuffling.
     """
     outputs = predict(pipe, "pose-to-text", batch_size, poses=list(held_out.poses))
     readings = [read_caption(output["text"]) for output in outputs]
@@ -151,7 +151,7 @@ def evaluate_pose_diff(pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch
         held_out: the pairs.
         body: the body to measure.
         batch_size: pairs per forward pass.
-        seed: of the shuffling.
+        seed: seed of the shuffling.
     """
     pairs = held_out.pairs
     outputs = predict(pipe, "pose-diff", batch_size, poses=[list(pair) for pair in zip(pairs.first, pairs.second)])

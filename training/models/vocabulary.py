@@ -43,7 +43,7 @@ def grow_tables(
         language_model: changed in place.
         tokenizer: after `extend_tokenizer`.
         old_tokens: how many there were before.
-        pose_tokenizer: whose codes the tokens `<pose_0>` and on stand for.
+        pose_tokenizer: pose tokenizer whose codes the tokens `<pose_0>` and on stand for.
     """
     rows = cast(nn.Embedding, language_model.get_input_embeddings()).num_embeddings
     # Some tables are larger than their vocabulary.
@@ -64,8 +64,8 @@ def project_codebook(codebook: torch.Tensor, width: int) -> torch.Tensor:
     """(codes, codebook_dim) -> (codes, width), by a random orthogonal map; mean 0, deviation 1.
 
     Args:
-        codebook: of the pose tokenizer.
-        width: of the embeddings.
+        codebook: codebook of the pose tokenizer.
+        width: width of the embeddings.
 
     Raises:
         ValueError: all codes are equal: the pose tokenizer is not trained.

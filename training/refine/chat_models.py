@@ -138,8 +138,8 @@ class PipelineChatModel:
 
     Args:
         model: folder or Hub id.
-        task: of the pipeline.
-        max_tokens: of an answer.
+        task: task of the pipeline.
+        max_tokens: maximum number of tokens of an answer.
         pipeline_kwargs: what else `transformers.pipeline` takes: device, dtype, ...
     """
 

@@ -84,7 +84,7 @@ def check_caption(
 
     Args:
         caption: the automatic description.
-        rewrite: of the model.
+        rewrite: the model's rewrite.
         joints: (22, 3), metres, y up. Where given, the pose itself decides whether a statement that the caption does
             not make is true; where not, it has to follow from what the caption states.
         limits: how much a rewrite may lose, and its length.
@@ -117,7 +117,7 @@ def check_difference(
 
     Args:
         text: the automatic instruction or difference.
-        rewrite: of the model.
+        rewrite: the model's rewrite.
         joints: (2, 22, 3) of the first and the second pose, metres, y up. Where given, the poses decide whether a
             statement that the text does not make is true; where not, the text has to make it.
         limits: how much a rewrite may lose, and its length.

@@ -86,7 +86,7 @@ def retry_messages(messages: Sequence[Message], answer: str, reasons: Sequence[s
 
     Args:
         messages: the chat so far.
-        answer: of the model.
+        answer: the model's answer.
         reasons: what is wrong with it.
     """
     complaint = "\n".join(f"- {reason}" for reason in reasons)

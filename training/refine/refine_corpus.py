@@ -83,7 +83,7 @@ def check_request(task: Task, request: Request, rewrite: str) -> Verdict:
     Args:
         task: the task.
         request: the automatic text, with its poses if known.
-        rewrite: of the model.
+        rewrite: the model's rewrite.
     """
     poses = request.poses
     if task == "difference":

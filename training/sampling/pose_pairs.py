@@ -45,7 +45,7 @@ class Change:
     Args:
         joints: the joints that the rotation is divided among.
         degrees: smallest and largest angle, in either direction.
-        axis: of the rotation, in the frame of the joint's parent.
+        axis: axis of the rotation, in the frame of the joint's parent.
         towards: instead of an axis: the direction, in that frame, that a limb is rotated towards or away from.
     """
 
@@ -147,7 +147,7 @@ def sample_pose_pairs(
 
     Args:
         n: number of pairs.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
         body: the body for which poses must be plausible.
         shares: mixture weights of the kinds; default: `PairShares()`.
         clips: names of the only clips to use, such as `HELD_OUT_CLIPS`. Default: `training_clips`, and changes start

@@ -143,7 +143,7 @@ def sample_training_poses(
 
     Args:
         n: number of poses.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
         body: the body for which poses must be plausible.
         shares: mixture weights of the sources; default: `SourceShares()`.
 
@@ -187,7 +187,7 @@ class PoseSampler:
 
         Args:
             body: the body for which poses must be plausible.
-            seed: of the random numbers.
+            seed: seed of the random numbers.
         """
         names = tuple(dict.fromkeys(side for name in ARCHETYPES for side in (name, swap_sides(name))))
         return cls(

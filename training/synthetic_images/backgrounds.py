@@ -19,7 +19,7 @@ def paint_background(
 
     Args:
         background: its patterns.
-        projection: of the image's camera.
+        projection: projection of the image's camera.
         size: width and height.
         ground: height of the floor in meters.
     """

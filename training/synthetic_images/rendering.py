@@ -223,7 +223,7 @@ def fit_camera(person: Person, style: ImageStyle, width: int, height: int) -> Pr
     Args:
         person: the main person.
         style: its camera and framing.
-        width, height: of the image in pixels.
+        width, height: size of the image in pixels.
     """
     framing = style.framing
     if style.bystander is not None:
@@ -266,7 +266,7 @@ def place_bystander(
         bystander: place, clothes and shape.
         body: left unchanged.
         main: the main person.
-        projection: of the image's camera.
+        projection: projection of the image's camera.
     """
     person = pose_person(rotmat, bystander.clothes, bystander.shape, body)
     center, other_center = (0.5 * (each.vertices.min(axis=0) + each.vertices.max(axis=0)) for each in (main, person))

@@ -71,7 +71,7 @@ class Pattern:
         color, second: RGB in 0..255.
         repeats: number of stripes, checks and blobs, across the image or a metre of floor.
         angle: rotation in degrees.
-        seed: of blobs, clouds and grain.
+        seed: seed of blobs, clouds and grain.
 
     Raises:
         ValueError: an unknown kind.
@@ -169,7 +169,7 @@ class Sensor:
         blur: radius in 1/224 of the image's width.
         noise: standard deviation in 1/255.
         jpeg_quality: 1..95, or None for PNG.
-        seed: of the noise.
+        seed: seed of the noise.
     """
 
     blur: float = 0.0

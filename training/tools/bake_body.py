@@ -104,7 +104,7 @@ def matches(bone: str, pattern: str, suffix: str) -> bool:
     Args:
         bone: name of the bone.
         pattern: a name without a side; a trailing * matches anything.
-        suffix: of the side: ".L", ".R", or empty.
+        suffix: suffix of the side: ".L", ".R", or empty.
     """
     if pattern.endswith("*"):
         return bone.startswith(pattern[:-1]) and bone.endswith(suffix)

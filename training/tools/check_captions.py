@@ -51,7 +51,7 @@ def caption_all(joints: npt.NDArray, rotmats: npt.NDArray, times: int, seed: int
         joints: (n, 22, 3), meters, y up.
         rotmats: (n, 22, 3, 3), any frame.
         times: captions of each pose.
-        seed: of the noise and the wording.
+        seed: seed of the noise and the wording.
 
     Returns:
         `times` lists of n captions.

@@ -40,7 +40,7 @@ def random_sheet(count: int, size: int, columns: int, seed: int) -> Image.Image:
         count: number of images.
         size: pixels of the square images.
         columns: images per row.
-        seed: of poses, headings and styles.
+        seed: seed of poses, headings and styles.
     """
     body = BodyModel.builtin()
     rng = np.random.default_rng(seed)

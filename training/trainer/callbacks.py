@@ -111,7 +111,7 @@ def log_image(image: Image.Image, step: int, callbacks: Iterable[TrainerCallback
 
     Args:
         image: to log.
-        step: of the training.
+        step: step of the training.
         callbacks: the trainer's; those of tensorboard and trackio are used.
     """
     for callback in callbacks:
@@ -127,7 +127,7 @@ def side_by_side(images: Sequence[Image.Image], names: Sequence[str]) -> Image.I
     """One row of images, each above its name.
 
     Args:
-        images: of one size.
+        images: images of one size.
         names: one an image.
     """
     return contact_sheet(images, names, columns=len(images), font_size=FONT_SIZE)
@@ -137,7 +137,7 @@ class ReconstructionCallback(SampleCallback):
     """Poses beside what their codes decode to; the metrics are those of all poses, the image has a few.
 
     Args:
-        trainer: of a pose tokenizer.
+        trainer: trainer of a pose tokenizer.
         body: to measure and to draw.
         poses: (n, 22, 3, 3), in the stored frame.
         samples: number of poses in the image, spread evenly over `poses`.

@@ -28,7 +28,7 @@ class UniPoseDataCollator:
     A batch of `prepare_rows` also holds the rows' numbers (`ROW_KEY`), which the stages' trainers remove.
 
     Args:
-        processor: of the model that is trained.
+        processor: the trained model's processor.
         pose_attention: the model's. "mixed": output poses become queries, each with its own code as label; "causal":
             they stay codes, each with the next code as label.
     """
@@ -94,7 +94,7 @@ def add_pose_codes(rows: dict[str, list], pose_tokenizer: UniPoseVQVAE) -> dict[
 
     Args:
         rows: a batch of rows; "poses" are (22, 3) rotation vectors.
-        pose_tokenizer: of the model that is trained.
+        pose_tokenizer: the trained model's pose tokenizer.
     """
     poses = [pose for row in rows["poses"] for pose in row]
     if not poses:

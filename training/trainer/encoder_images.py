@@ -72,10 +72,10 @@ def render_encoder_images(folder: str | Path, count: int, size: int, seed: int, 
     """Renders missing shards, each written atomically, and opens all of them.
 
     Args:
-        folder: of the shards.
+        folder: folder of the shards.
         count: number of images.
         size: pixels of the square images.
-        seed: of poses, texts and looks; every shard has its own.
+        seed: seed of poses, texts and styles; every shard has its own.
         workers: processes.
 
     Returns:

@@ -134,7 +134,7 @@ def train_stage(
         lora: how the language model is trained.
         optimizer: which optimizer takes the matrices.
         config: the trainer's arguments.
-        parts: of the model, those that are trained.
+        parts: trained parts of the model.
     """
     trainer = build_trainer(arguments, lora, optimizer, config, parts)
     trainer.train(resume_from_checkpoint=find_checkpoint(config))
@@ -158,7 +158,7 @@ def build_trainer(
         lora: how the language model is trained.
         optimizer: which optimizer takes the matrices.
         config: the trainer's arguments.
-        parts: of the model, those that are trained.
+        parts: trained parts of the model.
 
     Raises:
         ValueError: a model in half precision, whose trained weights are in float32, with `precision: fp32`.
@@ -239,7 +239,7 @@ def subsample(rows: Dataset, count: int) -> Dataset:
     """At most `count` rows, spread evenly, so that each task keeps its share.
 
     Args:
-        rows: of a corpus.
+        rows: rows of a corpus.
         count: most rows.
     """
     count = min(count, len(rows))
@@ -250,7 +250,7 @@ def subsample_each_task(rows: Dataset, count: int) -> Dataset:
     """At most `count` rows of each task, spread evenly: the same rows, whatever other tasks there are.
 
     Args:
-        rows: of a corpus.
+        rows: rows of a corpus.
         count: most rows of a task.
     """
     tasks = np.asarray(rows["task"])
@@ -273,7 +273,7 @@ def gather_full_weights(
         model: the trained model, unwrapped.
         arguments: the stage's, which name the model to build again.
         lora: how the language model was trained.
-        parts: of the model, those that were trained.
+        parts: trained parts of the model.
     """
     if not any(isinstance(weight, DTensor) for weight in model.parameters()):
         return model
@@ -290,7 +290,7 @@ def save_merged(model: PreTrainedModel | PeftModel, processor: ProcessorMixin, f
 
     Args:
         model: the trained model.
-        processor: of the model.
+        processor: the model's processor.
         folder: where both are saved.
     """
     merge_adapters(model).save_pretrained(folder)

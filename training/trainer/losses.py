@@ -13,7 +13,7 @@ def body_loss(body: BodyModel, rotmats: torch.Tensor, target: torch.Tensor) -> d
     """Distance of two batches of poses on a body.
 
     Args:
-        body: whose joints and vertices are compared.
+        body: body whose joints and vertices are compared.
         rotmats: (poses, 22, 3, 3), predicted.
         target: (poses, 22, 3, 3).
 

@@ -36,10 +36,10 @@ class MuonAdamW(torch.optim.AdamW):
     Args:
         matrices: parameters of two and more dimensions; all beyond the first count as one.
         others: all else.
-        muon_learning_rate: of the matrices: the spectral norm of a step, for a square one.
-        momentum: of the matrices, with Nesterov's look ahead.
-        inner_dtype: of the products inside Muon.
-        arguments: of AdamW.
+        muon_learning_rate: learning rate of the matrices: the spectral norm of a step, for a square one.
+        momentum: Nesterov momentum of the matrices.
+        inner_dtype: dtype of the products inside Muon.
+        arguments: AdamW's arguments.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ def orthogonalize(matrices: torch.Tensor, dtype: torch.dtype = torch.bfloat16) -
 
     Args:
         matrices: (..., rows, columns).
-        dtype: of the products.
+        dtype: dtype of the products.
     """
     a, b, c = _COEFFICIENTS
     is_tall = matrices.shape[-2] > matrices.shape[-1]
@@ -126,7 +126,7 @@ def build_optimizer(
     Embeddings are looked up, not multiplied, so they belong to AdamW.
 
     Args:
-        model: whose trainable parameters are optimized.
+        model: model whose trainable parameters are optimized.
         optimizer: Muon's learning rate and momentum.
         arguments: the trainer's, with AdamW's.
     """

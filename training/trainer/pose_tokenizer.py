@@ -53,7 +53,7 @@ class PoseDataset(Dataset):
 
     Args:
         rotmats: (poses, 22, 3, 3), in the stored frame.
-        seed: of the jitter; none where it is None.
+        seed: seed of the jitter; None: no jitter.
     """
 
     def __init__(self, rotmats: torch.Tensor, seed: int | None):
@@ -85,7 +85,7 @@ class PoseTokenizerTrainer(SampledDataMixin, StageTrainer):
     """Adds the joint and vertex losses, which need a body, and logs every component and the share of codes in use.
 
     Args:
-        body: of the losses.
+        body: body of the losses.
         schedule: a learning rate that falls in steps, if any.
     """
 
@@ -135,7 +135,7 @@ def training_poses(arguments: PoseTokenizerArguments, seed: int, body: BodyModel
 
     Args:
         arguments: how many are sampled, and which records.
-        seed: of the sampling.
+        seed: seed of the sampling.
         body: to keep sampled poses free of collisions.
 
     Returns:

@@ -12,9 +12,9 @@ def prepare_rows(rows: Dataset, model: UniPoseForConditionalGeneration, collator
     Of the corpus' columns the images stay, and `task` and `source`, which name a row in messages.
 
     Args:
-        rows: of a corpus.
-        model: whose pose tokenizer encodes the poses.
-        collator: of the model.
+        rows: rows of a corpus.
+        model: model whose pose tokenizer encodes the poses.
+        collator: the model's collator.
     """
     rows = rows.map(
         add_pose_codes,

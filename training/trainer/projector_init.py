@@ -19,7 +19,7 @@ def standardize_projector(model: UniPoseForConditionalGeneration, pixels: Mappin
 
     Args:
         model: with at least one vision encoder; its projector is changed.
-        pixels: of the images, as `get_image_features` takes them.
+        pixels: pixels of the images, as `get_image_features` takes them.
     """
     projector = model.model.multi_modal_projector
     inputs_seen: list[torch.Tensor] = []

@@ -31,10 +31,10 @@ class AnswerSampleCallback(SampleCallback):
     """Answers to rows of a corpus, beside the rows' own answers.
 
     Args:
-        trainer: of a language stage.
+        trainer: trainer of a language stage.
         body: to measure and to draw.
-        rows: of the corpus' validation split, not prepared.
-        processor: of the model.
+        rows: rows of the corpus' validation split, not prepared.
+        processor: the model's processor.
         samples: rows of each task.
     """
 
@@ -68,9 +68,9 @@ def answer_rows(pipe: UniPosePipeline, task: str, rows: Sequence[Row]) -> list[d
     """The greedy answers to the questions of corpus rows, as the rows phrase them.
 
     Args:
-        pipe: of the model.
-        task: of all rows.
-        rows: of a corpus.
+        pipe: pipeline of the model.
+        task: task of all rows.
+        rows: rows of a corpus.
     """
     return pipe(
         text=[row["messages"][:1] for row in rows],
@@ -92,8 +92,8 @@ def to_rotmats(rows: Sequence[Row], index: int) -> torch.Tensor:
     """(rows, 22, 3, 3): one pose of each row.
 
     Args:
-        rows: of a corpus.
-        index: of the pose among the row's poses.
+        rows: rows of a corpus.
+        index: index of the pose among the row's poses.
     """
     return roma.rotvec_to_rotmat(torch.tensor([row["poses"][index] for row in rows]))
 
@@ -104,9 +104,9 @@ def measure_answers(
     """How good answers to rows of one task are.
 
     Args:
-        task: of all rows.
-        rows: of a corpus.
-        answers: of the pipeline, one a row.
+        task: task of all rows.
+        rows: rows of a corpus.
+        answers: the pipeline's answers, one per row.
         body: to measure poses.
 
     Returns:
@@ -133,8 +133,8 @@ def to_line(row: Row, answer: dict[str, Any]) -> dict[str, Any]:
     """A row and its answer for the JSON lines; poses are (22, 3) rotation vectors.
 
     Args:
-        row: of a corpus.
-        answer: of the pipeline.
+        row: row of a corpus.
+        answer: the pipeline's answer.
     """
     blocks = row["messages"][0]["content"]
     question = "".join(block["text"] if block["type"] == "text" else f"<{block['type']}>" for block in blocks)
@@ -159,8 +159,8 @@ def draw_answer(row: Row, answer: dict[str, Any], body: BodyModel) -> Image.Imag
     """The images and poses of a row's question, and its target pose beside the predicted one.
 
     Args:
-        row: of a corpus.
-        answer: of the pipeline.
+        row: row of a corpus.
+        answer: the pipeline's answer.
         body: to draw.
     """
     drawn = [image.convert("RGB").resize((CELL, CELL)) for image in row["images"]]

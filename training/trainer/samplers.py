@@ -16,8 +16,8 @@ class SeededSampler(Sampler[int]):
     A resumed run gets the order of an uninterrupted one, and several processes share one order.
 
     Args:
-        num_rows: of the dataset.
-        seed: of the order.
+        num_rows: number of rows of the dataset.
+        seed: seed of the order.
     """
 
     def __init__(self, num_rows: int, seed: int):
@@ -46,10 +46,10 @@ class GroupedSampler(SeededSampler):
     Only the rows left over at the end of an epoch are mixed.
 
     Args:
-        lengths: of each row, in tokens.
-        has_image: of each row.
+        lengths: length of each row, in tokens.
+        has_image: whether each row has an image.
         batch_size: rows of one step, of all processes together.
-        seed: of the order.
+        seed: seed of the order.
     """
 
     def __init__(self, lengths: Sequence[int], has_image: Sequence[bool], batch_size: int, seed: int):
@@ -72,7 +72,7 @@ class GroupedSampler(SeededSampler):
 
         Args:
             rows: numbers of rows.
-            rng: of their order.
+            rng: random generator of their order.
         """
         order = rng.permutation(rows)
         bucket_size = BUCKET_BATCHES * self.batch_size

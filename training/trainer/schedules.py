@@ -22,8 +22,8 @@ def step_schedule(optimizer: Optimizer, steps: int, arguments: StepScheduleArgum
     """The learning rate times `lr_drop_factor` for each of `lr_drops` that is past (paper, stage 1: 8/12 and 11/12).
 
     Args:
-        optimizer: whose learning rate it is.
-        steps: of the whole run.
+        optimizer: optimizer whose learning rate it is.
+        steps: steps of the whole run.
         arguments: when and by how much it falls.
 
     Raises:

@@ -50,7 +50,7 @@ def set_trainable(
 
     Args:
         model: changed in place.
-        parts: of the model, those that are trained.
+        parts: trained parts of the model.
         lora: how the language model is trained.
 
     Raises:
@@ -77,7 +77,7 @@ def lora_config(model: UniPoseForConditionalGeneration, parts: Sequence[Part], l
 
     Args:
         model: that gets the adapters.
-        parts: of the model, those that are trained.
+        parts: trained parts of the model.
         lora: rank, scale, dropout and embeddings.
     """
     tied = model.config.tie_word_embeddings

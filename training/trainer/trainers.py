@@ -54,7 +54,7 @@ class NonFiniteGuard(Trainer):
 
         Args:
             fault: what is not finite.
-            rows: of the training dataset, those of the batch.
+            rows: numbers of the batch's rows in the training dataset.
         """
         named = f"rows {', '.join(self.name_row(row) for row in rows)} of the dataset" if rows else "unknown rows"
         return (

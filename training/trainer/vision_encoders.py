@@ -85,8 +85,8 @@ class CaptionMatch(nn.Module):
 
     Args:
         encoder: the vision encoder.
-        vocab_size: of the words.
-        width: of the common space.
+        vocab_size: number of words.
+        width: width of the common space.
     """
 
     def __init__(self, encoder: CLIPVisionModel, vocab_size: int, width: int = 64):
@@ -120,7 +120,7 @@ class EncoderPretraining(nn.Module):
     Args:
         vision: the vision encoder.
         pose_vision: the pose encoder.
-        vocab_size: of the descriptions' words.
+        vocab_size: number of words in the descriptions' vocabulary.
     """
 
     def __init__(self, vision: CLIPVisionModel, pose_vision: VitPoseBackbone, vocab_size: int):
@@ -140,8 +140,8 @@ class EncoderPretraining(nn.Module):
         """Three losses, each (), and the predicted rotmats; the arguments are a batch of `EncoderCollator`.
 
         Args:
-            pixel_values: of the vision encoder.
-            pose_pixel_values: of the pose encoder.
+            pixel_values: the vision encoder's pixels.
+            pose_pixel_values: the pose encoder's pixels.
             cells: (images, 22, patches), of `joint_cells`.
             rotmats: (images, 22, 3, 3), the target poses.
             words: ids of all descriptions, one after the other.
@@ -161,8 +161,8 @@ class EncoderCollator:
     """Rows of `render_encoder_images` -> the pixels of both encoders, patches of joints, rotations and words.
 
     Args:
-        image_processor: of both encoders.
-        tokenizer: of the descriptions.
+        image_processor: image processor of both encoders.
+        tokenizer: tokenizer of the descriptions.
         pose_vision: config of the pose encoder.
     """
 
@@ -217,7 +217,7 @@ class EncoderTrainer(StageTrainer):
     """Adds the distance of the joints, in meters, and logs every component of the loss.
 
     Args:
-        body: whose joints are compared.
+        body: body whose joints are compared.
     """
 
     def __init__(self, body: BodyModel, **kwargs):

@@ -85,8 +85,8 @@ def missing_error(path: Path, source: Source, hint: str = "") -> DatasetError:
     """The error of a file or folder that does not exist; it mentions an unopened archive beside it.
 
     Args:
-        path: of the file or folder.
-        source: of the dataset.
+        path: path of the file or folder.
+        source: source of the dataset.
         hint: why the file is needed.
     """
     archives = [path.with_name(path.name + ending) for ending in ARCHIVE_ENDINGS]
@@ -98,9 +98,9 @@ def damaged_error(path: Path, reason: object, source: Source) -> DatasetError:
     """The error of a file that cannot be read.
 
     Args:
-        path: of the file.
+        path: path of the file.
         reason: why not; replaced where its first bytes show a failed download.
-        source: of the dataset.
+        source: source of the dataset.
     """
     return DatasetError(f"{path} cannot be read: {describe_bad_signature(path) or reason}. {source}.")
 
