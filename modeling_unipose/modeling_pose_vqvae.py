@@ -17,7 +17,7 @@ from .vector_quantizer import VectorQuantizer
 
 @dataclass
 class UniPoseVQVAEOutput(ModelOutput):
-    """What the pose tokenizer returns.
+    """Output of the pose tokenizer.
 
     Args:
         loss: Weighted sum of the two components below; training adds those of joints and vertices, which need a body.
@@ -63,7 +63,7 @@ def initialize_convolution(module: nn.Conv1d) -> None:
     """He initialization: with torch's default the signal vanishes over so many layers, and training starts late."""
     init.kaiming_normal_(module.weight, nonlinearity="relu")
     if module.bias is not None:
-        # Not zero: the codebook is, before training, and a pose of zeros has no rotations.
+        # Not zero: before training the codebook is zero, and zeros do not decode to rotations.
         bound = (module.in_channels * module.kernel_size[0]) ** -0.5
         init.uniform_(module.bias, -bound, bound)
 
@@ -73,7 +73,7 @@ class PoseEncoder(nn.Module):
 
     Args:
         hidden_size: Channels of the convolutions over the joint axis.
-        lengths: What that axis is resized to, step by step; the last length is halved again.
+        lengths: Lengths that the joint axis is resized to, step by step; the last one is halved again.
         num_residual_blocks: See `UniPoseVQVAEConfig`.
         output_size: Channels of the features.
     """
@@ -116,7 +116,7 @@ class UniPoseVQVAE(PreTrainedModel):
     base_model_prefix = "pose_tokenizer"
     main_input_name = "pose_values"
     input_modalities = ["pose"]  # noqa: RUF012
-    # It has no attention, and fits every choice for the whole model.
+    # It has no attention layers, so every choice for the whole model is valid.
     _supports_sdpa = True
 
     def __init__(self, config: UniPoseVQVAEConfig):
@@ -167,7 +167,7 @@ class UniPoseVQVAE(PreTrainedModel):
         Raises:
             ValueError: For another shape.
         """
-        # Codes are arg-minima: features in half precision have others.
+        # Codes are arg-minima: half precision would change them.
         with torch.autocast(pose_values.device.type, enabled=False):
             return self.quantizer.nearest(self.encode_features(pose_values))
 

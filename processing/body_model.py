@@ -349,7 +349,7 @@ def check_model_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Checks that a file has the arrays of an SMPL, SMPL-H or SMPL-X model.
 
     Args:
-        path: Named in errors.
+        path: Path of the file, for errors.
         arrays: By name.
 
     Raises:

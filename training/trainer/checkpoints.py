@@ -35,11 +35,11 @@ def find_checkpoint(arguments: TrainingArguments) -> str | None:
     """The value for `Trainer.train(resume_from_checkpoint=)`.
 
     Args:
-        arguments: their `resume_from_checkpoint` is a folder; or "true": the last complete checkpoint in `output_dir`,
-            or the start where there is none; or None: the start.
+        arguments: training arguments. `resume_from_checkpoint` is a folder; or "true": the last complete checkpoint in
+            `output_dir`, or the start if there is none; or None: the start.
 
     Raises:
-        ValueError: the run would begin at its start, but its folder holds checkpoints, which would be lost; or the
+        ValueError: a new run would overwrite the checkpoints in its folder; or the
             named checkpoint is not complete.
     """
     resume_from, folder = arguments.resume_from_checkpoint, arguments.output_dir

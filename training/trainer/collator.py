@@ -18,18 +18,18 @@ from unipose.processing.processing_unipose import UniPoseProcessor
 
 Row = dict[str, Any]
 
-# The key under which a row has its number in the dataset, and a batch those of its rows.
+# Key of a row's index in the dataset, and of the indices of a batch's rows.
 ROW_KEY = "row"
 
 
 class UniPoseDataCollator:
-    """Makes one right-padded batch of rows with `pose_codes`, or of rows that `encode` has prepared.
+    """Collates rows with `pose_codes`, or rows prepared by `encode`, into one right-padded batch.
 
-    A batch of `prepare_rows` also holds the rows' numbers (`ROW_KEY`), which the stages' trainers remove.
+    A batch of `prepare_rows` also holds the rows' indices (`ROW_KEY`), which the stages' trainers remove.
 
     Args:
         processor: the trained model's processor.
-        pose_attention: the model's. "mixed": output poses become queries, each with its own code as label; "causal":
+        pose_attention: the model's pose attention. "mixed": output poses become queries, each with its own code as label; "causal":
             they stay codes, each with the next code as label.
     """
 

@@ -76,7 +76,7 @@ def render_encoder_images(folder: str | Path, count: int, size: int, seed: int, 
         count: number of images.
         size: pixels of the square images.
         seed: seed of poses, texts and styles; every shard has its own.
-        workers: processes.
+        workers: number of processes.
 
     Returns:
         Rows of image, joints_2d (22, 2) as shares of the image's width and height, visible (22,), rotvecs (22, 3) as

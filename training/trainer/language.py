@@ -69,8 +69,8 @@ class LanguageArguments:
 class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
     """TRL's trainer on prepared rows (`length`, `has_image`, `task`, `source`), with the model's own loss.
 
-    TRL's fused head pads the labelled positions to whole tiles and computes their logits in fp32, half of a step at a
-    small model's size. Here the model computes the logits of the labelled positions only.
+    TRL's fused head pads the labeled positions to whole tiles and computes their logits in fp32, half of a step at a
+    small model's size. Here the model computes the logits of the labeled positions only.
 
     Args:
         code_targets: target distribution of each pose code, from `smooth_targets`; one-hot where left out.
@@ -81,16 +81,16 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
         self.code_targets = None if code_targets is None else code_targets.to(self.args.device)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        is_labelled = inputs["shift_labels"] != -100
-        targets = inputs["shift_labels"][is_labelled]
+        is_labeled = inputs["shift_labels"] != -100
+        targets = inputs["shift_labels"][is_labeled]
         if self.code_targets is None:
             outputs = model(
-                **inputs, logits_to_keep=is_labelled, num_items_in_batch=num_items_in_batch, use_cache=False
+                **inputs, logits_to_keep=is_labeled, num_items_in_batch=num_items_in_batch, use_cache=False
             )
             loss = outputs.loss
         else:
-            unlabelled = {name: value for name, value in inputs.items() if "labels" not in name}
-            outputs = model(**unlabelled, logits_to_keep=is_labelled, use_cache=False)
+            unlabeled = {name: value for name, value in inputs.items() if "labels" not in name}
+            outputs = model(**unlabeled, logits_to_keep=is_labeled, use_cache=False)
             first_code = self.model.config.pose_code_start_id
             loss = smoothed_cross_entropy(outputs.logits, targets, first_code, self.code_targets)
             num_items = len(targets) if num_items_in_batch is None else num_items_in_batch
@@ -131,8 +131,8 @@ def train_stage(
 
     Args:
         arguments: the model and the rows.
-        lora: how the language model is trained.
-        optimizer: which optimizer takes the matrices.
+        lora: options of LoRA.
+        optimizer: options of the optimizer.
         config: the trainer's arguments.
         parts: trained parts of the model.
     """
@@ -155,8 +155,8 @@ def build_trainer(
 
     Args:
         arguments: the model and the rows.
-        lora: how the language model is trained.
-        optimizer: which optimizer takes the matrices.
+        lora: options of LoRA.
+        optimizer: options of the optimizer.
         config: the trainer's arguments.
         parts: trained parts of the model.
 
@@ -271,8 +271,8 @@ def gather_full_weights(
 
     Args:
         model: the trained model, unwrapped.
-        arguments: the stage's, which name the model to build again.
-        lora: how the language model was trained.
+        arguments: arguments of the stage; they name the initial model.
+        lora: options of LoRA.
         parts: trained parts of the model.
     """
     if not any(isinstance(weight, DTensor) for weight in model.parameters()):

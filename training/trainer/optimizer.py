@@ -14,14 +14,14 @@ from transformers import TrainingArguments
 from unipose.training.trainer.precision import fastest_dtype
 
 
-# Of the quintic iteration that drives all singular values of a matrix to about 1.
+# Coefficients of the quintic iteration that drives all singular values of a matrix to about 1.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 
 
 @dataclass
 class OptimizerArguments:
-    """Which optimizer takes the matrices."""
+    """Options of the optimizer: Muon for matrices, AdamW for the rest."""
 
     muon_learning_rate: float | None = field(
         default=None,
@@ -34,8 +34,8 @@ class MuonAdamW(torch.optim.AdamW):
     """AdamW whose groups with `momentum` are trained by Muon.
 
     Args:
-        matrices: parameters of two and more dimensions; all beyond the first count as one.
-        others: all else.
+        matrices: parameters of two or more dimensions; all dimensions after the first count as one.
+        others: all other parameters.
         muon_learning_rate: learning rate of the matrices: the spectral norm of a step, for a square one.
         momentum: Nesterov momentum of the matrices.
         inner_dtype: dtype of the products inside Muon.
@@ -59,8 +59,8 @@ class MuonAdamW(torch.optim.AdamW):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Updates the matrices and removes their gradients; AdamW skips parameters without one.
 
-        A matrix with a zero gradient was not used, as the projector in a batch without images: it stays. The size of a
-        step does not shrink with its momentum, so it would move on in the direction of the last batch that used it.
+        A matrix with a zero gradient was not used, such as the projector in a batch without images: it stays
+        unchanged. The size of a step does not shrink with its momentum, so the matrix would keep moving otherwise.
         """
         for group in self.param_groups:
             if "momentum" in group:
@@ -93,7 +93,7 @@ class MuonAdamW(torch.optim.AdamW):
 
 
 def _used(matrices: list[nn.Parameter]) -> list[nn.Parameter]:
-    """Those with a gradient that is not zero; the host waits for the device once, not once a matrix."""
+    """Matrices with a nonzero gradient; the host waits for the device once, not once per matrix."""
     with_gradient = [matrix for matrix in matrices if matrix.grad is not None]
     if not with_gradient:
         return []
@@ -121,14 +121,14 @@ def orthogonalize(matrices: torch.Tensor, dtype: torch.dtype = torch.bfloat16) -
 def build_optimizer(
     model: nn.Module, optimizer: OptimizerArguments, arguments: TrainingArguments
 ) -> tuple[MuonAdamW | None, None]:
-    """A trainer's `optimizers`: Muon and AdamW, or nothing, which means the trainer's own.
+    """A trainer's `optimizers`: Muon and AdamW, or None for the trainer's own.
 
     Embeddings are looked up, not multiplied, so they belong to AdamW.
 
     Args:
         model: model whose trainable parameters are optimized.
         optimizer: Muon's learning rate and momentum.
-        arguments: the trainer's, with AdamW's.
+        arguments: training arguments, with those of AdamW.
     """
     if optimizer.muon_learning_rate is None:
         return None, None

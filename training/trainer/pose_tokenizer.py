@@ -77,7 +77,7 @@ class PoseDataset(Dataset):
 
 
 def collate_poses(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """`PoseDataset` gives whole batches."""
+    """Returns the batch unchanged: `PoseDataset` returns whole batches."""
     return batch
 
 
@@ -85,7 +85,7 @@ class PoseTokenizerTrainer(SampledDataMixin, StageTrainer):
     """Adds the joint and vertex losses, which need a body, and logs every component and the share of codes in use.
 
     Args:
-        body: body of the losses.
+        body: the body on which losses are measured.
         schedule: a learning rate that falls in steps, if any.
     """
 
@@ -112,7 +112,7 @@ class PoseTokenizerTrainer(SampledDataMixin, StageTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)
         target = rotation_6d_to_rotmat(inputs["pose_values"])
-        # Half precision is a matter of millimeters along a chain of joints.
+        # Along a chain of joints, errors of half precision add up to millimeters.
         with torch.autocast(target.device.type, enabled=False):
             components = body_loss(self.body, outputs.reconstruction.float(), target)
         loss = outputs.loss + JOINT_LOSS_WEIGHT * components["joint_loss"]
@@ -134,9 +134,9 @@ def training_poses(arguments: PoseTokenizerArguments, seed: int, body: BodyModel
     """Sampled poses and those of the user's records.
 
     Args:
-        arguments: how many are sampled, and which records.
+        arguments: number of sampled poses, and records.
         seed: seed of the sampling.
-        body: to keep sampled poses free of collisions.
+        body: the body for which sampled poses must be plausible.
 
     Returns:
         (poses, 22, 3, 3) float32, in the stored frame.
@@ -148,7 +148,7 @@ def training_poses(arguments: PoseTokenizerArguments, seed: int, body: BodyModel
     if arguments.num_poses:
         imported.append(sample_training_poses(arguments.num_poses, seed, body)[0].float())
     if not imported:
-        raise ValueError("there are no poses to learn from: num_poses is 0, and records names no folder")
+        raise ValueError("there are no training poses: num_poses is 0, and records names no folder")
     return torch.cat(imported)
 
 
@@ -163,7 +163,7 @@ def train_pose_tokenizer(
     Args:
         arguments: sizes and data.
         schedule: a learning rate that falls in steps, if any.
-        optimizer: which optimizer takes the matrices.
+        optimizer: options of the optimizer.
         config: the trainer's arguments.
     """
     body = BodyModel.builtin()

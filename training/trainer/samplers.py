@@ -6,7 +6,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 
-# Batches of a bucket, whose rows are sorted by length: more waste less padding, fewer mix better.
+# Batches per bucket of rows that are sorted by length: more reduces padding, fewer mixes rows better.
 BUCKET_BATCHES = 50
 
 
@@ -29,7 +29,7 @@ class SeededSampler(Sampler[int]):
         return self.num_rows
 
     def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch whose order comes next."""
+        """Sets the epoch of the next order."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -41,7 +41,7 @@ class SeededSampler(Sampler[int]):
 
 
 class GroupedSampler(SeededSampler):
-    """Random order, but rows of one batch are of similar length, and all of them have images or none has.
+    """Random order, but rows of one batch are of similar length, and either all of them or none have images.
 
     Only the rows left over at the end of an epoch are mixed.
 
@@ -71,7 +71,7 @@ class GroupedSampler(SeededSampler):
         """Batches of similar length; the last may be short.
 
         Args:
-            rows: numbers of rows.
+            rows: indices of rows.
             rng: random generator of their order.
         """
         order = rng.permutation(rows)

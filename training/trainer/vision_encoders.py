@@ -35,7 +35,7 @@ from unipose.training.trainer.trainers import StageTrainer
 # Meters count more than squared entries of rotations; the cross-entropy of cells (up to log 48) must not dominate.
 JOINT_WEIGHT = 5.0
 CELL_WEIGHT = 0.2
-# Folders of the stage's output, one an encoder.
+# Folders of the stage's output, one per encoder.
 VISION, POSE_VISION = "vision", "pose_vision"
 
 
@@ -59,7 +59,7 @@ class PoseReadout(nn.Module):
     """The pose encoder with two readouts: the patch of each joint, and the pose.
 
     The pose is read from the mean of the patches, so that each patch carries all of it, and a language model finds it
-    wherever it attends. Read from the patches' places, the pose is found here, but not by a language model.
+    wherever it attends. A readout by patch position works here, but the language model then does not find the pose.
 
     Args:
         encoder: the pose encoder.
@@ -214,7 +214,7 @@ def joint_cells(joints: torch.Tensor, visible: torch.Tensor, pose_vision: VitPos
 
 
 class EncoderTrainer(StageTrainer):
-    """Adds the distance of the joints, in meters, and logs every component of the loss.
+    """Adds the distance of the joints, in meters, to the loss and logs every component.
 
     Args:
         body: body whose joints are compared.
