@@ -29,7 +29,7 @@ def generate_poses(model: UniPoseForConditionalGeneration, inputs: Inputs) -> tu
     """Greedily generates one pose per row.
 
     Args:
-        model: in either dtype.
+        model: the model, in either dtype.
         inputs: inputs of `generate`.
 
     Returns:

@@ -48,8 +48,8 @@ def run_worker(count: int, size: int, seed: int, encoding: dict[str, int | None]
     while gate.recv():
         rng, start = np.random.default_rng(seed), time.process_time()
         for index in range(count):
-            style = random_style(rng, company=True)
-            other = poses[index - 1] if style.companion is not None else None
+            style = random_style(rng, allow_bystander=True)
+            other = poses[index - 1] if style.bystander is not None else None
             if encoding is None:
                 render_image(poses[index], style, size, body, other)
             else:

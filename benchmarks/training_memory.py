@@ -24,7 +24,7 @@ from unipose.training.trainer.trainable_parts import ALIGN, INSTRUCT, PROJECT, L
 
 GB = 1e9
 TEXT_TOKENS = 160
-# Of a trained weight: itself, its gradient and Adam's two means, 4 bytes each.
+# Bytes of a trained weight: itself, its gradient and Adam's two means, 4 bytes each.
 STATE_BYTES = 12
 
 
@@ -53,11 +53,11 @@ STAGES = [
 
 
 def vitpose(hidden: int, layers: int, heads: int) -> VitPoseBackboneConfig:
-    """Config of a ViTPose whose last layer is read.
+    """Config of a ViTPose with the features of its last layer.
 
     Args:
-        hidden: its width.
-        layers: their number.
+        hidden: width of the encoder.
+        layers: number of layers.
         heads: number of attention heads per layer.
     """
     return VitPoseBackboneConfig(

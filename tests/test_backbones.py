@@ -269,7 +269,7 @@ def test_what_cannot_be_taken_is_refused(parts: Path, monkeypatch: pytest.Monkey
         build(parts, backbone="granite", vision_encoders=False)
     with pytest.raises(ValueError, match="all codes of the pose tokenizer are equal"):
         build_model(ModelArguments(pose_tokenizer=str(parts / "untrained"), backbone=str(parts / "llama")))
-    with pytest.raises(ValueError, match="a clip; accepted are vitpose"):
+    with pytest.raises(ValueError, match="a clip; expected a vitpose"):
         load_pose_encoder(str(parts / "clip"), torch.float32)
     with pytest.raises(ValueError, match="lacks embeddings"):
         save_without_weights(parts)

@@ -2,7 +2,7 @@
 
 python -m unipose.training.ablations.orientation_noise --config training/recipes/ablations/orientation_noise.yaml
 
-Measured on held-out poses without change, with the jitter of the training, and with any heading.
+Measured on held-out poses: unchanged, with the jitter of the training, and with random headings.
 """
 
 from dataclasses import replace
@@ -39,7 +39,7 @@ def reoriented(poses: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
     return {
         "unchanged": poses,
         "jittered": jitter_orientation(poses, rng.uniform(-1.0, 1.0, (len(poses), 3))),
-        "any heading": rotate_heading(poses, yaw),
+        "random heading": rotate_heading(poses, yaw),
     }
 
 

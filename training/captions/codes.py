@@ -1,4 +1,4 @@
-"""The kernel that posecodes and paircodes share: codes, ranges of measurements, rules, and their evaluation.
+"""The shared kernel of posecodes and paircodes: codes, ranges of measurements, rules, and their evaluation.
 
 A `Code` is one statement. A `Rule` says in which `Range` of which measurements its code is true, and how much it is
 worth in a text. `RuleTable` compares all ranges with all measurements at once. The tables of rules are in
@@ -164,7 +164,7 @@ def tolerance_of(measure: str | Key) -> float:
     return TOLERANCE_DEGREES if quantity in DEGREES else TOLERANCE_METERS
 
 
-# Every description asks for many of them.
+# Cached, because every description needs many of them.
 @cache
 def _mirrored_code(code: CodeT) -> CodeT:
     return replace(code, subject=swap_sides(code.subject), value=swap_sides(code.value))

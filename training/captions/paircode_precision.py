@@ -1,4 +1,4 @@
-"""Paircode precision and recall: how true an instruction or a difference is of a pair, and how complete."""
+"""Paircode precision and recall of instructions and differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Extracts what changes from pose A to pose B, as elementary statements.
+"""Extracts paircodes: elementary statements about the change from pose A to pose B.
 
 Changes are measured (`pair_measures`), compared with ranges (`paircode_rules`), and every range that fits gives a
-`Paircode`: "bend, left knee, straighten, much". Postures and goals are posecodes that B has and A has not. The words
+`Paircode`: "bend, left knee, straighten, much". Postures and goals are posecodes of B that A does not have. The words
 are in `paircode_phrases`. The idea of paircodes is that of PoseFix (Delmas et al., ICCV 2023); measures, words and
 most ranges are our own.
 """
@@ -42,7 +42,7 @@ def extract_paircodes(
     rotmats: Rotations | None = None,
     jitter: np.random.Generator | None = None,
 ) -> list[tuple[Paircode, ...]]:
-    """The codes to state of the change of each pair.
+    """The codes to state for each pair.
 
     Args:
         joints_a: (n, 22, 3) of the first poses, meters, y up.

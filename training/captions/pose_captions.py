@@ -33,7 +33,7 @@ def describe_poses(rotmats: npt.ArrayLike | torch.Tensor, seed: int = 0) -> list
     texts = []
     for index, pose_codes in enumerate(codes):
         text = describe(pose_codes, np.random.default_rng((seed, index))).text
-        # Where chance has dropped every statement, all are made.
+        # If random omission dropped every statement, all are kept.
         texts.append(text or describe(pose_codes, np.random.default_rng((seed, index)), drop=0.0).text)
     return texts
 

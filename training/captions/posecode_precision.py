@@ -1,4 +1,4 @@
-"""Posecode precision and recall: how much of what a description states is true, and how much of the pose it states."""
+"""Posecode precision and recall of descriptions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from unipose.training.captions.posecodes import RULES, Posecode, extract_posecod
 
 @dataclass(frozen=True)
 class CaptionScore:
-    """What a text states of a pose.
+    """The statements of a text about a pose.
 
     Args:
         statements: the codes that the text states and the pose can be measured for.

@@ -28,8 +28,8 @@ class CardArguments:
 
     corpus: str = field(default="runs/corpus", metadata={"help": "Folder of a corpus by build_corpus."})
     name: str = field(default="unipose-corpus", metadata={"help": "Name of the dataset; on the Hub: owner/name."})
-    push_to_hub: bool = field(default=False, metadata={"help": "Uploads the corpus and the card."})
-    private: bool = field(default=False, metadata={"help": "Whether a new dataset on the Hub is private."})
+    push_to_hub: bool = field(default=False, metadata={"help": "Whether to upload the corpus and the card."})
+    private: bool = field(default=False, metadata={"help": "Whether to create the Hub dataset as private."})
 
 
 def card_data(name: str, rows: dict[str, dict[str, int]]) -> DatasetCardData:
@@ -67,7 +67,7 @@ def write_card(folder: str | Path, name: str) -> DatasetCard:
 
     Raises:
         FileNotFoundError: the corpus is not complete.
-        ValueError: it was made from other records, for which the card would state a wrong source and license.
+        ValueError: it was not built by build_corpus: the card would state a wrong source and license.
     """
     folder = Path(folder)
     rows = read_summary(folder)["rows"]
@@ -96,7 +96,7 @@ def push_corpus(folder: str | Path, name: str, private: bool = False, api: Any =
     Args:
         folder: folder of the corpus.
         name: "owner/name" on the Hub; created where it does not exist.
-        private: whether a new one is private.
+        private: whether to create it as private.
         api: an `HfApi`, for another endpoint or token.
 
     Returns:

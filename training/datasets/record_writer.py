@@ -26,11 +26,11 @@ def write_records(
 
     Args:
         folder: folder of the corpus.
-        records: those of each split, read one by one.
+        records: records of each split, read one by one.
         tasks: tasks of the rows (see `rows_from_records`).
         seed: seed of the choice of templates.
         shard_size: maximum number of rows of a shard.
-        templates: prompts of each task; the packaged ones where left out.
+        templates: prompts of each task; default: the packaged ones.
 
     Returns:
         {"rows": {split: {task: number}}, "shards": ...}.

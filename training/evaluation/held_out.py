@@ -1,4 +1,4 @@
-"""The evaluation sets: poses and pairs from motion clips that no training uses, with texts and images of them."""
+"""The evaluation sets: poses and pairs from held-out motion clips, with their texts and images."""
 
 import io
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def make_held_out_frames(poses: torch.Tensor, body: BodyModel, image_size: int, 
 
 
 def make_held_out_pairs(number: int, body: BodyModel, seed: int) -> HeldOutPairs:
-    """Samples pairs whose poses are frames of the held-out clips or edits of such frames.
+    """Samples pairs of frames of the held-out clips, and of edits of such frames.
 
     Args:
         number: number of pairs.

@@ -1,8 +1,8 @@
 """The retrieval model for R-precision, recall and FID: poses and texts embedded in one space (paper, section 4).
 
-This is the pose encoder and the contrastive loss. The paper's text encoder is a bidirectional GRU, whose layout the
-original release's recorded outputs do not show; any module that returns (batch, embedding_size) unit vectors can take
-its place. A trained model's embeddings are the input of `retrieval_metrics`.
+This is the pose encoder and the contrastive loss. The paper's text encoder is a bidirectional GRU, but the recorded
+outputs of the original release do not show its layout. Any module that returns (batch, embedding_size) unit vectors
+can replace it. A trained model's embeddings are the input of `retrieval_metrics`.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A model's predictions on the held-out sets, task by task, measured beside baselines.
+"""Metrics of a model and of baselines on the held-out sets, for each task.
 
 Every `evaluate_...` returns {"model" or the baseline's name: {metric: value}}.
 """
@@ -89,7 +89,7 @@ def evaluate_image_to_pose(
         training: (m, 22, 3, 3) training poses for the mean pose, which are given headings like those of the images.
         body: the body to measure.
         batch_size: images per forward pass.
-        seed: seed of these headings.
+        seed: seed of the headings.
     """
     average = mean_pose(rotate_heading_at_random(training, np.random.default_rng(seed)))
     outputs = predict(pipe, "image-to-pose", batch_size, images=held_out.images)

@@ -1,4 +1,4 @@
-"""How long calls take."""
+"""Timing of calls."""
 
 import statistics
 import time

@@ -22,7 +22,7 @@ from unipose.training.refine.synonyms import CHANGE_PARTS, CHANGE_PHRASES, POSE_
 
 Code = Posecode | Paircode
 Codes = tuple[Code, ...]
-# (subject, phrase) -> what the captioner means by it; a subject is "left_knee", "both_knee", "torso" or "person".
+# (subject, phrase) -> its codes in the captioner's tables; a subject is "left_knee", "both_knee", "torso" or "person".
 Facts = Mapping[tuple[str, str], Codes]
 # kind -> values that a phrase may mean; "{side}" is the side of the part, "{opposite}" the other, "{target}" what is
 # named as such.

@@ -46,13 +46,13 @@ class Change:
         joints: the joints that the rotation is divided among.
         degrees: smallest and largest angle, in either direction.
         axis: axis of the rotation, in the frame of the joint's parent.
-        towards: instead of an axis: the direction, in that frame, that a limb is rotated towards or away from.
+        toward: instead of an axis: the direction, in that frame, that a limb is rotated toward or away from.
     """
 
     joints: tuple[str, ...]
     degrees: tuple[float, float]
     axis: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    towards: tuple[float, float, float] | None = None
+    toward: tuple[float, float, float] | None = None
 
     def mirrored(self) -> "Change":
         """The same change of the other side; its numbers stay those of the left."""
@@ -69,13 +69,13 @@ _LEFT_CHANGES: dict[str, tuple[Change, ...]] = {
     "left_elbow": (Change(("left_elbow",), (25.0, 110.0), axis=_Y),),
     "left_knee": (Change(("left_knee",), (25.0, 100.0), axis=_X),),
     "left_arm": (
-        Change(("left_shoulder",), (25.0, 120.0), towards=_Y),
-        Change(("left_shoulder",), (25.0, 90.0), towards=_Z),
-        Change(("left_shoulder",), (25.0, 90.0), towards=_X),
+        Change(("left_shoulder",), (25.0, 120.0), toward=_Y),
+        Change(("left_shoulder",), (25.0, 90.0), toward=_Z),
+        Change(("left_shoulder",), (25.0, 90.0), toward=_X),
     ),
     "left_leg": (
-        Change(("left_hip",), (20.0, 80.0), towards=_Z),
-        Change(("left_hip",), (15.0, 45.0), towards=_X),
+        Change(("left_hip",), (20.0, 80.0), toward=_Z),
+        Change(("left_hip",), (15.0, 45.0), toward=_X),
     ),
 }
 _MIDDLE_CHANGES: dict[str, tuple[Change, ...]] = {
@@ -267,8 +267,8 @@ def _apply(change: Change, poses: torch.Tensor, rng: np.random.Generator) -> tup
         index, right = JOINT_NAMES.index(joint), joint.startswith("right_")
         rotation = mirror_joint(poses[:, index]) if right else poses[:, index]
         axis = poses.new_tensor(change.axis).expand(len(poses), 3)
-        if change.towards is not None:
-            bone, goal = rotation @ poses.new_tensor(_BONES[part_of(joint)]), poses.new_tensor(change.towards)
+        if change.toward is not None:
+            bone, goal = rotation @ poses.new_tensor(_BONES[part_of(joint)]), poses.new_tensor(change.toward)
             between = torch.arccos((bone @ goal).clamp(-1.0, 1.0))
             possible = (between - angles >= 0) & (between - angles <= torch.pi)
             axis = torch.nn.functional.normalize(torch.linalg.cross(bone, goal.expand_as(bone)), dim=-1)

@@ -1,6 +1,6 @@
 """Training poses: motion capture, named poses, and poses that are mixed and blended from both.
 
-All poses are (n, 22, 3, 3) rotations in the stored z-up frame. A clip belongs to one split: its frames are alike.
+All poses are (n, 22, 3, 3) rotations in the stored z-up frame. A clip belongs to one split: its frames are similar.
 """
 
 from collections import Counter
@@ -40,7 +40,7 @@ SPLIT_CLIPS = {"validation": VALIDATION_CLIPS, "test": HELD_OUT_CLIPS}
 FRAMES_PER_SECOND = 30.0
 # Named poses get less noise than others, so that their name still fits.
 ARCHETYPE_NOISE = 0.7
-# A mixed or blended pose may be off balance by this much, or by as much as a pose it was made from (meters).
+# A mixed or blended pose may be off balance by this much, or as much as a source pose (meters).
 BALANCE_MARGIN = 0.1
 # Reasons that the error of `PoseSampler.draw` names.
 NUM_REASONS = 3
@@ -53,7 +53,7 @@ class MotionClip:
     Args:
         name: its name in `SPLIT_CLIPS`.
         rotvecs: (n, 22, 3) in the stored frame.
-        seconds: (n,) since its start.
+        seconds: (n,) seconds since its start.
     """
 
     name: str
@@ -275,7 +275,7 @@ def is_plausible(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules | No
     Args:
         rotmats: (n, 22, 3, 3) in the stored frame.
         body: the body to pose.
-        capsules: from `body_capsules` of the same body; fitted where left out.
+        capsules: from `body_capsules` of the same body; default: fitted to the body.
 
     Returns:
         (n,) booleans.
@@ -296,15 +296,15 @@ def describe_faults(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) 
     counts = (penetration_depths(rotmats, body, capsules) > TOLERANCE).sum(dim=0).tolist()
     reasons |= {f"{one} intersects {other}": n for (one, other), n in zip(capsules.pair_names(), counts) if n}
     named = [f"{reason} ({n} of {len(rotmats)} poses)" for reason, n in reasons.most_common(NUM_REASONS)]
-    return ", ".join(named) or "the last ones are plausible, but off balance or no longer what their name says"
+    return ", ".join(named) or "the last ones are plausible, but off balance or no longer the named pose"
 
 
 def keeps_balance(poses: torch.Tensor, bases: torch.Tensor, body: BodyModel, capsules: Capsules) -> torch.Tensor:
-    """Whether poses are about as well balanced as the poses they were made from (a jump or a seat is not balanced).
+    """Whether poses are about as balanced as their source poses (a jump or a seat is not balanced).
 
     Args:
         poses: (n, 22, 3, 3) in the stored frame.
-        bases: (n, 22, 3, 3) what each was made from.
+        bases: (n, 22, 3, 3) the source of each pose.
         body: the body to pose.
         capsules: from `body_capsules` of the same body.
 

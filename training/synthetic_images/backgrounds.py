@@ -148,7 +148,7 @@ def occluder_cover(occluder: Occluder, box: np.ndarray, scale: float, size: tupl
 
 
 def paint_occluder(image: Image.Image, cover: np.ndarray, occluder: Occluder) -> None:
-    """Draws an occluder, a little darker towards the bottom.
+    """Draws an occluder, a little darker toward the bottom.
 
     Args:
         image: RGB, changed in place.

@@ -23,7 +23,7 @@ class CardArguments:
 
     model: str = field(default="modeling_unipose/embedded", metadata={"help": "Folder of the model."})
     metrics: str = field(default="runs/evaluation/metrics.json", metadata={"help": "Report of the evaluate command."})
-    name: str = field(default="unipose-tiny", metadata={"help": "Name of the model, on the Hub: owner/name."})
+    name: str = field(default="unipose-tiny", metadata={"help": "Name of the model; on the Hub: owner/name."})
 
 
 def card_data(name: str, report: dict[str, Any]) -> ModelCardData:

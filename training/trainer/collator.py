@@ -29,8 +29,8 @@ class UniPoseDataCollator:
 
     Args:
         processor: the trained model's processor.
-        pose_attention: the model's pose attention. "mixed": output poses become queries, each with its own code as label; "causal":
-            they stay codes, each with the next code as label.
+        pose_attention: the model's pose attention. "mixed": output poses become queries, each with its own code as
+            label; "causal": they stay codes, each with the next code as label.
     """
 
     def __init__(self, processor: UniPoseProcessor, pose_attention: Literal["mixed", "causal"] = "mixed"):

@@ -17,30 +17,31 @@ class StageConfig(SFTConfig):
 
     precision: Precision = field(
         default="auto",
-        metadata={"help": "precision of the forward pass; auto: bf16 where this machine is faster in it, else fp32"},
+        metadata={"help": "Precision of the forward pass; auto: bf16 if this machine is faster in it, else fp32."},
     )
-    seed: int = field(default=0, metadata={"help": "seed of new weights, of the order of rows and of dropout"})
+    seed: int = field(default=0, metadata={"help": "Seed of new weights, of the order of rows and of dropout."})
     # The library's parser needs the types in this order.
     report_to: None | str | list[str] = field(  # noqa: RUF036
-        default="none", metadata={"help": "where numbers are logged to, such as tensorboard, trackio or wandb"}
+        default="none", metadata={"help": "Loggers, such as tensorboard, trackio or wandb."}
     )
     activation_checkpointing: bool | None = field(
-        default=False, metadata={"help": "activations are computed again in the backward pass, which saves memory"}
+        default=False, metadata={"help": "Whether to recompute activations in the backward pass, which saves memory."}
     )
     # The trainers stop at a loss that is not finite. The library's filter would cost a host sync in every batch.
     logging_nan_inf_filter: bool = field(
-        default=False, metadata={"help": "losses that are not finite are left out of the log"}
+        default=False, metadata={"help": "Whether to leave non-finite losses out of the log."}
     )
-    # Rows are prepared by the stage, and hold what the collator and the sampler need.
+    # The collator and the sampler need columns that the model's forward does not accept.
     remove_unused_columns: bool = field(
-        default=False, metadata={"help": "columns that the model's forward does not take are removed"}
+        default=False, metadata={"help": "Whether to remove columns that the model's forward does not accept."}
     )
     dataset_kwargs: dict[str, Any] | str | None = field(
-        default_factory=lambda: {"skip_prepare_dataset": True}, metadata={"help": "options of TRL's own preparation"}
+        default_factory=lambda: {"skip_prepare_dataset": True},
+        metadata={"help": "Options of TRL's dataset preparation."},
     )
-    # A row that is cut loses a part of a pose.
+    # Truncation could cut a pose.
     max_length: int | None = field(
-        default=None, metadata={"help": "most tokens of a row; rows are not cut where left out"}
+        default=None, metadata={"help": "Maximum number of tokens of a row; default: no truncation."}
     )
 
     def __post_init__(self):

@@ -37,32 +37,34 @@ from unipose.training.trainer.vision_encoders import load_vision_encoders
 class LanguageArguments:
     """The model and the rows of a language stage."""
 
-    model: str = field(metadata={"help": "folder or Hub id of the model to start from"})
-    corpus: str = field(default="runs/corpus", metadata={"help": "folder that build_corpus has written"})
+    model: str = field(metadata={"help": "Folder or Hub id of the initial model."})
+    corpus: str = field(default="runs/corpus", metadata={"help": "Folder of a corpus by build_corpus."})
     vision_encoders: str | None = field(
-        default=None, metadata={"help": "folder of the stage vision_encoders, whose weights are loaded first"}
+        default=None, metadata={"help": "Output folder of the stage vision_encoders, to load its encoders first."}
     )
     standardize_image_features: int | None = field(
         default=None,
-        metadata={"help": "number of corpus images to which the scales of an untrained projector are fitted first"},
+        metadata={"help": "Number of corpus images to fit the scales of an untrained projector to."},
     )
-    tasks: list[str] | None = field(default=None, metadata={"help": "tasks of the corpus; all where left out"})
+    tasks: list[str] | None = field(default=None, metadata={"help": "Tasks of the corpus to train on; default: all."})
     rows: int | None = field(
-        default=None, metadata={"help": "most training rows of each task; all rows where left out"}
+        default=None, metadata={"help": "Maximum number of training rows of each task; default: all rows."}
     )
     attention: str | None = field(
-        default=None, metadata={"help": "attention of the language model: sdpa, eager or flex_attention"}
+        default=None, metadata={"help": "Attention of the language model: sdpa, eager or flex_attention."}
     )
     code_smoothing: float | None = field(
         default=None,
-        metadata={"help": "width of the soft targets of pose codes; the paper's loss where left out"},
+        metadata={"help": "Width of the soft targets of pose codes; default: the paper's loss."},
     )
     compile_language_model: bool = field(
-        default=False, metadata={"help": "the language model is compiled, which needs a C++ compiler"}
+        default=False, metadata={"help": "Whether to compile the language model, which needs a C++ compiler."}
     )
-    eval_rows: int = field(default=256, metadata={"help": "most validation rows of an evaluation's loss"})
+    eval_rows: int = field(
+        default=256, metadata={"help": "Maximum number of validation rows for the loss of an evaluation."}
+    )
     samples: int = field(
-        default=2, metadata={"help": "validation rows of each task whose answers an evaluation writes; 0: none"}
+        default=2, metadata={"help": "Number of validation rows of each task to answer at an evaluation; 0: none."}
     )
 
 

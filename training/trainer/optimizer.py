@@ -25,9 +25,9 @@ class OptimizerArguments:
 
     muon_learning_rate: float | None = field(
         default=None,
-        metadata={"help": "learning rate of matrices and convolutions, by Muon; by AdamW like the rest if left out"},
+        metadata={"help": "Muon's learning rate of matrices and convolutions; default: AdamW trains them."},
     )
-    muon_momentum: float = field(default=0.95, metadata={"help": "momentum of Muon"})
+    muon_momentum: float = field(default=0.95, metadata={"help": "Momentum of Muon."})
 
 
 class MuonAdamW(torch.optim.AdamW):

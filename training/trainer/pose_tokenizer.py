@@ -29,20 +29,22 @@ class PoseTokenizerArguments:
     """Sizes of the pose tokenizer and of its data; see `UniPoseVQVAEConfig`."""
 
     num_poses: int = field(
-        default=60000, metadata={"help": "number of poses sampled from motion, mixed limbs and archetypes"}
+        default=60000, metadata={"help": "Number of poses sampled from motion, mixed limbs and archetypes."}
     )
     records: list[str] = field(
-        default_factory=list, metadata={"help": "folders that import_data has written, whose poses are added"}
+        default_factory=list, metadata={"help": "Folders of records by import_data, to add their poses."}
     )
-    hidden_size: int = 128
-    codebook_size: int = 512
-    codebook_dim: int = 64
-    num_pose_tokens: int = 20
-    dead_code_threshold: float = 1.0
+    hidden_size: int = field(default=128, metadata={"help": "Number of channels of the convolutions."})
+    codebook_size: int = field(default=512, metadata={"help": "Number of pose codes."})
+    codebook_dim: int = field(default=64, metadata={"help": "Width of a code."})
+    num_pose_tokens: int = field(default=20, metadata={"help": "Number of codes per pose; even."})
+    dead_code_threshold: float = field(
+        default=1.0, metadata={"help": "Moving count below which a code is replaced by a row of the batch."}
+    )
     orientation_noise: bool = field(
-        default=True, metadata={"help": "the global orientation of training poses is jittered (paper, stage 1)"}
+        default=True, metadata={"help": "Whether to jitter the global orientation of training poses (paper, stage 1)."}
     )
-    samples: int = field(default=6, metadata={"help": "validation poses that an evaluation draws; 0: none"})
+    samples: int = field(default=6, metadata={"help": "Number of validation poses to draw at an evaluation; 0: none."})
 
 
 class PoseDataset(Dataset):

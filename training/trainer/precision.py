@@ -14,8 +14,8 @@ Precision = Literal["auto", "bf16", "fp16", "fp32"]
 
 PROBE_SIZE = 256
 PROBE_REPEATS = 7
-# bf16 needs casts, so it must be 1.5 times as fast as fp32. With AMX it is three times as fast or more. With AVX-512 it
-# takes twice the time of fp32, with AVX2 a hundred times. So noise does not change the choice.
+# bf16 needs casts, so it must be 1.5 times as fast as fp32. With AMX it is three times as fast or more. With AVX-512
+# it takes twice the time of fp32, with AVX2 a hundred times. So noise does not change the choice.
 PROBE_SPEEDUP = 1.5
 
 

@@ -13,9 +13,9 @@ class StepScheduleArguments:
     """A learning rate that falls in steps; `lr_drops` overrides `lr_scheduler_type`."""
 
     lr_drops: list[float] | None = field(
-        default=None, metadata={"help": "shares of the run after which the learning rate falls, such as 0.667 0.917"}
+        default=None, metadata={"help": "Shares of the run after which the learning rate falls, such as 0.667 0.917."}
     )
-    lr_drop_factor: float = field(default=0.1, metadata={"help": "factor of the learning rate at each of lr_drops"})
+    lr_drop_factor: float = field(default=0.1, metadata={"help": "Factor of the learning rate at each of lr_drops."})
 
 
 def step_schedule(optimizer: Optimizer, steps: int, arguments: StepScheduleArguments) -> LambdaLR:

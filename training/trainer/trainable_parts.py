@@ -26,13 +26,15 @@ class LoraArguments:
     """Options of LoRA: low-rank adapters of the language model, merged at the end of training."""
 
     lora_rank: int | None = field(
-        default=None, metadata={"help": "rank of the adapters; every weight is trained where left out"}
+        default=None, metadata={"help": "Rank of the adapters; default: every weight is trained."}
     )
-    lora_alpha: int = field(default=32, metadata={"help": "the adapters are scaled by lora_alpha / lora_rank"})
-    lora_dropout: float = field(default=0.05, metadata={"help": "dropout before the adapters"})
+    lora_alpha: int = field(
+        default=32, metadata={"help": "Scale of the adapters: the factor is lora_alpha / lora_rank."}
+    )
+    lora_dropout: float = field(default=0.05, metadata={"help": "Dropout before the adapters."})
     train_full_embeddings: bool = field(
         default=True,
-        metadata={"help": "beside adapters, the embeddings of all tokens are trained, or (false) of new tokens only"},
+        metadata={"help": "With adapters: whether to train the embeddings of all tokens, or of new ones only."},
     )
 
 

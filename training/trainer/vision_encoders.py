@@ -44,14 +44,14 @@ class EncoderArguments(EncoderSizes):
     """The images that the encoders are trained on, and their attention."""
 
     images: str = field(
-        default="runs/encoder_images", metadata={"help": "folder of the images, which are rendered where missing"}
+        default="runs/encoder_images", metadata={"help": "Folder of the images; missing ones are rendered."}
     )
-    num_images: int = field(default=60000, metadata={"help": "number of images"})
-    image_seed: int = field(default=7, metadata={"help": "seed of the poses, texts and looks of the images"})
-    workers: int = field(default=2, metadata={"help": "processes that render"})
-    attention: str = field(default="sdpa", metadata={"help": "attention of both encoders: sdpa or eager"})
+    num_images: int = field(default=60000, metadata={"help": "Number of images."})
+    image_seed: int = field(default=7, metadata={"help": "Seed of the poses, texts and styles of the images."})
+    workers: int = field(default=2, metadata={"help": "Number of rendering processes."})
+    attention: str = field(default="sdpa", metadata={"help": "Attention of both encoders: sdpa or eager."})
     start: str | None = field(
-        default=None, metadata={"help": "folder of an earlier run of this stage to start from; untrained if left out"}
+        default=None, metadata={"help": "Output folder of an earlier run to start from; default: new weights."}
     )
 
 

@@ -73,7 +73,7 @@ def load_clip(path: Path | str, source: Source = SOURCES["amass"]) -> AmassClip:
 
     Args:
         path: path of the npz.
-        source: source of the dataset, for errors.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: the file is missing, damaged or of another layout, or a pose holds a NaN (the frame is named).

@@ -80,7 +80,7 @@ def open_image(path: Path, source: Source, hint: str = "") -> Image.Image:
 
     Args:
         path: path of the image.
-        source: source of the dataset.
+        source: where to get the dataset, for errors.
         hint: why the file is needed.
 
     Raises:
@@ -100,7 +100,7 @@ def decode_image(content: bytes, where: str, source: Source) -> Image.Image:
     Args:
         content: its bytes.
         where: names it in errors.
-        source: source of the dataset.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: it is damaged.

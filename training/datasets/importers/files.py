@@ -16,7 +16,7 @@ from unipose.training.datasets.records import Rotvecs
 
 
 NPZ_ERRORS = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
-# In SMPL, SMPL-H and SMPL-X alike the first 66 numbers are the pelvis and the 21 body joints.
+# In SMPL, SMPL-H and SMPL-X the first 66 numbers are the pelvis and the 21 body joints.
 POSE_WIDTHS = {66: "22 joints", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
 
 
@@ -25,7 +25,7 @@ def require_file(path: Path, source: Source, hint: str = "") -> Path:
 
     Args:
         path: path of the file.
-        source: source of the dataset.
+        source: where to get the dataset, for errors.
         hint: why the file is needed.
 
     Returns:
@@ -44,7 +44,7 @@ def require_folder(path: Path, source: Source, hint: str = "") -> Path:
 
     Args:
         path: path of the folder.
-        source: source of the dataset.
+        source: where to get the dataset, for errors.
         hint: why the folder is needed.
 
     Returns:
@@ -63,7 +63,7 @@ def read_arrays(path: Path, source: Source, names: Sequence[str]) -> dict[str, n
 
     Args:
         path: path of the npz.
-        source: source of the dataset.
+        source: where to get the dataset, for errors.
         names: arrays to read; those that the file lacks are left out.
 
     Raises:
@@ -85,7 +85,7 @@ def list_arrays(path: Path, source: Source) -> list[str]:
 
     Args:
         path: path of the npz.
-        source: source of the dataset.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: the file is missing or damaged.
@@ -103,7 +103,7 @@ def read_json(path: Path, source: Source, kind: type) -> Any:
 
     Args:
         path: path of the file.
-        source: source of the dataset.
+        source: where to get the dataset, for errors.
         kind: expected type of the content, `dict` or `list`.
 
     Raises:
@@ -152,7 +152,7 @@ def unpickle(content: bytes, where: str, source: Source) -> Any:
     Args:
         content: its bytes.
         where: names it in errors.
-        source: source of the dataset.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: it is damaged.

@@ -92,7 +92,7 @@ def find_one(root: Path, pattern: str, source: Source) -> Path:
     Args:
         root: the folder.
         pattern: a glob pattern.
-        source: source of the dataset.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: there is none, or more than one.
@@ -110,7 +110,7 @@ def read_ids(path: Path, source: Source) -> list[str]:
 
     Args:
         path: path of the JSON file.
-        source: source of the dataset.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: the file is missing or damaged, or an id is neither a number nor a string.
@@ -128,7 +128,7 @@ def texts_of(ids: list[str], paths: list[Path], source: Source) -> dict[str, tup
     Args:
         ids: in the order of the result.
         paths: JSON files of {id: text or [texts]}; texts of one id are in the order of the files.
-        source: source of the dataset.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: a file is missing or damaged, an entry is not a text, or no id has any.
@@ -159,7 +159,7 @@ def read_pose_table(path: Path, amass: Path | str, keys: set[str], source: Sourc
         path: path of the JSON file.
         amass: AMASS's folder, SMPL-H layout.
         keys: the ids that are needed.
-        source: source of the dataset.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: the file is missing or damaged, lacks an id, or refers to another dataset than AMASS.
