@@ -119,7 +119,7 @@ def evaluate_pose_to_text(pipe: Any, held_out: HeldOutFrames, body: BodyModel, b
     return {
         "model": {"posecode_precision": posecode_precision(posecodes, held_out.poses, body)}
         | reading_metrics(readings),
-        "model's captions of other frames": {"posecode_precision": posecode_precision(shuffled, held_out.poses, body)},
+        "captions of other frames": {"posecode_precision": posecode_precision(shuffled, held_out.poses, body)},
     }
 
 
@@ -139,7 +139,7 @@ def evaluate_pose_edit(pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch
     return {
         name: pose_errors(poses, pairs.second, body)
         | {"paircode_precision": paircode_precision(paircodes, pairs.first, poses, body)}
-        for name, poses in (("model", _first_poses(outputs)), ("keeping the pose", pairs.first))
+        for name, poses in (("model", _first_poses(outputs)), ("input pose unchanged", pairs.first))
     }
 
 
@@ -159,7 +159,7 @@ def evaluate_pose_diff(pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch
     readings = [read_instruction(text) for text in texts]
     partners = shuffled_partners(len(texts), np.random.default_rng(seed))
     results: Results = {}
-    for name, order in (("model", np.arange(len(texts))), ("model's texts of other pairs", partners)):
+    for name, order in (("model", np.arange(len(texts))), ("texts of other pairs", partners)):
         paircodes = [readings[index].codes for index in order]
         results[name] = {
             "paircode_precision": paircode_precision(paircodes, pairs.first, pairs.second, body),

@@ -226,8 +226,8 @@ class PoseSampler:
             return accepted & is_plausible(poses[pending], self.body, self.capsules)
 
         def explain(pending: torch.Tensor) -> str:
-            faults = describe_faults(poses[pending], self.body, self.capsules)
-            return f"They are poses of the source {source!r}: {faults}."
+            violations = describe_violations(poses[pending], self.body, self.capsules)
+            return f"They are poses of the source {source!r}: {violations}."
 
         reject_until_accepted(torch.arange(count), accept, explain)
         return poses, [self.names[index] for index in labels.tolist()] if source == "archetype" else [None] * count
@@ -284,7 +284,7 @@ def is_plausible(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules | No
     return within_limits(rotmats) & ~self_intersects(rotmats, body, capsules)
 
 
-def describe_faults(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> str:
+def describe_violations(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> str:
     """The most frequent reasons why poses are implausible, for an error message.
 
     Args:
