@@ -292,7 +292,7 @@ def check_inputs(row: Row, task: Task) -> None:
     """
     for kind, expected, got in (("poses", task.poses, len(row.poses)), ("images", task.images, len(row.images))):
         if got != expected:
-            raise ValueError(f"task {task.name!r} takes {expected} {kind} a row, got {got}")
+            raise ValueError(f"task {task.name!r} takes {expected} {kind} per row, got {got}")
 
 
 def check_text(text: Any, task: Task | None) -> str:
