@@ -57,7 +57,7 @@ def measure(name: str, config: UniPoseConfig, repeats: int) -> list[tuple[str, .
     Args:
         name: name of the model's size.
         config: config of the model.
-        repeats: timed calls.
+        repeats: number of timed calls.
     """
     parallel, causal = random_model(config, "mixed"), random_model(config, "causal")
     prompt = torch.randint(3, 200, (max(BATCH_SIZES), PROMPT_TOKENS))

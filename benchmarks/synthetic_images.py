@@ -35,7 +35,7 @@ def run_worker(count: int, size: int, seed: int, encoding: dict[str, int | None]
     """A worker process: renders images once per True that it receives, and sends the CPU seconds; False ends it.
 
     Args:
-        count: images per message.
+        count: number of images per message.
         size: pixels of the square images.
         seed: seed of poses and styles.
         encoding: a value of `ENCODINGS`.
@@ -63,10 +63,10 @@ def throughput(processes: int, count: int, size: int, encoding: str, repeats: in
 
     Args:
         processes: number of worker processes.
-        count: images per process and repeat.
+        count: number of images per process and repeat.
         size: pixels of the square images.
         encoding: a key of `ENCODINGS`.
-        repeats: timed rounds.
+        repeats: number of timed rounds.
     """
     context = multiprocessing.get_context("spawn")
     gates, workers = [], []

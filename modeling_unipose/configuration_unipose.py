@@ -19,12 +19,12 @@ class UniPoseVQVAEConfig(PreTrainedConfig):
     """The pose tokenizer: 22 joint rotations <-> `num_pose_tokens` codes (paper, section 3.1).
 
     Args:
-        num_joints: Joints of a pose; SMPL's 22 body joints.
-        hidden_size: Channels of the 1-D convolutions over the joint axis.
+        num_joints: Number of joints of a pose; SMPL's 22 body joints.
+        hidden_size: Number of channels of the 1-D convolutions over the joint axis.
         codebook_size: Number of pose codes.
         codebook_dim: Width of a code.
-        num_pose_tokens: Codes of a pose; even.
-        num_residual_blocks: Blocks of each residual stack, dilations 3^(n-1) down to 1.
+        num_pose_tokens: Number of codes per pose; even.
+        num_residual_blocks: Number of blocks of each residual stack, dilations 3^(n-1) down to 1.
         rotation_loss_weight, commitment_loss_weight: Weights of the two loss components that need no body model.
         decay: Decay of the moving averages that the codebook follows.
         dead_code_threshold: A code whose moving count is below it is replaced by a row of the batch.

@@ -1,4 +1,4 @@
-"""The pose tokenizer: 22 joint rotations <-> a few codes (paper, section 3.1), a model of its own."""
+"""The pose tokenizer, a separate model: 22 joint rotations <-> a few codes (paper, section 3.1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,10 +72,10 @@ class PoseEncoder(nn.Module):
     """(batch, 6, 22) rotations -> (batch, output_size, lengths[-1] / 2) features.
 
     Args:
-        hidden_size: Channels of the convolutions over the joint axis.
+        hidden_size: Number of channels of the convolutions over the joint axis.
         lengths: Lengths that the joint axis is resized to, step by step; the last one is halved again.
         num_residual_blocks: See `UniPoseVQVAEConfig`.
-        output_size: Channels of the features.
+        output_size: Number of channels of the features.
     """
 
     def __init__(self, hidden_size: int, lengths: Sequence[int], num_residual_blocks: int, output_size: int):
@@ -145,7 +145,7 @@ class UniPoseVQVAE(PreTrainedModel):
         """(batch, 22, 6) -> (batch, num_pose_tokens, codebook_dim), before quantization.
 
         Raises:
-            ValueError: For another shape.
+            ValueError: The shape is wrong.
         """
         expected = (self.config.num_joints, 6)
         if pose_values.ndim != 3 or tuple(pose_values.shape[1:]) != expected:
@@ -165,7 +165,7 @@ class UniPoseVQVAE(PreTrainedModel):
             (batch, num_pose_tokens).
 
         Raises:
-            ValueError: For another shape.
+            ValueError: The shape is wrong.
         """
         # Codes are arg-minima: half precision would change them.
         with torch.autocast(pose_values.device.type, enabled=False):
@@ -181,7 +181,7 @@ class UniPoseVQVAE(PreTrainedModel):
             (batch, 22, 3, 3) rotation matrices.
 
         Raises:
-            ValueError: For another shape or other numbers.
+            ValueError: The shape or a code is wrong.
         """
         tokens, size = self.config.num_pose_tokens, self.config.codebook_size
         if pose_codes.ndim != 2 or pose_codes.shape[1] != tokens:

@@ -77,7 +77,7 @@ class UniPosePipeline(Pipeline):
                 whether the answer is a text or a pose.
             generate_kwargs: Arguments of `generate`. Default: greedy, 128 new tokens, plus a pose where the answer
                 may have one.
-            batch_size: Rows per batch.
+            batch_size: Number of rows per batch.
             kwargs: More `generate_kwargs`.
 
         Returns:
@@ -285,7 +285,7 @@ def check_inputs(row: Row, task: Task) -> None:
 
     Args:
         row: Inputs of one answer.
-        task: Its task.
+        task: Task of the row.
 
     Raises:
         ValueError: The numbers differ.

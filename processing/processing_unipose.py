@@ -78,8 +78,8 @@ class UniPoseProcessor(ProcessorMixin):
         tokenizer: A tokenizer to which `add_pose_tokens` was applied. Its padding side becomes left, as generation
             needs; for right padding, pass `padding_side="right"` in a call or set it on the tokenizer afterwards.
         chat_template: Jinja; None: UniPose's own.
-        num_pose_tokens: Codes per pose.
-        num_image_tokens: Vectors per image.
+        num_pose_tokens: Number of codes per pose.
+        num_image_tokens: Number of vectors per image.
         codebook_size: Number of pose codes.
         pose_code_prefix: Pose code i is spelled `<{prefix}i>`.
         pose_opening: Text between the prompt and the pose-start of an answer; a space in converted models, because

@@ -257,7 +257,7 @@ def contact_sheet(
     Args:
         images: The images; cells have the size of the largest.
         captions: One per image, or none.
-        columns: Images per row.
+        columns: Number of images per row.
         font_size: Pixels.
         background: RGB in 0..255.
 

@@ -62,7 +62,7 @@ class Evaluation:
         held_out: the frames, with captions and images.
         training: (n, 22, 3, 3) poses of the baseline.
         body: the body to measure.
-        batch_size: rows of one batch.
+        batch_size: number of rows per batch.
         seed: seed of the headings of the mean pose.
     """
 
@@ -77,7 +77,7 @@ class Evaluation:
 
         Args:
             pipe: pipeline of the variant.
-            variant: its name.
+            variant: name of the variant.
         """
         measured = evaluate_text_to_pose(pipe, self.held_out, self.training, self.body, self.batch_size)
         return _name_rows(measured, variant, "text-to-pose")
@@ -87,7 +87,7 @@ class Evaluation:
 
         Args:
             pipe: pipeline of the variant.
-            variant: its name.
+            variant: name of the variant.
         """
         measured = evaluate_image_to_pose(pipe, self.held_out, self.training, self.body, self.batch_size, self.seed)
         return _name_rows(measured, variant, "image-to-pose")
@@ -144,7 +144,7 @@ class Ablation:
         """Trains a variant, unless it is finished.
 
         Args:
-            variant: its name.
+            variant: name of the variant.
             changes: changes of the recipe's `LanguageArguments`.
 
         Returns:
@@ -183,7 +183,7 @@ def variant_config(variant: str, config: StageConfig) -> StageConfig:
     """The ablation's arguments with the variant's own folder.
 
     Args:
-        variant: its name.
+        variant: name of the variant.
         config: config of the ablation.
     """
     own = copy(config)

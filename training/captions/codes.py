@@ -97,7 +97,7 @@ class Rule(Generic[CodeT, Measure]):
     Args:
         code: the code.
         ranges: it is true where all of these fit.
-        eligibility: how much it is worth in a text.
+        eligibility: its weight in a text.
         condition: it is stated only where these fit too.
         replaces: other groups that it makes superfluous.
     """
@@ -146,7 +146,7 @@ class RuleTable(Generic[Measure]):
 
         Args:
             measures: (n,) values by name; what is missing, or NaN, fits no range.
-            tolerance: how far outside its range a value may lie, in units of 5 degrees and 0.05 m.
+            tolerance: largest distance of a value from its range, in units of 5 degrees and 0.05 m.
 
         Returns:
             (conditions, n) booleans.

@@ -160,7 +160,7 @@ def _covers(goal: Paircode, code: Paircode) -> bool:
 
 
 def _merge(codes: list[Paircode], chooser: RandomChooser) -> list[Topic]:
-    """A topic a code, or one for both sides."""
+    """One topic per code, or one for both sides."""
     table = topics()
     present, found = dict.fromkeys(codes), []
     while present:

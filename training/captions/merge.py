@@ -122,7 +122,7 @@ def _share(known: Clause, clause: Clause) -> Clause | None:
 
 
 def _join_facts(clauses: list[Clause], chooser: BufferedChooser) -> list[Clause]:
-    """Joins the facts about one subject, up to a few a clause."""
+    """Joins the facts about one subject, up to a limit per clause."""
     joined: list[Clause] = []
     place: dict[str, int] = {}
     for clause in clauses:

@@ -42,8 +42,8 @@ class Words:
 
     Args:
         imperatives: whole commands; one without {p} needs no part.
-        states: what follows "is" or "are" when B is compared with A.
-        shorts: what may follow a command that begins with "move": "and a little forward".
+        states: phrases after "is" or "are" when B is compared with A.
+        shorts: phrases that may follow a command that starts with "move": "and a little forward".
     """
 
     imperatives: tuple[str, ...]
@@ -326,8 +326,8 @@ class Topic:
         nouns: names of the part, without article ("left hand"), or "both hands".
         plural: whether the part takes "are" and "them".
         imperatives: commands; "{p}" stands for the part, some need none.
-        states: what follows "is" or "are".
-        shorts: what may follow a command that begins with "move".
+        states: phrases after "is" or "are".
+        shorts: phrases that may follow a command that starts with "move".
         sentences: whole clauses that stand in place of a part and a state.
     """
 

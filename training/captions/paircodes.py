@@ -50,7 +50,7 @@ def extract_paircodes(
         same_sequence: whether the poses of a pair, or of each of (n,) pairs, are frames of one motion, so that a
             change of the body's heading means something.
         rotmats: (n, 22, 3, 3) rotations of A and of B, for rotations and tilts of the head.
-        jitter: when given, every change is first moved by uniform noise of up to its tolerance.
+        jitter: source of uniform noise of up to the tolerance that is added to every change; None: no noise.
 
     Returns:
         For each pair its codes, the most salient first and goals last; none that another one implies. `NONE` alone
@@ -157,8 +157,8 @@ def paircodes_hold(
         codes: some of `CODES`.
         joints_a: (n, 22, 3) of the first poses, meters, y up.
         joints_b: (n, 22, 3) of the second poses.
-        tolerance: how far outside its range a change may lie, in units of 5 degrees and 0.05 m.
-        rotmats: as for `extract_paircodes`.
+        tolerance: largest distance of a change from its range, in units of 5 degrees and 0.05 m.
+        rotmats: see `extract_paircodes`.
 
     Returns:
         (codes, n) booleans.

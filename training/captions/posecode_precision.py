@@ -50,7 +50,7 @@ def score_captions(
         texts: n descriptions, of `describe` or of a model; any text is accepted.
         joints: (n, 22, 3), meters, y up.
         rotmats: (n, 22, 3, 3), any frame; without them statements about the rotation of the head are left out.
-        tolerance: how far outside its range a measurement may lie, in units of 5 degrees and 0.05 m.
+        tolerance: largest distance of a measurement from its range, in units of 5 degrees and 0.05 m.
 
     Raises:
         ValueError: the numbers of texts and poses differ.

@@ -46,7 +46,7 @@ def holding(
     Args:
         codes: some of `CODES`.
         joints: (n, 22, 3), meters, y up.
-        tolerance: how far outside its range a measurement may lie, in units of 5 degrees and 0.05 m.
+        tolerance: largest distance of a measurement from its range, in units of 5 degrees and 0.05 m.
         rotmats: (n, 22, 3, 3), any frame; without them nothing about a rotation of the head holds (see `measure`).
 
     Returns:
@@ -65,7 +65,7 @@ def extract_posecodes(
 
     Args:
         joints: (n, 22, 3), meters, y up.
-        jitter: when given, every measurement is first moved by uniform noise of up to its tolerance.
+        jitter: source of uniform noise of up to the tolerance that is added to every measurement; None: no noise.
         rotmats: (n, 22, 3, 3), the rotations of the same poses, any frame; they show rotations of the head.
 
     Returns:

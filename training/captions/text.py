@@ -128,7 +128,7 @@ def read_sentences(sentences: Sequence[str], read: Callable[[str], tuple[Sequenc
     """Reads a text sentence by sentence.
 
     Args:
-        sentences: from `split_sentences`.
+        sentences: result of `split_sentences`.
         read: a sentence -> its codes, and whether all of it was understood.
     """
     codes: list[CodeT] = []

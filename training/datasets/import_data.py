@@ -163,7 +163,7 @@ def save_records(
         records: the records, the same in the same order at every call.
         output: the folder.
         made_from: options of the import; a folder with other options is refused.
-        part: records per part.
+        part: number of records per part.
 
     Raises:
         ValueError: the folder holds something else, or there are no records.

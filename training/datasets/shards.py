@@ -33,8 +33,8 @@ class Shard:
     Args:
         split: "train", "validation" or "test".
         task: a key of `TASKS`.
-        index: its number among the shards of its split and task.
-        count: the number of these shards, or 0 where it is unknown until the last one.
+        index: index among the shards of the same split and task.
+        count: number of these shards; 0 if it is not known yet.
         rows: number of rows.
     """
 
@@ -132,7 +132,7 @@ def write_shard(folder: Path, shard: Shard, rows: Iterable[Row]) -> None:
 
     Args:
         folder: folder of the corpus.
-        shard: its place in the corpus.
+        shard: name and place of the shard.
         rows: its rows.
     """
     with atomic_path(folder / shard.name) as partial:

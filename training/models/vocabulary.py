@@ -41,7 +41,7 @@ def grow_tables(
 
     Args:
         language_model: changed in place.
-        tokenizer: after `extend_tokenizer`.
+        tokenizer: tokenizer after `extend_tokenizer`.
         old_tokens: number of tokens before.
         pose_tokenizer: pose tokenizer of the codes `<pose_0>`, `<pose_1>`, ...
     """

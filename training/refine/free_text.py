@@ -172,7 +172,7 @@ class Lexicon:
                     yield _Found(start, end, phrase, {}, None, {}, self._facts[phrase])
 
     def _state(self, mentions: Iterable[_Mention], phrase: _Found) -> Iterator[Statement]:
-        """What a phrase states of the parts, one statement a side; parts that it cannot be about are skipped.
+        """What a phrase states of the parts, one statement per side; parts that it cannot be about are skipped.
 
         The captioner's own phrase for a part means what the captioner means; any other all that it may mean.
         """

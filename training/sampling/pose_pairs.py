@@ -104,7 +104,7 @@ class PairShares(Shares):
 
     Args:
         one_change: the second pose is the first with one part changed.
-        several_changes: with 2 to 4 parts changed.
+        several_changes: the second pose is the first with 2 to 4 parts changed.
         motion_neighbors: two nearby frames of one clip.
     """
 
@@ -207,7 +207,7 @@ def change_poses(
         numbers: (n,) how many parts of each pose change, at most `MAX_CHANGES`.
         rng: source of all randomness.
         body: the body for which poses must be plausible.
-        capsules: from `body_capsules` of that body.
+        capsules: result of `body_capsules` of that body.
 
     Returns:
         The changed poses, and for each the keys of `CHANGES` that were changed.

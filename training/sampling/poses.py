@@ -75,7 +75,7 @@ def load_motion_clips(path: Path = MOTION_FILE) -> list[MotionClip]:
 
 
 def motion_poses(clips: Iterable[MotionClip]) -> torch.Tensor:
-    """(n, 22, 3, 3): the frames of clips at 30 a second, heading removed."""
+    """(n, 22, 3, 3): the frames of clips at 30 per second, heading removed."""
     rotvecs = torch.cat([clip.subsample() for clip in clips])
     return remove_heading(roma.rotvec_to_rotmat(rotvecs))
 
@@ -170,7 +170,7 @@ class PoseSampler:
         names: names of k archetypes, mirrored ones included.
         named: (k, 22, 3, 3) their poses.
         body: the body for which poses must be plausible.
-        capsules: from `body_capsules` of that body.
+        capsules: result of `body_capsules` of that body.
         rng: source of all randomness.
     """
 
@@ -275,7 +275,7 @@ def is_plausible(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules | No
     Args:
         rotmats: (n, 22, 3, 3) in the stored frame.
         body: the body to pose.
-        capsules: from `body_capsules` of the same body; default: fitted to the body.
+        capsules: result of `body_capsules` of the same body; default: fitted to the body.
 
     Returns:
         (n,) booleans.
@@ -290,7 +290,7 @@ def describe_violations(rotmats: torch.Tensor, body: BodyModel, capsules: Capsul
     Args:
         rotmats: (n, 22, 3, 3) in the stored frame.
         body: the body to pose.
-        capsules: from `body_capsules` of the same body.
+        capsules: result of `body_capsules` of the same body.
     """
     reasons = Counter(f"{joint} is out of its range" for joints in joints_outside(rotmats) for joint in joints)
     counts = (penetration_depths(rotmats, body, capsules) > TOLERANCE).sum(dim=0).tolist()
@@ -306,7 +306,7 @@ def keeps_balance(poses: torch.Tensor, bases: torch.Tensor, body: BodyModel, cap
         poses: (n, 22, 3, 3) in the stored frame.
         bases: (n, 22, 3, 3) the source of each pose.
         body: the body to pose.
-        capsules: from `body_capsules` of the same body.
+        capsules: result of `body_capsules` of the same body.
 
     Returns:
         (n,) booleans.

@@ -340,7 +340,7 @@ def shrink_occluder(
     """Shrinks an occluder until it hides little enough of the person.
 
     Args:
-        occluder: in the style's size.
+        occluder: the occluder in the style's size.
         mask: (height, width) bool, the person's pixels.
         joints: (22, 2) pixels.
         visible: (22,) bool, the joints that are visible without it.

@@ -98,7 +98,7 @@ def _print_vocabulary(captions: Sequence[Caption[Posecode]]) -> None:
     lengths = [len(caption.text.split()) for caption in captions]
     statements = np.mean([len(caption.codes) for caption in captions])
     postures = np.mean([any(code.kind == "posture" for code in caption.codes) for caption in captions])
-    print(f"{len(words)} different words; {np.mean(lengths):.1f} words and {statements:.1f} statements a caption")
+    print(f"{len(words)} different words; {np.mean(lengths):.1f} words and {statements:.1f} statements per caption")
     print(f"{100 * postures:.0f} % name a posture")
     kinds = Counter(code.kind for code in CODES)
     print(f"{len(CODES)} codes: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))

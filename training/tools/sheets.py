@@ -15,7 +15,7 @@ def stack(images: Sequence[Image.Image], gap: int = 4, horizontal: bool = False)
     """RGB images below each other, or side by side.
 
     Args:
-        images: from top to bottom, or from left to right.
+        images: images from top to bottom, or from left to right.
         gap: white pixels between two images.
         horizontal: side by side.
     """

@@ -23,7 +23,7 @@ def checkpoints(folder: str | Path) -> list[Path]:
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """Whether a checkpoint is complete: the trainer writes its state after all else."""
+    """Whether a checkpoint is complete: the trainer writes its state last."""
     try:
         json.loads((checkpoint / TRAINER_STATE_NAME).read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -224,7 +224,7 @@ def sample_images(rows: Dataset, count: int) -> list[Image.Image]:
 
     Args:
         rows: prepared rows.
-        count: most images.
+        count: maximum number of images.
 
     Raises:
         ValueError: no row has an image.
@@ -242,18 +242,18 @@ def subsample(rows: Dataset, count: int) -> Dataset:
 
     Args:
         rows: rows of a corpus.
-        count: most rows.
+        count: maximum number of rows.
     """
     count = min(count, len(rows))
     return rows.select(np.arange(count) * len(rows) // count)
 
 
 def subsample_each_task(rows: Dataset, count: int) -> Dataset:
-    """At most `count` rows of each task, spread evenly: the same rows, whatever other tasks there are.
+    """At most `count` rows of each task, spread evenly: the same rows with any other tasks.
 
     Args:
         rows: rows of a corpus.
-        count: most rows of a task.
+        count: maximum number of rows per task.
     """
     tasks = np.asarray(rows["task"])
     chosen = []

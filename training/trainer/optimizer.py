@@ -1,4 +1,4 @@
-"""Muon for matrices, AdamW for all else: small networks train in fewer steps.
+"""Muon for matrices, AdamW for the rest: small networks train in fewer steps.
 
 Muon is from Keller Jordan, "Muon: An optimizer for hidden layers in neural networks" (2024). torch's own takes neither
 convolutions nor, in one optimizer that a trainer can schedule, AdamW for the rest. For one process or plain DDP.

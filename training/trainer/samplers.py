@@ -48,7 +48,7 @@ class GroupedSampler(SeededSampler):
     Args:
         lengths: length of each row, in tokens.
         has_image: whether each row has an image.
-        batch_size: rows of one step, of all processes together.
+        batch_size: number of rows per step, in all processes together.
         seed: seed of the order.
     """
 

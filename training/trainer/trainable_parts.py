@@ -84,7 +84,7 @@ def lora_config(model: UniPoseForConditionalGeneration, parts: Sequence[Part], l
     """
     tied = model.config.tie_word_embeddings
     whole = [part for part in parts if part not in ("language_model", "lm_head")]
-    # peft ties the head to the embeddings by itself.
+    # peft ties the head to the embeddings itself.
     tables = ["embed_tokens"] if tied else ["embed_tokens", "lm_head"]
     return LoraConfig(
         r=lora.lora_rank,

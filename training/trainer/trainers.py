@@ -49,16 +49,16 @@ class NonFiniteGuard(Trainer):
             raise FloatingPointError(self.error_message(f"the gradient's norm is {norm_value}", all_rows))
         return norm
 
-    def error_message(self, fault: str, rows: Sequence[int]) -> str:
+    def error_message(self, problem: str, rows: Sequence[int]) -> str:
         """Message with the error, its step and rows, and a remedy.
 
         Args:
-            fault: the value that is not finite.
+            problem: the value that is not finite.
             rows: numbers of the batch's rows in the training dataset.
         """
         named = f"rows {', '.join(self.name_row(row) for row in rows)} of the dataset" if rows else "unknown rows"
         return (
-            f"{fault} at step {self.state.global_step + 1} ({named}); the optimizer has not used it, the weights are "
+            f"{problem} at step {self.state.global_step + 1} ({named}); the optimizer did not use it, the weights are "
             "still those of the step before. Check these rows, or resume from the last checkpoint with a lower "
             "learning rate"
         )

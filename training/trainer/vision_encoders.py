@@ -254,7 +254,7 @@ def load_vision_encoders(model: UniPoseForConditionalGeneration, folder: Path) -
     """Loads the weights of the vision encoders that the stage `vision_encoders` has trained.
 
     Args:
-        model: with encoders of the same sizes; changed in place.
+        model: model with encoders of the same sizes; changed in place.
         folder: the stage's output.
     """
     for encoder, name in ((model.model.vision_tower, VISION), (model.model.pose_vision_tower, POSE_VISION)):

@@ -16,7 +16,7 @@ class Source:
     Args:
         title: its name.
         address: its project page, which links to the download.
-        license: in a few words; the text on the project page is authoritative.
+        license: short name of the license; the text on the project page is authoritative.
         registration: whether a download needs an account.
     """
 

@@ -126,7 +126,7 @@ def texts_of(ids: list[str], paths: list[Path], source: Source) -> dict[str, tup
     """Reads the texts of ids; those without any are left out.
 
     Args:
-        ids: in the order of the result.
+        ids: ids in the order of the result.
         paths: JSON files of {id: text or [texts]}; texts of one id are in the order of the files.
         source: where to get the dataset, for errors.
 
