@@ -223,7 +223,14 @@ class UniPoseGenerationMixin(GenerationMixin):
 
     @staticmethod
     def create_masks_for_generate(config, inputs_embeds, attention_mask, **kwargs):
-        """Returns the 2-D mask unchanged: `forward` creates the mask, because only it knows the queries."""
+        """Returns the 2-D mask unchanged: `forward` creates the mask, because only it knows the queries.
+
+        Args:
+            config: Not used.
+            inputs_embeds: Not used.
+            attention_mask: (batch, length), returned.
+            kwargs: Not used.
+        """
         return attention_mask
 
     @accepts_both_cache_names
@@ -273,7 +280,12 @@ class UniPoseGenerationMixin(GenerationMixin):
         return self.model.create_mask(embeds, mask, inputs[CACHE], positions, torch.zeros_like(ids, dtype=torch.bool))
 
     def codes_to_queries(self, ids: torch.Tensor, prompt_length: int) -> torch.Tensor:
-        """Replaces the answer's codes by queries, so that a run without a cache equals a cached run."""
+        """Replaces the answer's codes by queries, so that a run without a cache equals a cached run.
+
+        Args:
+            ids: (batch, length).
+            prompt_length: Number of ids of the prompt, which stay unchanged.
+        """
         code = ids - self.config.pose_code_start_id
         is_code = (code >= 0) & (code < self.config.pose_tokenizer_config.codebook_size)
         is_code[:, :prompt_length] = False

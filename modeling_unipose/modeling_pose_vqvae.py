@@ -49,12 +49,22 @@ class ResidualBlock(nn.Module):
 
 
 def residual_stack(channels: int, num_blocks: int) -> nn.Sequential:
-    """Residual blocks with dilations 3^(num_blocks - 1) down to 1."""
+    """Residual blocks with dilations 3^(num_blocks - 1) down to 1.
+
+    Args:
+        channels: Number of channels.
+        num_blocks: Number of blocks.
+    """
     return nn.Sequential(*(ResidualBlock(channels, 3**depth) for depth in reversed(range(num_blocks))))
 
 
 def resize_and_convolve(channels: int, length: int) -> nn.Sequential:
-    """Nearest-neighbor resizing to `length`, convolution, ReLU."""
+    """Nearest-neighbor resizing, convolution, ReLU.
+
+    Args:
+        channels: Number of channels.
+        length: Length after resizing.
+    """
     return nn.Sequential(nn.Upsample(size=length), nn.Conv1d(channels, channels, 3, padding=1), nn.ReLU())
 
 

@@ -334,7 +334,13 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         pose_pixel_values: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPooling:
-        """See `UniPoseModel.get_image_features`."""
+        """Encodes images (see `UniPoseModel.get_image_features`).
+
+        Args:
+            pixel_values: (images, 3, height, width) for the vision encoder.
+            pose_pixel_values: (images, 3, height, width) for the pose encoder.
+            kwargs: The library's.
+        """
         return self.model.get_image_features(pixel_values, pose_pixel_values, **kwargs)
 
     def decode_pose_codes(self, pose_codes: torch.Tensor) -> torch.Tensor:

@@ -101,12 +101,21 @@ class PoseBlocks:
         return logits
 
     def cache_positions(self, block: PoseBlock, count: int) -> slice:
-        """The positions of the block's first `count` codes in the cache."""
+        """The positions of a block's first codes in the cache.
+
+        Args:
+            block: The block.
+            count: Number of codes.
+        """
         first = block.start + 1 + (self.cache_offset or 0)
         return slice(first, first + count)
 
     def stash_kv(self, cache: Cache, block: PoseBlock) -> None:
         """Moves the queries' keys and values from the cache to the block: the cache then ends in pose-start.
+
+        Args:
+            cache: Changed in place.
+            block: Changed in place.
 
         Raises:
             ValueError: If a layer of the cache is neither dynamic nor static.
@@ -123,6 +132,10 @@ class PoseBlocks:
         """Resizes the cache to `length` ids and fills the positions of complete blocks.
 
         Positions of incomplete blocks stay empty.
+
+        Args:
+            cache: Changed in place.
+            length: Number of ids.
         """
         tokens = self.config.num_pose_tokens
         missing = length + (self.cache_offset or 0) - int(cache.get_seq_length())
@@ -134,13 +147,24 @@ class PoseBlocks:
         self.blocks = [block for block in self.blocks if block.start + tokens >= length]
 
     def restore(self, cache: Cache, length: int) -> None:
-        """Makes every cache position of `length` ids valid after the last step, so that the cache can be reused."""
+        """Makes every cache position valid after the last step, so that the cache can be reused.
+
+        Args:
+            cache: Changed in place.
+            length: Number of ids.
+        """
         self.sync_cache(cache, length)
         for block in self.blocks:
             self.restore_block(cache, block, length - block.start - 1)
 
     def restore_block(self, cache: Cache, block: PoseBlock, count: int) -> None:
-        """Puts the keys and values of the block's first `count` codes back into the cache."""
+        """Puts the keys and values of a block's first codes back into the cache.
+
+        Args:
+            cache: Changed in place.
+            block: The block.
+            count: Number of codes.
+        """
         positions = self.cache_positions(block, count)
         for layer, keys, values in zip(cache.layers, block.keys, block.values):
             layer.keys[block.rows, :, positions] = keys[:, :, :count]
@@ -148,7 +172,12 @@ class PoseBlocks:
 
 
 def resize_layer(layer: DynamicLayer | StaticLayer, change: int) -> None:
-    """Adds (empty) or removes positions at the end of one cache layer."""
+    """Adds (empty) or removes positions at the end of one cache layer.
+
+    Args:
+        layer: Changed in place.
+        change: Number of added positions; negative: removed.
+    """
     if isinstance(layer, StaticLayer):
         layer.cumulative_length.add_(change)
     elif change < 0:

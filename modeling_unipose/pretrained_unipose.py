@@ -59,11 +59,23 @@ class UniPosePreTrainedModel(PreTrainedModel):
         return False
 
     def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
-        """Like the library's; a single name skips the parts that do not support it (see `attention_per_part`)."""
+        """Sets the attention; a single name skips the parts that do not support it (see `attention_per_part`).
+
+        Args:
+            attn_implementation: A name, or names by part of the config.
+            args: The library's.
+            kwargs: The library's.
+        """
         super().set_attn_implementation(attention_per_part(attn_implementation), *args, **kwargs)
 
     def save_pretrained(self, save_directory: str | PathLike, *args, **kwargs) -> None:
-        """Saves the model and its code, so that the folder loads anywhere with `trust_remote_code`."""
+        """Saves the model and its code, so that the folder loads anywhere with `trust_remote_code`.
+
+        Args:
+            save_directory: The folder.
+            args: The library's.
+            kwargs: The library's.
+        """
         self.set_auto_map()
         super().save_pretrained(save_directory, *args, **kwargs)
 
@@ -85,7 +97,12 @@ class UniPosePreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """Loads like the library's.
+        """Loads a model like the library, with an error that names damaged files.
+
+        Args:
+            pretrained_model_name_or_path: Folder or Hub id.
+            args: The library's.
+            kwargs: The library's.
 
         Raises:
             OSError: A file of weights is damaged or truncated; the message names it.
