@@ -210,7 +210,7 @@ def test_unsupported_parts_are_rejected(parts: Path, monkeypatch: pytest.MonkeyP
         build(parts, backbone="granite", vision_encoders=False)
     with pytest.raises(ValueError, match="all codes of the pose tokenizer are equal"):
         build_model(ModelArguments(pose_tokenizer=str(parts / "untrained"), backbone=str(parts / "llama")))
-    with pytest.raises(ValueError, match="a clip; accepted are vitpose"):
+    with pytest.raises(ValueError, match="a clip; expected a vitpose"):
         load_pose_encoder(str(parts / "clip"), torch.float32)
     with pytest.raises(ValueError, match="lacks embeddings"):
         save_without_weights(parts)

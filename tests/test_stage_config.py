@@ -84,7 +84,7 @@ def test_explicit_precisions_are_not_probed(
 
 
 def test_two_precisions_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="precision is fp32, but bf16 and fp16 say bf16"):
+    with pytest.raises(ValueError, match="got precision fp32, but bf16 and fp16 mean bf16"):
         parse(tmp_path, precision="fp32", bf16=True)
 
 
