@@ -29,8 +29,8 @@ def generate_poses(model: UniPoseForConditionalGeneration, inputs: Inputs) -> tu
     """Greedily generates one pose per row.
 
     Args:
-        model: in either dtype.
-        inputs: of `generate`.
+        model: the model, in either dtype.
+        inputs: inputs of `generate`.
 
     Returns:
         pose codes (rows, num_pose_tokens), and joints (rows, 22, 3) in meters.
@@ -48,8 +48,8 @@ def compare(name: str, folder: str, batches: list[Inputs]) -> list[str]:
     """A row of the table.
 
     Args:
-        name: of the row.
-        folder: of the model.
+        name: name of the row.
+        folder: folder of the model.
         batches: inputs of `generate`.
     """
     models = [

@@ -32,7 +32,7 @@ def caption_in(pool: ProcessPoolExecutor, joints: npt.NDArray) -> int:
     """Captions poses with several processes, and returns the number of captions.
 
     Args:
-        pool: of the processes.
+        pool: pool of the processes.
         joints: (n, 22, 3) in meters.
     """
     return sum(len(texts) for texts in pool.map(caption, np.array_split(joints, PROCESSES)))

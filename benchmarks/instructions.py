@@ -54,8 +54,8 @@ def write_texts(paircodes: list[tuple[Paircode, ...]], style: Style) -> list[str
     """A text for each pair.
 
     Args:
-        paircodes: of each pair.
-        style: of the texts.
+        paircodes: paircodes of each pair.
+        style: style of the texts.
     """
     rng = np.random.default_rng(0)
     return [instruct(codes, rng, style=style).text for codes in paircodes]
@@ -65,7 +65,7 @@ def precision_and_recall(style: Style, before: Joints, after: Joints, same_seque
     """Paircode precision and recall (%) of texts on their own pair, and on the next pair.
 
     Args:
-        style: of the texts.
+        style: style of the texts.
         before: (n, 22, 3) joints of the first poses, in meters.
         after: (n, 22, 3) joints of the second poses.
         same_sequence: whether both poses are frames of one motion.

@@ -1,4 +1,4 @@
-"""Loading time and latency of the embedded model, and peak memory of the demo, beside their targets.
+"""Loading time and latency of the embedded model, and peak memory of the demo, with their targets.
 
 python benchmarks/latency.py [--model DIR] [--repeats 7]
 """

@@ -12,7 +12,7 @@ def parse_arguments(description: str | None, repeats: int = 7, model: bool = Fal
     """Parses `--repeats`, and `--model` if the benchmark measures a model.
 
     Args:
-        description: of the benchmark, for `--help`.
+        description: description of the benchmark, for `--help`.
         repeats: the default of `--repeats`.
         model: whether there is a `--model`.
     """

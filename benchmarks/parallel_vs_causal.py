@@ -55,9 +55,9 @@ def measure(name: str, config: UniPoseConfig, repeats: int) -> list[tuple[str, .
     """Rows of the table: one per batch size.
 
     Args:
-        name: of the model's size.
-        config: of the model.
-        repeats: timed calls.
+        name: name of the model's size.
+        config: config of the model.
+        repeats: number of timed calls.
     """
     parallel, causal = random_model(config, "mixed"), random_model(config, "causal")
     prompt = torch.randint(3, 200, (max(BATCH_SIZES), PROMPT_TOKENS))

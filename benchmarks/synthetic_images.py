@@ -35,9 +35,9 @@ def run_worker(count: int, size: int, seed: int, encoding: dict[str, int | None]
     """A worker process: renders images once per True that it receives, and sends the CPU seconds; False ends it.
 
     Args:
-        count: images per message.
+        count: number of images per message.
         size: pixels of the square images.
-        seed: of poses and styles.
+        seed: seed of poses and styles.
         encoding: a value of `ENCODINGS`.
         gate: the connection to the main process; None is sent once the worker is ready.
     """
@@ -48,8 +48,8 @@ def run_worker(count: int, size: int, seed: int, encoding: dict[str, int | None]
     while gate.recv():
         rng, start = np.random.default_rng(seed), time.process_time()
         for index in range(count):
-            style = random_style(rng, company=True)
-            other = poses[index - 1] if style.companion is not None else None
+            style = random_style(rng, allow_bystander=True)
+            other = poses[index - 1] if style.bystander is not None else None
             if encoding is None:
                 render_image(poses[index], style, size, body, other)
             else:
@@ -63,10 +63,10 @@ def throughput(processes: int, count: int, size: int, encoding: str, repeats: in
 
     Args:
         processes: number of worker processes.
-        count: images per process and repeat.
+        count: number of images per process and repeat.
         size: pixels of the square images.
         encoding: a key of `ENCODINGS`.
-        repeats: timed rounds.
+        repeats: number of timed rounds.
     """
     context = multiprocessing.get_context("spawn")
     gates, workers = [], []

@@ -1,10 +1,10 @@
-"""Rows and tokens a second of instruction tuning: our loop beside a naive one, and ways to run it.
+"""Rows and tokens per second of instruction tuning: our loop against a naive one, in several settings.
 
     python benchmarks/training.py --corpus runs/corpus [--compile]
 
 The naive loop takes rows in random order, encodes their poses in every step, runs the vision encoders on a blank image
 for every row without one, and computes the logits of all positions. A step is collating, forward, backward and AdamW;
-padding does not count as tokens. bf16 is measured where this machine is faster in it.
+padding does not count as tokens. bf16 is measured if this machine is faster in it.
 """
 
 import argparse
@@ -34,15 +34,15 @@ from unipose.training.trainer.trainable_parts import INSTRUCT, LoraArguments, se
 
 
 class Loop:
-    """A model that is trained on some rows, again and again.
+    """A training loop of a model on some rows.
 
     Args:
-        folder: of the model.
-        rows: of a corpus.
-        batch_size: rows of a step.
-        attention: of the language model.
-        bf16: forward under autocast.
-        compiled: compile the language model.
+        folder: folder of the model.
+        rows: rows of a corpus.
+        batch_size: number of rows of a step.
+        attention: attention of the language model.
+        bf16: whether the forward runs under bf16 autocast.
+        compiled: whether the language model is compiled.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ def take_rows(corpus: Path | None, count: int) -> Dataset:
 
     Args:
         corpus: folder of a corpus, if any.
-        count: most rows.
+        count: maximum number of rows.
     """
     with tempfile.TemporaryDirectory() as folder:
         if corpus is None:
@@ -165,7 +165,7 @@ def main() -> None:
     table = [
         (name, f"{len(rows) / own:.0f}", f"{tokens / own:.0f}", f"{base / own:.2f}") for name, own in seconds.items()
     ]
-    header = ["loop", f"rows/s (median of {arguments.repeats})", "tokens/s", "against naive"]
+    header = ["loop", f"rows/s (median of {arguments.repeats})", "tokens/s", "relative to naive"]
     print_table(header, table)
     padding = [loop.padding(order) for order in (range(len(rows)), loop.order)]
     print(

@@ -24,7 +24,7 @@ from unipose.training.trainer.trainable_parts import ALIGN, INSTRUCT, PROJECT, L
 
 GB = 1e9
 TEXT_TOKENS = 160
-# Of a trained weight: itself, its gradient and Adam's two means, 4 bytes each.
+# Bytes of a trained weight: itself, its gradient and Adam's two means, 4 bytes each.
 STATE_BYTES = 12
 
 
@@ -53,12 +53,12 @@ STAGES = [
 
 
 def vitpose(hidden: int, layers: int, heads: int) -> VitPoseBackboneConfig:
-    """Config of a ViTPose whose last layer is read.
+    """Config of a ViTPose with the features of its last layer.
 
     Args:
-        hidden: its width.
-        layers: their number.
-        heads: of each layer.
+        hidden: width of the encoder.
+        layers: number of layers.
+        heads: number of attention heads per layer.
     """
     return VitPoseBackboneConfig(
         hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, out_indices=[layers]
@@ -128,8 +128,8 @@ def make(stage: Stage, layers: int, with_encoders: bool) -> torch.nn.Module:
     """The model of a stage with its trainable parts.
 
     Args:
-        stage: of a recipe.
-        layers: of the language model.
+        stage: stage of a recipe.
+        layers: number of layers of the language model.
         with_encoders: whether it has vision encoders and projector.
     """
     make_config, dtype, _ = CONFIGS[stage.recipe.split("/")[0]]
@@ -145,8 +145,8 @@ def saved_bytes(stage: Stage, layers: int) -> int:
     """Bytes that autograd keeps of the language model for one of the longest rows.
 
     Args:
-        stage: of a recipe.
-        layers: of the language model.
+        stage: stage of a recipe.
+        layers: number of layers of the language model.
     """
     trained = make(stage, layers, with_encoders=False)
     language_model = next(module for name, module in trained.named_modules() if name.endswith("language_model"))

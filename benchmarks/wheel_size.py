@@ -1,4 +1,4 @@
-"""Size of the wheel, built in a temporary folder, beside the target.
+"""Size of the wheel, built in a temporary folder, and its target.
 
 python benchmarks/wheel_size.py
 """
@@ -20,7 +20,7 @@ IGNORED = shutil.ignore_patterns(".*", "runs", "build", "dist", "*.egg-info", "_
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        # Built from a copy, since setuptools writes beside setup.py.
+        # Built from a copy, because setuptools writes next to setup.py.
         shutil.copytree(ROOT, Path(folder) / "source", ignore=IGNORED)
         command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder]
         subprocess.run([*command, str(Path(folder) / "source")], check=True, capture_output=True)

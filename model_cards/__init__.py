@@ -1,1 +1,1 @@
-"""Cards and the Space that are published beside the weights."""
+"""Templates of model cards and dataset cards."""

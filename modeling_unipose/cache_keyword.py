@@ -8,14 +8,14 @@ from transformers.masking_utils import create_causal_mask
 from transformers.utils.deprecation import deprecate_kwarg
 
 
-# What the installed library calls the cache in its forwards, its outputs and in `generate`.
+# Name of the cache in the forwards and outputs of the installed library, and in `generate`.
 CACHE = "cache" if "cache" in inspect.signature(create_causal_mask).parameters else "past_key_values"
 
 
 def accepts_both_cache_names(function: Callable) -> Callable:
     """Decorates a function with a parameter `cache`, which may be passed as `past_key_values` too; never both.
 
-    The signature shows the installed library's name, by which `generate` checks its arguments.
+    The signature has the installed library's name, because `generate` checks its arguments by the signature.
     """
     if CACHE == "cache":
         rename = deprecate_kwarg("past_key_values", "5.40.0", new_name="cache", raise_if_both_names=True)

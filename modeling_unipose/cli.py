@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
-    """Parses a command line; without the name of a command it is `unipose generate`."""
+    """Parses a command line; without a command name it runs `unipose generate`."""
     is_command = words[:1] in (["demo"], [DEFAULT_COMMAND])
     return build_parser().parse_args(words if is_command else [DEFAULT_COMMAND, *words])
 
@@ -115,7 +115,7 @@ def load_pipeline(model: str | None) -> "UniPosePipeline":
 
 
 def build_generate_kwargs(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of `generate`: those that the command line sets."""
+    """The arguments of `generate` that the command line sets."""
     sampled = arguments.sample or arguments.temperature is not None
     named = {"temperature": arguments.temperature, "max_new_tokens": arguments.max_new_tokens}
     chosen = {name: value for name, value in named.items() if value is not None}

@@ -20,23 +20,22 @@ class UniPoseVQVAEConfig(PreTrainedConfig):
     """The pose tokenizer: 22 joint rotations <-> `num_pose_tokens` codes (paper, section 3.1).
 
     Args:
-        num_joints: Joints of a pose; SMPL's 22 body joints.
-        hidden_size: Channels of the 1-D convolutions over the joint axis.
+        num_joints: Number of joints of a pose; SMPL's 22 body joints.
+        hidden_size: Number of channels of the 1-D convolutions over the joint axis.
         codebook_size: Number of pose codes.
         codebook_dim: Width of a code.
-        num_pose_tokens: Codes of a pose; even.
-        num_residual_blocks: Blocks of each residual stack, dilations 3^(n-1) down to 1.
+        num_pose_tokens: Number of codes per pose; even.
+        num_residual_blocks: Number of blocks of each residual stack, dilations 3^(n-1) down to 1.
         architecture: "convolution": the paper's; "body_parts": each token belongs to one part of the body, and one to
             the heading; all are quantized to the grid of `scalar_levels`.
-        scalar_levels: Grid points of each dimension of a code; for body parts only.
-        part_tokens: Tokens of the torso, the head, each arm and each leg; for body parts only.
+        scalar_levels: Number of grid points of each dimension of a code; for body parts only.
+        part_tokens: Number of tokens of the torso, the head, each arm and each leg; for body parts only.
         rotation_loss_weight, commitment_loss_weight: Weights of the two loss components that need no body model.
-        decay: Of the moving averages that the codebook follows.
+        decay: Decay of the moving averages that the codebook follows.
         dead_code_threshold: A code whose moving count is below it is replaced by a row of the batch.
 
     Raises:
-        ValueError: If num_pose_tokens is odd or below 2, or if the sizes of a tokenizer of body parts contradict each
-            other.
+        ValueError: If num_pose_tokens is odd or below 2, or if the sizes of body parts contradict each other.
     """
 
     model_type = "unipose_vqvae"
@@ -108,18 +107,18 @@ class UniPoseConfig(PreTrainedConfig):
         pose_tokenizer_config: The pose tokenizer.
         pose_attention: "mixed": an output pose is one block of queries that see each other, decoded in one forward;
             "causal": codes are decoded one by one (the paper's ablation).
-        vision_feature_layer: Hidden state of the vision encoder that is used; a class token is dropped.
+        vision_feature_layer: Index of the hidden state of the vision encoder that is used; a class token is dropped.
         projector_hidden_act: Activation between the projector's two layers.
         initializer_range: Standard deviation of new weights.
-        tie_word_embeddings: The head has the weights of the input embeddings; also where text_config says so.
+        tie_word_embeddings: Whether the head shares the input embeddings' weights; also true if text_config sets it.
         auto_map: Files and classes of a saved folder's code, by Auto class; written by `save_pretrained`.
         pose_code_start_id: Id of pose code 0; code i is `pose_code_start_id + i`.
         pose_token_id: Placeholder of one code of an input pose.
         pose_query_token_id: Placeholder of one query of an output pose.
-        pose_start_token_id, pose_end_token_id: Around every pose.
+        pose_start_token_id, pose_end_token_id: Tokens around every pose.
         image_token_id: Placeholder of one image token.
-        image_start_token_id, image_end_token_id: Around every image.
-        pose_opening_ids: What an answer holds before pose-start. A model converted from the original release opens
+        image_start_token_id, image_end_token_id: Tokens around every image.
+        pose_opening_ids: Token ids of an answer before pose-start. A model converted from the original release starts
             every answer with a word-start mark.
 
     Raises:
@@ -160,13 +159,13 @@ class UniPoseConfig(PreTrainedConfig):
     pose_opening_ids: list[int] | None = None
 
     def __post_init__(self, **kwargs):
-        # Where the installed package has registered its pipeline, `pipeline("unipose", model=...)` must take that one,
-        # and not ask for trust in the checkpoint's own copy.
+        # If the installed package has registered its pipeline, `pipeline("unipose", model=...)` must use that one
+        # without `trust_remote_code` for the checkpoint's own copy.
         if "unipose" in PIPELINE_REGISTRY.supported_tasks:
             kwargs.pop("custom_pipelines", None)
         super().__post_init__(**kwargs)
         self.pose_opening_ids = self.pose_opening_ids or []
-        # The Auto classes look names up in it wherever the attribute exists.
+        # The Auto classes read the attribute wherever it exists: it must be a dict.
         self.auto_map = self.auto_map or {}
         self.tie_word_embeddings = self.tie_word_embeddings or self.text_config.tie_word_embeddings
         text = self.text_config.to_dict()
@@ -196,7 +195,7 @@ class UniPoseConfig(PreTrainedConfig):
 
     @property
     def feature_grid(self) -> tuple[int, int]:
-        """(rows, columns) of image tokens: the vision encoder's grid, or the pose encoder's made square."""
+        """(rows, columns) of image tokens: the vision encoder's grid, or the pose encoder's, padded to a square."""
         if self.vision_config is not None:
             side = self.vision_config.image_size // self.vision_config.patch_size
         else:
@@ -205,7 +204,7 @@ class UniPoseConfig(PreTrainedConfig):
 
     @property
     def pose_feature_grid(self) -> tuple[int, int]:
-        """(rows, columns) of the pose encoder's map before it is made square (16 x 12 at release size)."""
+        """(rows, columns) of the pose encoder's map before it is padded to a square (16 x 12 at release size)."""
         return patch_grid(self.pose_vision_config)
 
     @property

@@ -41,7 +41,7 @@ VQVAE_FILE = "best_MPJPE.ckpt"
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 POSE_PATCH = 16
 POSE_IMAGE = (256, 192)
-# ViTPose's attention heads by width, which no weight shows. Other widths have heads of 16 channels.
+# ViTPose's attention heads by width: the weights do not show them. Other widths have heads of 16 channels.
 POSE_HEADS = {384: 12, 768: 12, 1024: 16, 1280: 16}
 OTHER_HEAD_WIDTH = 16
 # The release was trained on sentences with the image or pose inside; the wording is ours.
@@ -54,7 +54,7 @@ TASK_PROMPTS = {
     "image-to-pose": "Estimate the SMPL pose of the person in the image <image>.",
     "pose-edit": "Edit the pose <pose> by this description: {text}",
 }
-# Tokens of which UniPoseConfig has the ids.
+# Tokens whose ids are in UniPoseConfig.
 TOKENS = ("pose_token", "pose_start_token", "pose_end_token", "pose_query_token") + (
     "image_token",
     "image_start_token",
@@ -71,7 +71,7 @@ class OriginalRelease:
         unipose: Folder of UniPose's own files: config, tokenizer, LoRA and fully trained weights.
         clip: Folder of CLIP; only the configs of model and image processor are read.
         pose_vqvae: The pose tokenizer's checkpoint, or its folder.
-        tokenhmr: TokenHMR's checkpoint, whose backbone is the pose encoder.
+        tokenhmr: TokenHMR's checkpoint; its backbone is the pose encoder.
         pose_heads: Attention heads of the pose encoder. Default: by its width (`POSE_HEADS`).
     """
 
@@ -103,8 +103,8 @@ def find_files(folder: Path, *patterns: str) -> list[Path]:
     """The files of the first pattern that matches any.
 
     Args:
-        folder: Where to look.
-        patterns: Of file names.
+        folder: Folder to search.
+        patterns: Glob patterns of file names.
 
     Raises:
         FileNotFoundError: No pattern matches.
@@ -132,9 +132,9 @@ def build_config(
     """The model's config: sizes come from the release's configs, or from the shapes of the weights.
 
     Args:
-        release: Paths.
-        sources: Of the weights, by name.
-        tokenizer: The converted one.
+        release: Paths of the release.
+        sources: Sources of the weights, by name.
+        tokenizer: The converted tokenizer.
     """
     original = read_json(release.unipose / "config.json")
     clip = read_json(release.clip / "config.json")
@@ -157,18 +157,18 @@ def known_fields(config_class: type[PreTrainedConfig], values: dict[str, Any]) -
 
     Args:
         config_class: The class of the new config.
-        values: Of the older config.
+        values: Fields of the older config.
     """
     fields = config_class.__dataclass_fields__.keys() - {"architectures", "model_type", "transformers_version"}
     return {name: value for name, value in values.items() if name in fields}
 
 
 def shape_of(source: WeightSource, key: str) -> tuple[int, ...]:
-    """Shape of a tensor from which the config follows.
+    """Shape of a tensor that determines sizes of the config.
 
     Args:
-        source: Has the tensor.
-        key: Its name.
+        source: Source of the tensor.
+        key: Name of the tensor.
 
     Raises:
         ValueError: It is missing, or has fewer than two dimensions.
@@ -244,9 +244,9 @@ def build_processor(
     """The processor of the converted model.
 
     Args:
-        release: Paths.
-        config: The model's.
-        tokenizer: The converted one.
+        release: Paths of the release.
+        config: Config of the model.
+        tokenizer: The converted tokenizer.
     """
     clip = read_json(release.clip / "preprocessor_config.json")
     height, width = POSE_IMAGE
@@ -269,11 +269,11 @@ def build_processor(
 
 
 def expected_weights(model: UniPoseForConditionalGeneration, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """The state dict to write, on meta.
+    """The state dict to write, on the meta device.
 
     Args:
-        model: On meta.
-        dtype: Of all weights that the model does not keep in fp32.
+        model: Model on the meta device.
+        dtype: Dtype of all weights that the model does not keep in fp32.
     """
     kept = tuple(model._keep_in_fp32_modules_strict)
     return {
@@ -288,10 +288,10 @@ def convert(
     """Writes the whole repository. All inputs are checked before the first weight is written.
 
     Args:
-        release: Paths.
+        release: Paths of the release.
         output: Folder of the repository.
-        dtype: Of the weights.
-        max_shard_size: "2GB", ...
+        dtype: Dtype of the weights.
+        max_shard_size: Maximum size of a shard, such as "2GB".
 
     Returns:
         The weights, with the list of unused keys.
@@ -322,9 +322,9 @@ def write_card(config: UniPoseConfig, output: Path, parameters: int) -> None:
     """Writes the model card.
 
     Args:
-        config: The model's.
+        config: Config of the model.
         output: Folder of the repository.
-        parameters: Their number.
+        parameters: Number of parameters.
     """
     card = ModelCard.from_template(
         ModelCardData(
@@ -392,7 +392,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="attention heads of the pose encoder; default: ViTPose's for its width",
     )
     parser.add_argument("--push-to-hub", metavar="OWNER/NAME", help="repository on the Hub to upload to")
-    parser.add_argument("--private", action="store_true", help="whether a new repository is private")
+    parser.add_argument("--private", action="store_true", help="create a new repository as private")
     return parser
 
 

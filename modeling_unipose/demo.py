@@ -47,8 +47,8 @@ EXAMPLES = (
 def run_demo(load_pipeline: Callable[[], UniPosePipeline], out: Path, tasks: Collection[str]) -> None:
     """Runs the examples of `tasks`: text to stdout, files to `out`.
 
-    Each example writes an image, input first, and a posed body: its answer's, or its input's where the answer is
-    text. `contact_sheet.png` has all.
+    Each example writes an image, input first, and a posed body: its answer's, or its input's if the answer is text.
+    `contact_sheet.png` holds all images.
 
     Args:
         load_pipeline: Loads the model.

@@ -1,11 +1,11 @@
 """Generation of text and poses inside the library's own `generate` (paper, section 3.3).
 
-An output pose costs one forward. The step that follows pose-start runs pose-start and all queries at once; the
-queries' logits are then served one a step, so that sampling, scores, streamers and stopping stay the library's. Rows
-of a batch need not be in step: while one row is served, the others go on, and its cache positions are filled with the
-queries' keys and values when its block is complete. The codes themselves are never fed back.
+An output pose costs one forward. The step after pose-start runs pose-start and all queries at once. The following
+steps take one query's logits each, so that sampling, scores, streamers and stopping stay the library's. Rows of a
+batch may be at different steps: while one row takes stored logits, the others continue. When its block is complete,
+its cache positions are filled with the queries' keys and values. The codes themselves are never fed back.
 
-Where no pose can come (generation_mode="text") every decoding method of the library works, and compiles, unchanged.
+Without poses (generation_mode="text") every decoding method of the library works, and compiles, unchanged.
 """
 
 from typing import Any, Literal
@@ -32,8 +32,8 @@ class PoseGrammar(LogitsProcessor):
     processor can force a token into a block. What it allows follows from the last ids: it has no state.
 
     Args:
-        config: Names the tokens.
-        max_length: Of prompt and answer; no pose begins that would not fit.
+        config: Config with the token ids.
+        max_length: Maximum length of prompt and answer; a pose that would not fit is not started.
         generation_mode: See `UniPoseGenerationMixin.generate`.
     """
 
@@ -96,22 +96,22 @@ class UniPoseGenerationMixin(GenerationMixin):
 
     @torch.no_grad()
     def generate(self, inputs=None, generation_config=None, *, generation_mode: PoseMode | None = None, **kwargs):
-        """As the library's `generate`, with poses.
+        """Generates text and poses, like the library's `generate`.
 
         Args:
             inputs: (batch, length) prompt ids; also as `input_ids`.
-            generation_config: The library's; the model's own where absent.
+            generation_config: The library's; default: the model's own.
             generation_mode: "pose": the answer is one pose and ends with it; "text": the answer holds no pose; None:
                 the model chooses, and text and poses may alternate.
-            kwargs: The library's; `inputs_embeds` must end before pose-start, which only ids can tell.
+            kwargs: The library's; `inputs_embeds` must end before pose-start, because pose-start is found by its id.
 
         Returns:
             The library's: ids, or an output class with `return_dict_in_generate=True`.
 
         Raises:
-            ValueError: Without generation_mode="text": for beam search, assisted and prompt-lookup decoding and
-                guidance, which would emit codes one by one. With it: if a prompt ends in an open pose. If a prompt
-                ends inside a pose; if a pose has no room; for pixels together with mm_encoder_outputs.
+            ValueError: Beam search, assisted or prompt-lookup decoding, or guidance without generation_mode="text":
+                they would emit codes one by one. A prompt that ends in pose-start with generation_mode="text". A
+                prompt that ends inside a pose. A pose that does not fit. Pixels together with mm_encoder_outputs.
         """
         if generation_mode not in ("pose", "text", None):
             raise ValueError(f'generation_mode must be "pose", "text" or None, got {generation_mode!r}')
@@ -173,7 +173,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         self.validate_length(input_ids, generation_config.max_length, mode)
         if mode == "text" or self.config.pose_attention == "causal":
             return super()._sample(input_ids, generation_config=generation_config, synced_gpus=synced_gpus, **kwargs)
-        # Forwards of one and of many positions alternate: compiled code would be rebuilt all the time.
+        # Forwards of one position and of many alternate, which would cause recompilation again and again.
         generation_config.disable_compile = True
         blocks = PoseBlocks(self.config, input_ids.shape[1], never_skip=synced_gpus)
         output = super()._sample(
@@ -184,25 +184,25 @@ class UniPoseGenerationMixin(GenerationMixin):
         return output
 
     def validate_no_open_pose(self, input_ids: torch.Tensor) -> None:
-        """Where the answer is text, the prompt must not end in pose-start.
+        """Checks that no row (batch, length) of a prompt ends in pose-start if the answer is text.
 
         Raises:
-            ValueError: If a row (batch, length) does.
+            ValueError: A row ends in pose-start.
         """
         rows = (codes_since_start(input_ids, self.config) == 0).nonzero().flatten().tolist()
         if rows:
             raise ValueError(f'row {rows[0]} of the prompt ends in pose-start, but generation_mode is "text"')
 
     def validate_length(self, input_ids: torch.Tensor, max_length: int, generation_mode: PoseMode | None) -> None:
-        """A prompt must end outside a pose or in pose-start, with room for the whole pose.
+        """Checks that a prompt ends outside a pose, or in pose-start with room for the whole pose.
 
         Args:
             input_ids: (batch, length).
-            max_length: Of prompt and answer.
+            max_length: Maximum length of prompt and answer.
             generation_mode: See `generate`.
 
         Raises:
-            ValueError: If not, with the row or with both numbers.
+            ValueError: It does not; the message has the row, or both numbers.
         """
         tokens = self.config.num_pose_tokens
         since = codes_since_start(input_ids, self.config)
@@ -223,7 +223,14 @@ class UniPoseGenerationMixin(GenerationMixin):
 
     @staticmethod
     def create_masks_for_generate(config, inputs_embeds, attention_mask, **kwargs):
-        """Leaves the 2-D mask as it is: only `forward` knows the queries, and makes the mask with them."""
+        """Returns the 2-D mask unchanged: `forward` creates the mask, because only it knows the queries.
+
+        Args:
+            config: Not used.
+            inputs_embeds: Not used.
+            attention_mask: (batch, length), returned.
+            kwargs: Not used.
+        """
         return attention_mask
 
     @accepts_both_cache_names
@@ -244,7 +251,7 @@ class UniPoseGenerationMixin(GenerationMixin):
                 return {"cached_logits": cached_logits, CACHE: cache}
             if cache is not None and not is_first_iteration:
                 pose_blocks.sync_cache(cache, input_ids.shape[1] - 1)
-        # The library never calls an assistant's first iteration so, and would drop the images.
+        # The library does not mark an assistant's first iteration as first, and would drop the images.
         is_first_iteration = is_first_iteration or (cache is not None and not cache.is_initialized)
         inputs = super().prepare_inputs_for_generation(
             input_ids,
@@ -266,21 +273,26 @@ class UniPoseGenerationMixin(GenerationMixin):
         return inputs
 
     def mask_of_one_position(self, inputs: dict[str, Any]) -> torch.Tensor | None:
-        """The mask over a static cache: a 2-D one grows with every step, and a compiled forward would be rebuilt."""
+        """The 4-D mask over a static cache: a 2-D mask grows at every step, which would recompile the forward."""
         ids = inputs["input_ids"]
         embeds = torch.empty((*ids.shape, 0), dtype=self.dtype, device=ids.device)
         mask, positions = inputs.get("attention_mask"), inputs.get("position_ids")
         return self.model.create_mask(embeds, mask, inputs[CACHE], positions, torch.zeros_like(ids, dtype=torch.bool))
 
     def codes_to_queries(self, ids: torch.Tensor, prompt_length: int) -> torch.Tensor:
-        """Without a cache the answer's poses are seen as in the cached run: as queries, not as codes."""
+        """Replaces the answer's codes by queries, so that a run without a cache equals a cached run.
+
+        Args:
+            ids: (batch, length).
+            prompt_length: Number of ids of the prompt, which stay unchanged.
+        """
         code = ids - self.config.pose_code_start_id
         is_code = (code >= 0) & (code < self.config.pose_tokenizer_config.codebook_size)
         is_code[:, :prompt_length] = False
         return ids.masked_fill(is_code, self.config.pose_query_token_id)
 
     def append_queries(self, inputs: dict) -> None:
-        """Lets every row of the next forward end in all queries; rows that begin no pose ignore them."""
+        """Appends all queries to every row of the next forward; rows that start no pose ignore them."""
         tokens, pad = self.config.num_pose_tokens, torch.nn.functional.pad
         inputs["input_ids"] = pad(inputs["input_ids"], (0, tokens), value=self.config.pose_query_token_id)
         if inputs.get("attention_mask") is not None:
@@ -298,7 +310,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         return super()._update_model_kwargs_for_generation(outputs, model_kwargs, **kwargs)
 
     def _expand_inputs_for_generation(self, expand_size=1, input_ids=None, **kwargs):
-        """Repeats rows; each row's images and poses stay together."""
+        """Repeats rows, each with its images and poses."""
         config = self.config
         repeated: dict[str, Any] = {}
         # A prompt of embeddings has no ids.
@@ -318,10 +330,10 @@ class UniPoseGenerationMixin(GenerationMixin):
 
 
 def validate_decoding(generation_config: GenerationConfig) -> None:
-    """Only greedy search and sampling run into a pose block as one.
+    """Checks that the decoding method can decode a pose block in parallel.
 
     Raises:
-        ValueError: For any other decoding method, and for guidance.
+        ValueError: A method other than greedy search and sampling, or guidance.
     """
     method = generation_config.get_generation_mode()
     if method in (GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE):

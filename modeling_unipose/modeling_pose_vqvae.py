@@ -1,4 +1,4 @@
-"""The pose tokenizer: 22 joint rotations <-> a few codes (paper, section 3.1), a model of its own."""
+"""The pose tokenizer, a separate model: 22 joint rotations <-> a few codes (paper, section 3.1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from .vector_quantizer import FiniteScalarQuantizer, VectorQuantizer
 
 @dataclass
 class UniPoseVQVAEOutput(ModelOutput):
-    """What the pose tokenizer returns.
+    """Output of the pose tokenizer.
 
     Args:
         loss: Weighted sum of the two components below; training adds those of joints and vertices, which need a body.
@@ -27,7 +27,7 @@ class UniPoseVQVAEOutput(ModelOutput):
             reconstruction to the codes.
         reconstruction: (batch, 22, 3, 3) rotation matrices.
         pose_codes: (batch, num_pose_tokens).
-        perplexity: Of the code usage in the batch; at most codebook_size.
+        perplexity: Perplexity of the code usage in the batch; at most codebook_size.
     """
 
     loss: torch.Tensor | None = None
@@ -51,12 +51,22 @@ class ResidualBlock(nn.Module):
 
 
 def residual_stack(channels: int, num_blocks: int) -> nn.Sequential:
-    """Residual blocks with dilations 3^(num_blocks - 1) down to 1."""
+    """Residual blocks with dilations 3^(num_blocks - 1) down to 1.
+
+    Args:
+        channels: Number of channels.
+        num_blocks: Number of blocks.
+    """
     return nn.Sequential(*(ResidualBlock(channels, 3**depth) for depth in reversed(range(num_blocks))))
 
 
 def resize_and_convolve(channels: int, length: int) -> nn.Sequential:
-    """Nearest-neighbor resizing to `length`, convolution, ReLU."""
+    """Nearest-neighbor resizing, convolution, ReLU.
+
+    Args:
+        channels: Number of channels.
+        length: Length after resizing.
+    """
     return nn.Sequential(nn.Upsample(size=length), nn.Conv1d(channels, channels, 3, padding=1), nn.ReLU())
 
 
@@ -65,7 +75,7 @@ def initialize_convolution(module: nn.Conv1d) -> None:
     """He initialization: with torch's default the signal vanishes over so many layers, and training starts late."""
     init.kaiming_normal_(module.weight, nonlinearity="relu")
     if module.bias is not None:
-        # Not zero: the codebook is, before training, and a pose of zeros has no rotations.
+        # Not zero: before training the codebook is zero, and zeros do not decode to rotations.
         bound = (module.in_channels * module.kernel_size[0]) ** -0.5
         init.uniform_(module.bias, -bound, bound)
 
@@ -74,10 +84,10 @@ class PoseEncoder(nn.Module):
     """(batch, 6, 22) rotations -> (batch, output_size, lengths[-1] / 2) features.
 
     Args:
-        hidden_size: Channels of the convolutions over the joint axis.
-        lengths: What that axis is resized to, step by step; the last length is halved again.
+        hidden_size: Number of channels of the convolutions over the joint axis.
+        lengths: Lengths that the joint axis is resized to, step by step; the last one is halved again.
         num_residual_blocks: See `UniPoseVQVAEConfig`.
-        output_size: Channels of the features.
+        output_size: Number of channels of the features.
     """
 
     def __init__(self, hidden_size: int, lengths: Sequence[int], num_residual_blocks: int, output_size: int):
@@ -118,7 +128,7 @@ class UniPoseVQVAE(PreTrainedModel):
     base_model_prefix = "pose_tokenizer"
     main_input_name = "pose_values"
     input_modalities = ["pose"]  # noqa: RUF012
-    # It has no attention, and fits every choice for the whole model.
+    # It has no attention layers, so every choice for the whole model is valid.
     _supports_sdpa = True
 
     def __init__(self, config: UniPoseVQVAEConfig):
@@ -156,7 +166,7 @@ class UniPoseVQVAE(PreTrainedModel):
         """(batch, 22, 6) -> (batch, num_pose_tokens, codebook_dim), before quantization.
 
         Raises:
-            ValueError: For another shape.
+            ValueError: The shape is wrong.
         """
         expected = (self.config.num_joints, 6)
         if pose_values.ndim != 3 or tuple(pose_values.shape[1:]) != expected:
@@ -176,9 +186,9 @@ class UniPoseVQVAE(PreTrainedModel):
             (batch, num_pose_tokens).
 
         Raises:
-            ValueError: For another shape.
+            ValueError: The shape is wrong.
         """
-        # Codes are arg-minima: features in half precision have others.
+        # Codes are arg-minima: half precision would change them.
         with torch.autocast(pose_values.device.type, enabled=False):
             return self.quantizer.nearest(self.encode_features(pose_values))
 
@@ -192,7 +202,7 @@ class UniPoseVQVAE(PreTrainedModel):
             (batch, 22, 3, 3) rotation matrices.
 
         Raises:
-            ValueError: For another shape or other numbers.
+            ValueError: The shape or a code is wrong.
         """
         tokens, size = self.config.num_pose_tokens, self.config.codebook_size
         if pose_codes.ndim != 2 or pose_codes.shape[1] != tokens:

@@ -38,14 +38,14 @@ from .vision_unipose import (
 
 @dataclass
 class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
-    """As the library's, with image_outputs: what `get_image_features` returned, None without images."""
+    """The library's output and image_outputs, the output of `get_image_features`; None without images."""
 
     image_outputs: BaseModelOutputWithPooling | None = None
 
 
 @dataclass
 class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
-    """As the library's, with image_outputs: what `get_image_features` returned, None without images."""
+    """The library's output and image_outputs, the output of `get_image_features`; None without images."""
 
     image_outputs: BaseModelOutputWithPooling | None = None
 
@@ -57,17 +57,17 @@ class UniPoseModel(UniPosePreTrainedModel):
         super().__init__(config)
         self.vision_tower, self.pose_vision_tower = build_vision_encoders(config)
         self.multi_modal_projector = UniPoseMultiModalProjector(config) if config.num_image_tokens else None
-        # Its codes are arg-minima, which pass no gradient, and which half precision changes.
+        # Codes are arg-minima: they pass no gradient, and half precision would change them.
         self.pose_tokenizer = UniPoseVQVAE(config.pose_tokenizer_config).requires_grad_(False).float()
         self.pose_query_embeddings = nn.Embedding(config.num_pose_tokens, config.text_config.hidden_size)
         self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
 
     def train(self, mode: bool = True) -> "UniPoseModel":
-        """The pose tokenizer is trained as a model of its own; inside this one it stays in evaluation mode, frozen.
+        """Sets the mode, but keeps the pose tokenizer frozen and in evaluation mode: it is trained separately.
 
-        So does a vision encoder without trainable weights: dropout would only blur its features. Loading makes every
-        weight trainable and calls this method at its end.
+        A vision encoder without trainable weights also stays in evaluation mode: dropout would only blur its features.
+        Loading makes every weight trainable and calls this method at its end.
         """
         super().train(mode)
         self.pose_tokenizer.eval().requires_grad_(False)
@@ -91,8 +91,8 @@ class UniPoseModel(UniPosePreTrainedModel):
             pose_pixel_values: (images, 3, height, width) for the pose encoder, in the same order.
 
         Returns:
-            pooler_output (images, num_image_tokens, hidden_size), what the language model sees; the rest is the
-            vision encoder's, or the pose encoder's where the model has no other.
+            pooler_output (images, num_image_tokens, hidden_size), the input of the language model. The other fields
+            are the vision encoder's, or the pose encoder's if the model has no vision encoder.
 
         Raises:
             ValueError: If a vision encoder lacks its pixels, or pixels lack their vision encoder.
@@ -118,7 +118,7 @@ class UniPoseModel(UniPosePreTrainedModel):
     def placeholder_mask(
         self, token_id: int, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor
     ) -> torch.Tensor:
-        """Where a token stands; without ids, where its embedding stands.
+        """Positions of a token; without ids, positions of its embedding.
 
         Args:
             token_id: The placeholder's id.
@@ -277,7 +277,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             cache: Keys and values of the past; it grows.
             pixel_values, pose_pixel_values: (images, 3, height, width), in placeholder order.
             pose_values: (poses, 22, 6), in placeholder order.
-            mm_encoder_outputs: {"image": what `get_image_features` returned} in place of the two pixel inputs.
+            mm_encoder_outputs: {"image": output of `get_image_features`} in place of the two pixel inputs.
 
         Raises:
             ValueError: If placeholders and inputs do not match, with both numbers.
@@ -334,7 +334,13 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         pose_pixel_values: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPooling:
-        """See `UniPoseModel.get_image_features`."""
+        """Encodes images (see `UniPoseModel.get_image_features`).
+
+        Args:
+            pixel_values: (images, 3, height, width) for the vision encoder.
+            pose_pixel_values: (images, 3, height, width) for the pose encoder.
+            kwargs: The library's.
+        """
         return self.model.get_image_features(pixel_values, pose_pixel_values, **kwargs)
 
     def decode_pose_codes(self, pose_codes: torch.Tensor) -> torch.Tensor:
@@ -361,17 +367,17 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         cached_logits: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> UniPoseCausalLMOutputWithPast:
-        """As `UniPoseModel.forward`, with logits and the loss.
+        """Runs `UniPoseModel.forward`, then computes logits and loss.
 
         Args:
             labels: (batch, length), -100 at ignored positions. At query positions the label is the code's token id at
                 the same position; everywhere else it is the next token's, as usual.
-            shift_labels: (batch, length), what each position must predict; made from `labels` where absent.
-            num_items_in_batch: Divisor of the summed loss; the number of labels where absent (paper, section 3.4).
+            shift_labels: (batch, length), the label of each position's prediction; default: made from `labels`.
+            num_items_in_batch: Divisor of the summed loss; default: the number of labels (paper, section 3.4).
             logits_to_keep: Only the last positions (an int) or these positions (a tensor); 0 keeps all. A (batch,
                 length) bool mask gives the logits (kept, vocab_size), and the loss, of these positions alone: training
                 needs the supervised positions only.
-            cached_logits: (batch, 1, vocab_size) that an earlier forward has computed: returned without running.
+            cached_logits: (batch, 1, vocab_size) logits of an earlier forward, returned without running the model.
         """
         if cached_logits is not None:
             return UniPoseCausalLMOutputWithPast(logits=cached_logits, **{CACHE: cache})
@@ -412,7 +418,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
     def shift_labels(
         self, input_ids: torch.Tensor | None, labels: torch.Tensor, inputs_embeds: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """What each position must predict (see `shift_pose_labels`).
+        """The label of each position's prediction (see `shift_pose_labels`).
 
         Args:
             input_ids: (batch, length), or None.

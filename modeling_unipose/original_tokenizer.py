@@ -74,7 +74,7 @@ def added_token(content: str, special: bool) -> AddedToken:
     """An added token, never normalized: only fast tokenizers read that flag of the slow tokenizer's files.
 
     Args:
-        content: Its text in the release.
+        content: Text of the token in the release.
         special: Whether decoding can skip it.
     """
     if content in PLACEHOLDERS:

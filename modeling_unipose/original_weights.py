@@ -164,7 +164,7 @@ class LoraAdapter:
     """LoRA: adds scaling * B @ A to a weight W.
 
     Args:
-        source: Has the factors.
+        source: Source of the factors.
         scaling: alpha / rank.
         modules: Weights that it changes, without ".weight".
     """
@@ -178,7 +178,7 @@ class LoraAdapter:
         """Reads PEFT's adapter_config.json.
 
         Args:
-            source: Has the factors.
+            source: Source of the factors.
             config_file: Path of adapter_config.json.
 
         Raises:
@@ -265,7 +265,7 @@ class OriginalWeights:
     ):
         self.expected = expected
         self.weights: dict[str, OriginalWeight] = {}
-        # (source, key, why)
+        # (source, key, reason)
         self.unused: list[tuple[str, str, str]] = []
         unknown = [
             f"unknown key {key!r} in {source.file_of[key]}"
@@ -281,7 +281,7 @@ class OriginalWeights:
         """Maps a key of the release to our names, or lists it as unused.
 
         Args:
-            source: Has the key.
+            source: Source of the key.
             key: Name of a tensor in the release.
             adapter: Merged into the language model's weights.
 
@@ -340,8 +340,8 @@ class OriginalWeights:
         """Writes safetensors with one shard in memory at a time.
 
         Args:
-            folder: Where to.
-            max_shard_size: "2GB", ...
+            folder: Folder of the files.
+            max_shard_size: Maximum size of a shard, such as "2GB".
         """
         plan = split_torch_state_dict_into_shards(dict(self.expected), max_shard_size=max_shard_size)
         with tqdm(total=len(self.expected), desc="weights", unit="tensor", disable=None) as progress:

@@ -73,11 +73,11 @@ class UniPosePipeline(Pipeline):
             images: Images of the row: one or a list; for many rows a list of lists.
             poses: Poses of the row, in any form that the processor takes: one or a list; for many rows a list of
                 lists.
-            task: One of `TASKS`; None: the model chooses what it answers. With a chat it only chooses between text
-                and a pose.
+            task: One of `TASKS`; None: the model chooses between text and poses. With a chat, the task only selects
+                whether the answer is a text or a pose.
             generate_kwargs: Arguments of `generate`. Default: greedy, 128 new tokens, plus a pose where the answer
                 may have one.
-            batch_size: Rows per batch.
+            batch_size: Number of rows per batch.
             kwargs: More `generate_kwargs`.
 
         Returns:
@@ -285,21 +285,21 @@ def check_inputs(row: Row, task: Task) -> None:
 
     Args:
         row: Inputs of one answer.
-        task: Its task.
+        task: Task of the row.
 
     Raises:
         ValueError: The numbers differ.
     """
     for kind, expected, got in (("poses", task.poses, len(row.poses)), ("images", task.images, len(row.images))):
         if got != expected:
-            raise ValueError(f"task {task.name!r} takes {expected} {kind} a row, got {got}")
+            raise ValueError(f"task {task.name!r} takes {expected} {kind} per row, got {got}")
 
 
 def check_text(text: Any, task: Task | None) -> str:
     """The user's text.
 
     Args:
-        text: What the user passed as such.
+        text: The value that the user passed.
         task: None where the model chooses.
 
     Raises:
@@ -316,13 +316,13 @@ def check_text(text: Any, task: Task | None) -> str:
 
 
 def fill_blocks(blocks: list[dict[str, Any]], kind: str, values: list[Any], keys: Sequence[str]) -> None:
-    """Gives each block of a kind that has no value the next one.
+    """Fills each empty block of a kind with the next value.
 
     Args:
         blocks: Content blocks of one chat, in order; changed in place.
         kind: "image" or "pose".
         values: Images or poses, one for each empty block.
-        keys: Where a block of this kind may have its value.
+        keys: Keys under which a block of this kind may hold its value.
 
     Raises:
         ValueError: The numbers differ.

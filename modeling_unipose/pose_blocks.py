@@ -1,4 +1,4 @@
-"""Output poses inside the library's generation loop: one forward gives all codes, one step at a time serves them."""
+"""Output poses inside the library's generation loop: one forward computes all codes, each step takes one."""
 
 from dataclasses import dataclass, field
 
@@ -10,11 +10,11 @@ from .configuration_unipose import UniPoseConfig
 
 
 def codes_since_start(ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
-    """How far each row is inside a pose block.
+    """Number of tokens of each row since its last pose-start.
 
     Args:
         ids: (batch, length).
-        config: Names the tokens.
+        config: Config with the token ids.
 
     Returns:
         (batch,) tokens since pose-start; 0 where a row ends in pose-start, -1 outside a pose block.
@@ -43,9 +43,9 @@ class PoseBlocks:
     """The unfinished blocks of one call of `generate`, and the cache positions they own.
 
     Args:
-        config: Names the tokens.
-        prompt_length: Ids of the prompt.
-        never_skip: Runs every forward, also those whose logits are known: under ZeRO-3 every process must.
+        config: Config with the token ids.
+        prompt_length: Number of ids of the prompt.
+        never_skip: Whether to run every forward, even if its logits are known, as all processes must under ZeRO-3.
     """
 
     def __init__(self, config: UniPoseConfig, prompt_length: int, never_skip: bool):
@@ -54,7 +54,7 @@ class PoseBlocks:
         self.never_skip = never_skip
         self.blocks: list[PoseBlock] = []
         self.ids = torch.empty(0, 0, dtype=torch.long)
-        # Cache positions that precede input_ids, where a cache is continued with the new ids only.
+        # Number of cache positions before input_ids, if a cache is continued with the new ids only.
         self.cache_offset: int | None = None
 
     def next_logits(self, ids: torch.Tensor) -> torch.Tensor | None:
@@ -66,11 +66,11 @@ class PoseBlocks:
         return self.merge(like.new_zeros(len(ids), 1, like.shape[-1]))
 
     def store(self, logits: torch.Tensor, cache: Cache | None) -> torch.Tensor:
-        """Keeps the logits of a new block's codes for the steps to come.
+        """Stores the logits of a new block's codes for the next steps.
 
         Args:
             logits: (batch, kept positions, vocab_size) of a forward.
-            cache: Grown by that forward; the new block's positions are taken out of it.
+            cache: Cache after that forward; the new block's positions are removed from it.
 
         Returns:
             (batch, 1, vocab_size), the logits of this step.
@@ -92,7 +92,7 @@ class PoseBlocks:
     def merge(self, logits: torch.Tensor) -> torch.Tensor:
         """Overwrites the logits (batch, 1, vocab_size) of rows inside a block.
 
-        After the last code any logits will do: the grammar allows pose-end only.
+        After the last code the logits do not matter: the grammar allows pose-end only.
         """
         for block in self.blocks:
             index = self.ids.shape[1] - 1 - block.start
@@ -101,12 +101,25 @@ class PoseBlocks:
         return logits
 
     def cache_positions(self, block: PoseBlock, count: int) -> slice:
-        """The positions of the block's first `count` codes in the cache."""
+        """The positions of a block's first codes in the cache.
+
+        Args:
+            block: The block.
+            count: Number of codes.
+        """
         first = block.start + 1 + (self.cache_offset or 0)
         return slice(first, first + count)
 
     def stash_kv(self, cache: Cache, block: PoseBlock) -> None:
-        """Keeps the queries' keys and values aside and crops the cache to the pose-start.
+        """Moves the queries' keys and values from the cache to the block: the cache then ends in pose-start.
+
+        Args:
+            cache: Changed in place.
+            block: Changed in place.
+
+        Args:
+            cache: Grown by the forward with the block's queries.
+            block: Gets the keys and values of its rows, layer by layer.
 
         Raises:
             ValueError: If a layer of the cache is neither dynamic nor static.
@@ -120,9 +133,13 @@ class PoseBlocks:
             resize_layer(layer, -self.config.num_pose_tokens)
 
     def sync_cache(self, cache: Cache, length: int) -> None:
-        """Resizes the cache to `length` ids and fills the positions of complete blocks.
+        """Resizes the cache and fills the positions of complete blocks.
 
-        Those of the other blocks stay empty until they are complete.
+        Positions of incomplete blocks stay empty.
+
+        Args:
+            cache: Changed in place.
+            length: Number of ids.
         """
         tokens = self.config.num_pose_tokens
         missing = length + (self.cache_offset or 0) - int(cache.get_seq_length())
@@ -134,13 +151,24 @@ class PoseBlocks:
         self.blocks = [block for block in self.blocks if block.start + tokens >= length]
 
     def restore(self, cache: Cache, length: int) -> None:
-        """Makes every cache position of `length` ids valid after the last step, so that the cache may be continued."""
+        """Makes every cache position valid after the last step, so that the cache can be reused.
+
+        Args:
+            cache: Changed in place.
+            length: Number of ids.
+        """
         self.sync_cache(cache, length)
         for block in self.blocks:
             self.restore_block(cache, block, length - block.start - 1)
 
     def restore_block(self, cache: Cache, block: PoseBlock, count: int) -> None:
-        """Puts the keys and values of the block's first `count` codes back into the cache."""
+        """Puts the keys and values of a block's first codes back into the cache.
+
+        Args:
+            cache: Changed in place.
+            block: The block.
+            count: Number of codes.
+        """
         positions = self.cache_positions(block, count)
         for layer, keys, values in zip(cache.layers, block.keys, block.values):
             layer.keys[block.rows, :, positions] = keys[:, :, :count]
@@ -148,7 +176,12 @@ class PoseBlocks:
 
 
 def resize_layer(layer: DynamicLayer | StaticLayer, change: int) -> None:
-    """Adds (empty) or removes positions at the end of one cache layer."""
+    """Adds (empty) or removes positions at the end of one cache layer.
+
+    Args:
+        layer: Changed in place.
+        change: Number of added positions; negative: removed.
+    """
     if isinstance(layer, StaticLayer):
         layer.cumulative_length.add_(change)
     elif change < 0:

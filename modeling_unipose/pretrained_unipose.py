@@ -1,4 +1,4 @@
-"""What the model with and without its head share: flags, initialization, saving with its code, loading."""
+"""Base class of the models with and without head: flags, initialization, saving with code, loading."""
 
 from os import PathLike
 from pathlib import Path
@@ -15,7 +15,7 @@ from .configuration_unipose import UniPoseConfig
 from .vision_unipose import attention_per_part
 
 
-# What each Auto class takes from a folder that was saved, by file and class.
+# File and class that each Auto class loads from a saved folder.
 AUTO_MAP = {
     "AutoConfig": "configuration_unipose.UniPoseConfig",
     "AutoModel": "modeling_unipose.UniPoseModel",
@@ -25,7 +25,7 @@ AUTO_MAP = {
 
 
 class UniPosePreTrainedModel(PreTrainedModel):
-    """What the model with and without its head share: flags, initialization, saving with code, loading."""
+    """Base class of the models with and without head: flags, initialization, saving with code, loading."""
 
     config: UniPoseConfig
     config_class = UniPoseConfig
@@ -59,24 +59,36 @@ class UniPosePreTrainedModel(PreTrainedModel):
         return False
 
     def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
-        """As the library's; a single name leaves out the parts that cannot take it (see `attention_per_part`)."""
+        """Sets the attention; a single name skips the parts that do not support it (see `attention_per_part`).
+
+        Args:
+            attn_implementation: A name, or names by part of the config.
+            args: The library's.
+            kwargs: The library's.
+        """
         super().set_attn_implementation(attention_per_part(attn_implementation), *args, **kwargs)
 
     def save_pretrained(self, save_directory: str | PathLike, *args, **kwargs) -> None:
-        """As the library's; the folder also holds the code, and loads with `trust_remote_code` anywhere."""
+        """Saves the model and its code, so that the folder loads anywhere with `trust_remote_code`.
+
+        Args:
+            save_directory: The folder.
+            args: The library's.
+            kwargs: The library's.
+        """
         self.set_auto_map()
         super().save_pretrained(save_directory, *args, **kwargs)
 
     def save_code(self, folder: str | PathLike) -> None:
-        """What `save_pretrained` writes, without the weights: for weights that are written one by one."""
+        """Saves what `save_pretrained` saves, without the weights: the conversion writes them one by one."""
         self.set_auto_map()
         custom_object_save(self, folder, config=self.config)
         self.config.architectures = [type(self).__name__]
         self.config.save_pretrained(folder)
 
     def set_auto_map(self) -> None:
-        """Names in the config the classes and files that the Auto classes and the pipeline load."""
-        # Saving copies what this file imports relatively: the pipeline's code goes along.
+        """Sets the classes and files in the config that the Auto classes and the pipeline load."""
+        # Saving copies all files that this file imports relatively, so that this import adds the pipeline's code.
         from .pipeline_unipose import UniPosePipeline
 
         self.config.auto_map = dict(AUTO_MAP)
@@ -85,23 +97,33 @@ class UniPosePreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """As the library's.
+        """Loads a model like the library, with an error that names damaged files.
+
+        Args:
+            pretrained_model_name_or_path: Folder or Hub id.
+            args: The library's.
+            kwargs: The library's.
+
+        Args:
+            pretrained_model_name_or_path: Folder or Hub id.
+            args: The library's.
+            kwargs: The library's.
 
         Raises:
-            OSError: If a file of weights is damaged or cut off; it names the file.
+            OSError: A file of weights is damaged or truncated; the message names it.
         """
         try:
             return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         except SafetensorError as error:
             files = damaged_files(Path(pretrained_model_name_or_path))
             raise OSError(
-                f"the weights of {pretrained_model_name_or_path} are damaged or cut off ({error}): fetch "
+                f"the weights of {pretrained_model_name_or_path} are damaged or truncated ({error}): fetch "
                 f"{', '.join(map(str, files)) or 'its .safetensors files'} again"
             ) from error
 
 
 def damaged_files(folder: Path) -> list[Path]:
-    """The .safetensors files of a folder whose header does not fit them."""
+    """The damaged or truncated .safetensors files of a folder."""
     damaged = []
     for path in sorted(folder.glob("*.safetensors")):
         try:

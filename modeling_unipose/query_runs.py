@@ -6,7 +6,7 @@ from transformers import Cache
 
 
 def query_index(is_query: torch.Tensor) -> torch.Tensor:
-    """(batch, length) bool -> how many queries came before each position in its run; -1 outside."""
+    """(batch, length) bool -> number of queries before each position in its run; -1 outside."""
     position = torch.arange(is_query.shape[1], device=is_query.device).expand(is_query.shape)
     last_other = torch.where(is_query, -1, position).cummax(dim=1).values
     return position - last_other - 1
@@ -15,7 +15,7 @@ def query_index(is_query: torch.Tensor) -> torch.Tensor:
 def cover_cache(blocks: torch.Tensor, cache: Cache | None) -> torch.Tensor:
     """Extends block ids to the past, which belongs to no block (-1).
 
-    Ids of the new positions alone would be read as those of the first positions, without an error.
+    The library would apply shorter ids to the first positions of the cache, without an error.
 
     Args:
         blocks: (batch, length) of the new positions.
@@ -38,7 +38,7 @@ def block_index(is_query: torch.Tensor) -> torch.Tensor:
 
 
 def shift_pose_labels(is_query: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """What each position must predict: its own label at a query, nothing just before a run, else the next label.
+    """The label of each position's prediction: its own at a query, none just before a run, else the next one.
 
     Args:
         is_query: (batch, length), True at the queries of output poses.

@@ -1,4 +1,4 @@
-"""The seven tasks, stated once: what each takes, what it answers, and its default prompt.
+"""The seven tasks: inputs, output and default prompt of each.
 
 The pipeline, the command line, the demo and the training data derive everything else from this table.
 """
@@ -12,8 +12,8 @@ class Task:
     """Inputs and output of one task.
 
     Args:
-        name: Its name.
-        answer: Output: "pose" or "text".
+        name: Name of the task.
+        answer: Kind of the output: "pose" or "text".
         poses: Number of input poses.
         images: Number of input images.
         text: Kind of the input text: the caption of a pose, the instruction of an edit, or None.
@@ -30,7 +30,7 @@ class Task:
 
     @property
     def placeholders(self) -> tuple[str, ...]:
-        """Names of the braces in a training template, in order: ("pose", "instruction"), ("image_a", "image_b")."""
+        """Placeholders of a training template, in order: ("pose", "instruction"), ("image_a", "image_b")."""
         names: list[str] = []
         for kind, count in (("pose", self.poses), ("image", self.images)):
             names += [kind] if count == 1 else [f"{kind}_{letter}" for letter in "ab"[:count]]
@@ -38,7 +38,7 @@ class Task:
 
     @property
     def num_subjects(self) -> int:
-        """Poses that a training row is about, images and the answer included: 2 where it compares or edits."""
+        """Number of poses of a training row, including images and the answer: 2 if it compares or edits."""
         return max(self.images, self.poses + (self.answer == "pose"))
 
 

@@ -55,7 +55,7 @@ class VectorQuantizer(nn.Module):
     Args:
         codebook_size: Number of codes.
         codebook_dim: Width of a code.
-        decay: Of the moving averages.
+        decay: Decay of the moving averages.
         dead_code_threshold: A code whose moving count is below it is replaced by a row of the batch.
     """
 
@@ -78,7 +78,7 @@ class VectorQuantizer(nn.Module):
         """(..., dim) -> (...) index of the nearest code, in fp32; the first in a tie."""
         flat = features.reshape(-1, features.shape[-1]).to(self.codebook.device, torch.float32)
         codebook = self.codebook.float()
-        # Autocast would take the product in half precision, and other codes would be the nearest.
+        # Autocast would compute the product in half precision, which changes the nearest codes.
         with torch.autocast(flat.device.type, enabled=False):
             distances = flat.square().sum(1, keepdim=True) - 2 * flat @ codebook.T + codebook.square().sum(1)
         return distances.argmin(dim=1).view(features.shape[:-1])
@@ -118,7 +118,7 @@ class VectorQuantizer(nn.Module):
             codes: (n,) nearest code of each row.
 
         Returns:
-            (codebook_size,) how many rows each code has, in all processes.
+            (codebook_size,) number of rows of each code, in all processes.
         """
         one_hot = nn.functional.one_hot(codes, self.codebook_size).to(self.ema_sum.dtype)
         rows = rows.to(self.ema_sum.dtype)
@@ -134,7 +134,7 @@ class VectorQuantizer(nn.Module):
     def random_rows(self, rows: torch.Tensor) -> torch.Tensor:
         """(n, dim) -> (codebook_size, dim); too few rows are repeated with a little noise.
 
-        All processes draw from the rows of all processes, and take the first one's draw.
+        Rows are drawn from those of all processes; all use the draw of the first process.
         """
         rows = gather_rows(rows)
         if len(rows) < self.codebook_size:

@@ -29,7 +29,7 @@ WITHOUT_FLEX_ATTENTION = ("vision_config", "pose_vision_config", "pose_tokenizer
 
 
 def attention_per_part(implementation: str | dict) -> str | dict:
-    """The plain name "flex_attention" means the language model's: the other parts take sdpa."""
+    """Maps the plain name "flex_attention" to the language model; the other parts use sdpa."""
     if implementation != "flex_attention":
         return implementation
     return {"": implementation, "text_config": implementation, **dict.fromkeys(WITHOUT_FLEX_ATTENTION, "sdpa")}
@@ -37,7 +37,7 @@ def attention_per_part(implementation: str | dict) -> str | dict:
 
 def build_vision_encoders(config: UniPoseConfig) -> tuple[PreTrainedModel | None, PreTrainedModel | None]:
     """The vision encoder and the pose encoder, each None where the config has none."""
-    # Loading by the plain name has set it in every part of the config.
+    # Loading with the plain name sets it in every part of the config.
     for part in (getattr(config, name) for name in WITHOUT_FLEX_ATTENTION):
         if part is not None and part._attn_implementation == "flex_attention":
             part._attn_implementation = "sdpa"
@@ -55,7 +55,7 @@ def vision_encoder_features(outputs: BaseModelOutput, config: UniPoseConfig) -> 
 
     Args:
         outputs: The encoder's, with hidden states.
-        config: Names the layer and the number of tokens.
+        config: Config with the layer and the number of tokens.
 
     Returns:
         (images, rows * columns, channels).
@@ -70,7 +70,7 @@ def pose_encoder_features(outputs: BackboneOutput, config: UniPoseConfig) -> tor
 
     Args:
         outputs: The encoder's, with feature maps.
-        config: Holds both grids.
+        config: Config with both grids.
 
     Returns:
         (images, rows * columns, channels).

@@ -283,7 +283,7 @@ def load_body_model(path: str | Path, gender: str = "neutral") -> SmplxBodyModel
     Args:
         path: A model's .npz or .pkl file, or a folder with `SMPL_NEUTRAL.pkl`, `SMPLH_NEUTRAL.npz`,
             `SMPLX_NEUTRAL.npz` or `neutral/model.npz`.
-        gender: Which file of a folder.
+        gender: Gender of the file in a folder: "neutral", "female" or "male".
 
     Raises:
         ImportError: The package smplx (extra `smpl`) is not installed.
@@ -349,8 +349,8 @@ def check_model_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Checks that a file has the arrays of an SMPL, SMPL-H or SMPL-X model.
 
     Args:
-        path: Named in errors.
-        arrays: By name.
+        path: Path of the file, for errors.
+        arrays: Arrays by name.
 
     Raises:
         ValueError: An array is missing or has another shape.

@@ -175,7 +175,7 @@ def materials(places: np.ndarray, landmarks: Landmarks, outfit: Outfit) -> np.nd
 
     Args:
         places: (P, 3) meters, on the surface of the rest pose.
-        landmarks: Of the body.
+        landmarks: The body's landmarks.
         outfit: Cut of clothes and hair.
 
     Returns:
@@ -222,7 +222,7 @@ def print_mask(x: np.ndarray, y: np.ndarray, z: np.ndarray, arm: np.ndarray, out
         y: (P,) meters.
         z: (P,) meters.
         arm: (P,) bool, the places on the arms.
-        outfit: Has the print.
+        outfit: Outfit with the print.
 
     Returns:
         (P,) bool.
@@ -252,7 +252,7 @@ def head_materials(
         y: (P,) meters.
         z: (P,) meters.
         worn: (P,) materials below the hair.
-        landmarks: Of the body.
+        landmarks: The body's landmarks.
         outfit: Cut of the hair.
 
     Returns:
@@ -299,8 +299,8 @@ def surface_colors(places: np.ndarray, landmarks: Landmarks, clothes: Clothes) -
 
     Args:
         places: (P, 3) meters, on the surface of the rest pose.
-        landmarks: Of the body.
-        clothes: What it wears.
+        landmarks: The body's landmarks.
+        clothes: Colors and cut of the clothes.
 
     Returns:
         (P, 3) RGB in 0..255, float32.
@@ -312,8 +312,8 @@ def vertex_colors(body: BodyModel, clothes: Clothes) -> np.ndarray:
     """Colors of a mesh's vertices: the mean of the surface around each, so that hems do not follow the triangles.
 
     Args:
-        body: Its rest pose is colored.
-        clothes: What it wears.
+        body: Body whose rest pose is colored.
+        clothes: Colors and cut of the clothes.
 
     Returns:
         (V, 3) RGB in 0..255, uint8.

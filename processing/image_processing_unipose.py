@@ -53,15 +53,15 @@ class UniPoseImageProcessorKwargs(ImagesKwargs, total=False):
 
 
 class UniPoseImageProcessor(PilBackend):
-    """Makes `pixel_values` and `pose_pixel_values` of the same images, in the same order.
+    """Computes `pixel_values` and `pose_pixel_values` of the same images, in the same order.
 
     Args:
         size: {"height", "width"} of the vision encoder's image in pixels; None: there is no vision encoder.
         pose_size: {"height", "width"} of the pose encoder's image in pixels; None: there is no pose encoder.
-        image_mean: The vision encoder's normalization, three numbers.
-        image_std: Same.
-        pose_image_mean: The pose encoder's normalization, three numbers.
-        pose_image_std: Same.
+        image_mean: Mean of the vision encoder's normalization, three numbers.
+        image_std: Standard deviation of the vision encoder's normalization, three numbers.
+        pose_image_mean: Mean of the pose encoder's normalization, three numbers.
+        pose_image_std: Standard deviation of the pose encoder's normalization, three numbers.
         max_pixels: Largest accepted number of pixels.
     """
 
@@ -163,7 +163,7 @@ class UniPoseImageProcessor(PilBackend):
 
 
 def group_images(images: Any) -> Grouped:
-    """Tells one image, a flat list (or 4-D array) of images, and a list of images for each row apart."""
+    """Groups one image, a flat list (or 4-D array) of images, or a list of images for each row."""
     if isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 4:
         return Grouped([list(images)], "flat")
     if not isinstance(images, list | tuple):

@@ -20,8 +20,8 @@ class Placeholder(NamedTuple):
     Args:
         kind: "image" or "pose".
         token: Placeholder of one vector; alone, it stands for the whole image or pose.
-        start: Token in front.
-        end: Token behind.
+        start: Token before the placeholders.
+        end: Token after the placeholders.
         length: Number of vectors.
     """
 
@@ -50,8 +50,8 @@ class Grouped(NamedTuple):
     """Images or poses by row.
 
     Args:
-        rows: Those of each row; "single" and "flat" have one row.
-        layout: How they were passed: at most one, one list, or a list for each row.
+        rows: Items of each row; "single" and "flat" have one row.
+        layout: Form of the input: at most one item, one list, or a list for each row.
     """
 
     rows: list[list[Any]]
@@ -64,7 +64,7 @@ class Grouped(NamedTuple):
 
 
 def group_list(items: Sequence[Any], is_row: Callable[[Any], bool]) -> Grouped:
-    """Tells a list of images or poses from a list of rows.
+    """Groups a flat list of images or poses, or a list of rows.
 
     Args:
         items: Images or poses, or rows of them, where None is an empty row.
@@ -79,11 +79,11 @@ def expand_placeholders(text: str, placeholders: Mapping[str, Placeholder]) -> t
     """Expands every placeholder of a text.
 
     Args:
-        text: Placeholders that are expanded already stay unchanged.
-        placeholders: By kind.
+        text: Text with placeholders; those that are expanded already stay unchanged.
+        placeholders: Placeholders by kind.
 
     Returns:
-        The text, and what was replaced where, in the form that transformers' assistant mask reads.
+        The text, and the replaced spans in the form that transformers' assistant mask reads.
     """
     pattern = "|".join(f"(?P<{kind}>{placeholder.pattern})" for kind, placeholder in placeholders.items())
     pieces, spans, last, gained = [], [], 0, 0
@@ -104,7 +104,7 @@ def check_counts(texts: Sequence[str], placeholder: Placeholder, inputs: Grouped
 
     Args:
         texts: One per row.
-        placeholder: Its kind is checked.
+        placeholder: Placeholder of the kind to check.
         inputs: All images, or all poses.
 
     Raises:

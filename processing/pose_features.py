@@ -121,7 +121,7 @@ def pose_to_rotmats(pose: Pose, name: str = "pose 1") -> torch.Tensor:
     """Reads one pose in any accepted form.
 
     Args:
-        pose: One of `ACCEPTED_FORMS`, in the stored frame (z up, see above). Hands are cut.
+        pose: One of `ACCEPTED_FORMS`, in the stored frame (z up, see above). Hands are dropped.
         name: Name of this input in error messages.
 
     Returns:
@@ -150,13 +150,13 @@ def load_pose(path: str | os.PathLike) -> torch.Tensor:
 
 
 def poses_to_pose_values(poses: Sequence[Pose]) -> torch.Tensor:
-    """n poses in any accepted form -> `pose_values` (n, 22, 6) float32; errors say "pose 1", "pose 2", ..."""
+    """n poses in any accepted form -> `pose_values` (n, 22, 6) float32; errors name "pose 1", "pose 2", ..."""
     rotmats = [pose_to_rotmats(pose, name=f"pose {number}") for number, pose in enumerate(poses, start=1)]
     return rotmat_to_rotation_6d(torch.stack(rotmats)) if rotmats else torch.zeros(0, NUM_JOINTS, 6)
 
 
 def group_poses(poses: Any) -> Grouped:
-    """Tells one pose, a flat list or array of poses, and a list of poses for each row apart."""
+    """Groups one pose, a flat list or array of poses, or a list of poses for each row."""
     shape = _shape(poses)
     if _is_pose(poses) or not isinstance(poses, Iterable):
         return Grouped([[poses]], "single")
@@ -305,7 +305,7 @@ def _checked_rotation_6d(rotation_6d: torch.Tensor, name: str) -> torch.Tensor:
 
 
 def _project(rotmats: torch.Tensor, name: str) -> torch.Tensor:
-    """Nearest rotations; refuses what is too far from one."""
+    """Nearest rotations; raises an error for matrices too far from one."""
     identity = torch.eye(3, dtype=rotmats.dtype)
     deviation = (rotmats @ rotmats.mT - identity).abs().amax(dim=(-2, -1))
     if deviation.max() > MAX_DEVIATION:

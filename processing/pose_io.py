@@ -144,7 +144,7 @@ def encode_mesh(ending: str, mesh: trimesh.Trimesh) -> bytes:
 
     Args:
         ending: One of `MESH_ENDINGS`.
-        mesh: With vertex colors.
+        mesh: Mesh with vertex colors.
     """
     if ending == ".glb":
         return export_glb(mesh.scene())
@@ -152,11 +152,11 @@ def encode_mesh(ending: str, mesh: trimesh.Trimesh) -> bytes:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a temporary file beside `path` and renames it, so that readers get the old or the new content, complete.
+    """Writes a temporary file next to `path` and renames it, so that readers never see a part of the content.
 
     Args:
-        path: Missing folders are created.
-        content: Of the file.
+        path: Path of the file. Missing folders are created.
+        content: Content of the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")

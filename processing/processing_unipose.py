@@ -30,7 +30,7 @@ SPECIAL_TOKENS = {
     "image_end_token": "<image_end>",
 }
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
-# Where a content block may have its value; the `path` of a pose is a file's.
+# Keys under which a content block may hold its value; a pose's `path` is that of a file.
 BLOCK_KEYS = {"image": ("image", "url", "path", "base64"), "pose": ("pose", "path")}
 
 
@@ -78,12 +78,12 @@ class UniPoseProcessor(ProcessorMixin):
         tokenizer: A tokenizer to which `add_pose_tokens` was applied. Its padding side becomes left, as generation
             needs; for right padding, pass `padding_side="right"` in a call or set it on the tokenizer afterwards.
         chat_template: Jinja; None: UniPose's own.
-        num_pose_tokens: Codes per pose.
-        num_image_tokens: Vectors per image.
+        num_pose_tokens: Number of codes per pose.
+        num_image_tokens: Number of vectors per image.
         codebook_size: Number of pose codes.
         pose_code_prefix: Pose code i is spelled `<{prefix}i>`.
-        pose_opening: Text between the prompt and the pose-start of an answer; a space in converted models, whose
-            training put one before every answer.
+        pose_opening: Text between the prompt and the pose-start of an answer; a space in converted models, because
+            their training data had one before every answer.
         task_prompts: This model's prompts by task name, for the pipeline; `{text}` marks the user's text. Other tasks
             have the prompts of `TASKS`.
 
@@ -211,7 +211,7 @@ class UniPoseProcessor(ProcessorMixin):
         return Grouped([[]], "single") if poses is None else group_poses(poses)
 
     def template_variables(self, template: str) -> dict[str, int]:
-        """The variables that a chat template needs beside the tokenizer's, to expand images and poses itself."""
+        """The variables that a chat template needs to expand images and poses, in addition to the tokenizer's."""
         counts = {"num_pose_tokens": self.num_pose_tokens, "num_image_tokens": self.num_image_tokens}
         return {name: count for name, count in counts.items() if name in template}
 

@@ -62,7 +62,7 @@ class Projection:
 
         Args:
             vertices: (V, 3) meters, y up.
-            camera: Its direction and field of view.
+            camera: Direction and field of view.
             width: Pixels.
             height: Pixels.
         """
@@ -81,7 +81,7 @@ class Projection:
         return ((points - self.position) @ self.axes.T * np.array([1.0, 1.0, -1.0])).astype(np.float32)
 
     def to_screen(self, points: np.ndarray) -> np.ndarray:
-        """(n, 3) in camera space -> (n, 2) pixels, x to the right and y downwards."""
+        """(n, 3) in camera space -> (n, 2) pixels, x to the right and y downward."""
         return (self.center + points[:, :2] / points[:, 2:] * np.array([self.focal, -self.focal])).astype(np.float32)
 
     def ground_points(self, rows: np.ndarray, columns: np.ndarray, ground: float) -> np.ndarray:

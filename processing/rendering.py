@@ -29,8 +29,8 @@ class Light:
     """A lamp that moves with the camera, a sky above, and ambient light.
 
     Args:
-        direction: From the body to the lamp: (right, up, towards the viewer).
-        strength: Of the lamp.
+        direction: Direction from the body to the lamp: (right, up, toward the viewer).
+        strength: Strength of the lamp.
         sky: Strength of the light from above.
         ambient: Strength of the light from everywhere.
         color: The lamp's red, green and blue, about 1 each.
@@ -42,8 +42,8 @@ class Light:
     ambient: float = 0.26
     color: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
-    def towards(self, axes: np.ndarray) -> np.ndarray:
-        """(3,) the unit vector towards the lamp in the world, for a camera with `axes` (3, 3)."""
+    def world_direction(self, axes: np.ndarray) -> np.ndarray:
+        """(3,) the unit vector toward the lamp in the world, for a camera with `axes` (3, 3)."""
         direction = np.array(self.direction) @ axes
         return direction / np.linalg.norm(direction)
 
@@ -52,12 +52,12 @@ class Light:
 
         Args:
             normals: (V, 3) unit normals in the world.
-            axes: (3, 3) of the camera.
+            axes: (3, 3) axes of the camera.
 
         Returns:
             (V, 3) factors of red, green and blue.
         """
-        lamp = self.strength * np.maximum(normals @ self.towards(axes), 0.0)
+        lamp = self.strength * np.maximum(normals @ self.world_direction(axes), 0.0)
         rest = self.ambient + self.sky * (0.5 + 0.5 * normals[:, 1])
         return (rest[:, None] + lamp[:, None] * np.array(self.color)).astype(np.float32)
 
@@ -203,7 +203,7 @@ def rasterize_mesh(
     Args:
         vertices: (V, 3) meters, y up.
         faces: (F, 3) vertex indices.
-        projection: Of an image of `size`.
+        projection: Projection to an image of `size`.
         size: (width, height) in pixels.
         shape: (rows, columns) of samples, at least as many as pixels.
     """
@@ -257,7 +257,7 @@ def contact_sheet(
     Args:
         images: The images; cells have the size of the largest.
         captions: One per image, or none.
-        columns: Images per row.
+        columns: Number of images per row.
         font_size: Pixels.
         background: RGB in 0..255.
 
@@ -299,7 +299,7 @@ def wrap_text(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.Im
     Args:
         text: One paragraph.
         width: Pixels.
-        font: Measures the text.
+        font: Font of the text.
 
     Returns:
         The lines.

@@ -24,7 +24,7 @@ def darken_ground(
     Args:
         canvas: (height, width, 3); changed in place.
         vertices: (V, 3) meters, y up; the lowest one touches the ground.
-        projection: Of the image.
+        projection: The image's projection.
         strength: Darkness in 0..1.
         slant: X and z by which the shadow of a point one meter above the ground is shifted.
     """

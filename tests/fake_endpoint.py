@@ -9,6 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
+KEY = "sk-very-secret-7351"
+
+
 @dataclass(frozen=True)
 class Reply:
     """What comes back: `text` as a chat completion, or the bytes of `body`."""

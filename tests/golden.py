@@ -15,7 +15,7 @@ CARRIED = Path(__file__).parent / "golden_original"
 
 
 def find(name: str) -> Path:
-    """A recorded file or folder; the test that asks for one that is not here is skipped."""
+    """A recorded file or folder; a test that needs one that is not here is skipped."""
     for folder in (SHARED, CARRIED):
         if (folder / name).exists():
             return folder / name

@@ -94,9 +94,9 @@ def chat(message: str, **kwargs: Any) -> str:
 
 
 def case_inputs(name: str) -> dict[str, torch.Tensor]:
-    """The model's inputs; pictures are the recorded pixels, not what our image processor makes."""
+    """The model's inputs; images are the recorded pixels, not what our image processor makes."""
     texts = [chat(message) for message in prompts(name)]
-    pictures = sum(text.count("<image>") for text in texts)
+    images = sum(text.count("<image>") for text in texts)
     image = "<im_start>" + "<image>" * processor().num_image_tokens + "<im_end>"
     pose = "<pose_id_64>" + "<pose>" * processor().num_pose_tokens + "<pose_id_65>"
     expanded = [text.replace("<image>", image).replace("<pose>", pose) for text in texts]
@@ -104,17 +104,17 @@ def case_inputs(name: str) -> dict[str, torch.Tensor]:
     inputs = {key: encoded[key] for key in ("input_ids", "attention_mask")}
     if poses := prompt_poses(name):
         inputs["pose_values"] = rotmat_to_rotation_6d(torch.stack(poses))
-    if pictures:
-        inputs |= recorded_pixels(pictures)
+    if images:
+        inputs |= recorded_pixels(images)
     return inputs
 
 
-def recorded_pixels(pictures: int) -> dict[str, torch.Tensor]:
-    """The pose tower takes the middle columns of its square picture."""
+def recorded_pixels(count: int) -> dict[str, torch.Tensor]:
+    """The pose encoder uses the middle columns of its square image."""
     recorded = load("model_inputs")
     return {
-        "pixel_values": recorded["images_fp16"][:pictures].float(),
-        "pose_pixel_values": recorded["hmr_images_fp16"][:pictures].float()[..., 32:-32],
+        "pixel_values": recorded["images_fp16"][:count].float(),
+        "pose_pixel_values": recorded["hmr_images_fp16"][:count].float()[..., 32:-32],
     }
 
 

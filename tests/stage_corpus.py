@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.datasets.generation import to_rotvecs
@@ -29,14 +28,13 @@ PROMPTS = {
     "pose-edit": ["{pose} {instruction}"],
 }
 
+# Of every training in a test.
+CPU_ARGUMENTS: dict[str, Any] = {"logging_steps": 1, "precision": "fp32", "use_cpu": True, "disable_tqdm": True}
 STAGE_ARGUMENTS: dict[str, Any] = {
     "per_device_train_batch_size": 2,
     "learning_rate": 1e-3,
     "lr_scheduler_type": "constant",
-    "logging_steps": 1,
-    "precision": "fp32",
-    "use_cpu": True,
-    "disable_tqdm": True,
+    **CPU_ARGUMENTS,
 }
 
 
@@ -61,12 +59,3 @@ def write_tiny_corpus(folder: Path, tasks: tuple[str, ...], images: bool = False
     """Five rows of each task in each of the splits train and validation."""
     splits = {split: make_records(split, images) for split in ("train", "validation")}
     write_records(folder, splits, tasks, seed=0, templates=PROMPTS)
-
-
-def weights_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}
-
-
-def unequal_weights(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> list[str]:
-    """The names of tensors that are not equal in two sets of weights."""
-    return [name for name in first.keys() | second.keys() if not torch.equal(first[name], second[name])]

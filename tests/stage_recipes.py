@@ -9,6 +9,7 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file
+from stage_corpus import CPU_ARGUMENTS
 from tiny_checkpoint import save_tiny_checkpoint
 
 from unipose.training.datasets.generation import to_rotvecs
@@ -22,11 +23,8 @@ COMMON = {
     "lr_scheduler_type": "constant",
     # Gradients of almost zero must not become steps of full size.
     "adam_epsilon": 1.0e-3,
-    "logging_steps": 1,
+    **CPU_ARGUMENTS,
     "save_steps": 2,
-    "precision": "fp32",
-    "use_cpu": True,
-    "disable_tqdm": True,
 }
 # Nine rows without an image and seven with one, in global batches of four: the last batch of an epoch is mixed.
 NUM_POSES, NUM_IMAGES = 9, 7

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from module_weights import unequal_weights, weights_of
 from PIL import Image
-from stage_corpus import unequal_weights, weights_of, write_tiny_corpus
+from stage_corpus import write_tiny_corpus
 from tiny_checkpoint import save_tiny_checkpoint
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
@@ -244,7 +245,7 @@ def test_orientation_noise_differs_in_the_noise_alone(noise_ran: Ran) -> None:
 
 def test_orientation_noise_table(noise_ran: Ran) -> None:
     assert list(noise_ran.table) == ["without noise", "with noise"]
-    ways = ("unchanged", "jittered", "any heading")
+    ways = ("unchanged", "jittered", "random heading")
     headings = [f"{way}, {measure} (mm)" for way in ways for measure in ("MPJPE", "PA-MPJPE")]
     assert all(list(row) == headings for row in noise_ran.table.values())
     trained = [UniPoseVQVAE.from_pretrained(noise_ran.folder / name) for name in noise_ran.table]
@@ -256,7 +257,7 @@ def test_questions_about_orientation() -> None:
     poses, body = held_out_poses()[::40].float(), BodyModel.builtin()
     oriented = orientation_noise.reoriented(poses, seed=0)
     assert torch.equal(oriented["unchanged"], poses)
-    for way in ("jittered", "any heading"):
+    for way in ("jittered", "random heading"):
         errors = pose_errors(oriented[way], poses, body)
         assert errors["mpjpe_mm"] > 20.0
         assert errors["pa_mpjpe_mm"] == pytest.approx(0.0, abs=1e-2)

@@ -26,11 +26,6 @@ ARMS_DOWN: Angles = {"shoulder": (-75, 0, 0)}
 
 
 @pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-@pytest.fixture(scope="module")
 def capsules(body: BodyModel) -> Capsules:
     return body_capsules(body)
 
@@ -68,8 +63,8 @@ def test_joints_outside_their_range_are_named(angles: Angles, outside: tuple[str
 def test_excess_is_the_angle_beyond_the_range() -> None:
     names = limited_joints()
     for knee, excess in ((150, 0.0), (160, 10.0), (-20, 20.0)):
-        found = limit_excess(pose({"left_knee": (knee, 0, 0)}))[0, names.index("left_knee")]
-        assert found == pytest.approx(excess, abs=0.1)
+        got = limit_excess(pose({"left_knee": (knee, 0, 0)}))[0, names.index("left_knee")]
+        assert got == pytest.approx(excess, abs=0.1)
     assert not within_limits(pose({"knee": (155, 0, 0)}), margin=4.0)
     assert within_limits(pose({"knee": (155, 0, 0)}), margin=6.0)
 

@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
-from tiny_checkpoint import save_tiny_checkpoint
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -85,13 +83,6 @@ CLASS_NAMES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tiny")
-    save_tiny_checkpoint(path)
-    return path
-
-
 def run_remote(folder: Path, vqvae: Path, copy: Path, tmp_path: Path) -> dict:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
     environment["HF_MODULES_CACHE"] = str(tmp_path / "modules")
@@ -108,7 +99,7 @@ def run_remote(folder: Path, vqvae: Path, copy: Path, tmp_path: Path) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_auto_classes_find_the_installed_classes(folder: Path) -> None:
+def test_auto_classes_find_the_installed_classes(tiny_checkpoint: Path) -> None:
     auto_classes = (
         AutoConfig,
         AutoModel,
@@ -118,14 +109,14 @@ def test_auto_classes_find_the_installed_classes(folder: Path) -> None:
         AutoProcessor,
     )
     for auto_class, name in zip(auto_classes, CLASS_NAMES):
-        assert type(auto_class.from_pretrained(folder)) is getattr(unipose, name)
+        assert type(auto_class.from_pretrained(tiny_checkpoint)) is getattr(unipose, name)
 
 
-def test_folder_loads_without_the_package(folder: Path, tmp_path: Path) -> None:
-    model = AutoModelForImageTextToText.from_pretrained(folder)
-    processor = AutoProcessor.from_pretrained(folder)
+def test_folder_loads_without_the_package(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    model = AutoModelForImageTextToText.from_pretrained(tiny_checkpoint)
+    processor = AutoProcessor.from_pretrained(tiny_checkpoint)
     model.model.pose_tokenizer.save_pretrained(tmp_path / "vqvae")
-    result = run_remote(folder, tmp_path / "vqvae", tmp_path / "copy", tmp_path)
+    result = run_remote(tiny_checkpoint, tmp_path / "vqvae", tmp_path / "copy", tmp_path)
 
     image = Image.new("RGB", (40, 50), "red")
     inputs = processor(
@@ -137,7 +128,7 @@ def test_folder_loads_without_the_package(folder: Path, tmp_path: Path) -> None:
     assert result["pipeline"] == "pipeline_unipose"
     assert result["ids"] == expected
     assert result["copy_ids"] == expected
-    pose = pipeline("unipose", model=str(folder))("A person kneels.", task="text-to-pose")["poses"][0]
+    pose = pipeline("unipose", model=str(tiny_checkpoint))("A person kneels.", task="text-to-pose")["poses"][0]
     np.testing.assert_allclose(result["pose"], pose, atol=1e-3)
     codes = model.model.pose_tokenizer.encode(torch.eye(3)[:2].flatten().expand(1, 22, 6))
     assert result["vqvae"] == codes.tolist()
@@ -148,8 +139,8 @@ def test_folder_loads_without_the_package(folder: Path, tmp_path: Path) -> None:
     assert pipeline("unipose", model=str(tmp_path / "copy")).__class__ is unipose.UniPosePipeline
 
 
-def test_train_save_load_cycles(folder: Path, tmp_path: Path) -> None:
-    model = unipose.UniPoseForConditionalGeneration.from_pretrained(folder)
+def test_train_save_load_cycles(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    model = unipose.UniPoseForConditionalGeneration.from_pretrained(tiny_checkpoint)
     for step in range(2):
         with torch.no_grad():
             model.lm_head.weight += 1
@@ -161,20 +152,20 @@ def test_train_save_load_cycles(folder: Path, tmp_path: Path) -> None:
     assert first == last
 
 
-def test_saved_folder_refers_to_its_own_code(folder: Path, tmp_path: Path) -> None:
+def test_saved_folder_refers_to_its_own_code(tiny_checkpoint: Path, tmp_path: Path) -> None:
     """A config that came from the Hub names the repository its code came from; the copy has its own."""
-    model = unipose.UniPoseForConditionalGeneration.from_pretrained(folder)
+    model = unipose.UniPoseForConditionalGeneration.from_pretrained(tiny_checkpoint)
     model.config.auto_map = {"AutoModel": "someone/else--modeling_unipose.UniPoseModel"}
     model.save_pretrained(tmp_path)
-    saved, original = (json.loads((path / "config.json").read_text()) for path in (tmp_path, folder))
+    saved, original = (json.loads((path / "config.json").read_text()) for path in (tmp_path, tiny_checkpoint))
     assert saved["auto_map"] == original["auto_map"]
     assert saved["custom_pipelines"] == original["custom_pipelines"]
     model.model.save_pretrained(tmp_path / "base")
     assert type(AutoModel.from_pretrained(tmp_path / "base")) is unipose.UniPoseModel
 
 
-def test_pose_tokenizer_alone(folder: Path, tmp_path: Path) -> None:
-    tokenizer = unipose.UniPoseForConditionalGeneration.from_pretrained(folder).model.pose_tokenizer
+def test_pose_tokenizer_alone(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    tokenizer = unipose.UniPoseForConditionalGeneration.from_pretrained(tiny_checkpoint).model.pose_tokenizer
     tokenizer.save_pretrained(tmp_path)
     again = AutoModel.from_pretrained(tmp_path)
     assert type(again) is unipose.UniPoseVQVAE
@@ -182,9 +173,10 @@ def test_pose_tokenizer_alone(folder: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(again.state_dict()[name], value)
 
 
-def test_saved_code_is_flat(folder: Path) -> None:
-    sources = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.py")}
+def test_saved_code_is_flat(tiny_checkpoint: Path) -> None:
+    sources = {path.name: path.read_text(encoding="utf-8") for path in tiny_checkpoint.glob("*.py")}
     assert set(sources) == {
+        "body_parts.py",
         "cache_keyword.py",
         "configuration_unipose.py",
         "generation_unipose.py",

@@ -5,26 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training import SIZES
+from tiny_backbones import VISION, save_language_model, save_vision_encoders
+from tiny_models import POSE_TOKENIZER_SIZES, SIZES
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoProcessor,
     AutoTokenizer,
     CLIPConfig,
-    CLIPImageProcessorPil,
     CLIPModel,
-    GraniteConfig,
-    LlamaConfig,
-    MistralConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
-    Qwen3Config,
-    SiglipImageProcessorPil,
-    SiglipVisionConfig,
-    SiglipVisionModel,
-    VitPoseBackboneConfig,
-    VitPoseConfig,
     VitPoseForPoseEstimation,
 )
 
@@ -32,61 +23,11 @@ from unipose import UniPoseForConditionalGeneration, UniPoseProcessor, UniPoseVQ
 from unipose.training.models import backbones
 from unipose.training.models.backbones import SMOLLM2, load_language_model, load_pose_encoder, load_vision_encoder
 from unipose.training.models.build_model import ModelArguments, build_model
-from unipose.training.models.text_tokenizer import train_text_tokenizer
 
 
-TEXT = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-VISION = {**TEXT, "image_size": 32, "patch_size": 8}
-KINDS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen3": Qwen3Config, "granite": GraniteConfig}
 # A table of more rows than there are words, as many have.
 SPARE_ROWS = 7
 POSE_TASK = [{"role": "user", "content": [{"type": "text", "text": "Sit "}, {"type": "pose"}, {"type": "image"}]}]
-
-
-def save_language_model(folder: Path, kind: str, tied: bool, pad: str | None = "</s>", spare: int = 0) -> None:
-    tokenizer = train_text_tokenizer(["Sit down. Raise the left arm, and look up."] * 3, vocab_size=300)
-    tokenizer.pad_token = pad
-    tokenizer.chat_template = "{{ messages[0].content }}"
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = KINDS[kind](
-        **TEXT,
-        num_key_value_heads=2,
-        head_dim=8,
-        vocab_size=len(tokenizer) + spare,
-        tie_word_embeddings=tied,
-        initializer_range=0.2,
-        **({"logits_scaling": 4.0} if kind == "granite" else {}),
-    )
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-
-
-def vitpose_config(experts: int) -> VitPoseConfig:
-    return VitPoseConfig(
-        backbone_config=VitPoseBackboneConfig(
-            hidden_size=24,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            mlp_ratio=2,
-            image_size=[32, 24],
-            patch_size=[8, 8],
-            num_experts=experts,
-            part_features=6 if experts > 1 else 0,
-            out_indices=[2],
-        ),
-        id2label={"0": "nose"},
-        label2id={"nose": 0},
-    )
-
-
-def save_vision_encoders(folder: Path) -> None:
-    torch.manual_seed(1)
-    CLIPModel(CLIPConfig(text_config=dict(TEXT), vision_config=dict(VISION))).save_pretrained(folder / "clip")
-    CLIPImageProcessorPil(image_mean=[0.1, 0.2, 0.3], image_std=[0.4, 0.5, 0.6]).save_pretrained(folder / "clip")
-    SiglipVisionModel(SiglipVisionConfig(**VISION)).save_pretrained(folder / "siglip")
-    SiglipImageProcessorPil().save_pretrained(folder / "siglip")
-    VitPoseForPoseEstimation(vitpose_config(experts=1)).save_pretrained(folder / "vitpose")
-    VitPoseForPoseEstimation(vitpose_config(experts=3)).save_pretrained(folder / "vitpose_plus")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +39,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_language_model(folder / "qwen3", "qwen3", True, "<pad>", SPARE_ROWS)
     save_language_model(folder / "granite", "granite", True)
     torch.manual_seed(2)
-    pose_tokenizer = UniPoseVQVAE(UniPoseVQVAEConfig(**SIZES))
+    pose_tokenizer = UniPoseVQVAE(UniPoseVQVAEConfig(**POSE_TOKENIZER_SIZES))
     pose_tokenizer.save_pretrained(folder / "untrained")
     torch.nn.init.normal_(pose_tokenizer.quantizer.codebook)
     pose_tokenizer.save_pretrained(folder / "pose_tokenizer")
@@ -111,9 +52,9 @@ def build(parts: Path, **changed) -> tuple[UniPoseForConditionalGeneration, UniP
 
 
 def assert_same_weights(part: torch.nn.Module, source: torch.nn.Module) -> None:
-    expected, found = source.state_dict(), part.state_dict()
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    expected, got = source.state_dict(), part.state_dict()
+    assert got.keys() == expected.keys()
+    assert all(torch.equal(got[name], value) for name, value in expected.items())
 
 
 @pytest.mark.parametrize("kind", ["llama", "mistral", "qwen3"])
@@ -129,8 +70,8 @@ def test_text_is_answered_as_before(parts: Path, kind: str, tmp_path: Path) -> N
     assert torch.equal(tokenizer.tokenizer("Sit down. Raise the left arm.", return_tensors="pt").input_ids, ids)
     known = len(old_tokenizer)
     with torch.no_grad():
-        found, expected = model.eval()(ids).logits, source.eval()(ids).logits
-    torch.testing.assert_close(found[..., :known], expected[..., :known], atol=1e-5, rtol=1e-5)
+        got, expected = model.eval()(ids).logits, source.eval()(ids).logits
+    torch.testing.assert_close(got[..., :known], expected[..., :known], atol=1e-5, rtol=1e-5)
     language_model = model.model.language_model.state_dict() | {"lm_head": model.lm_head.weight}
     for name, value in (source.base_model.state_dict() | {"lm_head": source.lm_head.weight}).items():
         rows = known if name in ("embed_tokens.weight", "lm_head") else None
@@ -146,7 +87,7 @@ def test_text_is_answered_as_before(parts: Path, kind: str, tmp_path: Path) -> N
 
 def rows_of(table: torch.Tensor, model: UniPoseForConditionalGeneration) -> torch.Tensor:
     first = model.config.pose_code_start_id
-    return table[first : first + SIZES["codebook_size"]]
+    return table[first : first + POSE_TOKENIZER_SIZES["codebook_size"]]
 
 
 @pytest.mark.parametrize("kind", ["llama", "mistral"])
@@ -219,8 +160,8 @@ def test_any_mixture_of_encoders_sees_and_answers(parts: Path, chosen: dict, ima
             "return_tensors": "pt",
         },
     )
-    found = model.generate(**inputs, max_new_tokens=10)
-    (answer,) = processor.post_process_generation(found[:, inputs["input_ids"].shape[1] - 1 :])
+    got = model.generate(**inputs, max_new_tokens=10)
+    (answer,) = processor.post_process_generation(got[:, inputs["input_ids"].shape[1] - 1 :])
     assert len(answer["pose_codes"]) == 1
 
 
@@ -264,12 +205,12 @@ def test_half_precision_is_for_all_but_the_pose_tokenizer(parts: Path, tmp_path:
         assert weight.dtype == (torch.float32 if name.startswith("model.pose_tokenizer.") else torch.bfloat16), name
 
 
-def test_what_cannot_be_taken_is_refused(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_parts_are_rejected(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"backbone is a granite.*scale or a cap"):
         build(parts, backbone="granite", vision_encoders=False)
     with pytest.raises(ValueError, match="all codes of the pose tokenizer are equal"):
         build_model(ModelArguments(pose_tokenizer=str(parts / "untrained"), backbone=str(parts / "llama")))
-    with pytest.raises(ValueError, match="a clip; accepted are vitpose"):
+    with pytest.raises(ValueError, match="a clip; expected a vitpose"):
         load_pose_encoder(str(parts / "clip"), torch.float32)
     with pytest.raises(ValueError, match="lacks embeddings"):
         save_without_weights(parts)
@@ -284,7 +225,7 @@ def save_without_weights(parts: Path) -> None:
     """A folder whose config promises a CLIP, but whose weights are a language model's."""
     folder = parts / "no_clip"
     AutoModelForCausalLM.from_pretrained(parts / "llama").save_pretrained(folder)
-    CLIPConfig(text_config=dict(TEXT), vision_config=dict(VISION)).save_pretrained(folder)
+    CLIPConfig(text_config=dict(SIZES), vision_config=dict(VISION)).save_pretrained(folder)
     load_vision_encoder(str(folder), torch.float32)
 
 

@@ -18,11 +18,6 @@ from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up, 
 FORWARD, UP, LEFT = 2, 1, 0
 
 
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
 def rest_pose(dtype: torch.dtype = torch.float32) -> torch.Tensor:
     return to_z_up(torch.eye(3, dtype=dtype).repeat(1, 22, 1, 1))
 

@@ -42,6 +42,8 @@ from unipose.training.tools.show_corpus import CELL, PAIR_CELL, draw_page
 
 
 RECIPE = Recipe(4, 4, 3, 2, 5, 3, 4, validation=2, test=2, image_size=24, shard_size=2, seed=3)
+# Eight shards of one row: poses, pairs and images in two splits. For tests that build again.
+SMALL = Recipe(2, 0, 0, 0, 0, 2, 1, validation=1, image_size=24, shard_size=1, seed=3)
 ROWS = {
     "train": {
         "pose-to-text": 4,
@@ -61,6 +63,13 @@ ROWS = {
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     assert build_corpus(RECIPE, folder)["rows"] == ROWS
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small_corpus")
+    build_corpus(SMALL, folder)
     return folder
 
 
@@ -99,9 +108,10 @@ def test_load_some_tasks_of_a_split(corpus: Path, tmp_path: Path) -> None:
     assert sorted(some["task"]) == ["image-diff"] * 2 + ["pose-edit"] * 2
 
 
-def test_workers_do_not_change_a_corpus(corpus: Path, tmp_path: Path) -> None:
-    build_corpus(RECIPE, tmp_path, workers=2)
-    assert files_of(tmp_path) == files_of(corpus)
+@pytest.mark.slow
+def test_workers_do_not_change_a_corpus(small_corpus: Path, tmp_path: Path) -> None:
+    build_corpus(SMALL, tmp_path, workers=2)
+    assert files_of(tmp_path) == files_of(small_corpus)
 
 
 def test_threads_do_not_change_a_shard(corpus: Path, tmp_path: Path) -> None:
@@ -114,7 +124,7 @@ def test_threads_do_not_change_a_shard(corpus: Path, tmp_path: Path) -> None:
     assert files_of(tmp_path)[name] == files_of(corpus)[name]
 
 
-def test_an_interrupted_build_resumes(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_build_resumes(small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Finished shards are kept, unfinished ones are built again."""
     built: list[str] = []
     whole = building.build_shard
@@ -128,25 +138,22 @@ def test_an_interrupted_build_resumes(corpus: Path, tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(building, "build_shard", stop_after_three)
     with pytest.raises(KeyboardInterrupt):
-        build_corpus(RECIPE, tmp_path)
+        build_corpus(SMALL, tmp_path)
     with pytest.raises(FileNotFoundError, match="not complete"):
         load_corpus(tmp_path)
     kept = {name: (tmp_path / name).stat().st_mtime_ns for name in built}
     monkeypatch.setattr(building, "build_shard", whole)
-    build_corpus(RECIPE, tmp_path)
+    build_corpus(SMALL, tmp_path)
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in built} == kept
-    assert files_of(tmp_path) == files_of(corpus)
+    assert files_of(tmp_path) == files_of(small_corpus)
     assert not list(tmp_path.rglob("*.partial"))
 
 
-COMMAND = """
+COMMAND = f"""
 import sys, time
-from unipose.processing.body_model import BodyModel
 from unipose.training.datasets import build_corpus as building
-from unipose.training.datasets import generation as generate
 from unipose.training.datasets.build_corpus import Recipe
 
-RECIPE = Recipe(4, 4, 3, 2, 5, 3, 4, validation=2, test=2, image_size=24, shard_size=2, seed=3)
 whole = building.build_shard
 
 def slow_shard(folder, recipe, shard):
@@ -155,12 +162,13 @@ def slow_shard(folder, recipe, shard):
 
 building.build_shard = slow_shard
 if __name__ == "__main__":
-    building.build_corpus(RECIPE, sys.argv[1], 2)
+    building.build_corpus({SMALL}, sys.argv[1], 2)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker", "parent"])
-def test_a_killed_build_resumes(victim: str, corpus: Path, tmp_path: Path) -> None:
+def test_a_killed_build_resumes(victim: str, small_corpus: Path, tmp_path: Path) -> None:
     """SIGKILL to one of two workers, or to the process that gives them work, in the middle of a build."""
     script, folder = tmp_path / "slow.py", tmp_path / "corpus"
     script.write_text(COMMAND)
@@ -175,10 +183,10 @@ def test_a_killed_build_resumes(victim: str, corpus: Path, tmp_path: Path) -> No
         assert "a worker process was killed" in errors
     wait_until(lambda: not any(worker.is_running() for worker in workers))
     kept = files_of(folder)
-    assert 0 < len(kept) < len(files_of(corpus))
+    assert 0 < len(kept) < len(files_of(small_corpus))
     assert not (folder / CORPUS_FILE).exists()
-    build_corpus(RECIPE, folder)
-    assert files_of(folder) == files_of(corpus)
+    build_corpus(SMALL, folder)
+    assert files_of(folder) == files_of(small_corpus)
 
 
 def wait_until(happened: Any) -> None:
@@ -311,28 +319,28 @@ def test_card_is_refused_for_the_data_of_others(tmp_path: Path) -> None:
 
 
 def test_text_statistics_by_hand() -> None:
-    found = text_statistics(["The left knee is bent.", "It's half-bent, at 90 degrees.", "The left knee is bent."])
+    got = text_statistics(["The left knee is bent.", "It's half-bent, at 90 degrees.", "The left knee is bent."])
     assert words_of("It's half-bent, at 90 degrees.") == ["it's", "half-bent", "at", "90", "degrees"]
-    assert found["words"] == {"mean": 5.0, "p5": 5.0, "p50": 5.0, "p95": 5.0, "max": 5}
-    assert found["vocabulary"] == 10
-    assert found["distinct_texts"] == pytest.approx(2 / 3)
-    assert found["most_frequent_words"][0] == ("the", 2)
+    assert got["words"] == {"mean": 5.0, "p5": 5.0, "p50": 5.0, "p95": 5.0, "max": 5}
+    assert got["vocabulary"] == 10
+    assert got["distinct_texts"] == pytest.approx(2 / 3)
+    assert got["most_frequent_words"][0] == ("the", 2)
 
 
 def test_statistics_agree_with_the_rows(corpus: Path, rows: Dataset) -> None:
-    found = corpus_statistics(corpus)
-    assert {split: {task: each["rows"] for task, each in tasks.items()} for split, tasks in found.items()} == ROWS
+    got = corpus_statistics(corpus)
+    assert {split: {task: each["rows"] for task, each in tasks.items()} for split, tasks in got.items()} == ROWS
     texts = [row["text"] for row in rows if row["task"] == "text-to-pose"]
     prompts = {prompt_of(row) for row in rows if row["task"] == "text-to-pose"}
-    train = found["train"]["text-to-pose"]
+    train = got["train"]["text-to-pose"]
     assert train["words"]["mean"] == pytest.approx(sum(len(words_of(text)) for text in texts) / len(texts))
     assert train["prompts"] == len(prompts)
     assert 0 < max(train["codes"].values()) <= 1
     assert train["codes_per_text"] == pytest.approx(sum(train["codes"].values()))
     assert train["unparsable_sentences"] == 0
-    assert found["train"]["image-diff"]["images"]["pixels"] == {"24x24": 4}
-    assert "words" not in found["train"]["image-to-pose"]
-    table = to_markdown(found).splitlines()
+    assert got["train"]["image-diff"]["images"]["pixels"] == {"24x24": 4}
+    assert "words" not in got["train"]["image-to-pose"]
+    table = to_markdown(got).splitlines()
     assert len({line.count("|") for line in table if line.startswith("|")}) == 1
 
 
@@ -370,7 +378,7 @@ def test_push_uploads_the_corpus_with_its_card(corpus: Path) -> None:
     assert chosen == {str(path.relative_to(corpus)) for path in corpus.rglob("*") if path.is_file()}
 
 
-def test_card_says_what_was_counted_and_where_the_files_are(corpus: Path) -> None:
+def test_card_has_the_statistics_and_the_paths_of_the_files(corpus: Path) -> None:
     push_corpus(corpus, "somebody/poses", api=FakeHub())
     card = DatasetCard.load(corpus / "README.md")
     configs = {config["config_name"]: config["data_files"] for config in card.data.configs}
@@ -393,7 +401,7 @@ def test_an_unfinished_corpus_is_not_uploaded(tmp_path: Path) -> None:
 # The page.
 
 
-def test_page_shows_what_its_seed_draws() -> None:
+def test_page_follows_from_its_seed() -> None:
     generator = RecordGenerator(BodyModel.builtin(), "test")
     page, again, other = (draw_page(generator, 2, seed) for seed in (0, 0, 1))
     assert page == again

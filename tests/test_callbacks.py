@@ -12,8 +12,7 @@ import pytest
 import roma
 import torch
 from PIL import Image
-from stage_corpus import CAPTION, INSTRUCTION, STAGE_ARGUMENTS, write_tiny_corpus
-from tiny_checkpoint import save_tiny_checkpoint
+from stage_corpus import CAPTION, INSTRUCTION, STAGE_ARGUMENTS
 from transformers import PrinterCallback
 from transformers.integrations import TrackioCallback
 
@@ -34,25 +33,6 @@ from unipose.training.trainer.trainable_parts import INSTRUCT, LoraArguments
 from unipose.training.trainer.trainers import preserve_random_states
 
 
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("corpus")
-    write_tiny_corpus(folder, TASKS, images=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    save_tiny_checkpoint(folder)
-    return folder
-
-
 def language_trainer(
     model: Path, corpus: Path, folder: Path, stage: dict[str, Any], lora_rank: int | None = None, **arguments
 ) -> LanguageTrainer:
@@ -69,12 +49,12 @@ def entries(trainer: Any, name: str) -> dict[int, float]:
 
 
 @pytest.fixture(scope="module")
-def watched(model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> LanguageTrainer:
+def watched(tiny_checkpoint: Path, tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> LanguageTrainer:
     """Two steps of all seven tasks through adapters, each evaluated, reported to tensorboard where it is there."""
     has_tensorboard = importlib.util.find_spec("tensorboard") is not None
     trainer = language_trainer(
-        model,
-        corpus,
+        tiny_checkpoint,
+        tiny_corpus,
         tmp_path_factory.mktemp("run"),
         {"samples": 1, "eval_rows": 14},
         lora_rank=2,
@@ -86,7 +66,7 @@ def watched(model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory)
     return trainer
 
 
-def test_each_evaluation_writes_an_image_and_what_was_generated(watched: LanguageTrainer, corpus: Path) -> None:
+def test_each_evaluation_writes_an_image_and_what_was_generated(watched: LanguageTrainer, tiny_corpus: Path) -> None:
     folder = Path(watched.args.output_dir) / "samples"
     assert sorted(file.name for file in folder.iterdir()) == [
         f"step-00000{step}.{kind}" for step in (1, 2) for kind in ("jsonl", "png")
@@ -119,9 +99,9 @@ def test_each_evaluation_logs_its_loss_and_numbers_of_each_task(watched: Languag
         "eval_image-diff_codes_in_target",
     }
     for name in names:
-        found = entries(watched, name)
-        assert list(found) == [1, 2]
-        assert all(np.isfinite(value) and value >= 0 for value in found.values())
+        got = entries(watched, name)
+        assert list(got) == [1, 2]
+        assert all(np.isfinite(value) and value >= 0 for value in got.values())
     assert len(watched.eval_dataset) == 14
 
 
@@ -147,20 +127,24 @@ def test_the_image_goes_to_trackio_where_that_reports(monkeypatch: pytest.Monkey
     assert logged == [{"samples": image, "train/global_step": 7}]
 
 
-def test_samples_and_evaluations_are_left_out_where_nobody_asks(model: Path, corpus: Path, tmp_path: Path) -> None:
-    silent = language_trainer(model, corpus, tmp_path, {"tasks": ["pose-edit"], "samples": 0}, eval_strategy="epoch")
+def test_samples_and_evaluations_are_left_out_where_nobody_asks(
+    tiny_checkpoint: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    silent = language_trainer(
+        tiny_checkpoint, tiny_corpus, tmp_path, {"tasks": ["pose-edit"], "samples": 0}, eval_strategy="epoch"
+    )
     assert not any(isinstance(callback, AnswerSampleCallback) for callback in silent.callback_handler.callbacks)
     assert len(silent.eval_dataset) == 5
     (corpus_of_train := tmp_path / "corpus").mkdir()
     for name in ("corpus.json", "train"):
-        (corpus_of_train / name).symlink_to(corpus / name)
-    blind = language_trainer(model, corpus_of_train, tmp_path, {"tasks": ["pose-edit"]})
+        (corpus_of_train / name).symlink_to(tiny_corpus / name)
+    blind = language_trainer(tiny_checkpoint, corpus_of_train, tmp_path, {"tasks": ["pose-edit"]})
     assert blind.eval_dataset is None
     assert not (tmp_path / "samples").exists()
 
 
-def test_evaluation_rows_keep_the_shares_of_the_tasks(corpus: Path) -> None:
-    rows = load_corpus(corpus, "validation")
+def test_evaluation_rows_keep_the_shares_of_the_tasks(tiny_corpus: Path) -> None:
+    rows = load_corpus(tiny_corpus, "validation")
     assert subsample(rows, 100)["source"] == rows["source"]
     assert sorted(subsample(rows, 14)["task"]) == sorted([*TASKS, *TASKS])
 
@@ -219,8 +203,8 @@ class Perfect:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_rows_own_answers_are_judged_to_be_right(corpus: Path, body: BodyModel, task: str) -> None:
-    rows = [row for row in load_corpus(corpus, "validation", tasks=[task]) if row["source"] == "validation:squat"]
+def test_the_rows_own_answers_are_judged_to_be_right(tiny_corpus: Path, body: BodyModel, task: str) -> None:
+    rows = [row for row in load_corpus(tiny_corpus, "validation", tasks=[task]) if row["source"] == "validation:squat"]
     pipe = Perfect(rows)
     measures = measure_answers(task, rows, answer_rows(pipe, task, rows), body)
     expected = {"mpjpe_mm": 0.0, "pa_mpjpe_mm": 0.0} if task in POSE_ANSWERS else {}
@@ -234,8 +218,8 @@ def test_the_rows_own_answers_are_judged_to_be_right(corpus: Path, body: BodyMod
     assert [len(messages) for messages in pipe.inputs["text"]] == [1], "without the answer"
 
 
-def test_wrong_answers_are_judged_to_be_wrong(corpus: Path, body: BodyModel) -> None:
-    rows = [row for row in load_corpus(corpus, "validation") if row["source"] == "validation:t_pose"]
+def test_wrong_answers_are_judged_to_be_wrong(tiny_corpus: Path, body: BodyModel) -> None:
+    rows = [row for row in load_corpus(tiny_corpus, "validation") if row["source"] == "validation:t_pose"]
     by_task = {row["task"]: row for row in rows}
     upright = torch.eye(3).expand(1, 22, 3, 3).numpy()
     answer = {"text": f"{CAPTION} Raise the right arm.", "poses": upright}

@@ -44,7 +44,7 @@ def codes(joints: np.ndarray, poses: torch.Tensor) -> list[tuple[Posecode, ...]]
 @pytest.mark.parametrize(
     ("drop", "max_words", "variety"), [(0.15, 55, 1.0), (0.0, 500, 1.0), (0.15, 20, 1.0), (0, 60, 0)]
 )
-def test_reads_what_describe_says(
+def test_reads_the_captions_of_describe(
     codes: list[tuple[Posecode, ...]], drop: float, max_words: int, variety: float
 ) -> None:
     rng = np.random.default_rng(0)

@@ -178,9 +178,9 @@ def test_contrasts() -> None:
 def test_differing_sides_are_sometimes_summed_up() -> None:
     codes = (Posecode("bend", "left_knee", "bent_90"), Posecode("bend", "right_knee", "half_bent"))
     both = tuple(Posecode("bend", f"{side}_knee", "bent") for side in ("left", "right"))
-    said = [describe(codes, np.random.default_rng(seed), drop=0.0).codes for seed in range(200)]
-    assert 0.1 < sum(codes_said == both for codes_said in said) / 200 < 0.4
-    assert all(set(codes_said) in (set(codes), set(both)) for codes_said in said)
+    described = [describe(codes, np.random.default_rng(seed), drop=0.0).codes for seed in range(200)]
+    assert 0.1 < sum(own == both for own in described) / 200 < 0.4
+    assert all(set(own) in (set(codes), set(both)) for own in described)
 
 
 def test_merging_keeps_every_code(joints: np.ndarray) -> None:
@@ -217,7 +217,7 @@ def test_drop_and_rare() -> None:
     assert describe((), np.random.default_rng(0)) == Caption("", ())
 
 
-def test_rare_codes_are_said_first(joints: np.ndarray) -> None:
+def test_rare_codes_come_first(joints: np.ndarray) -> None:
     """Where there is no room for all, what is left out are the others."""
     for codes, caption in zip(extract_posecodes(joints), captions(joints, drop=0.0, max_words=40)):
         rare = [code for code in codes if RULES[code].eligibility == "rare"]

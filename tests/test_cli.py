@@ -99,7 +99,7 @@ def test_infer_task(words: list[str], task: str | None) -> None:
         (["Run.", "--task", "dance"], "unknown task 'dance'"),
         (["Hi <pose>", "--pose", "missing.npy"], "missing.npy"),
         (["--pose", "squat.npy", "--task", "pose-to-text", "--out", "a.npz"], "answers with text"),
-        (["--pose", "squat.npy", "--task", "pose-diff"], "takes 2 poses a row, got 1"),
+        (["--pose", "squat.npy", "--task", "pose-diff"], "takes 2 poses per row, got 1"),
     ],
 )
 def test_user_errors_are_one_line(run, words: list[str], message: str) -> None:

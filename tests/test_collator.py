@@ -6,7 +6,8 @@ import roma
 import torch
 from datasets import Dataset
 from PIL import Image
-from tiny_checkpoint import CODES, POSE_TOKENS, tiny_checkpoint_model, tiny_processor
+from tiny_checkpoint import tiny_checkpoint_model, tiny_processor
+from tiny_models import CODES, POSE_TOKENS
 from trl.trainer.utils import add_fused_lm_head
 
 from unipose import UniPoseForConditionalGeneration, UniPoseProcessor
@@ -249,12 +250,12 @@ def test_pose_codes_of_many_rows_equal_those_of_single_poses(model: UniPoseForCo
     rotvecs, pose_tokenizer = random_rotvecs(5), model.model.pose_tokenizer
     counts = [2, 0, 1, 2]
     rows = {"poses": [part.tolist() for part in rotvecs.split(counts)]}
-    found = add_pose_codes(rows, pose_tokenizer)["pose_codes"]
+    got = add_pose_codes(rows, pose_tokenizer)["pose_codes"]
     single = [
         pose_tokenizer.encode(rotmat_to_rotation_6d(roma.rotvec_to_rotmat(pose[None])))[0].tolist() for pose in rotvecs
     ]
-    assert [len(row) for row in found] == counts
-    assert [codes for row in found for codes in row] == single
+    assert [len(row) for row in got] == counts
+    assert [codes for row in got for codes in row] == single
     assert np.shape(single) == (5, POSE_TOKENS)
     assert len({tuple(codes) for codes in single}) == 5
     assert 0 <= np.min(single) <= np.max(single) < CODES

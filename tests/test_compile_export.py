@@ -2,16 +2,7 @@
 
 import pytest
 import torch
-from tiny_models import (
-    PAD,
-    POSE_TOKENS,
-    image_block,
-    pad_left,
-    pose_block,
-    random_pixels,
-    tiny_model,
-    words,
-)
+from tiny_models import PAD, POSE_TOKENS, image_block, pad_left, pose_block, random_pixels, tiny_model, words
 from torch._dynamo.utils import counters
 from torch.export import Dim, export
 from transformers import CompileConfig, DynamicCache, StaticCache

@@ -329,7 +329,7 @@ def test_heads_that_do_not_divide_the_width(copied: OriginalRelease, tmp_path: P
 
 @pytest.fixture(scope="module")
 def space_then_pose(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The recorded variant of the model that says a word-start mark, a pose, text and the end."""
+    """The recorded variant of the model that generates a word-start mark, a pose, text and the end."""
     folder = tmp_path_factory.mktemp("variant")
     load_converted(load("case_variant_space_then_pose")).save_pretrained(folder)
     processor().save_pretrained(folder)

@@ -23,7 +23,7 @@ POSES = random_poses(9, 0).astype(np.float32)
 
 @pytest.fixture
 def folders(tmp_path: Path) -> dict[str, str]:
-    """Three described poses, two pairs that are told apart, and a pose nobody has described."""
+    """Three described poses, two pairs with a difference, and a pose without a caption."""
     records: dict[str, list[PoseRecord | PosePairRecord]] = {
         "described": [PoseRecord(f"pose {i}", POSES[i], (f"Caption {i}.", "Another.")) for i in range(3)],
         "pairs": [PosePairRecord(f"pair {i}", POSES[i], POSES[i + 1], ("Turn.",)) for i in (4, 6)],

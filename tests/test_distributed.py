@@ -33,22 +33,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds what one process has trained, and what two have."""
     folder = tmp_path_factory.mktemp("distributed")
     write_stages(folder, torch.float64)
-    run("instruct", folder, "one", 4)
-    run("instruct", folder, "lora_of_one", 4, *LORA)
-    run("pose_tokenizer", folder, "poses_of_one", 16)
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "ddp_cpu.yaml")]
     script = str(Path(__file__).with_name("distributed_runs.py"))
-    process = subprocess.run([*launch, script, str(folder)], capture_output=True, text=True, timeout=300)
-    assert process.returncode == 0, process.stderr
+    with subprocess.Popen([*launch, script, str(folder)], stderr=subprocess.PIPE, text=True) as process:
+        # While the two processes start, which takes longest.
+        run("instruct", folder, "one", 4)
+        run("instruct", folder, "lora_of_one", 4, *LORA)
+        run("pose_tokenizer", folder, "poses_of_one", 16)
+        _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
     return folder
 
 
-def assert_same_weights(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    assert found.keys() == expected.keys()
+def assert_same_weights(got: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert got.keys() == expected.keys()
     for name, value in expected.items():
         bound = TOLERANCES.get(value.dtype, 0.0)
         torch.testing.assert_close(
-            found[name], value, atol=bound, rtol=bound, msg=lambda text, name=name: f"{name}: {text}"
+            got[name], value, atol=bound, rtol=bound, msg=lambda text, name=name: f"{name}: {text}"
         )
 
 
@@ -60,7 +62,7 @@ def test_two_processes_equal_one(folder: Path, runs: tuple[str, str]) -> None:
     assert {path.name for path in two.glob("*")} == {path.name for path in one.glob("*")}
 
 
-def test_training_has_moved_the_projector_and_not_the_encoders(folder: Path) -> None:
+def test_training_updates_the_projector_and_not_the_encoders(folder: Path) -> None:
     before, after = weights(folder / "model"), weights(folder / "two")
     moved = {name for name, value in after.items() if (value.double() - before[name].double()).abs().max() > MOVED}
     assert {name for name in after if "multi_modal_projector" in name} <= moved
@@ -75,9 +77,9 @@ def test_two_processes_resume_in_the_order_of_the_second_epoch(folder: Path) -> 
 
 @pytest.mark.parametrize("name", ["rotation_loss", "joint_loss", "vertex_loss", "commitment_loss", "perplexity"])
 def test_loss_parts_are_those_of_all_processes(folder: Path, name: str) -> None:
-    found, expected = (logged(folder / run, name) for run in ("poses_of_two", "poses_of_one"))
-    assert len(found) == 4
-    assert found == pytest.approx(expected, rel=1e-4)
+    got, expected = (logged(folder / run, name) for run in ("poses_of_two", "poses_of_one"))
+    assert len(got) == 4
+    assert got == pytest.approx(expected, rel=1e-4)
 
 
 def test_processes_share_one_codebook(folder: Path) -> None:

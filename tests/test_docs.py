@@ -52,8 +52,8 @@ def name_of(page: Path) -> str:
 
 
 def blocks_of(page: Path) -> list[Block]:
-    found = BLOCK.finditer(page.read_text(encoding="utf-8"))
-    return [Block(block["language"], block["text"], block["mark"] is None) for block in found]
+    got = BLOCK.finditer(page.read_text(encoding="utf-8"))
+    return [Block(block["language"], block["text"], block["mark"] is None) for block in got]
 
 
 def commands_of(block: Block) -> list[str]:

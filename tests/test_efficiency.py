@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(folder: Path) -> dict[str, int]:
-    """A run of the stage in full precision, and how often it has called what is dear."""
+    """A run of the stage in full precision, and how often it has called the expensive functions."""
     calls = {"encode": 0, "get_image_features": 0}
 
     def counted(method: Callable) -> Callable:
@@ -63,9 +63,9 @@ def test_bf16_and_checkpointing_through_the_stage(folder: Path, plain: dict[str,
     assert losses != expected, "it is another precision"
     assert losses[0] == pytest.approx(expected[0], rel=0.02)
     assert losses[-1] < 0.7 * losses[0]
-    found, before = weights(folder / "light"), weights(folder / "model")
-    assert {value.dtype for name, value in found.items() if "language_model" in name} == {torch.float32}
-    assert all(torch.equal(found[name], before[name]) for name in found if "pose_tokenizer" in name)
+    got, before = weights(folder / "light"), weights(folder / "model")
+    assert {value.dtype for name, value in got.items() if "language_model" in name} == {torch.float32}
+    assert all(torch.equal(got[name], before[name]) for name in got if "pose_tokenizer" in name)
 
 
 def test_pose_tokenizer_stage_in_bf16(folder: Path) -> None:
@@ -114,8 +114,8 @@ def test_activation_checkpointing_keeps_the_gradients(
     expected = gradients()
     model.activation_checkpointing_enable()
     assert model.model.language_model.is_activation_checkpointing
-    found = gradients()
+    got = gradients()
     assert any("multi_modal_projector" in name for name in expected)
-    assert found.keys() == expected.keys()
+    assert got.keys() == expected.keys()
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(got[name], value, msg=lambda text, name=name: f"{name}: {text}")

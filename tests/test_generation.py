@@ -26,8 +26,8 @@ class AskForPoses(LogitsProcessor):
 
     def row(self, step, scores, starts):
         scores = scores.clone()
-        asked = step in starts
-        scores[self.config.pose_start_token_id] += 1e4 if asked else -1e4
+        requested = step in starts
+        scores[self.config.pose_start_token_id] += 1e4 if requested else -1e4
         scores[EOS] -= 1e4
         return scores
 
@@ -55,18 +55,18 @@ def reference_answers(model, rows, inputs, starts):
     config = model.config
     length = max(map(len, rows))
     answers, pose, image = [], 0, 0
-    for row, asked in zip(rows, starts):
+    for row, requested in zip(rows, starts):
         poses = row.count(config.pose_start_token_id)
         images = row.count(config.image_start_token_id)
         pixels = {k: v[image : image + images] for k, v in inputs.items() if "pixel" in k} if images else {}
         embeds = prompt_embeds(model, row, inputs["pose_values"][pose : pose + poses], **pixels)
         pose, image = pose + poses, image + images
-        processor = AskForPoses(config, 0, [asked])
+        processor = AskForPoses(config, 0, [requested])
         # In the batch a row counts its padding towards the limit.
         limit = len(row) + NEW_TOKENS
         answers.append(
             generate_row(
-                model, row, embeds, NEW_TOKENS, EOS, limit, lambda step, s, a=asked, p=processor: p.row(step, s, a)
+                model, row, embeds, NEW_TOKENS, EOS, limit, lambda step, s, a=requested, p=processor: p.row(step, s, a)
             )
         )
         assert length >= len(row)

@@ -1,5 +1,9 @@
 """PoseScript and PoseFix: texts, splits, and the headings of their poses, on small files in the exact format."""
 
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import roma
@@ -93,7 +97,7 @@ def test_motions_are_not_opened_again(posefix, amass, monkeypatch):
     np.testing.assert_array_equal([record.second for record in first], [record.second for record in second])
 
 
-def test_renamed_sub_datasets_are_found(posescript, amass):
+def test_renamed_sub_datasets_are_read(posescript, amass):
     before = [record.rotvecs for record in PoseScriptPoses(posescript, amass)]
     (amass / "BioMotionLab_NTroje").rename(amass / "BMLrub")
     np.testing.assert_array_equal([record.rotvecs for record in PoseScriptPoses(posescript, amass)], before)
@@ -187,6 +191,15 @@ def overwrite(name, content):
     return lambda root: write_json(root / name, content)
 
 
+def assert_damage_is_named(damage: tuple[Callable[[Path], Any], str], folder: Path, dataset: Iterable) -> None:
+    """Reading a dataset after its folder was spoiled: the error names the folder, and the damage in these words."""
+    spoil, words = damage
+    spoil(folder)
+    with pytest.raises(DatasetError, match=words) as caught:
+        list(dataset)
+    assert str(folder) in str(caught.value)
+
+
 POSESCRIPT_DAMAGE = {
     "no split": (lambda root: (root / "train_ids_100k.json").unlink(), "train_ids_100k.json.*github.com/naver"),
     "no captions": (lambda root: (root / "posescript_auto_100k.json").unlink(), r"posescript_auto_\*.json"),
@@ -203,11 +216,7 @@ POSESCRIPT_DAMAGE = {
 
 @pytest.mark.parametrize("damage", POSESCRIPT_DAMAGE)
 def test_damaged_posescript_is_named(posescript, amass, damage):
-    spoil, words = POSESCRIPT_DAMAGE[damage]
-    spoil(posescript)
-    with pytest.raises(DatasetError, match=words) as caught:
-        list(PoseScriptPoses(posescript, amass))
-    assert str(posescript) in str(caught.value)
+    assert_damage_is_named(POSESCRIPT_DAMAGE[damage], posescript, PoseScriptPoses(posescript, amass))
 
 
 @pytest.mark.parametrize(
@@ -246,11 +255,7 @@ POSEFIX_DAMAGE = {
 
 @pytest.mark.parametrize("damage", POSEFIX_DAMAGE)
 def test_damaged_posefix_is_named(posefix, amass, damage):
-    spoil, words = POSEFIX_DAMAGE[damage]
-    spoil(posefix)
-    with pytest.raises(DatasetError, match=words) as caught:
-        list(PoseFixPairs(posefix, amass))
-    assert str(posefix) in str(caught.value)
+    assert_damage_is_named(POSEFIX_DAMAGE[damage], posefix, PoseFixPairs(posefix, amass))
 
 
 @pytest.mark.parametrize(

@@ -151,17 +151,17 @@ def test_goals_say_where_to_stop() -> None:
 def test_a_goal_replaces_the_change_it_implies(change: str, goal: str) -> None:
     code, end = Paircode(*change.split()), Paircode(*goal.split())
     for style in STYLES:
-        said = {instruct((code, end), np.random.default_rng(seed), style=style).codes for seed in range(100)}
-        assert said == {(code,), (end,)}
+        written = {instruct((code, end), np.random.default_rng(seed), style=style).codes for seed in range(100)}
+        assert written == {(code,), (end,)}
 
 
 def test_a_goal_adds_to_a_change_it_does_not_imply() -> None:
     bend = Paircode("bend", "left_elbow", "bend", "some")
     for goal in ("goal left_elbow bend.bent_90", "goal left_hand near.head", "goal right_elbow bend.bent_90"):
         code = Paircode(*goal.split())
-        said = {instruct((bend, code), np.random.default_rng(seed)).codes for seed in range(100)}
-        assert (bend,) in said
-        assert any(set(codes) == {bend, code} for codes in said)
+        written = {instruct((bend, code), np.random.default_rng(seed)).codes for seed in range(100)}
+        assert (bend,) in written
+        assert any(set(codes) == {bend, code} for codes in written)
 
 
 def test_a_list_ends_before_another_part_is_named() -> None:
@@ -186,13 +186,13 @@ def test_openings_follow_each_other(pairs, style: Style) -> None:
 
 @pytest.mark.parametrize("style", STYLES)
 def test_no_adverb_prevails(pairs, style: Style) -> None:
-    said = " ".join(text.text for seed in range(3) for text in texts(pairs, style, seed))
-    large = re.findall(r"\b(a lot|a good deal|considerably|much|far|well(?! ahead))\b", said)
-    small = re.findall(r"\b(slightly|a little|a bit|somewhat)\b", said)
-    for found, most in ((large, 0.4), (small, 0.35)):
-        counts = np.unique(found, return_counts=True)[1]
+    joined = " ".join(text.text for seed in range(3) for text in texts(pairs, style, seed))
+    large = re.findall(r"\b(a lot|a good deal|considerably|much|far|well(?! ahead))\b", joined)
+    small = re.findall(r"\b(slightly|a little|a bit|somewhat)\b", joined)
+    for got, most in ((large, 0.4), (small, 0.35)):
+        counts = np.unique(got, return_counts=True)[1]
         assert len(counts) >= 4
-        assert counts.max() / len(found) < most
+        assert counts.max() / len(got) < most
 
 
 def test_a_text_addresses_or_does_not(pairs) -> None:
@@ -253,10 +253,10 @@ def test_joining_words_occur_in_no_wording() -> None:
     joins = r"\b(and|then|while|until|so|as)\b|,"
     for topic in topics().values():
         unchanged = topic.codes == (NONE,)
-        for said in (*topic.imperatives, *topic.states, *topic.shorts, *topic.nouns):
-            assert unchanged or not re.search(joins, said), said
-            assert said == " ".join(said.split())
-        assert all(said.split()[0] in GERUNDS for said in topic.imperatives) or unchanged
+        for wording in (*topic.imperatives, *topic.states, *topic.shorts, *topic.nouns):
+            assert unchanged or not re.search(joins, wording), wording
+            assert wording == " ".join(wording.split())
+        assert all(wording.split()[0] in GERUNDS for wording in topic.imperatives) or unchanged
 
 
 def test_goals_and_postures_are_posecodes(pairs) -> None:

@@ -25,11 +25,6 @@ NUM_PAIRS = 500
 
 
 @pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-@pytest.fixture(scope="module")
 def rotmats(body: BodyModel) -> torch.Tensor:
     return sample_training_poses(2 * NUM_PAIRS, 0, body)[0]
 
@@ -48,13 +43,13 @@ def codes(joints: tuple[np.ndarray, np.ndarray], rotmats: torch.Tensor) -> list[
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize(("drop", "max_words"), [(0.15, 40), (0.0, 500), (0.5, 12)])
-def test_reads_what_instruct_says(codes, style: Style, drop: float, max_words: int) -> None:
+def test_reads_the_texts_of_instruct(codes, style: Style, drop: float, max_words: int) -> None:
     for seed in range(3):
         rng = np.random.default_rng(seed)
         for given in codes:
-            said = instruct(given, rng, style=style, drop=drop, max_words=max_words)
-            reading = read_instruction(said.text)
-            assert reading.codes == said.codes, said.text
+            written = instruct(given, rng, style=style, drop=drop, max_words=max_words)
+            reading = read_instruction(written.text)
+            assert reading.codes == written.codes, written.text
             assert reading.unparsable == ()
 
 
@@ -64,8 +59,8 @@ def test_reads_any_codes_in_any_company(style: Style) -> None:
     rng = np.random.default_rng(0)
     for _ in range(1500):
         drawn = [CODES[index] for index in rng.choice(len(CODES) - 1, 4, replace=False)]
-        said = instruct(drawn, rng, style=style, drop=0.0, max_words=200)
-        assert read_instruction(said.text).codes == said.codes, said.text
+        written = instruct(drawn, rng, style=style, drop=0.0, max_words=200)
+        assert read_instruction(written.text).codes == written.codes, written.text
 
 
 def test_reads_every_wording_of_every_code() -> None:
@@ -73,8 +68,8 @@ def test_reads_every_wording_of_every_code() -> None:
         for noun in topic.nouns or ("",):
             named = noun if noun.startswith("both") else f"the {noun}"
             be = "are" if topic.plural else "is"
-            commands = [said.replace("{p}", named) for said in topic.imperatives]
-            states = [f"{named} {be} {said}" for said in topic.states]
+            commands = [wording.replace("{p}", named) for wording in topic.imperatives]
+            states = [f"{named} {be} {wording}" for wording in topic.states]
             for clause in (*commands, *states, *topic.sentences):
                 assert read_instruction(f"{clause[0].upper()}{clause[1:]}.") == Reading(codes, 1, ())
 
@@ -82,10 +77,10 @@ def test_reads_every_wording_of_every_code() -> None:
 def test_a_wording_has_one_meaning() -> None:
     meanings: dict[tuple[str, str, bool], set] = {}
     for codes, topic in topics().items():
-        for said in (*topic.imperatives, *topic.states, *topic.sentences):
-            nouns = topic.nouns if "{p}" in said or said in topic.states else ("",)
+        for wording in (*topic.imperatives, *topic.states, *topic.sentences):
+            nouns = topic.nouns if "{p}" in wording or wording in topic.states else ("",)
             for noun in nouns:
-                meanings.setdefault((noun, said, topic.is_goal), set()).add(codes)
+                meanings.setdefault((noun, wording, topic.is_goal), set()).add(codes)
     assert all(len(meant) == 1 for meant in meanings.values())
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_checkpoint import save_tiny_checkpoint
 from transformers import (
     DynamicCache,
     GenerationConfig,
@@ -181,8 +180,7 @@ def test_the_mark_of_typed_tokens():
     assert TYPED_BY_USER == _CONTROL_TOKEN_START
 
 
-def test_arguments_of_a_pipeline(tmp_path):
-    save_tiny_checkpoint(tmp_path)
-    pipe = make_pipeline("unipose", model=str(tmp_path), batch_size=3, max_new_tokens=7)
+def test_arguments_of_a_pipeline(tiny_checkpoint):
+    pipe = make_pipeline("unipose", model=str(tiny_checkpoint), batch_size=3, max_new_tokens=7)
     assert pipe._batch_size == 3
     assert pipe._generate_kwargs == {"max_new_tokens": 7}

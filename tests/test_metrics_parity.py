@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from golden import load, load_json
+from golden import load_json
 
 from unipose.training.evaluation.metrics import best_similarity, joint_errors, mpjpe, pa_mpjpe
 from unipose.training.evaluation.retrieval_metrics import (
@@ -19,11 +19,6 @@ from unipose.training.evaluation.retrieval_metrics import (
 ORIGINAL_MISSING_X = -2.0
 
 
-@pytest.fixture(scope="module")
-def recorded() -> dict[str, torch.Tensor]:
-    return load("metrics")
-
-
 def assert_same_mm(errors: torch.Tensor, recorded: torch.Tensor) -> None:
     torch.testing.assert_close(errors, 1000 * recorded, rtol=1e-5, atol=0.0)
 
@@ -31,64 +26,72 @@ def assert_same_mm(errors: torch.Tensor, recorded: torch.Tensor) -> None:
 # Distances.
 
 
-def test_joint_errors(recorded: dict[str, torch.Tensor]) -> None:
-    assert_same_mm(joint_errors(recorded["mp.preds"], recorded["mp.target"]), recorded["mp.mpjpe_jointwise"])
+def test_joint_errors(recorded_metrics: dict[str, torch.Tensor]) -> None:
+    assert_same_mm(
+        joint_errors(recorded_metrics["mp.preds"], recorded_metrics["mp.target"]),
+        recorded_metrics["mp.mpjpe_jointwise"],
+    )
 
 
 @pytest.mark.parametrize(("name", "root_joints"), [("noalign", ()), ("align0", (0,)), ("align12", (1, 2))])
-def test_mpjpe(recorded: dict[str, torch.Tensor], name: str, root_joints: tuple[int, ...]) -> None:
-    errors = mpjpe(recorded["mp.preds"], recorded["mp.target"], root_joints)
-    assert_same_mm(errors, recorded[f"mp.mpjpe_{name}"])
+def test_mpjpe(recorded_metrics: dict[str, torch.Tensor], name: str, root_joints: tuple[int, ...]) -> None:
+    errors = mpjpe(recorded_metrics["mp.preds"], recorded_metrics["mp.target"], root_joints)
+    assert_same_mm(errors, recorded_metrics[f"mp.mpjpe_{name}"])
 
 
-def test_mpjpe_with_missing_joints(recorded: dict[str, torch.Tensor]) -> None:
-    target = recorded["mp.target_invalid"]
+def test_mpjpe_with_missing_joints(recorded_metrics: dict[str, torch.Tensor]) -> None:
+    target = recorded_metrics["mp.target_invalid"]
     valid = target[..., 0] != ORIGINAL_MISSING_X
     assert (~valid).sum(dim=1).tolist() == [0, 1, 0, 0, 5, 0, 0, 0, 0]
-    assert_same_mm(mpjpe(recorded["mp.preds"], target, valid=valid), recorded["mp.mpjpe_invalid"])
+    assert_same_mm(mpjpe(recorded_metrics["mp.preds"], target, valid=valid), recorded_metrics["mp.mpjpe_invalid"])
 
 
 @pytest.mark.parametrize(("target", "name"), [("target", "pampjpe"), ("target_mirror", "pampjpe_mirror")])
-def test_pa_mpjpe(recorded: dict[str, torch.Tensor], target: str, name: str) -> None:
-    assert_same_mm(pa_mpjpe(recorded["mp.preds"], recorded[f"mp.{target}"]), recorded[f"mp.{name}"])
+def test_pa_mpjpe(recorded_metrics: dict[str, torch.Tensor], target: str, name: str) -> None:
+    assert_same_mm(
+        pa_mpjpe(recorded_metrics["mp.preds"], recorded_metrics[f"mp.{target}"]), recorded_metrics[f"mp.{name}"]
+    )
 
 
-def test_best_similarity(recorded: dict[str, torch.Tensor]) -> None:
-    rotation, translation, scale = best_similarity(recorded["mp.preds"], recorded["mp.target"])
-    torch.testing.assert_close(rotation.float(), recorded["mp.pa_R"], rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(translation.float()[..., None], recorded["mp.pa_t"], rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(scale.float(), recorded["mp.pa_scale"], rtol=1e-5, atol=1e-6)
+def test_best_similarity(recorded_metrics: dict[str, torch.Tensor]) -> None:
+    rotation, translation, scale = best_similarity(recorded_metrics["mp.preds"], recorded_metrics["mp.target"])
+    torch.testing.assert_close(rotation.float(), recorded_metrics["mp.pa_R"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(translation.float()[..., None], recorded_metrics["mp.pa_t"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(scale.float(), recorded_metrics["mp.pa_scale"], rtol=1e-5, atol=1e-6)
 
 
 # Retrieval.
 
 
-def test_r_precision_of_groups_in_order(recorded: dict[str, torch.Tensor]) -> None:
-    text, pose = recorded["emb.text"], recorded["emb.pose"]
+def test_r_precision_of_groups_in_order(recorded_metrics: dict[str, torch.Tensor]) -> None:
+    text, pose = recorded_metrics["emb.text"], recorded_metrics["emb.pose"]
     precision = r_precision(text, pose, torch.arange(101))
     counts = [96 * value for value in precision.values()]
-    assert counts == pytest.approx(recorded["R.topk_counts"].tolist(), rel=1e-6)
+    assert counts == pytest.approx(recorded_metrics["R.topk_counts"].tolist(), rel=1e-6)
 
 
-def test_matching_score_of_groups_in_order(recorded: dict[str, torch.Tensor]) -> None:
-    score = matching_score(recorded["emb.text"], recorded["emb.pose"], torch.arange(101))
-    assert 96 * score == pytest.approx(recorded["R.matching_score_sum"].item(), rel=1e-6)
+def test_matching_score_of_groups_in_order(recorded_metrics: dict[str, torch.Tensor]) -> None:
+    score = matching_score(recorded_metrics["emb.text"], recorded_metrics["emb.pose"], torch.arange(101))
+    assert 96 * score == pytest.approx(recorded_metrics["R.matching_score_sum"].item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["t2p", "t2p_noscores", "p2t"])
-def test_recall(recorded: dict[str, torch.Tensor], name: str) -> None:
+def test_recall(recorded_metrics: dict[str, torch.Tensor], name: str) -> None:
     """The original's numbers are the same with and without its optional scores."""
-    text, pose = recorded["emb.text"], recorded["emb.pose"]
+    text, pose = recorded_metrics["emb.text"], recorded_metrics["emb.pose"]
     queries, candidates = (pose, text) if name == "p2t" else (text, pose)
     recalls = recall_at(queries, candidates, range(1, 21))
-    assert list(recalls.values()) == pytest.approx(recorded[f"recall.{name}"].tolist(), abs=1e-6)
+    assert list(recalls.values()) == pytest.approx(recorded_metrics[f"recall.{name}"].tolist(), abs=1e-6)
 
 
-def test_retrieval_metrics(recorded: dict[str, torch.Tensor]) -> None:
+def test_retrieval_metrics(recorded_metrics: dict[str, torch.Tensor]) -> None:
     """The original was called with recall at 1, 5 and 10."""
     expected = load_json("metrics")["retrieval_metric_compute"]
     metrics = retrieval_metrics(
-        recorded["emb.text"], recorded["emb.pose"], recorded["RM.shuffle_idx"], recall_top_k=(1, 5, 10)
+        recorded_metrics["emb.text"],
+        recorded_metrics["emb.pose"],
+        recorded_metrics["RM.shuffle_idx"],
+        recall_top_k=(1, 5, 10),
     )
     names = {"Matching_Score": "matching_score", "mRecall": "mean_recall"}
     for k in (1, 2, 3):
@@ -103,20 +106,20 @@ def test_retrieval_metrics(recorded: dict[str, torch.Tensor]) -> None:
 # FID.
 
 
-def test_gaussian_fit(recorded: dict[str, torch.Tensor]) -> None:
-    mean, covariance = gaussian_fit(recorded["emb.pose"])
-    torch.testing.assert_close(mean.float(), recorded["fid.mu"], rtol=1e-5, atol=1e-7)
-    torch.testing.assert_close(covariance, recorded["fid.cov"], rtol=1e-7, atol=1e-9)
+def test_gaussian_fit(recorded_metrics: dict[str, torch.Tensor]) -> None:
+    mean, covariance = gaussian_fit(recorded_metrics["emb.pose"])
+    torch.testing.assert_close(mean.float(), recorded_metrics["fid.mu"], rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(covariance, recorded_metrics["fid.cov"], rtol=1e-7, atol=1e-9)
 
 
-def test_fid(recorded: dict[str, torch.Tensor]) -> None:
-    distance = fid(recorded["emb.text"], recorded["emb.pose"])
-    assert distance == pytest.approx(recorded["fid.value"].item(), abs=1e-7)
+def test_fid(recorded_metrics: dict[str, torch.Tensor]) -> None:
+    distance = fid(recorded_metrics["emb.text"], recorded_metrics["emb.pose"])
+    assert distance == pytest.approx(recorded_metrics["fid.value"].item(), abs=1e-7)
     assert distance == pytest.approx(load_json("metrics")["fid"], abs=1e-7)
 
 
-def test_fid_with_a_singular_covariance(recorded: dict[str, torch.Tensor]) -> None:
+def test_fid_with_a_singular_covariance(recorded_metrics: dict[str, torch.Tensor]) -> None:
     """15 samples of 24 dimensions."""
-    distance = fid(recorded["emb.text"], recorded["emb.pose"][:15])
-    assert distance == pytest.approx(recorded["fid.value_singular_n15"].item(), abs=1e-7)
+    distance = fid(recorded_metrics["emb.text"], recorded_metrics["emb.pose"][:15])
+    assert distance == pytest.approx(recorded_metrics["fid.value_singular_n15"].item(), abs=1e-7)
     assert distance == pytest.approx(load_json("metrics")["fid_singular"], abs=1e-7)

@@ -37,11 +37,6 @@ KINDS = {"heading", "bend", "move", "distance", "reach", "torso", "twist", "lean
 
 
 @pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-@pytest.fixture(scope="module")
 def rotmats(body: BodyModel) -> tuple[torch.Tensor, torch.Tensor]:
     """Random pairs, and as many frames of one motion half a second apart, as they are turned."""
     poses = sample_training_poses(2 * NUM_PAIRS, 0, body)[0]
@@ -101,8 +96,8 @@ def changes_of(codes: tuple[Paircode, ...]) -> list[Paircode]:
 
 
 def test_every_kind_occurs(codes: list[tuple[Paircode, ...]]) -> None:
-    found = Counter(code.kind for given in codes for code in given)
-    assert set(found) == KINDS | {"posture", "goal"}
+    got = Counter(code.kind for given in codes for code in given)
+    assert set(got) == KINDS | {"posture", "goal"}
     assert {code.kind for code in RULES} == KINDS
 
 
@@ -265,15 +260,15 @@ def test_a_posture_is_stated_with_what_it_does_not_imply(codes) -> None:
 
 def test_goals_are_new_in_b(codes, pairs) -> None:
     goals = [code for code in ABSOLUTE if code.kind == "goal"]
-    shown = [dict(zip(goals, holding([ABSOLUTE[code] for code in goals], joints, 0.0))) for joints in pairs]
-    found = 0
+    holds = [dict(zip(goals, holding([ABSOLUTE[code] for code in goals], joints, 0.0))) for joints in pairs]
+    changed = 0
     for index, given in enumerate(codes):
         for code in given:
             if code.kind == "goal":
-                assert shown[1][code][index]
-                assert not shown[0][code][index]
-                found += 1
-    assert found > len(codes)
+                assert holds[1][code][index]
+                assert not holds[0][code][index]
+                changed += 1
+    assert changed > len(codes)
 
 
 def test_the_most_salient_comes_first(codes, pairs, rotations) -> None:
@@ -288,16 +283,16 @@ def test_the_most_salient_comes_first(codes, pairs, rotations) -> None:
 
 def test_what_another_code_implies_is_not_stated(codes) -> None:
     for given in codes:
-        said = keys(given)
-        for kind, subject, value in said:
+        stated = keys(given)
+        for kind, subject, value in stated:
             side, _, part = subject.partition("_")
             if kind == "move" and part in ("arm", "leg"):
                 implied = {"arm": ("hand", "elbow"), "leg": ("foot", "knee")}[part]
-                assert not {(kind, f"{side}_{member}", value) for member in implied} & said
+                assert not {(kind, f"{side}_{member}", value) for member in implied} & stated
         for whole, middle in (("hands", "elbows"), ("feet", "knees")):
-            assert not {("distance", whole, "apart"), ("distance", middle, "apart")} <= said
-        assert not {("move", "hips", "down"), ("move", "left_knee", "down")} <= said
-        assert max(Counter(key[:2] for key in said if key[0] == "reach").values(), default=0) <= 2
+            assert not {("distance", whole, "apart"), ("distance", middle, "apart")} <= stated
+        assert not {("move", "hips", "down"), ("move", "left_knee", "down")} <= stated
+        assert max(Counter(key[:2] for key in stated if key[0] == "reach").values(), default=0) <= 2
 
 
 def test_every_code_has_a_mirror_image_and_a_way_back() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_checkpoint import POSE_TOKENS, save_tiny_checkpoint
+from tiny_models import POSE_TOKENS
 from transformers import pipeline
 
 from unipose import UniPosePipeline, embedded_checkpoint
@@ -19,17 +19,13 @@ SHORT = {"max_new_tokens": 6}
 
 
 @pytest.fixture(scope="module")
-def pipe(tmp_path_factory: pytest.TempPathFactory) -> UniPosePipeline:
-    folder = tmp_path_factory.mktemp("tiny")
-    save_tiny_checkpoint(folder)
-    return pipeline("unipose", model=str(folder))
+def pipe(tiny_checkpoint: Path) -> UniPosePipeline:
+    return pipeline("unipose", model=str(tiny_checkpoint))
 
 
 @pytest.fixture(scope="module")
-def pipe_without_vision(tmp_path_factory: pytest.TempPathFactory) -> UniPosePipeline:
-    folder = tmp_path_factory.mktemp("without_vision")
-    save_tiny_checkpoint(folder, towers=False)
-    return pipeline("unipose", model=str(folder))
+def pipe_without_vision(text_checkpoint: Path) -> UniPosePipeline:
+    return pipeline("unipose", model=str(text_checkpoint))
 
 
 def random_pose(seed: int) -> np.ndarray:
@@ -175,10 +171,10 @@ def test_generation_arguments(pipe: UniPosePipeline) -> None:
     ("inputs", "message"),
     [
         ({"text": "Run.", "task": "text-to-dance"}, "unknown task 'text-to-dance'; accepted: .*pose-edit"),
-        ({"task": "pose-diff", "poses": [np.zeros((22, 3))]}, "takes 2 poses a row, got 1"),
-        ({"task": "pose-to-text"}, "takes 1 poses a row, got 0"),
-        ({"task": "image-to-text", "images": [[random_image(0), random_image(1)]]}, "takes 1 images a row, got 2"),
-        ({"task": "text-to-pose", "text": "Run.", "poses": np.zeros((22, 3))}, "takes 0 poses a row, got 1"),
+        ({"task": "pose-diff", "poses": [np.zeros((22, 3))]}, "takes 2 poses per row, got 1"),
+        ({"task": "pose-to-text"}, "takes 1 poses per row, got 0"),
+        ({"task": "image-to-text", "images": [[random_image(0), random_image(1)]]}, "takes 1 images per row, got 2"),
+        ({"task": "text-to-pose", "text": "Run.", "poses": np.zeros((22, 3))}, "takes 0 poses per row, got 1"),
         ({"task": "text-to-pose"}, "a text is needed"),
         ({"task": "text-to-pose", "text": "  "}, "the text is empty"),
         ({}, "a text is needed"),

@@ -15,11 +15,6 @@ from unipose.processing.pose_features import load_pose, pose_to_rotmats, to_z_up
 from unipose.processing.pose_io import POSE_ENDINGS, save_pose, save_poses, write_atomically
 
 
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
 def random_poses(count: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     return roma.rotvec_to_rotmat(torch.randn(count, 22, 3, generator=generator) * 0.5)

@@ -17,11 +17,6 @@ NUM_PAIRS = 240
 
 
 @pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-@pytest.fixture(scope="module")
 def pairs(body: BodyModel) -> PosePairs:
     return sample_pose_pairs(NUM_PAIRS, 0, body)
 

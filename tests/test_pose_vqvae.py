@@ -100,7 +100,7 @@ def train_steps(model, optimizer, steps):
 
 
 def test_saved_and_resumed_training_gives_the_same_codebook(tmp_path):
-    """The original loses its sums and starts its codebook anew after loading."""
+    """The original loses its sums and starts its codebook again after loading."""
     straight = tiny_vqvae()
     train_steps(straight, torch.optim.SGD(straight.parameters(), 0.01), range(6))
     first = tiny_vqvae()

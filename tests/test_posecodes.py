@@ -24,11 +24,6 @@ def holds_on(
 
 
 @pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-@pytest.fixture(scope="module")
 def rest(body: BodyModel) -> np.ndarray:
     return body.joints[:22].double().numpy()
 
@@ -212,11 +207,11 @@ def test_twist(body: BodyModel) -> None:
 @pytest.mark.parametrize("name", ARCHETYPES)
 def test_archetypes_show_their_postures(body: BodyModel, name: str) -> None:
     """Also that each mirrored archetype shows the mirrored codes."""
-    for shown, flip in ((name, str), (swap_sides(name), swap_sides)):
-        codes = extract_posecodes(body.forward_joints(archetype_poses([shown])))[0]
+    for variant, flip in ((name, str), (swap_sides(name), swap_sides)):
+        codes = extract_posecodes(body.forward_joints(archetype_poses([variant])))[0]
         archetype = ARCHETYPES[name]
         for kind, subject, value in (("posture", "body", archetype.posture), ("arms", "arms", archetype.arms)):
-            if value and (shown == name or swap_sides(name) != name):
+            if value and (variant == name or swap_sides(name) != name):
                 assert Posecode(kind, subject, flip(value)) in codes
 
 
@@ -227,7 +222,7 @@ def test_extracted_codes_hold_and_exclude_each_other(joints: np.ndarray) -> None
         assert len({code.group for code in codes}) == len(codes)
 
 
-def test_codes_replaced_by_a_posture_are_not_said(joints: np.ndarray) -> None:
+def test_codes_replaced_by_a_posture_are_dropped(joints: np.ndarray) -> None:
     for codes in extract_posecodes(joints):
         superfluous = {group for code in codes for group in RULES[code].replaces}
         assert superfluous.isdisjoint(code.group for code in codes)
@@ -265,7 +260,7 @@ def test_eligibility_decides_what_is_extracted(joints: np.ndarray) -> None:
 
 
 def test_order_is_transitive() -> None:
-    """The left hand is above the neck and the neck above the right hand: that one is higher need not be said."""
+    """The left hand is above the neck and the neck above the right hand: that one is higher is implied."""
     above, below = Posecode("height_to_neck", "left_hand", "above"), Posecode("height_to_neck", "right_hand", "below")
     higher = Posecode("order_height", "left_hand", "higher")
     assert (below, above) in implied_by_order()[higher]

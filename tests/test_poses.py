@@ -32,11 +32,6 @@ from unipose.training.sampling.rejection import reject_until_accepted
 
 
 @pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-@pytest.fixture(scope="module")
 def sampled(body: BodyModel) -> tuple[torch.Tensor, list[str | None]]:
     return sample_training_poses(900, 0, body)
 

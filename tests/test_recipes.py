@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 from dataset_files import random_poses
-from test_backbones import save_language_model, save_vision_encoders
+from tiny_backbones import save_language_model, save_vision_encoders
 from transformers import AutoModelForImageTextToText, get_scheduler
 
 from unipose import UniPoseForConditionalGeneration, UniPoseVQVAE, training

@@ -55,7 +55,7 @@ def poses() -> Poses:
 
 def codes_of(text: str) -> set[Posecode]:
     """The codes that a text states beyond doubt."""
-    return {code for said in pose_lexicon().read(text) for code in said.codes if len(said.codes) == 1}
+    return {code for statement in pose_lexicon().read(text) for code in statement.codes if len(statement.codes) == 1}
 
 
 @pytest.mark.parametrize(("caption", "rewrite"), REWRITES)
@@ -111,7 +111,7 @@ def test_what_follows_from_the_caption_is_not_invented() -> None:
     assert not check_caption(caption, "The person squats with straight knees and both arms raised overhead.").accepted
 
 
-def test_captions_say_what_other_wordings_of_them_say(poses: Poses) -> None:
+def test_captions_agree_with_their_other_wordings(poses: Poses) -> None:
     """The same codes in other words and another order pass, also where the first sums up what the second says."""
     rng = np.random.default_rng(0)
     compared = 0
@@ -172,10 +172,10 @@ def test_the_poses_decide_about_a_difference() -> None:
 
 
 def test_nothing_that_the_captioner_says_is_forbidden() -> None:
-    said = {*(phrase for _, phrase in (*pose_facts(), *change_facts())), *PEOPLE, *OPENERS}
-    for phrase in said:
-        found = [topic for topic, words in FORBIDDEN.items() if re.search(rf"\b(?:{words})\b", phrase.lower())]
-        assert not found, (phrase, found)
+    phrases = {*(phrase for _, phrase in (*pose_facts(), *change_facts())), *PEOPLE, *OPENERS}
+    for phrase in phrases:
+        got = [topic for topic, words in FORBIDDEN.items() if re.search(rf"\b(?:{words})\b", phrase.lower())]
+        assert not got, (phrase, got)
 
 
 @pytest.mark.parametrize(
@@ -220,10 +220,10 @@ def test_the_synonyms_know_the_whole_inventory() -> None:
     rng = np.random.default_rng(0)
     for code in 4 * CODES:
         sentence = describe((code,), rng, drop=0.0).text
-        assert {code} == {only for said in pose_lexicon().read(sentence) for only in said.codes}, sentence
+        assert {code} == {only for statement in pose_lexicon().read(sentence) for only in statement.codes}, sentence
     for code in 2 * PAIR_CODES:
         sentence = instruct((code,), rng, style=STYLES[int(rng.integers(2))], drop=0.0).text
-        assert any(code in said.codes for said in change_lexicon().read(sentence)), sentence
+        assert any(code in statement.codes for statement in change_lexicon().read(sentence)), sentence
     known = {(code.kind, code.value) for code in CODES}
     listed = {
         (kind, value.replace("{side}", "left"))
@@ -259,8 +259,8 @@ def test_who_is_meant() -> None:
 
 def test_the_mirror_image_reads_mirrored() -> None:
     for _, rewrite in REWRITES:
-        said = {each.codes for each in pose_lexicon().read(rewrite)}
+        statements = {each.codes for each in pose_lexicon().read(rewrite)}
         mirrored = {each.codes for each in pose_lexicon().read(swap_sides(rewrite))}
-        assert mirrored == {frozenset(code.mirrored() for code in codes) for codes in said}
+        assert mirrored == {frozenset(code.mirrored() for code in codes) for codes in statements}
     changes = change_lexicon().read("Turn the torso to the right.")
     assert [each.codes for each in changes] == [frozenset({Paircode("twist", "torso", "right", "some")})]

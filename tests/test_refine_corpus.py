@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import roma
-from fake_endpoint import Endpoint, Reply, serve
+from fake_endpoint import KEY, Endpoint, Reply, serve
 from PIL import Image
 from refine_examples import DIFFERENCES, REWRITES
 
@@ -22,14 +22,9 @@ from unipose.training.refine.refine_corpus import Summary, check_request, main, 
 from unipose.training.refine.store import Refined, Request, Results, read_requests, read_results
 
 
-KEY = "sk-very-secret-7351"
+pytestmark = pytest.mark.usefixtures("endpoint_key")
+
 ANSWERS = {f"Text: {caption}": rewrite for caption, rewrite in (*REWRITES, *DIFFERENCES)}
-
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 def requested_text(body: dict) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from fake_endpoint import Reply, serve
+from fake_endpoint import KEY, Reply, serve
 from PIL import Image
 from tiny_tokenizer import tiny_tokenizer
 from transformers import (
@@ -29,14 +30,9 @@ from unipose.training.refine.chat_models import ChatError, OpenAIChatModel, Pipe
 from unipose.training.refine.prompts import refine_messages, retry_messages
 
 
-KEY = "sk-very-secret-7351"
+pytestmark = pytest.mark.usefixtures("endpoint_key")
+
 CAPTION = "A person squats."
-
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +43,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waited
 
 
-def make_image(colour: str = "red", form: str = "PNG") -> bytes:
+def make_image(color: str = "red", form: str = "PNG") -> bytes:
     stream = io.BytesIO()
-    Image.new("RGB", (16, 16), colour).save(stream, form)
+    Image.new("RGB", (16, 16), color).save(stream, form)
     return stream.getvalue()
 
 
@@ -223,7 +219,8 @@ def test_a_local_text_model(tmp_path: Path) -> None:
         model.answer(refine_messages("caption", CAPTION, [make_image()]))
 
 
-def test_a_local_model_sees_the_image(tmp_path: Path) -> None:
+def test_a_local_model_sees_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pixels reach the model, and change the first token's logits; the answer may be the same."""
     tokenizer = tiny_tokenizer(8)
     tokenizer.chat_template = TEMPLATE
     tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
@@ -235,8 +232,9 @@ def test_a_local_model_sees_the_image(tmp_path: Path) -> None:
         vision_feature_layer=-1,
     )
     LlavaForConditionalGeneration(config).save_pretrained(tmp_path)
+    image_processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
     LlavaProcessor(
-        CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
+        image_processor,
         tokenizer,
         patch_size=8,
         vision_feature_select_strategy="default",
@@ -244,9 +242,22 @@ def test_a_local_model_sees_the_image(tmp_path: Path) -> None:
         num_additional_image_tokens=1,
     ).save_pretrained(tmp_path)
     model = PipelineChatModel(str(tmp_path), max_tokens=12)
-    colours = ("red", "white", "blue", "lime", "black", "cyan", "gray", "gold")
-    answers = {model.answer(refine_messages("caption", CAPTION, [make_image(colour)])) for colour in colours}
-    assert len(answers) > 1
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    generate = LlavaForConditionalGeneration.generate
+
+    def note(self: LlavaForConditionalGeneration, **inputs: Any) -> torch.Tensor:
+        prompt = {name: inputs[name] for name in ("input_ids", "attention_mask", "pixel_values")}
+        seen.append((inputs["pixel_values"], self(**prompt).logits[:, -1]))
+        return generate(self, **inputs)
+
+    monkeypatch.setattr(LlavaForConditionalGeneration, "generate", note)
+    images = [make_image(color) for color in ("red", "blue")]
+    assert all(model.answer(refine_messages("caption", CAPTION, [image])) for image in images)
+    (red, red_logits), (blue, blue_logits) = seen
+    expected = image_processor([Image.open(io.BytesIO(image)) for image in images], return_tensors="pt").pixel_values
+    torch.testing.assert_close(torch.cat([red, blue]), expected)
+    assert not torch.allclose(red, blue)
+    assert not torch.allclose(red_logits, blue_logits)
 
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

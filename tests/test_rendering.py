@@ -18,11 +18,6 @@ from unipose.processing.rendering import contact_sheet, render_mesh, render_pose
 BLACK = (0, 0, 0)
 
 
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
 def rest_pose() -> torch.Tensor:
     return to_z_up(torch.eye(3).repeat(1, 22, 1, 1))[0]
 

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import yaml
+from module_weights import unequal_weights, weights_of
 from safetensors.torch import load_file
-from stage_corpus import STAGE_ARGUMENTS, unequal_weights, weights_of, write_tiny_corpus
-from tiny_checkpoint import save_tiny_checkpoint
+from stage_corpus import STAGE_ARGUMENTS
+from tiny_models import POSE_TOKENIZER_SIZES
 from transformers import TrainingArguments
 
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
@@ -53,20 +54,6 @@ for module, arguments, file in json.loads(sys.argv[1]):
 """
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("corpus")
-    write_tiny_corpus(folder, TASKS)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    save_tiny_checkpoint(folder, towers=False)
-    return folder
-
-
 def language_trainer(
     model: Path, corpus: Path, folder: Path, lora: dict[str, Any] | None = None, **arguments
 ) -> LanguageTrainer:
@@ -77,10 +64,9 @@ def language_trainer(
 
 def pose_trainer(folder: Path, poses: torch.Tensor, seed: int = 0, **arguments) -> PoseTokenizerTrainer:
     torch.manual_seed(seed)
-    sizes = {"hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
     return PoseTokenizerTrainer(
         BodyModel.builtin(),
-        model=UniPoseVQVAE(UniPoseVQVAEConfig(**sizes)),
+        model=UniPoseVQVAE(UniPoseVQVAEConfig(**POSE_TOKENIZER_SIZES)),
         args=StageConfig(output_dir=str(folder), **(STAGE_ARGUMENTS | {"save_strategy": "no"} | arguments)),
         train_dataset=PoseDataset(poses, 0),
         data_collator=collate_poses,
@@ -101,27 +87,34 @@ def losses(trainer: Any) -> list[float]:
 @pytest.mark.parametrize("step", [5, 7], ids=["between epochs", "within the second epoch"])
 @pytest.mark.parametrize("lora", [None, LORA], ids=["whole", "lora with dropout"])
 def test_a_resumed_language_stage_equals_an_uninterrupted_one(
-    model: Path, corpus: Path, tmp_path: Path, lora: dict[str, Any] | None, step: int
+    text_checkpoint: Path, text_corpus: Path, tmp_path: Path, lora: dict[str, Any] | None, step: int
 ) -> None:
     straight = language_trainer(
-        model, corpus, tmp_path, lora, max_steps=12, save_strategy="steps", save_steps=step, save_total_limit=None
+        text_checkpoint,
+        text_corpus,
+        tmp_path,
+        lora,
+        max_steps=12,
+        save_strategy="steps",
+        save_steps=step,
+        save_total_limit=None,
     )
     straight.train()
-    resumed = language_trainer(model, corpus, tmp_path / "resumed", lora, max_steps=12)
+    resumed = language_trainer(text_checkpoint, text_corpus, tmp_path / "resumed", lora, max_steps=12)
     resumed.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{step}"))
     assert losses(resumed) == losses(straight)
     assert len(losses(resumed)) == 12
     assert unequal_weights(weights_of(resumed.model), weights_of(straight.model)) == []
 
 
-def test_dropout_and_order_matter_to_the_tests_above(model: Path, corpus: Path, tmp_path: Path) -> None:
+def test_dropout_and_order_matter_to_the_tests_above(text_checkpoint: Path, text_corpus: Path, tmp_path: Path) -> None:
     """Another seed after resuming gives other weights: the equality above is not for lack of randomness."""
     arguments = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
-    straight = language_trainer(model, corpus, tmp_path, LORA, **arguments)
+    straight = language_trainer(text_checkpoint, text_corpus, tmp_path, LORA, **arguments)
     straight.train()
     for file in (tmp_path / "checkpoint-2").glob("rng_state*"):
         file.unlink()
-    forgetful = language_trainer(model, corpus, tmp_path / "resumed", LORA, max_steps=4)
+    forgetful = language_trainer(text_checkpoint, text_corpus, tmp_path / "resumed", LORA, max_steps=4)
     torch.manual_seed(1)
     forgetful.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
     assert losses(forgetful) != losses(straight)
@@ -137,12 +130,12 @@ def test_a_resumed_pose_tokenizer_equals_an_uninterrupted_one(tmp_path: Path) ->
     assert unequal_weights(weights_of(resumed.model), weights_of(straight.model)) == []
 
 
-def test_evaluating_on_the_way_changes_no_weight(model: Path, corpus: Path, tmp_path: Path) -> None:
+def test_evaluating_on_the_way_changes_no_weight(text_checkpoint: Path, text_corpus: Path, tmp_path: Path) -> None:
     """With dropout, whose random numbers an evaluation must leave where they were."""
     arguments = {"eval_strategy": "steps", "eval_steps": 1}
     ends = []
     for name, own in (("plain", {}), ("evaluated", arguments)):
-        trainer = language_trainer(model, corpus, tmp_path / name, LORA, max_steps=3, **own)
+        trainer = language_trainer(text_checkpoint, text_corpus, tmp_path / name, LORA, max_steps=3, **own)
         trainer.train()
         ends.append(weights_of(trainer.model))
     assert [entry["step"] for entry in trainer.state.log_history if "eval_loss" in entry] == [1, 2, 3]
@@ -165,9 +158,13 @@ class Killed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def killed(model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Killed:
+def killed(text_checkpoint: Path, text_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Killed:
     folder = tmp_path_factory.mktemp("killed")
-    language = STAGE_ARGUMENTS | LORA | {"model": str(model), "corpus": str(corpus), "max_steps": 9, "save_steps": 3}
+    language = (
+        STAGE_ARGUMENTS
+        | LORA
+        | {"model": str(text_checkpoint), "corpus": str(text_corpus), "max_steps": 9, "save_steps": 3}
+    )
     language |= {"resume_from_checkpoint": "true", "save_total_limit": 1}
     poses = STAGE_ARGUMENTS | {"num_poses": 20, "hidden_size": 16, "codebook_size": 32, "codebook_dim": 8}
     poses |= {"num_pose_tokens": 6, "max_steps": 6, "save_steps": 2, "resume_from_checkpoint": "true"}
@@ -246,7 +243,7 @@ def found_with(folder: Path, expected: str | None) -> str | None:
     return find_checkpoint(arguments)
 
 
-def test_the_last_complete_checkpoint_is_found_by_its_number(tmp_path: Path) -> None:
+def test_the_last_complete_checkpoint_has_the_highest_number(tmp_path: Path) -> None:
     assert found_with(tmp_path, "true") is None
     for step, state in ((900, "{}"), (1000, "{}"), (1100, '{"global_step": 11'), (1200, ""), (1300, None)):
         checkpoint(tmp_path, step, state)
@@ -274,10 +271,15 @@ def test_a_save_leaves_no_file_of_another_run_and_no_broken_checkpoint(tmp_path:
     assert not (tmp_path / "checkpoint-2" / "pytorch_model.bin").exists()
 
 
-def test_a_finished_run_that_is_run_again_stays_as_it_is(
-    model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_rerunning_a_finished_run_changes_nothing(
+    text_checkpoint: Path, text_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = STAGE_ARGUMENTS | {"model": str(model), "corpus": str(corpus), "max_steps": 2, "save_steps": 2}
+    settings = STAGE_ARGUMENTS | {
+        "model": str(text_checkpoint),
+        "corpus": str(text_corpus),
+        "max_steps": 2,
+        "save_steps": 2,
+    }
     settings |= {"resume_from_checkpoint": "true", "output_dir": str(tmp_path / "run")}
     monkeypatch.setattr(sys, "argv", ["align", *write_recipe(tmp_path / "recipe.yaml", **settings)])
     ends = []
@@ -306,13 +308,13 @@ def spoil(model: torch.nn.Module, call: int, gradient_only: bool) -> None:
 @pytest.mark.parametrize("accumulated", [1, 2])
 @pytest.mark.parametrize("gradient_only", [False, True], ids=["loss", "gradient"])
 def test_a_language_stage_stops_at_what_is_not_a_number_and_names_the_rows(
-    model: Path, corpus: Path, tmp_path: Path, gradient_only: bool, accumulated: int
+    text_checkpoint: Path, text_corpus: Path, tmp_path: Path, gradient_only: bool, accumulated: int
 ) -> None:
     """At the last batch of the second step; with another one before it where two make a step."""
     arguments = {"gradient_accumulation_steps": accumulated}
-    before = language_trainer(model, corpus, tmp_path, max_steps=1, **arguments)
+    before = language_trainer(text_checkpoint, text_corpus, tmp_path, max_steps=1, **arguments)
     before.train()
-    trainer = language_trainer(model, corpus, tmp_path, max_steps=2, **arguments)
+    trainer = language_trainer(text_checkpoint, text_corpus, tmp_path, max_steps=2, **arguments)
     order, end = list(trainer.train_sampler()), 4 * accumulated
     spoil(trainer.model, 2 * accumulated, gradient_only)
     fault = "gradient's norm is nan" if gradient_only else "loss is nan"

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from golden import load
 
 from unipose.processing.pose_features import rotmat_to_rotation_6d
 from unipose.training.evaluation.retrieval import PoseRetrievalConfig, PoseRetrievalModel, contrastive_loss
@@ -47,39 +46,42 @@ def renamed(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def recorded() -> dict[str, torch.Tensor]:
-    return load("metrics")
-
-
-@pytest.fixture(scope="module")
-def original(recorded: dict[str, torch.Tensor]) -> PoseRetrievalModel:
+def original(recorded_metrics: dict[str, torch.Tensor]) -> PoseRetrievalModel:
     model = PoseRetrievalModel(PoseRetrievalConfig(hidden_size=32, embedding_size=24))
-    weights = {renamed(name): tensor for name, tensor in recorded.items() if name.startswith("ret.w.")}
-    weights["similarity_scale"] = recorded["ret.loss_weight"].squeeze()
+    weights = {renamed(name): tensor for name, tensor in recorded_metrics.items() if name.startswith("ret.w.")}
+    weights["similarity_scale"] = recorded_metrics["ret.loss_weight"].squeeze()
     model.load_state_dict(weights)
     return model.eval()
 
 
-def test_pose_embeddings_of_the_original(recorded: dict[str, torch.Tensor], original: PoseRetrievalModel) -> None:
+def test_pose_embeddings_of_the_original(
+    recorded_metrics: dict[str, torch.Tensor], original: PoseRetrievalModel
+) -> None:
     with torch.no_grad():
-        embeds = original(rotmat_to_rotation_6d(recorded["ret.poseA"])).pose_embeds
-    torch.testing.assert_close(embeds, recorded["ret.pose_embd"], rtol=0.0, atol=2e-6)
+        embeds = original(rotmat_to_rotation_6d(recorded_metrics["ret.poseA"])).pose_embeds
+    torch.testing.assert_close(embeds, recorded_metrics["ret.pose_embd"], rtol=0.0, atol=2e-6)
 
 
-def test_pose_pair_embeddings_of_the_original(recorded: dict[str, torch.Tensor], original: PoseRetrievalModel) -> None:
-    first, second = (rotmat_to_rotation_6d(recorded[f"ret.pose{side}"]) for side in "AB")
+def test_pose_pair_embeddings_of_the_original(
+    recorded_metrics: dict[str, torch.Tensor], original: PoseRetrievalModel
+) -> None:
+    first, second = (rotmat_to_rotation_6d(recorded_metrics[f"ret.pose{side}"]) for side in "AB")
     with torch.no_grad():
         embeds = original(first, second).pose_embeds
         swapped = original(second, first).pose_embeds
-    torch.testing.assert_close(embeds, recorded["ret.poseAB_embd"], rtol=0.0, atol=2e-6)
+    torch.testing.assert_close(embeds, recorded_metrics["ret.poseAB_embd"], rtol=0.0, atol=2e-6)
     assert (swapped - embeds).abs().max() > 0.1
 
 
-def test_contrastive_loss_of_the_original(recorded: dict[str, torch.Tensor], original: PoseRetrievalModel) -> None:
+def test_contrastive_loss_of_the_original(
+    recorded_metrics: dict[str, torch.Tensor], original: PoseRetrievalModel
+) -> None:
     """The scale multiplies the cosines directly, without CLIP's exponential."""
-    loss = contrastive_loss(recorded["emb.text"][:16], recorded["emb.pose"][:16], original.similarity_scale)
-    assert loss.item() == pytest.approx(recorded["ret.match_loss_first16"].item(), abs=1e-6)
-    assert recorded["ret.loss_weight"].item() == PoseRetrievalConfig().initial_similarity_scale
+    loss = contrastive_loss(
+        recorded_metrics["emb.text"][:16], recorded_metrics["emb.pose"][:16], original.similarity_scale
+    )
+    assert loss.item() == pytest.approx(recorded_metrics["ret.match_loss_first16"].item(), abs=1e-6)
+    assert recorded_metrics["ret.loss_weight"].item() == PoseRetrievalConfig().initial_similarity_scale
 
 
 def test_contrastive_loss_by_hand() -> None:

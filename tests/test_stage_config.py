@@ -33,7 +33,7 @@ def seconds(measured: dict[torch.dtype, float], monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(("measured", "chosen"), [(BF16_FASTER, "bf16"), (FP32_FASTER, "fp32")])
-def test_auto_is_what_this_cpu_is_faster_in(
+def test_auto_precision_is_the_faster_one_on_this_cpu(
     measured: dict, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also without `use_cpu`, where there is no GPU."""
@@ -84,7 +84,7 @@ def test_explicit_precisions_are_not_probed(
 
 
 def test_two_precisions_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="precision is fp32, but bf16 and fp16 say bf16"):
+    with pytest.raises(ValueError, match="got precision fp32, but bf16 and fp16 mean bf16"):
         parse(tmp_path, precision="fp32", bf16=True)
 
 
@@ -127,7 +127,7 @@ def test_a_recipe_is_checked(settings: dict, message: str, tmp_path: Path) -> No
         parse(tmp_path, **settings)
 
 
-def test_numbers_are_taken_as_yaml_reads_them(tmp_path: Path) -> None:
+def test_numbers_are_parsed_as_in_yaml(tmp_path: Path) -> None:
     """1e-3 is a string in YAML, and 1 an integer."""
     parsed = parse(tmp_path, precision="fp32", learning_rate="1e-3", weight_decay=1, max_steps=5)
     assert (parsed.learning_rate, parsed.weight_decay, parsed.max_steps) == (1e-3, 1, 5)

@@ -55,11 +55,6 @@ WALL = Pattern(kind="checks", color=RED, second=BLUE)
 
 
 @pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-@pytest.fixture(scope="module")
 def poses(body: BodyModel) -> torch.Tensor:
     return sample_training_poses(24, 0, body)[0]
 
@@ -224,10 +219,10 @@ def test_joints_are_those_of_the_pose_from_the_front(body: BodyModel, poses: tor
     """Through a long lens at eye level, joints are the pose's x and y, moved and scaled."""
     style = ImageStyle(camera=Camera(elevation=0.0, field_of_view=1.0))
     for pose in poses[:6]:
-        found = render_image(pose, style, SIZE, body).joints_2d
+        got = render_image(pose, style, SIZE, body).joints_2d
         flat = body.forward_joints(pose[None])[0, :, :2].numpy() * (1.0, -1.0)
-        scale = np.ptp(found, axis=0).max() / np.ptp(flat, axis=0).max()
-        np.testing.assert_allclose(found - found[0], scale * (flat - flat[0]), atol=0.7)
+        scale = np.ptp(got, axis=0).max() / np.ptp(flat, axis=0).max()
+        np.testing.assert_allclose(got - got[0], scale * (flat - flat[0]), atol=0.7)
 
 
 def test_visible_joints_lie_on_the_person(body: BodyModel, poses: torch.Tensor) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from module_weights import unmoved_weights, weights_of
 from peft import PeftModel
-from test_training import snapshot, unmoved
+from stage_corpus import CPU_ARGUMENTS
 from tiny_checkpoint import tiny_checkpoint_model, tiny_processor
 
 from unipose import UniPoseForConditionalGeneration
@@ -29,8 +30,8 @@ from unipose.training.trainer.trainable_parts import ALIGN, INSTRUCT, PROJECT, L
 
 
 POSE_TASKS = ["pose-to-text", "pose-diff", "text-to-pose", "pose-edit"]
-PICTURE_TASKS = ["image-to-text", "image-diff", "image-to-pose"]
-ALL_TASKS = [*POSE_TASKS, *PICTURE_TASKS]
+IMAGE_TASKS = ["image-to-text", "image-diff", "image-to-pose"]
+ALL_TASKS = [*POSE_TASKS, *IMAGE_TASKS]
 # Of the language model's own weights, those that adapters are added to.
 ADAPTED = r"model\.language_model\.layers\.\d\.(self_attn|mlp)\..*_proj\.weight"
 TABLES = r"model\.language_model\.embed_tokens\.weight|lm_head\.weight"
@@ -86,11 +87,8 @@ def arguments(folder: Path, **changed) -> StageConfig:
             "per_device_train_batch_size": 3,
             "max_steps": 3,
             "learning_rate": 1e-2,
-            "logging_steps": 1,
-            "precision": "fp32",
-            "use_cpu": True,
             "save_strategy": "no",
-            "disable_tqdm": True,
+            **CPU_ARGUMENTS,
         }
         | changed
     )
@@ -114,7 +112,7 @@ STAGES = {
     "align": (ALIGN, WHOLE, POSE_TASKS, f"{LANGUAGE_MODEL}|{QUERIES}"),
     "align_lora": (ALIGN, LORA, POSE_TASKS, f"{ADAPTED}|{TABLES}|{QUERIES}"),
     "align_lora_new_rows": (ALIGN, LORA_NEW_ROWS, POSE_TASKS, f"{ADAPTED}|{TABLES}|{QUERIES}"),
-    "project": (PROJECT, WHOLE, PICTURE_TASKS, PROJECTOR),
+    "project": (PROJECT, WHOLE, IMAGE_TASKS, PROJECTOR),
     "instruct": (INSTRUCT, WHOLE, ALL_TASKS, f"{LANGUAGE_MODEL}|{QUERIES}|{PROJECTOR}"),
     "instruct_lora": (INSTRUCT, LORA, ALL_TASKS, f"{ADAPTED}|{TABLES}|{QUERIES}|{PROJECTOR}"),
     "instruct_lora_new_rows": (INSTRUCT, LORA_NEW_ROWS, ALL_TASKS, f"{ADAPTED}|{TABLES}|{QUERIES}|{PROJECTOR}"),
@@ -122,9 +120,9 @@ STAGES = {
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_moves_what_it_trains_and_nothing_else(stage: str, start: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_stage_updates_its_trainable_parts_only(stage: str, start: Path, corpus: Path, tmp_path: Path) -> None:
     parts, lora, tasks, moving = STAGES[stage]
-    before = snapshot(load_whole(start))
+    before = weights_of(load_whole(start))
     trainer = make_trainer(start, corpus, tmp_path, parts, lora, tasks)
     trainer.train()
     save_merged(trainer.model, trainer.processing_class, trainer.args.output_dir)
@@ -132,7 +130,7 @@ def test_a_stage_moves_what_it_trains_and_nothing_else(stage: str, start: Path, 
     assert after.state_dict().keys() == before.keys()
     expected = {name for name in before if re.fullmatch(moving, name)}
     assert expected
-    assert set(before) - unmoved(after, before) == expected
+    assert set(before) - unmoved_weights(after, before) == expected
     head, table = after.lm_head.weight, after.get_input_embeddings().weight
     assert (head is table) == after.config.tie_word_embeddings
     if not lora.train_full_embeddings:
@@ -191,7 +189,7 @@ def test_a_run_of_adapters_resumes_as_if_uninterrupted(
     resumed = make_trainer(start, corpus, tmp_path / "resumed", INSTRUCT, lora, ALL_TASKS, max_steps=4)
     resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
     assert resumed.state.global_step == 4
-    assert unmoved(resumed.model, snapshot(straight.model)) == set(straight.model.state_dict())
+    assert unmoved_weights(resumed.model, weights_of(straight.model)) == set(straight.model.state_dict())
 
 
 # Frozen vision encoders, and gradients through a frozen language model.
@@ -258,7 +256,7 @@ def test_trained_weights_are_held_in_float32_and_saved_as_they_came(corpus: Path
     model.config.dtype = torch.bfloat16
     model.save_pretrained(tmp_path / "start")
     processor.save_pretrained(tmp_path / "start")
-    before = snapshot(load_whole(tmp_path / "start"))
+    before = weights_of(load_whole(tmp_path / "start"))
     trainer = make_trainer(tmp_path / "start", corpus, tmp_path / "end", INSTRUCT, LORA, ALL_TASKS, precision="bf16")
     trained = {name: weight.dtype for name, weight in trainer.model.named_parameters() if weight.requires_grad}
     assert set(trained.values()) == {torch.float32}
@@ -268,13 +266,13 @@ def test_trained_weights_are_held_in_float32_and_saved_as_they_came(corpus: Path
     assert {name: weight.dtype for name, weight in after.state_dict().items()} == {
         name: weight.dtype for name, weight in before.items()
     }
-    moved = set(before) - unmoved(after, before)
+    moved = set(before) - unmoved_weights(after, before)
     assert moved == {name for name in before if re.fullmatch(STAGES["instruct_lora"][3], name)}
 
 
 def test_a_model_without_encoders_has_no_projector_to_train(corpus: Path, tmp_path: Path) -> None:
-    processor = tiny_processor(towers=False)
-    tiny_checkpoint_model(processor, towers=False).save_pretrained(tmp_path)
+    processor = tiny_processor(vision=False)
+    tiny_checkpoint_model(processor, vision=False).save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="no vision encoders"):
         make_trainer(tmp_path, corpus, tmp_path / "end", PROJECT, WHOLE, POSE_TASKS)

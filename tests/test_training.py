@@ -7,6 +7,9 @@ import pytest
 import roma
 import torch
 from datasets import Dataset
+from module_weights import unmoved_weights, weights_of
+from stage_corpus import CPU_ARGUMENTS
+from tiny_models import POSE_TOKENIZER_SIZES
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
@@ -45,20 +48,6 @@ PROMPTS = {
     "pose-to-text": ["Describe the pose {pose}.", "What is the pose {pose}?"],
     "text-to-pose": ["Make this pose: {caption}", "{caption} Show me the pose."],
 }
-SIZES = {"hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return BodyModel.builtin()
-
-
-def snapshot(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}
-
-
-def unmoved(module: torch.nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
-    return {name for name, value in module.state_dict().items() if torch.equal(value, before[name])}
 
 
 # The pose tokenizer.
@@ -66,7 +55,7 @@ def unmoved(module: torch.nn.Module, before: dict[str, torch.Tensor]) -> set[str
 
 def new_pose_tokenizer(seed: int = 0) -> UniPoseVQVAE:
     torch.manual_seed(seed)
-    return UniPoseVQVAE(UniPoseVQVAEConfig(**SIZES))
+    return UniPoseVQVAE(UniPoseVQVAEConfig(**POSE_TOKENIZER_SIZES))
 
 
 def pose_trainer(model: UniPoseVQVAE, body: BodyModel, folder: Path, steps: int, **arguments) -> PoseTokenizerTrainer:
@@ -79,24 +68,20 @@ def pose_trainer(model: UniPoseVQVAE, body: BodyModel, folder: Path, steps: int,
             per_device_train_batch_size=8,
             max_steps=steps,
             learning_rate=3e-3,
-            logging_steps=1,
-            precision="fp32",
             seed=42,
-            use_cpu=True,
-            disable_tqdm=True,
-            **({"save_strategy": "no"} | arguments),
+            **(CPU_ARGUMENTS | {"save_strategy": "no"} | arguments),
         ),
         train_dataset=PoseDataset(training_motion_poses()[::37][:40].float(), 0),
         data_collator=collate_poses,
     )
 
 
-def test_pose_tokenizer_learns_and_all_of_it_moves(body: BodyModel, tmp_path: Path) -> None:
+def test_pose_tokenizer_learns_and_every_weight_is_updated(body: BodyModel, tmp_path: Path) -> None:
     model, poses = new_pose_tokenizer(seed=2), training_motion_poses()[::37][:40].float()
-    before, error_before = snapshot(model), reconstruction_error(model, poses, body)["mpjpe_mm"]
+    before, error_before = weights_of(model), reconstruction_error(model, poses, body)["mpjpe_mm"]
     trainer = pose_trainer(model, body, tmp_path, steps=30)
     trainer.train()
-    assert unmoved(model, before) == set()
+    assert unmoved_weights(model, before) == set()
     logged = [entry for entry in trainer.state.log_history if "joint_loss" in entry]
     losses = torch.tensor([entry["loss"] for entry in logged])
     assert losses[-5:].mean() < 0.7 * losses[:5].mean()
@@ -105,7 +90,7 @@ def test_pose_tokenizer_learns_and_all_of_it_moves(body: BodyModel, tmp_path: Pa
         parts = 20 * entry["rotation_loss"] + entry["commitment_loss"]
         parts += 100 * entry["joint_loss"] + 100 * entry["vertex_loss"]
         assert entry["loss"] == pytest.approx(parts, rel=1e-3)
-        assert 1 <= entry["perplexity"] <= SIZES["codebook_size"]
+        assert 1 <= entry["perplexity"] <= POSE_TOKENIZER_SIZES["codebook_size"]
 
 
 def test_resumed_training_equals_uninterrupted(body: BodyModel, tmp_path: Path) -> None:
@@ -116,7 +101,7 @@ def test_resumed_training_equals_uninterrupted(body: BodyModel, tmp_path: Path) 
     trainer = pose_trainer(resumed, body, tmp_path / "resumed", steps=14)
     trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-7"))
     assert trainer.state.global_step == 14
-    assert unmoved(resumed, snapshot(straight)) == set(straight.state_dict())
+    assert unmoved_weights(resumed, weights_of(straight)) == set(straight.state_dict())
 
 
 def test_jitter_changes_the_orientation_only_and_follows_from_the_epoch() -> None:
@@ -125,9 +110,9 @@ def test_jitter_changes_the_orientation_only_and_follows_from_the_epoch() -> Non
     def batch(seed: int | None, rows: list[int], epoch: int = 0) -> torch.Tensor:
         dataset = PoseDataset(poses, seed)
         dataset.set_epoch(epoch)
-        found = dataset.__getitems__(rows)
-        assert found["row"].tolist() == rows
-        return found["pose_values"]
+        got = dataset.__getitems__(rows)
+        assert got["row"].tolist() == rows
+        return got["pose_values"]
 
     plain, one = batch(None, [4, 1]), batch(0, [4, 1])
     assert torch.equal(plain, rotmat_to_rotation_6d(poses[[4, 1]]))
@@ -207,7 +192,7 @@ def corpus(body: BodyModel) -> list[str]:
 @pytest.fixture(scope="module")
 def tokenizer(corpus: list[str], rows: Dataset) -> PreTrainedTokenizerFast:
     tokenizer = train_text_tokenizer([*corpus, *corpus_texts(rows)], vocab_size=900)
-    add_pose_tokens(tokenizer, SIZES["codebook_size"])
+    add_pose_tokens(tokenizer, POSE_TOKENIZER_SIZES["codebook_size"])
     return tokenizer
 
 
@@ -289,7 +274,7 @@ def test_config_and_processor_agree_with_the_tokenizer(
     for name, token in SPECIAL_TOKENS.items():
         assert tokenizer.convert_ids_to_tokens(getattr(config, f"{name}_id")) == token
         assert getattr(processor, f"{name}_id") == getattr(config, f"{name}_id")
-    codes = range(config.pose_code_start_id, config.pose_code_start_id + SIZES["codebook_size"])
+    codes = range(config.pose_code_start_id, config.pose_code_start_id + POSE_TOKENIZER_SIZES["codebook_size"])
     assert tokenizer.convert_ids_to_tokens(list(codes)) == [f"<pose_{code}>" for code in range(len(codes))]
     text = config.text_config
     assert text.vocab_size == len(tokenizer)
@@ -297,7 +282,11 @@ def test_config_and_processor_agree_with_the_tokenizer(
     assert ends == (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
     assert len(set(ends)) == 3
     sizes = (processor.num_pose_tokens, processor.num_image_tokens, processor.codebook_size)
-    assert sizes == (SIZES["num_pose_tokens"], config.num_image_tokens, SIZES["codebook_size"])
+    assert sizes == (
+        POSE_TOKENIZER_SIZES["num_pose_tokens"],
+        config.num_image_tokens,
+        POSE_TOKENIZER_SIZES["codebook_size"],
+    )
 
 
 # Instruction tuning.
@@ -325,7 +314,7 @@ class Run:
         self.collator = UniPoseDataCollator(processor)
         model.model.pose_tokenizer.requires_grad_(False).eval()
         self.rows = prepare_rows(rows, model, self.collator)
-        self.before = snapshot(model)
+        self.before = weights_of(model)
         with torch.no_grad():
             self.first_loss = float(model.eval()(**batch_of(self.collator, self.rows)).loss)
         self.trainer = LanguageTrainer(
@@ -382,28 +371,28 @@ def test_a_batch_holds_rows_of_all_seven_tasks(
     collator = UniPoseDataCollator(build_processor(model.config, tokenizer))
     batch = batch_of(collator, prepare_rows(to_dataset(rows), model, collator))
     queries = (batch["input_ids"] == model.config.pose_query_token_id).sum(dim=1)
-    room = SIZES["num_pose_tokens"]
+    room = POSE_TOKENIZER_SIZES["num_pose_tokens"]
     assert queries.tolist() == [room if task in POSE_ANSWERS else 0 for task in TASKS for _ in range(2)]
     assert len(batch["pixel_values"]) == 2 * (1 + 2 + 1)
     with torch.no_grad():
         assert torch.isfinite(model(**batch).loss)
 
 
-def test_sft_moves_every_weight_but_the_pose_tokenizer(run: Run) -> None:
+def test_sft_updates_every_weight_except_the_pose_tokenizer(run: Run) -> None:
     frozen = {name for name in run.before if name.startswith("model.pose_tokenizer.")}
     assert frozen
-    assert unmoved(run.model, run.before) == frozen | UNREACHED
+    assert unmoved_weights(run.model, run.before) == frozen | UNREACHED
 
 
-def test_training_mode_does_not_move_the_frozen_codebook(run: Run) -> None:
+def test_training_mode_does_not_update_the_frozen_codebook(run: Run) -> None:
     """The trainer's `train()` reaches the pose tokenizer too: reading poses must not start its moving averages."""
-    codebook = snapshot(run.model.model.pose_tokenizer)
+    codebook = weights_of(run.model.model.pose_tokenizer)
     values = rotmat_to_rotation_6d(archetype_poses(["bow"]).float())
-    ids = torch.full((1, SIZES["num_pose_tokens"]), run.model.config.pose_token_id)
+    ids = torch.full((1, POSE_TOKENIZER_SIZES["num_pose_tokens"]), run.model.config.pose_token_id)
     run.model.train()
     run.model(ids, pose_values=values).logits.sum().backward()
     run.model.eval()
-    assert unmoved(run.model.model.pose_tokenizer, codebook) == set(codebook)
+    assert unmoved_weights(run.model.model.pose_tokenizer, codebook) == set(codebook)
 
 
 def test_trl_logs_the_papers_loss(run: Run) -> None:
@@ -418,8 +407,8 @@ def test_trl_logs_the_papers_loss(run: Run) -> None:
         )
         total, count = torch.zeros(()), 0
         for row, place in (batch["labels"] != -100).nonzero().tolist():
-            asked_at = place if queries[row, place] else place - 1
-            total, count = total - scores[row, asked_at, batch["labels"][row, place]], count + 1
+            position = place if queries[row, place] else place - 1
+            total, count = total - scores[row, position, batch["labels"][row, place]], count + 1
     assert run.trainer.evaluate(run.rows)["eval_loss"] == pytest.approx(float(total / count), rel=1e-3, abs=1e-5)
 
 
@@ -431,7 +420,7 @@ def test_repeated_rows_are_learned_to_near_zero(run: Run) -> None:
 def test_what_was_learned_is_generated(run: Run, rows: Dataset) -> None:
     """Each row's question gets exactly its text, or exactly the codes of its pose."""
     first_code = run.model.config.pose_code_start_id
-    code_ids = range(first_code, first_code + SIZES["codebook_size"])
+    code_ids = range(first_code, first_code + POSE_TOKENIZER_SIZES["codebook_size"])
     for row, prepared in zip(rows, run.rows):
         asks_for_text = row["task"] == "pose-to-text"
         inputs = run.processor.apply_chat_template(

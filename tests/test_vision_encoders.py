@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from module_weights import unmoved_weights, weights_of
+from stage_corpus import CPU_ARGUMENTS
 from transformers import CLIPVisionModel, VitPoseBackbone
 
 from unipose.configuration_unipose import patch_grid
@@ -105,7 +107,7 @@ def test_both_encoders_learn_and_all_of_them_moves(images: Dataset, tmp_path: Pa
     vision, pose_vision = build_encoders(EncoderArguments(**SIZES))
     tokenizer = train_text_tokenizer(images["text"], 400)
     training = EncoderPretraining(vision, pose_vision, len(tokenizer))
-    before = {name: value.clone() for name, value in training.state_dict().items()}
+    before = weights_of(training)
     trainer = EncoderTrainer(
         BodyModel.builtin(),
         model=training,
@@ -114,12 +116,9 @@ def test_both_encoders_learn_and_all_of_them_moves(images: Dataset, tmp_path: Pa
             per_device_train_batch_size=NUMBER,
             max_steps=140,
             learning_rate=3e-3,
-            logging_steps=1,
-            precision="fp32",
             seed=42,
             save_strategy="no",
-            use_cpu=True,
-            disable_tqdm=True,
+            **CPU_ARGUMENTS,
         ),
         train_dataset=images,
         data_collator=EncoderCollator(
@@ -131,7 +130,7 @@ def test_both_encoders_learn_and_all_of_them_moves(images: Dataset, tmp_path: Pa
     for part in ("cell_loss", "joint_distance", "caption_loss"):
         first, last = (np.mean([entry[part] for entry in entries]) for entries in (logged[:3], logged[-3:]))
         assert last < 0.8 * first, part
-    unmoved = {name for name, value in training.state_dict().items() if torch.equal(value, before[name])}
+    unmoved = unmoved_weights(training, before)
     # Only the class token passes through the last of them, and the class token is not read; ids are no weights.
     assert {name.rpartition("encoder.")[2] for name in unmoved} <= {
         "post_layernorm.weight",

@@ -1,10 +1,11 @@
-"""A saved random model with a real vocabulary: text, poses and both vision towers, with its processor."""
+"""A saved random model with a real vocabulary: text, poses and both vision encoders, with its processor."""
 
 from pathlib import Path
 
 import torch
+from tiny_models import CODES, POSE_TOKENIZER_SIZES, POSE_TOKENS, SIZES, tiny_pose_encoder_config
 from tiny_tokenizer import tiny_tokenizer
-from transformers import CLIPVisionConfig, LlamaConfig, VitPoseBackboneConfig
+from transformers import CLIPVisionConfig, LlamaConfig
 
 from unipose import (
     UniPoseConfig,
@@ -16,29 +17,24 @@ from unipose import (
 )
 
 
-CODES = 32
-POSE_TOKENS = 6
-
-
-def tiny_processor(towers: bool = True) -> UniPoseProcessor:
+def tiny_processor(vision: bool = True) -> UniPoseProcessor:
     tokenizer = tiny_tokenizer(CODES)
-    pictures = UniPoseImageProcessor(size={"height": 32, "width": 32}, pose_size={"height": 32, "width": 16})
+    image_processor = UniPoseImageProcessor(size={"height": 32, "width": 32}, pose_size={"height": 32, "width": 16})
     return UniPoseProcessor(
-        pictures if towers else None,
+        image_processor if vision else None,
         tokenizer,
         num_pose_tokens=POSE_TOKENS,
-        num_image_tokens=16 if towers else 0,
+        num_image_tokens=16 if vision else 0,
         codebook_size=CODES,
     )
 
 
-def tiny_checkpoint_model(processor: UniPoseProcessor, towers: bool = True) -> UniPoseForConditionalGeneration:
+def tiny_checkpoint_model(processor: UniPoseProcessor, vision: bool = True) -> UniPoseForConditionalGeneration:
     """A model whose vocabulary is the processor's."""
     tokenizer = processor.tokenizer
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = UniPoseConfig(
         text_config=LlamaConfig(
-            **sizes,
+            **SIZES,
             num_key_value_heads=2,
             vocab_size=len(tokenizer),
             max_position_embeddings=512,
@@ -47,21 +43,9 @@ def tiny_checkpoint_model(processor: UniPoseProcessor, towers: bool = True) -> U
             pad_token_id=tokenizer.pad_token_id,
             initializer_range=0.5,
         ),
-        vision_config=CLIPVisionConfig(**sizes, image_size=32, patch_size=8) if towers else None,
-        pose_vision_config=VitPoseBackboneConfig(
-            hidden_size=24,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=[32, 16],
-            patch_size=[8, 8],
-            out_indices=[2],
-            layer_norm_eps=1e-6,
-        )
-        if towers
-        else None,
-        pose_tokenizer_config=UniPoseVQVAEConfig(
-            hidden_size=16, codebook_size=CODES, codebook_dim=8, num_pose_tokens=POSE_TOKENS
-        ),
+        vision_config=CLIPVisionConfig(**SIZES, image_size=32, patch_size=8) if vision else None,
+        pose_vision_config=tiny_pose_encoder_config() if vision else None,
+        pose_tokenizer_config=UniPoseVQVAEConfig(**POSE_TOKENIZER_SIZES),
         pose_code_start_id=processor.pose_code_start_id,
         pose_token_id=processor.pose_token_id,
         pose_start_token_id=processor.pose_start_token_id,
@@ -89,10 +73,10 @@ def spread_pose_codes(pose_tokenizer: UniPoseVQVAE) -> None:
     pose_tokenizer.quantizer.initialize(features.flatten(0, 1))
 
 
-def save_tiny_checkpoint(path: str | Path, towers: bool = True, dtype: torch.dtype = torch.float32) -> None:
+def save_tiny_checkpoint(path: str | Path, vision: bool = True, dtype: torch.dtype = torch.float32) -> None:
     """Writes model, processor and code to a folder, as a user saves them; the pose tokenizer stays in float32."""
-    processor = tiny_processor(towers)
-    model = tiny_checkpoint_model(processor, towers)
+    processor = tiny_processor(vision)
+    model = tiny_checkpoint_model(processor, vision)
     for part in (*model.model.children(), model.lm_head):
         if part is not model.model.pose_tokenizer:
             part.to(dtype)

@@ -17,6 +17,9 @@ WORDS = 40
 CODES = 32
 POSE_TOKENS = 6
 EOS, PAD = 1, 0
+# Of the text model and the vision encoder.
+SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+POSE_TOKENIZER_SIZES = {"hidden_size": 16, "codebook_size": CODES, "codebook_dim": 8, "num_pose_tokens": POSE_TOKENS}
 VOCABULARY = {
     name: WORDS + CODES + i
     for i, name in enumerate(
@@ -27,10 +30,21 @@ VOCABULARY = {
 TEXT_CONFIGS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen3": Qwen3Config}
 
 
+def tiny_pose_encoder_config() -> VitPoseBackboneConfig:
+    return VitPoseBackboneConfig(
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=[32, 16],
+        patch_size=[8, 8],
+        out_indices=[2],
+        layer_norm_eps=1e-6,
+    )
+
+
 def tiny_config(text: str = "llama", vision: str | None = "clip", pose_vision: bool = True, **kwargs) -> UniPoseConfig:
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     text_config = TEXT_CONFIGS[text](
-        **sizes,
+        **SIZES,
         num_key_value_heads=2,
         head_dim=8,
         vocab_size=WORDS + CODES + len(VOCABULARY),
@@ -43,21 +57,9 @@ def tiny_config(text: str = "llama", vision: str | None = "clip", pose_vision: b
     encoders = {"clip": CLIPVisionConfig, "siglip": SiglipVisionConfig}
     return UniPoseConfig(
         text_config=text_config,
-        vision_config=encoders[vision](**sizes, image_size=32, patch_size=8) if vision else None,
-        pose_vision_config=VitPoseBackboneConfig(
-            hidden_size=24,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=[32, 16],
-            patch_size=[8, 8],
-            out_indices=[2],
-            layer_norm_eps=1e-6,
-        )
-        if pose_vision
-        else None,
-        pose_tokenizer_config=UniPoseVQVAEConfig(
-            hidden_size=16, codebook_size=CODES, codebook_dim=8, num_pose_tokens=POSE_TOKENS
-        ),
+        vision_config=encoders[vision](**SIZES, image_size=32, patch_size=8) if vision else None,
+        pose_vision_config=tiny_pose_encoder_config() if pose_vision else None,
+        pose_tokenizer_config=UniPoseVQVAEConfig(**POSE_TOKENIZER_SIZES),
         pose_code_start_id=WORDS,
         **VOCABULARY,
         # Wide enough that a random model's arg-maxima are far apart.

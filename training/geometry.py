@@ -1,4 +1,4 @@
-"""Left and right, the heading of a body, and its global orientation: shared by every folder of training."""
+"""Geometry shared by all folders of training: mirrored sides, heading and global orientation of poses."""
 
 import re
 from functools import cache
@@ -13,7 +13,7 @@ from unipose.processing.pose_features import mirror_pose, to_y_up
 
 Array = npt.NDArray[np.float64]
 
-# Of `jitter_orientation`: degrees about z, y and x.
+# Largest angles of `jitter_orientation`: degrees about z, y and x.
 MAX_JITTER = (45.0, 20.0, 20.0)
 
 _SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])")

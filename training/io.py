@@ -14,7 +14,7 @@ PARTIAL = ".partial"
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Writes a file or a new folder atomically: yields a path beside `path`, and renames it if the block succeeds.
+    """Writes a file or a new folder atomically: yields a path next to `path`, and renames it if the block succeeds.
 
     The block creates the file itself, so that it has the usual mode (the umask decides), not that of a private
     temporary file.
@@ -55,7 +55,7 @@ def write_json(path: Path, content: Any) -> None:
 
     Args:
         path: the file to write.
-        content: what `json.dumps` takes.
+        content: a value that `json.dumps` accepts.
     """
     write_text(path, json.dumps(content, indent=2) + "\n")
 

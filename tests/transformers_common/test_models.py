@@ -5,7 +5,8 @@ import unittest
 from unittest import mock
 
 import torch
-from transformers import CLIPVisionConfig, LlamaConfig, VitPoseBackboneConfig
+from tiny_models import tiny_pose_encoder_config
+from transformers import CLIPVisionConfig, LlamaConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, MODEL_MAPPING_NAMES
 
 from transformers_common import upstream
@@ -61,15 +62,7 @@ class UniPoseModelTester:
                 bos_token_id=None,
             ),
             vision_config=CLIPVisionConfig(**sizes, image_size=16, patch_size=8),
-            pose_vision_config=VitPoseBackboneConfig(
-                hidden_size=24,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                image_size=[32, 16],
-                patch_size=[8, 8],
-                out_indices=[2],
-                layer_norm_eps=1e-6,
-            ),
+            pose_vision_config=tiny_pose_encoder_config(),
             pose_tokenizer_config=UniPoseVQVAEConfig(
                 hidden_size=16, codebook_size=CODES, codebook_dim=8, num_pose_tokens=POSE_TOKENS
             ),

@@ -1,10 +1,10 @@
-"""The paper's ablations at tiny size, one command each: variants whose training differs in one setting, then measured.
+"""The paper's ablations at tiny size. Each command trains and measures variants that differ in one setting.
 
     tasks               one task against all seven
     vision_encoders     the vision encoder alone against both encoders
-    attention           output poses code by code against mixed attention
+    attention           causal against mixed attention of output poses
     orientation_noise   the pose tokenizer without and with jitter of the global orientation
 
-Each reads a recipe (`training/recipes/ablations`), trains its variants one after the other by the stages' own
-functions, and writes `table.md` and `metrics.json` beside them. A stopped one resumes.
+Each reads a recipe (`training/recipes/ablations`), trains its variants one after the other with the functions of the
+stages, and writes `table.md` and `metrics.json`. The same command resumes a stopped ablation.
 """

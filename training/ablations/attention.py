@@ -1,4 +1,4 @@
-"""Output poses code by code against mixed attention (paper, sections 3.3 and 4): quality and time per pose.
+"""Causal against mixed attention of output poses (paper, sections 3.3 and 4): quality and time per pose.
 
 python -m unipose.training.ablations.attention --config training/recipes/ablations/attention.yaml
 """
@@ -24,7 +24,7 @@ def save_with_attention(source: str, pose_attention: Literal["causal", "mixed"],
 
     Args:
         source: folder or Hub id of the model.
-        pose_attention: of the saved model.
+        pose_attention: pose attention of the saved model.
         folder: where it is saved.
     """
     model = AutoModelForImageTextToText.from_pretrained(source)
@@ -37,8 +37,8 @@ def milliseconds_per_pose(pipes: dict[str, Any], captions: list[str]) -> Table:
     """Median time per pose for each batch size, from a caption to rotations; the variants take turns.
 
     Args:
-        pipes: by variant.
-        captions: as many as the largest batch at least.
+        pipes: pipelines by variant.
+        captions: at least as many as the largest batch.
     """
     table: Table = {name: {} for name in pipes}
     for batch_size in BATCH_SIZES:

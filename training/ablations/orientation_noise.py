@@ -2,7 +2,7 @@
 
 python -m unipose.training.ablations.orientation_noise --config training/recipes/ablations/orientation_noise.yaml
 
-Measured on held-out poses without change, with the jitter of the training, and with any heading.
+Measured on held-out poses: unchanged, with the jitter of the training, and with random headings.
 """
 
 from dataclasses import replace
@@ -32,14 +32,14 @@ def reoriented(poses: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
 
     Args:
         poses: (n, 22, 3, 3), in the stored frame.
-        seed: of the orientations.
+        seed: seed of the orientations.
     """
     rng = np.random.default_rng(seed)
     yaw = torch.from_numpy(rng.uniform(-np.pi, np.pi, len(poses)))
     return {
         "unchanged": poses,
         "jittered": jitter_orientation(poses, rng.uniform(-1.0, 1.0, (len(poses), 3))),
-        "any heading": rotate_heading(poses, yaw),
+        "random heading": rotate_heading(poses, yaw),
     }
 
 

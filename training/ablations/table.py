@@ -11,10 +11,10 @@ Table = dict[str, dict[str, float]]
 
 
 def columns(measures: dict[str, float], subject: str) -> dict[str, float]:
-    """Measures of `training.evaluation` under headings that begin with a subject, shares in percent.
+    """Measures of `training.evaluation` under headings that begin with a subject, fractions in percent.
 
     Args:
-        measures: by name.
+        measures: measures by name.
         subject: a task, or a kind of poses.
     """
     return {f"{subject}, {METRIC_NAMES[name]}": in_printed_unit(name, value) for name, value in measures.items()}
@@ -38,8 +38,8 @@ def write_table(table: Table, folder: Path) -> None:
     """Prints the table, and writes it to `table.md` and `metrics.json`.
 
     Args:
-        table: of an ablation.
-        folder: of the ablation.
+        table: table of an ablation.
+        folder: folder of the ablation.
     """
     markdown = to_markdown(table)
     write_text(folder / "table.md", markdown + "\n")

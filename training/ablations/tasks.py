@@ -1,4 +1,4 @@
-"""One task against all seven (paper, section 4); a task's rows are the same, alone and among those of the others.
+"""One task against all seven (paper, section 4); the rows of a task are the same in both variants.
 
 python -m unipose.training.ablations.tasks --config training/recipes/ablations/tasks.yaml
 """

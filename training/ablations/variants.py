@@ -1,4 +1,4 @@
-"""What the ablations share: variants, each trained in its own folder, and their evaluation."""
+"""Variants of an ablation, each trained in its own folder, and their evaluation."""
 
 import json
 from copy import copy
@@ -24,7 +24,7 @@ from unipose.training.trainer.trainable_parts import LoraArguments, Part
 
 
 BASELINE = "mean training pose"
-# Written after all else of a variant.
+# Written last in the folder of a variant.
 FINISHED_FILE = "finished.json"
 # The trainer's arguments that change the result; the others may differ when an ablation resumes.
 RESULT_ARGUMENTS = (
@@ -47,9 +47,11 @@ RESULT_ARGUMENTS = (
 class MeasureArguments:
     """The held-out frames on which the variants are measured."""
 
-    every: int = field(default=1, metadata={"help": "step between held-out frames; 1: all frames"})
-    training_poses: int = field(default=2000, metadata={"help": "training poses whose mean is the baseline"})
-    image_size: int = field(default=96, metadata={"help": "pixels of an image, as in the corpus"})
+    every: int = field(default=1, metadata={"help": "Step between held-out frames; 1: all frames."})
+    training_poses: int = field(
+        default=2000, metadata={"help": "Number of training poses for the mean-pose baseline."}
+    )
+    image_size: int = field(default=96, metadata={"help": "Pixels of the square images, as in the corpus."})
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ class Evaluation:
     Args:
         held_out: the frames, with captions and images.
         training: (n, 22, 3, 3) poses of the baseline.
-        body: to measure poses.
-        batch_size: rows of one batch.
-        seed: of the headings of the mean pose.
+        body: the body to measure.
+        batch_size: number of rows per batch.
+        seed: seed of the headings of the mean pose.
     """
 
     held_out: HeldOutFrames
@@ -74,8 +76,8 @@ class Evaluation:
         """Rows of a variant and of the baseline.
 
         Args:
-            pipe: of the variant.
-            variant: its name.
+            pipe: pipeline of the variant.
+            variant: name of the variant.
         """
         measured = evaluate_text_to_pose(pipe, self.held_out, self.training, self.body, self.batch_size)
         return _name_rows(measured, variant, "text-to-pose")
@@ -84,8 +86,8 @@ class Evaluation:
         """Rows of a variant and of the baseline.
 
         Args:
-            pipe: of the variant.
-            variant: its name.
+            pipe: pipeline of the variant.
+            variant: name of the variant.
         """
         measured = evaluate_image_to_pose(pipe, self.held_out, self.training, self.body, self.batch_size, self.seed)
         return _name_rows(measured, variant, "image-to-pose")
@@ -100,10 +102,10 @@ class Ablation:
     """The settings with which every variant is trained and measured.
 
     Args:
-        parts: of the model, those that are trained.
+        parts: trained parts of the model.
         stage: the model and the rows.
         measures: the held-out frames.
-        optimizer: which optimizer takes the matrices.
+        optimizer: options of the optimizer.
         config: the trainer's arguments.
     """
 
@@ -115,7 +117,7 @@ class Ablation:
 
     @classmethod
     def from_recipe(cls, parts: tuple[Part, ...]) -> "Ablation":
-        """Parses a command line and its recipe, and makes the folder.
+        """Parses a command line and its recipe, and creates the folder.
 
         Raises:
             ValueError: the folder holds variants of another recipe.
@@ -142,15 +144,15 @@ class Ablation:
         """Trains a variant, unless it is finished.
 
         Args:
-            variant: its name.
-            changes: of the recipe's `LanguageArguments`.
+            variant: name of the variant.
+            changes: changes of the recipe's `LanguageArguments`.
 
         Returns:
             `pipeline("unipose")` of it.
         """
         config = variant_config(variant, self.config)
         if not is_finished(config):
-            # Compilations for other variants count towards the limit of recompilations.
+            # Compilations for other variants count toward the limit of recompilations.
             torch.compiler.reset()
             stage = replace(self.stage, **changes)
             mark_finished(train_stage(stage, LoraArguments(), self.optimizer, config, self.parts))
@@ -162,7 +164,7 @@ class Ablation:
 
 
 def open_ablation(config: StageConfig, *arguments: Any) -> None:
-    """Makes the folder of an ablation, or checks that an existing one has the same recipe.
+    """Creates the folder of an ablation, or checks that an existing one has the same recipe.
 
     Args:
         config: the trainer's arguments.
@@ -181,8 +183,8 @@ def variant_config(variant: str, config: StageConfig) -> StageConfig:
     """The ablation's arguments with the variant's own folder.
 
     Args:
-        variant: its name.
-        config: of the ablation.
+        variant: name of the variant.
+        config: config of the ablation.
     """
     own = copy(config)
     own.output_dir = str(Path(config.output_dir) / variant)
@@ -192,7 +194,7 @@ def variant_config(variant: str, config: StageConfig) -> StageConfig:
 def is_finished(config: StageConfig) -> bool:
     """Whether a variant was trained to its end, and saved.
 
-    `find_checkpoint` raises a ValueError for a variant that was begun but may not resume.
+    `find_checkpoint` raises a ValueError for a variant that was started but may not resume.
     """
     return find_checkpoint(config) is not None and (Path(config.output_dir) / FINISHED_FILE).exists()
 
@@ -207,7 +209,7 @@ def add_columns(table: Table, rows: Table) -> None:
 
     Args:
         table: changed in place.
-        rows: with new columns.
+        rows: rows with new columns.
     """
     for name, row in rows.items():
         table.setdefault(name, {}).update(row)

@@ -29,7 +29,7 @@ def save_without_pose_encoder(source: str, folder: Path) -> None:
     """
     model, processor = AutoModelForImageTextToText.from_pretrained(source), AutoProcessor.from_pretrained(source)
     if model.model.vision_tower is None or model.model.pose_vision_tower is None:
-        raise ValueError(f"{source} does not have both vision encoders: there is none to leave out")
+        raise ValueError(f"{source} does not have both vision encoders; expected a model with both")
     config = copy.deepcopy(model.config)
     config.pose_vision_config = None
     weights = {name: value for name, value in model.state_dict().items() if "pose_vision_tower" not in name}

@@ -1,4 +1,4 @@
-"""Automatic captions: descriptions of poses, texts on what changes between two poses, and readers of both."""
+"""Automatic captions: descriptions of poses, texts about the change between two poses, and readers of both."""
 
 from unipose.training.captions.caption_reader import read_caption
 from unipose.training.captions.pose_captions import compare_poses, describe_poses

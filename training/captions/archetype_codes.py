@@ -1,4 +1,4 @@
-"""The statements that the sentences of a named pose make."""
+"""Posecodes of the sentences of named poses."""
 
 from unipose.training.captions.posecodes import Posecode
 from unipose.training.named_poses.archetypes import ARCHETYPES, table_name

@@ -1,8 +1,8 @@
 """A caption -> the codes it states: the inverse of `describe`, through the same tables.
 
-A sentence is a walk over its words. Whatever names parts ("both knees", "the left hand and the torso", "the other
-one") sets the subject; a phrase that is known of the subject states its codes; links and verbs ("while", "with", "is",
-"they keep") are skipped. Plain sentences of the archetypes that cannot be read so are looked up whole.
+A sentence is read word by word. A phrase that names parts ("both knees", "the left hand and the torso", "the other
+one") sets the subject; a known phrase about the subject states its codes; links and verbs ("while", "with", "is",
+"they keep") are skipped. Archetype sentences that cannot be read this way are looked up as a whole.
 """
 
 import re
@@ -23,8 +23,8 @@ _TOKEN = re.compile(r"[\w'\-]+|[^\w\s]")
 
 SIDES = ("left", "right")
 SEPARATORS = frozenset({",", ";", "and"})
-# Words that stand between clauses or before a phrase and change nothing about what is stated.
-PASSED = frozenset(
+# Words between clauses or before a phrase that do not change the codes.
+FILLER_WORDS = frozenset(
     {"while", "whereas", "but", "as", "with", "also", "it", "is", "are", "kept"}
     | {"stays", "stay", "remains", "remain"}
 )
@@ -51,7 +51,7 @@ def _read_sentence(sentence: str) -> tuple[list[Posecode], bool]:
 
 
 class _Reader:
-    """A walk over the words of one sentence."""
+    """Reads one sentence, word by word."""
 
     def __init__(self, words: list[str]):
         self.words = words
@@ -65,11 +65,11 @@ class _Reader:
         while self.at < len(self.words):
             if self.words[self.at] in SEPARATORS:
                 self.at += 1
-            elif not (self._person() or self._held() or self._parts() or self._fact() or self._passed()):
+            elif not (self._person() or self._held() or self._parts() or self._fact() or self._filler()):
                 self._give_up()
 
     def _give_up(self) -> None:
-        """On to the next separator: what follows it may be known again, but not of a part that is unknown."""
+        """Skips to the next separator: phrases after it may be known again, but not about an unknown part."""
         self.known = False
         if self.words[self.at] in ARTICLES:
             self.subjects = []
@@ -89,8 +89,8 @@ class _Reader:
         self.at += len(phrase.split())
         return bool(phrase)
 
-    def _passed(self) -> bool:
-        known = self.words[self.at] in PASSED
+    def _filler(self) -> bool:
+        known = self.words[self.at] in FILLER_WORDS
         self.at += known
         return known
 
@@ -166,7 +166,7 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Tables:
-    """What a reader looks words up in, all in lower case and with a comma as a word of its own."""
+    """Tables of a reader, all in lower case and with a comma as a separate word."""
 
     facts: dict[tuple[str, str], Codes]
     parts: dict[str, str]

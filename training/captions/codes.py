@@ -1,4 +1,4 @@
-"""The kernel that posecodes and paircodes share: codes, ranges of measurements, rules, and their evaluation.
+"""The shared kernel of posecodes and paircodes: codes, ranges of measurements, rules, and their evaluation.
 
 A `Code` is one statement. A `Rule` says in which `Range` of which measurements its code is true, and how much it is
 worth in a text. `RuleTable` compares all ranges with all measurements at once. The tables of rules are in
@@ -97,7 +97,7 @@ class Rule(Generic[CodeT, Measure]):
     Args:
         code: the code.
         ranges: it is true where all of these fit.
-        eligibility: how much it is worth in a text.
+        eligibility: its weight in a text.
         condition: it is stated only where these fit too.
         replaces: other groups that it makes superfluous.
     """
@@ -146,7 +146,7 @@ class RuleTable(Generic[Measure]):
 
         Args:
             measures: (n,) values by name; what is missing, or NaN, fits no range.
-            tolerance: how far outside its range a value may lie, in units of 5 degrees and 0.05 m.
+            tolerance: largest distance of a value from its range, in units of 5 degrees and 0.05 m.
 
         Returns:
             (conditions, n) booleans.
@@ -164,7 +164,7 @@ def tolerance_of(measure: str | Key) -> float:
     return TOLERANCE_DEGREES if quantity in DEGREES else TOLERANCE_METERS
 
 
-# Every description asks for many of them.
+# Cached, because every description needs many of them.
 @cache
 def _mirrored_code(code: CodeT) -> CodeT:
     return replace(code, subject=swap_sides(code.subject), value=swap_sides(code.value))

@@ -18,10 +18,10 @@ from unipose.training.captions.posecodes import RULES, Posecode
 from unipose.training.captions.text import BufferedChooser, Caption, join_list, to_sentence
 
 
-# How often two clauses share a sentence, and the arms join the first sentence.
+# Probability that two clauses share a sentence, and that the arms join the first sentence.
 PAIR, ARMS_FIRST = 0.45, 0.8
-# How often a clause is about what a person does, a sentence has a preface, a phrase brings its own verb, and the last
-# of several facts repeats the subject: "and it is".
+# Probability that a clause is about the person's action, that a sentence has a preface, that a phrase uses its own
+# verb, and that the last of several facts repeats the subject ("and it is").
 HOLD, PREFACE, OWN_VERB, REPEAT_SUBJECT = 0.3, 0.1, 0.5, 0.15
 
 
@@ -189,7 +189,7 @@ def _whole(clause: Clause, chooser: BufferedChooser) -> str:
 
 
 def _predicate(clause: Clause, plural: bool, chooser: BufferedChooser) -> str:
-    """What a clause states of its subject, verbs included."""
+    """The predicate of a clause, verbs included."""
     facts: list[str] = []
     after_verb = True
     for fact in clause.facts:

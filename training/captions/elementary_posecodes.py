@@ -2,7 +2,7 @@
 
 The categories are those of PoseScript (Delmas et al., ECCV 2022): angles, distances, relative positions along three
 axes, segments against the vertical, ground contact, bend, twist and lean of the torso, and the head. Between "above"
-and "level", and so on, lies a band of which nothing is stated. Ranges and eligibility are our own.
+and "level", and so on, lies a band without a code. Ranges and eligibility are our own.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from unipose.training.captions.measures import PAIRS
 
 
 UPRIGHT = (Range("torso.tilt", high=50.0),)
-# Between a clear order and "level" nothing is stated (meters).
+# Between a clear order and "level" there is no code (meters).
 ORDER, LEVEL = 0.15, 0.05
 # Joint centers sit inside the body, a few centimeters above what touches the ground.
 ON_GROUND = 0.12
@@ -160,7 +160,7 @@ _HAND_HEIGHTS = (
     ("below_hips", (Range("left_hand.above_hips", high=-0.12),)),
 )
 
-# What a part may be near to, nearest notion first, and from how many meters on.
+# Parts that a part may be near to, the nearest first, with the largest distance in meters.
 _NEAR: dict[str, tuple[tuple[str, float], ...]] = {
     "left_hand": (
         ("head", 0.22),

@@ -16,7 +16,7 @@ from unipose.training.geometry import swap_sides
 
 
 IMPLICATIONS_FILE = Path(__file__).parent.parent / "assets" / "posecode_implications.json"
-# axis, what is lower or further back, what is higher or further ahead: of the left part; "own" is of its side.
+# (axis, lower or rear point, higher or front point) of the left part.
 _Edge = tuple[str, str, str]
 _ORDER = {
     ("order_height", "higher"): ("y", "right", "left"),
@@ -59,7 +59,7 @@ def implied_by_order() -> dict[Posecode, tuple[tuple[Posecode, Posecode], ...]]:
 
 @cache
 def implied_by_one() -> dict[Posecode, frozenset[Posecode]]:
-    """Code -> the codes that imply it, as mined; both sides alike."""
+    """Code -> the codes that imply it, as mined, for both sides."""
     table: dict[Posecode, set[Posecode]] = {}
     for name, implied in json.loads(IMPLICATIONS_FILE.read_text()).items():
         reason = Posecode(*name.split())

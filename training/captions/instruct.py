@@ -2,7 +2,7 @@
 
 Both styles take their words from `paircode_phrases`, in which `read_instruction` looks every clause up. Changes of
 both sides are merged, changes of one limb are stated together, a part that was just named becomes "it", and sometimes
-a goal says where to stop. The same codes give several texts, the same seed gives one.
+a goal states where to stop. The same codes give several texts, the same seed gives one.
 """
 
 import re
@@ -23,12 +23,12 @@ STYLES = ("instruction", "difference")
 # Kinds that are never dropped.
 RARE = frozenset({"posture", "heading", "torso", "none"})
 MERGE, ADD_GOAL, MAX_GOALS = 0.95, 0.35, 2
-# How often a part that was just named becomes "it", and a template that was just used is not repeated.
+# Probability that a repeated part becomes "it", and that a repeated template is left out.
 USE_IT, ELLIPSIS = 0.9, 0.6
 USE_YOUR = 0.6
 CLAUSES = (1, 2, 3)
 
-# What the first and the later sentences begin with; after "First, " only words of order follow.
+# Beginnings of the first and of later sentences; after "First, " only words of order follow.
 OPENINGS: dict[Style, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "instruction": (("", "", "", "First, "), ("", "", "Also, ", "Then ", "Next, ", "After that, ")),
     "difference": (
@@ -37,7 +37,7 @@ OPENINGS: dict[Style, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }
 NO_ORDER = ("", "Also, ")
-# What joins two clauses, or three; and two of which the first already has an "and".
+# Joins of two or three clauses; LONG_JOINS: of two clauses if the first already has an "and".
 JOINS: dict[Style, tuple[tuple[tuple[str, ...], ...], ...]] = {
     "instruction": (
         ((),),
@@ -66,7 +66,7 @@ _OWNED = re.compile(
 
 @dataclass
 class _Context:
-    """What the next clause of a sentence may leave out: the part, and the words for its change.
+    """The part and the phrase that the next clause of a sentence may leave out.
 
     `tail` is what the clauses that lean on the last whole one leave out: "" while there is none, "part" or "verb".
     """
@@ -78,7 +78,7 @@ class _Context:
 
 
 def check_style(style: str) -> None:
-    """Refuses an unknown style.
+    """Checks the name of a style.
 
     Raises:
         ValueError: `style` is not one of `STYLES`.
@@ -100,7 +100,7 @@ def instruct(
     Args:
         codes: the codes of the pair, from `extract_paircodes`, the most salient first.
         rng: the source of wording, order and omissions.
-        style: "instruction" addresses the person of pose A, "difference" says how B differs from A.
+        style: "instruction" addresses the person of pose A, "difference" states how B differs from A.
         drop: probability of dropping each code that is not rare; the first is always stated.
         max_words: changes that would make the text longer are dropped, the least salient first; one is always stated.
 
@@ -160,7 +160,7 @@ def _covers(goal: Paircode, code: Paircode) -> bool:
 
 
 def _merge(codes: list[Paircode], chooser: RandomChooser) -> list[Topic]:
-    """A topic a code, or one for both sides."""
+    """One topic per code, or one for both sides."""
     table = topics()
     present, found = dict.fromkeys(codes), []
     while present:
@@ -217,7 +217,7 @@ def _sentences(groups: list[list[Topic]], chooser: RandomChooser) -> list[list[T
 
 
 def _open(texts: list[str], style: Style, chooser: RandomChooser) -> list[str]:
-    """Puts a word of transition before sentences, no two alike."""
+    """Puts different transitions before sentences."""
     first, later = OPENINGS[style]
     chosen: list[str] = []
     for index, text in enumerate(texts):
@@ -231,15 +231,15 @@ def _open(texts: list[str], style: Style, chooser: RandomChooser) -> list[str]:
 
 
 def _write_sentence(sentence: list[Topic], style: Style, chooser: RandomChooser) -> str:
-    """The clauses of a sentence, joined, in lower case and without a full stop."""
+    """The clauses of a sentence, joined, in lower case and without a period."""
     context, stop = _Context(), ""
-    say = _command if style == "instruction" else _compare
+    write_clause = _command if style == "instruction" else _compare
     wholes: list[list[str]] = []
     for topic in sentence:
         if style == "instruction" and topic.is_goal and wholes:
             stop = _goal(topic, context, chooser)
             continue
-        text = say(topic, context, chooser)
+        text = write_clause(topic, context, chooser)
         if context.tail:
             wholes[-1].append(text)
         else:
@@ -295,7 +295,7 @@ def _command(topic: Topic, context: _Context, chooser: RandomChooser) -> str:
 
 
 def _repeats(topic: Topic, context: _Context) -> bool:
-    """Whether the last command, which must not end in how much, fits this topic too."""
+    """Whether the last command fits this topic too; it must not end in an amount."""
     return context.phrase in topic.imperatives and topic.codes[0].amount == "some" and "{p}" in context.phrase
 
 

@@ -23,7 +23,7 @@ _FINITE = re.compile(r"(.+?) (?:is|are) (.+)")
 
 @dataclass
 class _Context:
-    """The part that the clause before was about, and how it changes: a command, or what followed "is"."""
+    """The part of the previous clause, and its change: a command, or the phrase after "is"."""
 
     noun: str = ""
     phrase: str = ""
@@ -61,7 +61,7 @@ def _openings() -> re.Pattern[str]:
 
 
 def _read_clause(clause: str, context: _Context) -> Topic | None:
-    """Looks a clause up in every form it can have; `context` keeps what the next one may depend on."""
+    """Looks a clause up in every form it can have; `context` keeps part and phrase for the next one."""
     for form in (_comparison, _command, _state_alone, _direction_alone, _part_alone, _gerund):
         topic = form(clause, context)
         if topic:

@@ -162,7 +162,7 @@ def shared_states(all_codes: tuple[Codes, ...], subjects: tuple[str, ...]) -> tu
 
 @cache
 def postures(code: Posecode) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What follows "A person", and what follows "Someone is"."""
+    """Phrases after "A person", and phrases after "Someone is"."""
     if code.value in POSTURES:
         return POSTURES[code.value]
     finite, gerund = POSTURES[swap_sides(code.value)]
@@ -171,7 +171,7 @@ def postures(code: Posecode) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 @cache
 def posture_phrases() -> dict[str, Posecode]:
-    """What follows a person, without "is" -> the posture.
+    """Phrases after a person, without "is" -> the posture.
 
     Raises:
         ValueError: a phrase states two postures: the tables contradict each other.

@@ -19,7 +19,7 @@ HAND_REACH = 0.08
 HEAD_REACH = 0.11
 # The neck-to-head direction of the rest pose leans forward by this much (degrees).
 HEAD_REST_PITCH = 19.0
-# Parts that come in two, and what both are called.
+# Paired parts, and the name of the pair.
 PAIRS = {"hand": "hands", "elbow": "elbows", "knee": "knees", "foot": "feet"}
 
 

@@ -8,10 +8,10 @@ from unipose.training.captions.posecodes import RULES, Posecode
 from unipose.training.captions.text import BufferedChooser
 
 
-# How often what can be merged is merged, and two sides that differ are summed up.
+# Probability of merging what can be merged, and of summing up two different sides.
 MERGE, SUM_UP = 0.95, 0.25
 FACTS_A_CLAUSE, SUBJECTS_A_CLAUSE = 3, 3
-# Kinds of which one clause may state the same fact of several parts.
+# Kinds whose facts one clause may state of several parts.
 SHARED = frozenset({"bend", "segment", "ground", "height", "height_to_shoulder"})
 # kind and value -> the value that sums it up.
 COARSER = {
@@ -52,7 +52,7 @@ def merge(codes: Sequence[Posecode], chooser: BufferedChooser) -> list[Clause]:
 
     Args:
         codes: posecodes, no posture among them.
-        chooser: decides what is merged and worded how.
+        chooser: source of merges and wordings.
     """
     chosen = _merge_sides(_sum_up(codes, chooser), chooser)
     single = [Clause((form.subject,), (Fact((form.codes,), form.states, form.verbs),)) for form in chosen]
@@ -76,7 +76,7 @@ def _sum_up(codes: Sequence[Posecode], chooser: BufferedChooser) -> list[Posecod
 
 
 def _merge_sides(codes: Sequence[Posecode], chooser: BufferedChooser) -> list[Form]:
-    """A form a code, or one for both sides where the mirrored code is there as well."""
+    """One form per code, or one for both sides if the mirrored code is present."""
     left, found = dict.fromkeys(codes), []
     for code in codes:
         if code not in left:
@@ -122,7 +122,7 @@ def _share(known: Clause, clause: Clause) -> Clause | None:
 
 
 def _join_facts(clauses: list[Clause], chooser: BufferedChooser) -> list[Clause]:
-    """Joins the facts about one subject, up to a few a clause."""
+    """Joins the facts about one subject, up to a limit per clause."""
     joined: list[Clause] = []
     place: dict[str, int] = {}
     for clause in clauses:

@@ -1,15 +1,15 @@
-"""How far pose B is from pose A, as numbers that each have a direction.
+"""Measurements of the change from pose A to pose B, each with a direction.
 
-Every change is measured towards a direction: positive where going from A to B goes that way, negative where it goes
-the other way, so that exchanging A and B changes every sign. A change is named by its `Key`, (kind, subject, value):
+Every change is measured in a direction: positive if B lies further that way than A, negative otherwise. So exchanging
+A and B changes every sign. A change is named by its `Key`, (kind, subject, value):
 ("move", "left_hand", "up") is how many meters the left hand rises.
 
 Each pose is measured in the frame of its OWN body: left, right, forward and back follow the heading of its hips, up
 and down follow gravity, and positions are relative to the pelvis. Only the height of knees, feet and hips is relative
 to the lowest point of the body, because a body that squats does not lift its feet.
 
-Besides the changes there are measurements that only decide whether a change is stated: ("own", part, "") is how
-far a hand or elbow moves seen from its shoulder and torso, ("nearest", hand, "to_...") the smaller of its distances in
+Other measurements only decide whether a change is stated: ("own", part, "") is how far a hand or elbow moves relative
+to its shoulder and torso, ("nearest", hand, "to_...") the smaller of its distances in
 A and B, ("after", joint, "bend") the degrees that a joint is bent in B (0 is straight), ("tilt", "torso", "") the tilt
 of the less upright torso, ("swing", "torso", "") the angle between both torsos, each seen from its own heading.
 """
@@ -31,7 +31,7 @@ Points = dict[str, Array]
 SIDES = ("left", "right")
 ARM_PARTS = ("hand", "elbow")
 LEG_PARTS = ("knee", "foot")
-# What a hand may come closer to: on its own side or the other, or on the midline.
+# Parts that a hand may come closer to: on its own side or the other, or on the midline.
 REACHED_PARTS = ("shoulder", "hip", "knee", "ankle")
 # Directions and their opposites.
 OPPOSITES = {"up": "down", "forward": "back", "left": "right", "bend": "straighten", "closer": "apart"}

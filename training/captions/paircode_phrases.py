@@ -1,6 +1,6 @@
 """The words for paircodes: one table for `instruct` and `read_instruction`.
 
-A `Topic` is what a clause can state: one code, or the same change of both sides. It holds every wording, so that
+A `Topic` is the content of a clause: one code, or the same change of both sides. It holds every wording, so that
 reading is a look-up. In the templates {p} stands for the part ("the left hand") and a key of `AMOUNT_WORDS` for the
 amount. Words that join clauses ("and", "while") occur in none.
 """
@@ -42,8 +42,8 @@ class Words:
 
     Args:
         imperatives: whole commands; one without {p} needs no part.
-        states: what follows "is" or "are" when B is compared with A.
-        shorts: what may follow a command that begins with "move": "and a little forward".
+        states: phrases after "is" or "are" when B is compared with A.
+        shorts: phrases that may follow a command that starts with "move": "and a little forward".
     """
 
     imperatives: tuple[str, ...]
@@ -158,7 +158,7 @@ COMPLETE: dict[tuple[str, str], Words] = {
     ),
 }
 
-# What B does when its posture is another than A's: commands, and what follows "the person is".
+# Postures of B that A does not have: commands, and phrases after "the person is".
 POSTURES: dict[str, Words] = {
     "lies_back": Words(
         ("lie down on the back", "lie on the back", "lie face up"), ("now lying on the back", "now lying face up")
@@ -270,7 +270,7 @@ UNCHANGED = (
     ("nothing has changed", "the pose is the same", "the pose has not changed", "both poses are the same"),
 )
 
-# What follows "until it is", "so that the left hand is" or, with "now", "the left hand is": by posecode.
+# Phrases after "until it is", "so that the left hand is" or, with "now", "the left hand is": by posecode.
 GOALS: dict[tuple[str, str], tuple[str, ...]] = {
     ("bend", "bent_90"): ("at a right angle", "bent at a right angle", "bent at 90 degrees"),
     ("bend", "straight"): ("straight",),
@@ -319,15 +319,15 @@ GERUNDS = {
 
 @dataclass(frozen=True)
 class Topic:
-    """What one clause states, in all its wordings.
+    """The codes of one clause, with all wordings.
 
     Args:
         codes: the codes that it states.
         nouns: names of the part, without article ("left hand"), or "both hands".
         plural: whether the part takes "are" and "them".
         imperatives: commands; "{p}" stands for the part, some need none.
-        states: what follows "is" or "are".
-        shorts: what may follow a command that begins with "move".
+        states: phrases after "is" or "are".
+        shorts: phrases that may follow a command that starts with "move".
         sentences: whole clauses that stand in place of a part and a state.
     """
 

@@ -1,4 +1,4 @@
-"""Paircode precision and recall: how true an instruction or a difference is of a pair, and how complete."""
+"""Paircode precision and recall of instructions and differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ def score_instructions(
         same_sequence: whether a change of the heading is expected, as for `extract_paircodes`.
         rotmats: (n, 22, 3, 3) rotations of A and of B. Without them statements about the rotation or tilt of
             the head, which joints do not show, are left out.
-        tolerance: how far outside its range a change may lie, in units of 5 degrees and 0.05 m.
+        tolerance: largest distance of a change from its range, in units of 5 degrees and 0.05 m.
 
     Raises:
         ValueError: a shape differs from those above, a number is not finite, or there are not n texts.

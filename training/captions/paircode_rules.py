@@ -1,7 +1,7 @@
-"""What paircodes there are: the tables of changes from pose A to pose B, their ranges and what they replace.
+"""The table of paircodes: changes from pose A to pose B, their ranges and the codes that they replace.
 
-Beside the relative codes there are postures and goals ("until the elbow is at a right angle"), which are posecodes of
-B, and one code that says that nothing changes.
+In addition to relative codes there are postures and goals ("until the elbow is at a right angle"), which are posecodes
+of B, and one code for "nothing changes".
 """
 
 from collections.abc import Iterable, Iterator
@@ -74,7 +74,7 @@ _BENT_OVER = ("bends_forward", "stoops")
 
 @dataclass(frozen=True, order=True)
 class Paircode(Code):
-    """One statement about A -> B: `subject` changes towards `value`, by `amount`, in the sense of `kind`.
+    """One statement about A -> B: `subject` changes toward `value`, by `amount`, in the sense of `kind`.
 
     ("move", "left_hand", "up", "slight"); goals hold a posecode's kind and value: ("goal", "left_elbow",
     "bend.straight", ""); postures name what B does: ("posture", "body", "sits", "").
@@ -191,7 +191,7 @@ def _bends(joint: str) -> Iterator[PairRule]:
 
 
 def _moves(subject: str, value: str, lead: str, follow: str = "") -> Iterator[PairRule]:
-    """Moves of one joint, or of the limb whose end `lead` is and whose middle `follow` goes the same way."""
+    """Moves of one joint `lead`, or of a limb: its end `lead`, and its middle `follow` in the same direction."""
     arm = lead.endswith(("hand", "elbow"))
     condition = (
         (Range(("own", lead, ""), OWN_MOVEMENT), Range(("swing", "torso", ""), high=LARGEST_SWING)) if arm else ()

@@ -1,7 +1,7 @@
-"""Extracts what changes from pose A to pose B, as elementary statements.
+"""Extracts paircodes: elementary statements about the change from pose A to pose B.
 
 Changes are measured (`pair_measures`), compared with ranges (`paircode_rules`), and every range that fits gives a
-`Paircode`: "bend, left knee, straighten, much". Postures and goals are posecodes that B has and A has not. The words
+`Paircode`: "bend, left knee, straighten, much". Postures and goals are posecodes of B that A does not have. The words
 are in `paircode_phrases`. The idea of paircodes is that of PoseFix (Delmas et al., ICCV 2023); measures, words and
 most ranges are our own.
 """
@@ -42,7 +42,7 @@ def extract_paircodes(
     rotmats: Rotations | None = None,
     jitter: np.random.Generator | None = None,
 ) -> list[tuple[Paircode, ...]]:
-    """The codes to state of the change of each pair.
+    """The codes to state for each pair.
 
     Args:
         joints_a: (n, 22, 3) of the first poses, meters, y up.
@@ -50,7 +50,7 @@ def extract_paircodes(
         same_sequence: whether the poses of a pair, or of each of (n,) pairs, are frames of one motion, so that a
             change of the body's heading means something.
         rotmats: (n, 22, 3, 3) rotations of A and of B, for rotations and tilts of the head.
-        jitter: when given, every change is first moved by uniform noise of up to its tolerance.
+        jitter: source of uniform noise of up to the tolerance that is added to every change; None: no noise.
 
     Returns:
         For each pair its codes, the most salient first and goals last; none that another one implies. `NONE` alone
@@ -157,8 +157,8 @@ def paircodes_hold(
         codes: some of `CODES`.
         joints_a: (n, 22, 3) of the first poses, meters, y up.
         joints_b: (n, 22, 3) of the second poses.
-        tolerance: how far outside its range a change may lie, in units of 5 degrees and 0.05 m.
-        rotmats: as for `extract_paircodes`.
+        tolerance: largest distance of a change from its range, in units of 5 degrees and 0.05 m.
+        rotmats: see `extract_paircodes`.
 
     Returns:
         (codes, n) booleans.

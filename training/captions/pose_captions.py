@@ -20,7 +20,7 @@ def describe_poses(rotmats: npt.ArrayLike | torch.Tensor, seed: int = 0) -> list
 
     Args:
         rotmats: (n, 22, 3, 3) rotation matrices in the stored z-up frame.
-        seed: of the wording; a pose at the same index gets the same text for the same seed.
+        seed: seed of the wording; a pose at the same index gets the same text for the same seed.
 
     Returns:
         n descriptions.
@@ -33,7 +33,7 @@ def describe_poses(rotmats: npt.ArrayLike | torch.Tensor, seed: int = 0) -> list
     texts = []
     for index, pose_codes in enumerate(codes):
         text = describe(pose_codes, np.random.default_rng((seed, index))).text
-        # Where chance has dropped every statement, all are made.
+        # If random omission dropped every statement, all are kept.
         texts.append(text or describe(pose_codes, np.random.default_rng((seed, index)), drop=0.0).text)
     return texts
 
@@ -50,7 +50,7 @@ def compare_poses(
         first: (n, 22, 3, 3) rotation matrices in the stored z-up frame.
         second: (n, 22, 3, 3), as many.
         style: "instruction" addresses the person of the first pose, "difference" compares the two poses.
-        seed: of the wording; a pair at the same index gets the same text for the same seed.
+        seed: seed of the wording; a pair at the same index gets the same text for the same seed.
 
     Returns:
         n texts.

@@ -406,7 +406,7 @@ COPULAS = (("is", "are"), ("stays", "stay"), ("remains", "remain"), ("is kept", 
 HOLDING = (("keep", "keeps", "keeping"), ("hold", "holds", "holding"), ("have", "has", "having"))
 HOLDERS = (("they", 0), ("the person", 1), ("this person", 1), ("the figure", 1))
 DETERMINERS = ("the", "their")
-# Nobody owns these: always "the".
+# Nouns that always take "the".
 OWNERLESS = frozenset({"body", "hands_line", "feet_line"})
 BOTH = ("both", "the", "their", "both of their", "the two", "both of the")
 PREFACES = (

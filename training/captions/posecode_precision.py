@@ -1,4 +1,4 @@
-"""Posecode precision and recall: how much of what a description states is true, and how much of the pose it states."""
+"""Posecode precision and recall of descriptions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from unipose.training.captions.posecodes import RULES, Posecode, extract_posecod
 
 @dataclass(frozen=True)
 class CaptionScore:
-    """What a text states of a pose.
+    """The statements of a text about a pose.
 
     Args:
         statements: the codes that the text states and the pose can be measured for.
@@ -50,7 +50,7 @@ def score_captions(
         texts: n descriptions, of `describe` or of a model; any text is accepted.
         joints: (n, 22, 3), meters, y up.
         rotmats: (n, 22, 3, 3), any frame; without them statements about the rotation of the head are left out.
-        tolerance: how far outside its range a measurement may lie, in units of 5 degrees and 0.05 m.
+        tolerance: largest distance of a measurement from its range, in units of 5 degrees and 0.05 m.
 
     Raises:
         ValueError: the numbers of texts and poses differ.

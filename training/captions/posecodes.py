@@ -1,4 +1,4 @@
-"""Elementary and super statements about a pose, read off its joints.
+"""Extracts elementary and super posecodes from the joints of a pose.
 
 Joints are measured (`measures.measure`), measurements are compared with ranges (`RULES`, from the tables of
 `elementary_posecodes` and `super_posecodes`), and every rule that fits gives a `Posecode`: "bend, left knee,
@@ -29,7 +29,7 @@ from unipose.training.captions.super_posecodes import super_rules
 
 __all__ = ["CODES", "RULES", "Posecode", "extract_posecodes", "holding"]
 
-# Super codes come first, so that what they replace is known when an elementary code is looked at.
+# Super codes come first: they replace elementary codes.
 RULES: dict[Posecode, Rule[Posecode, str]] = {
     rule.code: rule for rules in (super_rules(), elementary_rules()) for rule in both_sides(rules)
 }
@@ -46,7 +46,7 @@ def holding(
     Args:
         codes: some of `CODES`.
         joints: (n, 22, 3), meters, y up.
-        tolerance: how far outside its range a measurement may lie, in units of 5 degrees and 0.05 m.
+        tolerance: largest distance of a measurement from its range, in units of 5 degrees and 0.05 m.
         rotmats: (n, 22, 3, 3), any frame; without them nothing about a rotation of the head holds (see `measure`).
 
     Returns:
@@ -65,11 +65,11 @@ def extract_posecodes(
 
     Args:
         joints: (n, 22, 3), meters, y up.
-        jitter: when given, every measurement is first moved by uniform noise of up to its tolerance.
+        jitter: source of uniform noise of up to the tolerance that is added to every measurement; None: no noise.
         rotmats: (n, 22, 3, 3), the rotations of the same poses, any frame; they show rotations of the head.
 
     Returns:
-        For each pose its codes, in table order: at most one per group, and none that a super code makes superfluous.
+        For each pose its codes, in table order: at most one per group, and none that a super code replaces.
         Ignored codes are among them only where there are few others.
     """
     measures = measure(joints, rotmats)

@@ -1,9 +1,9 @@
-"""The words for super codes: what the whole body does, and what arms, legs and the ground do together.
+"""The words for super codes: postures of the whole body, and poses of arms, legs and the ground together.
 
-Templates are written as in `phrases`.
+Templates are written as in `posecode_phrases`.
 """
 
-# What the whole body does: after "A person", and after "Someone is".
+# Postures of the whole body: after "A person", and after "Someone is".
 POSTURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "lies_back": (
         ("lies on the back", "lies face up", "is stretched out on the back", "reclines face up"),
@@ -118,7 +118,7 @@ POSTURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "stands": (("stands", "stands on both legs", "is upright on both feet"), ("standing", "in a standing position")),
 }
 
-# What arms, legs and the ground do together: of which part, and what it is or does.
+# Arms, legs and ground contact: subject, and its phrases.
 SUPER_PHRASES: dict[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]] = {
     ("arms", "overhead"): (
         ("both_arm",),

@@ -236,7 +236,7 @@ POSTURES: tuple[_Row, ...] = (
         (*_FEET_DOWN, *pair("knee.angle", 145.0), *pair("thigh.tilt", high=40.0), Range("torso.tilt", high=30.0)),
         (*_LEGS, *groups("ground:foot", "level=feet")),
     ),
-    # what is left: looser notions
+    # looser postures for the remaining poses
     (
         "stoops",
         (*_FEET_DOWN, Range("torso.pitch", 45.0, 150.0), Range("pelvis.ground", 0.3)),
@@ -378,7 +378,7 @@ ARM_POSES: tuple[_Row, ...] = (
     ),
 )
 
-# What one leg does on its own, and what both do together; beside any posture.
+# One leg, and both legs together; they combine with any posture.
 LEG_POSES: tuple[_Row, ...] = (
     (
         "raised_front",

@@ -1,4 +1,4 @@
-"""What both directions of text share: random choices, templates, lists and sentences, and the result of reading."""
+"""Shared by writers and readers of texts: random choices, templates, lists, sentences and the result of reading."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ from unipose.training.captions.codes import CodeT
 
 Choice = TypeVar("Choice")
 
-# The first wording of several is chosen this often besides its fair share.
+# Probability of the first of several wordings, in addition to its equal share.
 PLAIN = 0.3
 _ALTERNATIVES = re.compile(r"\[([^\[\]]*)\]")
 
@@ -95,7 +95,7 @@ class Reading(Generic[CodeT]):
 
 
 def expand(template: str) -> Iterator[str]:
-    """All wordings of a template with alternatives: "[near|close to] the hip"."""
+    """All wordings of a template with alternatives, such as "[near|close to] the hip"."""
     found = _ALTERNATIVES.search(template)
     if found is None:
         yield template
@@ -110,7 +110,7 @@ def join_list(items: Sequence[str]) -> str:
 
 
 def to_sentence(text: str) -> str:
-    """With a capital letter and a full stop."""
+    """Adds a capital letter and a period."""
     return f"{text[0].upper()}{text[1:]}."
 
 
@@ -128,7 +128,7 @@ def read_sentences(sentences: Sequence[str], read: Callable[[str], tuple[Sequenc
     """Reads a text sentence by sentence.
 
     Args:
-        sentences: from `split_sentences`.
+        sentences: result of `split_sentences`.
         read: a sentence -> its codes, and whether all of it was understood.
     """
     codes: list[CodeT] = []

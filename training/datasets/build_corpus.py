@@ -42,22 +42,22 @@ from unipose.training.datasets.shards import (
 
 @dataclass(frozen=True)
 class Recipe:
-    """The options of a corpus: training rows of each task, and rows of every task in the other splits."""
+    """Options of a corpus: number of rows of each task and split, images, captions and shards."""
 
-    pose_to_text: int = 15000
-    pose_diff: int = 15000
-    image_to_text: int = 15000
-    image_diff: int = 15000
-    text_to_pose: int = 15000
-    image_to_pose: int = 15000
-    pose_edit: int = 15000
-    validation: int = field(default=0, metadata={"help": "Rows of each task from the validation clips."})
-    test: int = field(default=0, metadata={"help": "Rows of each task from the held-out clips."})
+    pose_to_text: int = field(default=15000, metadata={"help": "Number of training rows of pose-to-text."})
+    pose_diff: int = field(default=15000, metadata={"help": "Number of training rows of pose-diff."})
+    image_to_text: int = field(default=15000, metadata={"help": "Number of training rows of image-to-text."})
+    image_diff: int = field(default=15000, metadata={"help": "Number of training rows of image-diff."})
+    text_to_pose: int = field(default=15000, metadata={"help": "Number of training rows of text-to-pose."})
+    image_to_pose: int = field(default=15000, metadata={"help": "Number of training rows of image-to-pose."})
+    pose_edit: int = field(default=15000, metadata={"help": "Number of training rows of pose-edit."})
+    validation: int = field(default=0, metadata={"help": "Number of rows of each task from the validation clips."})
+    test: int = field(default=0, metadata={"help": "Number of rows of each task from the held-out clips."})
     image_size: int = field(default=96, metadata={"help": "Width and height of the images in pixels."})
     variety: float = field(
         default=1.0, metadata={"help": "Variety of captions in prompts: 1 uses all wordings, 0 one of each."}
     )
-    answer_variety: float = field(default=1.0, metadata={"help": "The same for captions in answers."})
+    answer_variety: float = field(default=1.0, metadata={"help": "Variety of captions in answers."})
     templates: int = field(default=200, metadata={"help": "Number of instruction templates of each task."})
     shard_size: int = field(default=1000, metadata={"help": "Maximum number of rows of a shard."})
     seed: int = field(default=1, metadata={"help": "Seed of the random numbers."})
@@ -77,14 +77,14 @@ class Recipe:
 
 @dataclass
 class BuildArguments:
-    """Where and how a corpus is built."""
+    """Output, processes and upload of a build."""
 
     output: str = field(default="runs/corpus", metadata={"help": "Folder of the corpus."})
     workers: int = field(default=os.cpu_count() or 1, metadata={"help": "Number of processes."})
     push_to_hub: str | None = field(
-        default=None, metadata={"help": "Uploads the corpus as this dataset on the Hub: owner/name."}
+        default=None, metadata={"help": "Hub dataset to upload the corpus to: owner/name."}
     )
-    private: bool = field(default=False, metadata={"help": "Whether a new dataset on the Hub is private."})
+    private: bool = field(default=False, metadata={"help": "Whether to create the Hub dataset as private."})
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def build_shard(folder: Path, recipe: Recipe, shard: Shard) -> Shard:
     """Generates and writes the rows of one shard.
 
     Args:
-        folder: of the corpus.
+        folder: folder of the corpus.
         recipe: its options.
         shard: the shard.
 
@@ -140,7 +140,7 @@ def build_shards(folder: Path, recipe: Recipe, shards: list[Shard], workers: int
     """Builds shards, and yields each when it is finished.
 
     Args:
-        folder: of the corpus.
+        folder: folder of the corpus.
         recipe: its options.
         shards: the shards to build.
         workers: number of processes.
@@ -170,8 +170,8 @@ def build_corpus(recipe: Recipe, folder: str | Path, workers: int = 1) -> dict[s
     """Builds a corpus, or resumes one that was interrupted.
 
     Args:
-        recipe: its options.
-        folder: its folder.
+        recipe: options of the corpus.
+        folder: folder of the corpus.
         workers: number of processes; does not change the result.
 
     Returns:

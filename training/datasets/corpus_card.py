@@ -28,15 +28,15 @@ class CardArguments:
 
     corpus: str = field(default="runs/corpus", metadata={"help": "Folder of a corpus by build_corpus."})
     name: str = field(default="unipose-corpus", metadata={"help": "Name of the dataset; on the Hub: owner/name."})
-    push_to_hub: bool = field(default=False, metadata={"help": "Uploads the corpus and the card."})
-    private: bool = field(default=False, metadata={"help": "Whether a new dataset on the Hub is private."})
+    push_to_hub: bool = field(default=False, metadata={"help": "Whether to upload the corpus and the card."})
+    private: bool = field(default=False, metadata={"help": "Whether to create the Hub dataset as private."})
 
 
 def card_data(name: str, rows: dict[str, dict[str, int]]) -> DatasetCardData:
     """The card's metadata: all rows as the default configuration, and one configuration for each task.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         rows: {split: {task: number}}.
     """
     total = sum(number for tasks in rows.values() for number in tasks.values())
@@ -62,12 +62,12 @@ def write_card(folder: str | Path, name: str) -> DatasetCard:
     """Computes the statistics of a corpus and writes its card, README.md.
 
     Args:
-        folder: of a complete corpus by build_corpus.
-        name: of the dataset.
+        folder: folder of a complete corpus by build_corpus.
+        name: name of the dataset.
 
     Raises:
         FileNotFoundError: the corpus is not complete.
-        ValueError: it was made from other records, for which the card would state a wrong source and license.
+        ValueError: it was not built by build_corpus: the card would state a wrong source and license.
     """
     folder = Path(folder)
     rows = read_summary(folder)["rows"]
@@ -94,9 +94,9 @@ def push_corpus(folder: str | Path, name: str, private: bool = False, api: Any =
     """Uploads a complete corpus with its card.
 
     Args:
-        folder: of the corpus.
+        folder: folder of the corpus.
         name: "owner/name" on the Hub; created where it does not exist.
-        private: whether a new one is private.
+        private: whether to create it as private.
         api: an `HfApi`, for another endpoint or token.
 
     Returns:

@@ -33,7 +33,7 @@ SPLITS = ("train", *SPLIT_CLIPS)
 # Maximum lengths of captions in words, one drawn per caption: of captions in prompts, and of those in answers.
 PROMPT_MAX_WORDS = (15, 30, 45, 55)
 ANSWER_MAX_WORDS = (30, 45)
-# The same of instructions and differences.
+# Maximum lengths of instructions and differences.
 PAIR_MAX_WORDS = (12, 20, 30, 40)
 # Probability that the caption of a named pose begins with its archetype's sentence, and, in prompts, ends after it.
 SENTENCE_SHARE = 0.7
@@ -42,7 +42,7 @@ SENTENCE_ONLY_SHARE = 0.3
 MAX_HEADING = 45.0
 # Share of pairs of two unrelated poses.
 UNRELATED_SHARE = 0.2
-# Attempts at describing a batch of poses. A pose or a change too plain to describe is rare.
+# Maximum number of draws for a batch. A pose or a change without any statement is rare.
 MAX_ROUNDS = 100
 
 Item = TypeVar("Item")
@@ -79,7 +79,7 @@ class RecordGenerator:
         split: one of `SPLITS`: decides the motion clips.
         image_size: pixels of the square images.
         variety: variety of the wording of captions in prompts, 0..1 (see `describe`).
-        answer_variety: the same of captions in answers.
+        answer_variety: variety of the wording of captions in answers, 0..1.
 
     Raises:
         ValueError: an unknown split.
@@ -196,7 +196,7 @@ def collect_described(count: int, draw: Callable[[int], Iterable[tuple[Item, str
 
     Args:
         count: number of items.
-        draw: gives so many items, each with its text or "".
+        draw: function of a number that returns as many items, each with its text or "".
 
     Raises:
         RuntimeError: too few have a text after `MAX_ROUNDS` draws.
@@ -322,7 +322,7 @@ def caption_poses(
         variety: variety of the wording, 0..1 (see `describe`).
 
     Raises:
-        ValueError: the number of labels is not that of poses.
+        ValueError: the numbers of labels and poses differ.
     """
     if len(labels) != len(rotmats):
         raise ValueError(f"got {len(labels)} labels for {len(rotmats)} poses; expected one for each pose")

@@ -59,26 +59,29 @@ STATE_FILE = "import.json"
 
 @dataclass
 class ImportArguments:
-    """The dataset and its options; the sources that use an option are named first in its help."""
+    """The dataset and its options; the help of an option starts with the sources that use it."""
 
-    source: str = field(metadata={"help": "amass, posescript, posefix, hmr_npz, hmr_tars, 3dpw or motion."})
-    root: str = field(metadata={"help": "Folder of the dataset; hmr_npz: of its images; hmr_tars: of its tars."})
+    source: str = field(
+        metadata={"help": "Format of the dataset: amass, posescript, posefix, hmr_npz, hmr_tars, 3dpw or motion."}
+    )
+    root: str = field(metadata={"help": "Folder of the dataset; hmr_npz: folder of images; hmr_tars: folder of tars."})
     output: str = field(metadata={"help": "Folder of the records."})
     amass: str = field(default="", metadata={"help": "posescript, posefix: AMASS's folder, SMPL-H layout."})
     annotations: str = field(default="", metadata={"help": "hmr_npz: path of the npz."})
     dataset: str = field(default="hmr2", metadata={"help": "hmr_npz, hmr_tars: name of the dataset, for errors."})
     pickles_may_run_code: bool = field(
-        default=False, metadata={"help": "hmr_tars, 3dpw: read pickles, which can run any code. Trusted files only."}
+        default=False, metadata={"help": "hmr_tars, 3dpw: whether to read pickles, which can run any code."}
     )
     split: str = field(default="train", metadata={"help": "posescript, posefix, 3dpw: split of the dataset."})
-    captions: str = field(default="auto", metadata={"help": "posescript: auto or human."})
+    captions: str = field(default="auto", metadata={"help": "posescript: kind of captions, auto or human."})
     texts: list[str] = field(
-        default_factory=lambda: ["auto"], metadata={"help": "posefix: some of auto, human, paraphrases."}
+        default_factory=lambda: ["auto"],
+        metadata={"help": "posefix: kinds of texts, some of auto, human, paraphrases."},
     )
     pose_table: str | None = field(default=None, metadata={"help": "posefix: path of PoseScript's table of poses."})
     subsets: list[str] = field(default_factory=list, metadata={"help": "amass: names of sub-datasets; default: all."})
     weights: dict[str, float] | str = field(
-        default_factory=dict, metadata={"help": "amass: sub-datasets' weights, by which `limit` poses are drawn."}
+        default_factory=dict, metadata={"help": "amass: weights of sub-datasets to draw `limit` poses with."}
     )
     frames_per_second: float | None = field(
         default=None, metadata={"help": "amass: frames per second to keep; default: all frames."}
@@ -94,14 +97,14 @@ class ImportArguments:
     min_change: float = field(
         default=0.0, metadata={"help": "motion: minimum mean angle between kept frames of a clip in degrees."}
     )
-    stride: int = field(default=1, metadata={"help": "amass, 3dpw: keeps every so many-th frame."})
-    expand: float = field(default=1.0, metadata={"help": "hmr_npz, hmr_tars, 3dpw: factor of the box's side."})
+    stride: int = field(default=1, metadata={"help": "amass, 3dpw: step between frames; 1: all frames."})
+    expand: float = field(default=1.0, metadata={"help": "hmr_npz, hmr_tars, 3dpw: factor of the side of boxes."})
     max_size: int = field(default=336, metadata={"help": "hmr_npz, hmr_tars, 3dpw: maximum size of crops in pixels."})
     seed: int = field(
         default=0, metadata={"help": "Seed of the order of files (amass, hmr_tars, 3dpw) or rows (hmr_npz)."}
     )
     skip_damaged: bool = field(
-        default=False, metadata={"help": "hmr_npz, hmr_tars: log and skip unusable rows instead of stopping."}
+        default=False, metadata={"help": "hmr_npz, hmr_tars: whether to log and skip unusable rows."}
     )
     limit: int | None = field(default=None, metadata={"help": "Maximum number of records; default: all."})
 
@@ -168,10 +171,10 @@ def save_records(
     """Writes records in parts, each atomically; resumes after existing parts.
 
     Args:
-        records: the same ones in the same order at every call.
+        records: the records, the same in the same order at every call.
         output: the folder.
         made_from: options of the import; a folder with other options is refused.
-        part: records per part.
+        part: number of records per part.
 
     Raises:
         ValueError: the folder holds something else, or there are no records.
@@ -225,7 +228,7 @@ def write_part(records: list[Record], path: Path) -> None:
     """Writes one part atomically.
 
     Args:
-        records: of one kind.
+        records: records of one kind.
         path: folder of the part.
     """
     features = COLUMNS[type(records[0])]

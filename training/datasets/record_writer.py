@@ -25,12 +25,12 @@ def write_records(
     """Writes a corpus of records, with at most one shard of each task in memory.
 
     Args:
-        folder: of the corpus.
-        records: those of each split, read one by one.
+        folder: folder of the corpus.
+        records: records of each split, read one by one.
         tasks: tasks of the rows (see `rows_from_records`).
-        seed: of the choice of templates.
+        seed: seed of the choice of templates.
         shard_size: maximum number of rows of a shard.
-        templates: prompts of each task; the packaged ones where left out.
+        templates: prompts of each task; default: the packaged ones.
 
     Returns:
         {"rows": {split: {task: number}}, "shards": ...}.

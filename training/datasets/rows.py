@@ -39,7 +39,7 @@ TASK_RECORDS: dict[str, type[Record]] = {
     for name, task in TASKS.items()
 }
 POSE_ANSWERS = frozenset(name for name, task in TASKS.items() if task.answer == "pose")
-# Prompts without a template, and their share: a plain caption or instruction must work as a prompt.
+# Prompts without a template, and their share: a plain caption or instruction should work as a prompt.
 BARE_PROMPTS = {
     name: " ".join(f"{{{placeholder}}}" for placeholder in task.placeholders)
     for name, task in TASKS.items()
@@ -108,10 +108,10 @@ def rows_from_records(
     """One row for each record, each task of its kind, and each text; image-to-pose has one row without a text.
 
     Args:
-        records: of any kinds.
+        records: records of any kinds.
         tasks: keys of `TASKS`; a record has the tasks of its kind (`TASK_RECORDS`).
         rng: draws the template of each row.
-        templates: prompts of each task; the packaged ones where left out.
+        templates: prompts of each task; default: the packaged ones.
 
     Raises:
         ValueError: an unknown task, a template that does not fit its task, or an invalid record.

@@ -33,8 +33,8 @@ class Shard:
     Args:
         split: "train", "validation" or "test".
         task: a key of `TASKS`.
-        index: its number among the shards of its split and task.
-        count: the number of these shards, or 0 where it is unknown until the last one.
+        index: index among the shards of the same split and task.
+        count: number of these shards; 0 if it is not known yet.
         rows: number of rows.
     """
 
@@ -88,7 +88,7 @@ def create_corpus(folder: Path, recipe: dict[str, Any]) -> None:
     """Creates the folder of a corpus with its recipe, or checks that of an existing one; removes unfinished shards.
 
     Args:
-        folder: of the corpus.
+        folder: folder of the corpus.
         recipe: the options it is built from.
 
     Raises:
@@ -131,8 +131,8 @@ def write_shard(folder: Path, shard: Shard, rows: Iterable[Row]) -> None:
     """Writes a shard atomically.
 
     Args:
-        folder: of the corpus.
-        shard: its place in the corpus.
+        folder: folder of the corpus.
+        shard: name and place of the shard.
         rows: its rows.
     """
     with atomic_path(folder / shard.name) as partial:
@@ -143,7 +143,7 @@ def finish_corpus(folder: Path, shards: Sequence[Shard]) -> dict[str, Any]:
     """Writes `corpus.json`, which marks the corpus as complete.
 
     Args:
-        folder: of the corpus.
+        folder: folder of the corpus.
         shards: all of its shards.
 
     Returns:
@@ -186,7 +186,7 @@ def load_corpus(
     Shards of all tasks are interleaved: `.shuffle(seed, buffer_size)` with a buffer of a few shards mixes a stream.
 
     Args:
-        folder: of a complete corpus.
+        folder: folder of a complete corpus.
         split: "train", "validation" or "test".
         tasks: only rows of these; default: all.
         streaming: reads shards on demand, for corpora larger than the disk cache.
@@ -219,7 +219,7 @@ def missing_shards(folder: Path, shards: Sequence[Shard]) -> list[Shard]:
     """The shards that are not written yet.
 
     Args:
-        folder: of the corpus.
+        folder: folder of the corpus.
         shards: all of its shards.
     """
     return [shard for shard in shards if not (folder / shard.name).exists()]

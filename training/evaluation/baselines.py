@@ -18,7 +18,7 @@ def mean_pose(poses: torch.Tensor) -> torch.Tensor:
 def nearest_by_posecodes(
     queries: Sequence[Sequence[Posecode]], candidates: Sequence[Sequence[Posecode]]
 ) -> npt.NDArray[np.int64]:
-    """For each query the candidate whose posecodes overlap most with its own (intersection over union).
+    """The candidate with the largest overlap of posecodes (intersection over union) for each query.
 
     Args:
         queries: n sets of posecodes.

@@ -1,4 +1,4 @@
-"""Evaluates a model on motion clips that no training uses, beside simple baselines.
+"""Evaluates a model and simple baselines on held-out motion clips.
 
     python -m unipose.training.evaluation.evaluate --model modeling_unipose/embedded --output runs/evaluation
 
@@ -38,14 +38,14 @@ class EvaluationArguments:
     """The model, and the size of the evaluation sets."""
 
     model: str = field(default="modeling_unipose/embedded", metadata={"help": "Folder or Hub id of the model."})
-    output: str = field(default="runs/evaluation", metadata={"help": "Folder where metrics.json is written."})
-    every: int = field(default=1, metadata={"help": "Evaluate every n-th held-out frame."})
+    output: str = field(default="runs/evaluation", metadata={"help": "Folder of metrics.json."})
+    every: int = field(default=1, metadata={"help": "Step between held-out frames; 1: all frames."})
     pairs: int = field(default=200, metadata={"help": "Number of pose pairs for pose-edit and pose-diff."})
     training_poses: int = field(
         default=4000, metadata={"help": "Number of training poses for the mean-pose and nearest-pose baselines."}
     )
     image_size: int = field(default=96, metadata={"help": "Pixels of the square images, as in the corpus."})
-    batch_size: int = field(default=32, metadata={"help": "Inputs per forward pass."})
+    batch_size: int = field(default=32, metadata={"help": "Number of inputs per forward pass."})
     seed: int = field(default=0, metadata={"help": "Seed of the evaluation sets and the baselines."})
 
 
@@ -67,8 +67,8 @@ def evaluate(
         pairs: the pairs of poses, from `make_held_out_pairs`.
         training: (m, 22, 3, 3) training poses for the mean-pose and nearest-pose baselines.
         body: the body to measure.
-        batch_size: inputs per forward pass.
-        seed: of the baselines' random choices.
+        batch_size: number of inputs per forward pass.
+        seed: seed of the baselines' random choices.
 
     Returns:
         {task: {"model" or a baseline: {metric: value}}}.

@@ -1,4 +1,4 @@
-"""The evaluation sets: poses and pairs from motion clips that no training uses, with texts and images of them."""
+"""The evaluation sets: poses and pairs from held-out motion clips, with their texts and images."""
 
 import io
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def make_held_out_frames(poses: torch.Tensor, body: BodyModel, image_size: int, 
         poses: (n, 22, 3, 3) in the stored frame, heading removed.
         body: the body to measure and to render.
         image_size: pixels of the square images.
-        seed: of all random choices.
+        seed: seed of all random choices.
     """
     rng = np.random.default_rng(seed)
     captions = [describe(codes, rng) for codes in posecodes_of_poses(poses, body)]
@@ -63,12 +63,12 @@ def make_held_out_frames(poses: torch.Tensor, body: BodyModel, image_size: int, 
 
 
 def make_held_out_pairs(number: int, body: BodyModel, seed: int) -> HeldOutPairs:
-    """Samples pairs whose poses are frames of the held-out clips or edits of such frames.
+    """Samples pairs of frames of the held-out clips, and of edits of such frames.
 
     Args:
-        number: of pairs.
+        number: number of pairs.
         body: the body to measure.
-        seed: of all random choices; the same seed gives the same pairs and instructions.
+        seed: seed of all random choices; the same seed gives the same pairs and instructions.
     """
     pairs = sample_pose_pairs(number, seed, body, clips=HELD_OUT_CLIPS)
     rng = np.random.default_rng(seed)

@@ -48,7 +48,7 @@ def mpjpe(
         target: (poses, joints, 3) in meters.
         root_joints: see `joint_errors`. The paper's text-to-pose and pose-edit tables align nothing, since both bodies
             have the pelvis at the origin; those of image-to-pose (3DPW, Human3.6M) align the pelvis.
-        valid: (poses, joints) bool; joints where it is False are ignored, whatever their target is.
+        valid: (poses, joints) bool; joints where it is False are ignored, even with a NaN as target.
 
     Returns:
         (poses,) in mm.

@@ -1,4 +1,4 @@
-"""What texts state about poses, against what is measured on the poses: precision of posecodes and paircodes.
+"""Precision of the posecodes and paircodes of texts, measured on the poses.
 
 A text counts only as far as the parsers of `captions` can read it. A statement is true if the measurement lies in its
 range, or within the usual tolerance of it (`captions.posecodes.holding`, `captions.paircodes.paircodes_hold`).
@@ -44,7 +44,7 @@ def posecode_precision(posecodes: Sequence[Sequence[Posecode]], poses: torch.Ten
     """The fraction of all stated posecodes that are true of their poses.
 
     Args:
-        posecodes: of n texts.
+        posecodes: posecodes of n texts.
         poses: (n, 22, 3, 3) in the stored frame.
         body: the body to measure.
 
@@ -63,7 +63,7 @@ def paircode_precision(
     """The fraction of all stated paircodes that are true of their pairs of poses.
 
     Args:
-        paircodes: of n texts.
+        paircodes: paircodes of n texts.
         first: (n, 22, 3, 3) poses before the change, in the stored frame.
         second: (n, 22, 3, 3) poses after it.
         body: the body to measure.
@@ -100,7 +100,7 @@ def changed_part_named(texts: Sequence[str], pairs: PosePairs) -> float:
 
 
 def reading_metrics(readings: Sequence[CaptionReading] | Sequence[InstructionReading]) -> dict[str, float]:
-    """How much parsed texts state: codes_per_caption, and the fraction unparsable_sentences of all sentences."""
+    """codes_per_caption of parsed texts, and unparsable_sentences as a fraction of all sentences."""
     sentences = sum(reading.sentences for reading in readings)
     return {
         "codes_per_caption": sum(len(reading.codes) for reading in readings) / len(readings),

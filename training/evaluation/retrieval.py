@@ -1,8 +1,8 @@
 """The retrieval model for R-precision, recall and FID: poses and texts embedded in one space (paper, section 4).
 
-This is the pose encoder and the contrastive loss. The paper's text encoder is a bidirectional GRU, whose layout the
-original release's recorded outputs do not show; any module that returns (batch, embedding_size) unit vectors can take
-its place. A trained model's embeddings are the input of `retrieval_metrics`.
+This is the pose encoder and the contrastive loss. The paper's text encoder is a bidirectional GRU, but the recorded
+outputs of the original release do not show its layout. Any module that returns (batch, embedding_size) unit vectors
+can replace it. A trained model's embeddings are the input of `retrieval_metrics`.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class PoseRetrievalConfig(PreTrainedConfig):
     """Configuration of the retrieval model's pose encoder.
 
     Args:
-        num_joints: Joints of a pose; SMPL's 22 body joints.
-        hidden_size: Channels of the 1-D convolutions over the joint axis; the original's number is not known.
+        num_joints: Number of joints of a pose; SMPL's 22 body joints.
+        hidden_size: Number of channels of the 1-D convolutions over the joint axis; unknown for the original.
         num_pose_tokens: Positions along that axis, pooled into one embedding; 40 in the original.
         embedding_size: Width of the shared space.
         num_residual_blocks: See `UniPoseVQVAEConfig`.

@@ -44,7 +44,7 @@ def r_precision(
         permutation: (samples,) the order in which samples are divided into groups, such as
             `torch.randperm(samples, generator=generator)`; samples after the last full group are not counted.
         top_k: the values of k.
-        group_size: samples per group.
+        group_size: number of samples per group.
 
     Returns:
         {k: fraction of the counted texts}.
@@ -68,7 +68,7 @@ def matching_score(
         text_embeds: (samples, dim).
         pose_embeds: (samples, dim).
         permutation: see `r_precision`.
-        group_size: samples per group.
+        group_size: number of samples per group.
 
     Raises:
         ValueError: see `r_precision`.

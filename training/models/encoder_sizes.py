@@ -1,6 +1,6 @@
 """Sizes of small vision encoders, for a model without pretrained ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from transformers import CLIPVisionConfig, PreTrainedConfig, VitPoseBackboneConfig
 
@@ -11,10 +11,10 @@ from unipose import UniPoseImageProcessor
 class EncoderSizes:
     """Widths and depths of the vision encoder and the pose encoder, for images of 96 pixels."""
 
-    vision_hidden_size: int = 128
-    vision_layers: int = 3
-    pose_vision_hidden_size: int = 192
-    pose_vision_layers: int = 5
+    vision_hidden_size: int = field(default=128, metadata={"help": "Width of a new vision encoder."})
+    vision_layers: int = field(default=3, metadata={"help": "Number of layers of a new vision encoder."})
+    pose_vision_hidden_size: int = field(default=192, metadata={"help": "Width of a new pose encoder."})
+    pose_vision_layers: int = field(default=5, metadata={"help": "Number of layers of a new pose encoder."})
 
 
 def encoder_configs(sizes: EncoderSizes) -> tuple[CLIPVisionConfig, VitPoseBackboneConfig]:
@@ -43,12 +43,12 @@ def encoder_configs(sizes: EncoderSizes) -> tuple[CLIPVisionConfig, VitPoseBackb
 def image_processor(
     vision: PreTrainedConfig | None, pose_vision: PreTrainedConfig | None, **statistics: list[float]
 ) -> UniPoseImageProcessor:
-    """The processor of images for both encoders, or for the only one.
+    """The image processor of both encoders, or of the only one.
 
     Args:
         vision: config of the vision encoder, if any.
         pose_vision: config of the pose encoder, if any.
-        statistics: `image_mean` and `image_std`; the usual ones where left out.
+        statistics: `image_mean` and `image_std`; default: CLIP's.
     """
     return UniPoseImageProcessor(
         size=None if vision is None else dict.fromkeys(("height", "width"), vision.image_size),

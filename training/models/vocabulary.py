@@ -1,4 +1,4 @@
-"""The vocabulary of a model: a tokenizer gets UniPose's tokens, and the tables of a language model rows for them."""
+"""Adds UniPose's tokens to a tokenizer, and rows for them to the embeddings and head of a language model."""
 
 from typing import cast
 
@@ -11,12 +11,12 @@ from unipose.processing.processing_unipose import add_pose_tokens
 
 
 PAD_TOKEN = "<pad>"
-# How far new rows lie from the mean of the old ones, in deviations of these: no two tokens may be the same.
+# Distance of new rows from the mean of the old ones, in standard deviations of these: rows must differ.
 ROW_NOISE = 0.1
 
 
 def extend_tokenizer(tokenizer: PreTrainedTokenizerBase, codebook_size: int) -> None:
-    """Adds UniPose's tokens, and a padding token where there is none, or where it is the end of an answer.
+    """Adds UniPose's tokens, and a padding token if there is none or if it is the end token.
 
     Padding has no labels: an end token that is padding would never be trained. The chat template is the processor's.
 
@@ -41,9 +41,9 @@ def grow_tables(
 
     Args:
         language_model: changed in place.
-        tokenizer: after `extend_tokenizer`.
-        old_tokens: how many there were before.
-        pose_tokenizer: whose codes the tokens `<pose_0>` and on stand for.
+        tokenizer: tokenizer after `extend_tokenizer`.
+        old_tokens: number of tokens before.
+        pose_tokenizer: pose tokenizer of the codes `<pose_0>`, `<pose_1>`, ...
     """
     rows = cast(nn.Embedding, language_model.get_input_embeddings()).num_embeddings
     # Some tables are larger than their vocabulary.
@@ -64,8 +64,8 @@ def project_codebook(codebook: torch.Tensor, width: int) -> torch.Tensor:
     """(codes, codebook_dim) -> (codes, width), by a random orthogonal map; mean 0, deviation 1.
 
     Args:
-        codebook: of the pose tokenizer.
-        width: of the embeddings.
+        codebook: codebook of the pose tokenizer.
+        width: width of the embeddings.
 
     Raises:
         ValueError: all codes are equal: the pose tokenizer is not trained.

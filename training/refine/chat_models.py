@@ -25,7 +25,7 @@ class ChatError(RuntimeError):
 
 
 class ChatModel(Protocol):
-    """Whatever answers a chat; `answer` may be called from several threads."""
+    """A model that answers a chat; `answer` may be called from several threads."""
 
     @property
     def name(self) -> str: ...
@@ -45,18 +45,18 @@ class OpenAIChatModel:
 
     The `openai` package sends the requests. It repeats those that may succeed later (no connection, no answer in time,
     status 408, 409, 429 or 5xx), with exponential back-off or after the seconds of the endpoint's Retry-After. A
-    Retry-After of more than two minutes fails at once; a later run asks again.
+    Retry-After of more than two minutes fails at once; a later run retries.
 
     Args:
-        base_url: such as "http://localhost:8000/v1".
+        base_url: address of the endpoint, such as "http://localhost:8000/v1".
         model: the endpoint's name of the model.
         key_variable: the environment variable that holds the key; no key is sent where it is not set.
-        timeout: seconds without a sign of life after which a request counts as failed.
-        options: what else a request holds; some models expect "max_completion_tokens" in place of "max_tokens".
-        attempts: how often a request is sent at most.
+        timeout: seconds without data from the endpoint after which a request fails.
+        options: other fields of a request; some models expect "max_completion_tokens" in place of "max_tokens".
+        attempts: maximum number of attempts per request.
 
     Raises:
-        ValueError: `base_url` is not http(s), or has a name, password or query in it, which would end up in messages.
+        ValueError: `base_url` is not http(s), or has a name, password or query, which error messages would show.
         ImportError: the `openai` package is not installed.
     """
 
@@ -138,9 +138,9 @@ class PipelineChatModel:
 
     Args:
         model: folder or Hub id.
-        task: of the pipeline.
-        max_tokens: of an answer.
-        pipeline_kwargs: what else `transformers.pipeline` takes: device, dtype, ...
+        task: task of the pipeline.
+        max_tokens: maximum number of tokens of an answer.
+        pipeline_kwargs: other arguments of `transformers.pipeline`: device, dtype, ...
     """
 
     def __init__(

@@ -1,8 +1,7 @@
-"""Is a rewrite faithful? Nothing of the caption lost, nothing invented, left and right where they were.
+"""Checks that a rewrite is faithful: no lost or invented statements, left and right unchanged.
 
-Sentences of our own vocabulary are read exactly, all others through a `Lexicon`. Other words are not judged: an
-invention in words outside the tables passes, and a fact that is kept in such words counts as lost. The check errs
-towards rejecting.
+Sentences of our own vocabulary are read exactly, all others through a `Lexicon`. Words outside the tables are ignored:
+an invented fact in such words passes, and a kept fact in such words counts as lost. In doubt, the check rejects.
 """
 
 import re
@@ -45,12 +44,12 @@ _MARKUP = re.compile(r"[\n*#_`<>{}\[\]|\"]")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a rewrite may lose and how long it may be.
+    """Limits of lost statements and of the length of a rewrite.
 
     Args:
-        kept: the least share of the caption's statements that the rewrite has to make.
-        shortest, longest: words, as a multiple of the caption's.
-        spare: words that may come on top of `longest`.
+        kept: minimum share of the caption's statements that the rewrite keeps.
+        shortest, longest: number of words, as a multiple of the caption's.
+        spare: number of words allowed in addition to `longest`.
     """
 
     kept: float = 0.9
@@ -80,14 +79,14 @@ def check_caption(
     limits: Limits = Limits(),
     rotmats: npt.ArrayLike | None = None,
 ) -> Verdict:
-    """Judges the rewrite of a pose's description.
+    """Checks the rewrite of a pose's description.
 
     Args:
         caption: the automatic description.
-        rewrite: of the model.
-        joints: (22, 3), metres, y up. Where given, the pose itself decides whether a statement that the caption does
+        rewrite: the model's rewrite.
+        joints: (22, 3), meters, y up. Where given, the pose itself decides whether a statement that the caption does
             not make is true; where not, it has to follow from what the caption states.
-        limits: how much a rewrite may lose, and its length.
+        limits: limits of lost statements and of the length.
         rotmats: (22, 3, 3) rotations of the same pose; without them new statements about a rotation of
             the head are false.
     """
@@ -113,14 +112,14 @@ def check_difference(
     limits: Limits = Limits(),
     rotmats: npt.ArrayLike | None = None,
 ) -> Verdict:
-    """Judges the rewrite of a text on what changes from one pose to another.
+    """Checks the rewrite of a text on the change from one pose to another.
 
     Args:
         text: the automatic instruction or difference.
-        rewrite: of the model.
-        joints: (2, 22, 3) of the first and the second pose, metres, y up. Where given, the poses decide whether a
+        rewrite: the model's rewrite.
+        joints: (2, 22, 3) of the first and the second pose, meters, y up. Where given, the poses decide whether a
             statement that the text does not make is true; where not, the text has to make it.
-        limits: how much a rewrite may lose, and its length.
+        limits: limits of lost statements and of the length.
         rotmats: (2, 22, 3, 3) rotations of the same poses, for rotations and tilts of the head.
     """
     required, rewritten = (list(_statements(each, _read_pair, change_lexicon())) for each in (text, rewrite))

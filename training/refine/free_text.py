@@ -22,7 +22,7 @@ from unipose.training.refine.synonyms import CHANGE_PARTS, CHANGE_PHRASES, POSE_
 
 Code = Posecode | Paircode
 Codes = tuple[Code, ...]
-# (subject, phrase) -> what the captioner means by it; a subject is "left_knee", "both_knee", "torso" or "person".
+# (subject, phrase) -> its codes in the captioner's tables; a subject is "left_knee", "both_knee", "torso" or "person".
 Facts = Mapping[tuple[str, str], Codes]
 # kind -> values that a phrase may mean; "{side}" is the side of the part, "{opposite}" the other, "{target}" what is
 # named as such.
@@ -172,7 +172,7 @@ class Lexicon:
                     yield _Found(start, end, phrase, {}, None, {}, self._facts[phrase])
 
     def _state(self, mentions: Iterable[_Mention], phrase: _Found) -> Iterator[Statement]:
-        """What a phrase states of the parts, one statement a side; parts that it cannot be about are skipped.
+        """What a phrase states of the parts, one statement per side; parts that it cannot be about are skipped.
 
         The captioner's own phrase for a part means what the captioner means; any other all that it may mean.
         """

@@ -51,7 +51,7 @@ _EXAMPLES: dict[Task, tuple[str, str]] = {
 
 
 def refine_messages(task: Task, text: str, images: Sequence[bytes] = ()) -> list[Message]:
-    """The chat that asks for a rewrite.
+    """The chat that requests a rewrite.
 
     Args:
         task: "caption" for the description of a pose, "difference" for what changes from a first pose to a second.
@@ -62,7 +62,7 @@ def refine_messages(task: Task, text: str, images: Sequence[bytes] = ()) -> list
         Messages in OpenAI's chat format.
 
     Raises:
-        ValueError: the text is empty, the number of images is another, or one of them is damaged.
+        ValueError: the text is empty, the number of images is wrong, or an image is damaged.
     """
     expected = len(_IMAGES[task])
     if not text.strip():
@@ -82,12 +82,12 @@ def refine_messages(task: Task, text: str, images: Sequence[bytes] = ()) -> list
 
 
 def retry_messages(messages: Sequence[Message], answer: str, reasons: Sequence[str]) -> list[Message]:
-    """The chat, continued: what is wrong with the answer, and the request for another.
+    """The chat, continued with the errors of the answer and a request for another.
 
     Args:
         messages: the chat so far.
-        answer: of the model.
-        reasons: what is wrong with it.
+        answer: the model's answer.
+        reasons: reasons of its rejection.
     """
     complaint = "\n".join(f"- {reason}" for reason in reasons)
     request = (

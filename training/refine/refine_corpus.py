@@ -5,8 +5,8 @@ python -m unipose.training.refine.refine_corpus --config training/recipes/refine
 Records are lines of JSON: {"name": str, "text": str, "images": [path, ...], "rotvecs": (22, 3)}, the last two
 optional; paths are relative to the file. "rotvecs" are rotation vectors of the stored pose in radians, (2, 22, 3) of
 the two poses of a difference: with them statements can be checked against the poses themselves. A folder that
-`build_corpus` has written is accepted too. Results are lines of JSON, see `Refined`; a stopped command that is run
-again requests only the rest.
+`build_corpus` has written is accepted too. Results are lines of JSON, see `Refined`; the same command resumes a
+stopped run.
 """
 
 import hashlib
@@ -41,29 +41,35 @@ Check = Callable[[Request, str], Verdict]
 class RefineArguments:
     """The texts to rewrite, and the model."""
 
-    records: str = field(metadata={"help": "JSONL file, or folder that build_corpus has written."})
-    model: str = field(metadata={"help": "The endpoint's name of the model; a folder or Hub id for a local one."})
-    output: str = field(default="runs/refined.jsonl", metadata={"help": "JSONL file that results are appended to."})
-    task: str = field(default="caption", metadata={"help": "caption or difference."})
-    base_url: str = field(default="", metadata={"help": "Endpoint such as http://localhost:8000/v1; empty: local."})
+    records: str = field(metadata={"help": "JSONL file of records, or folder of a corpus by build_corpus."})
+    model: str = field(metadata={"help": "Name of the model at the endpoint, or folder or Hub id of a local model."})
+    output: str = field(
+        default="runs/refined.jsonl", metadata={"help": "JSONL file of the results; new ones are appended."}
+    )
+    task: str = field(default="caption", metadata={"help": "Kind of the texts: caption or difference."})
+    base_url: str = field(
+        default="", metadata={"help": "Address of the endpoint, such as http://localhost:8000/v1; empty: local model."}
+    )
     key_variable: str = field(default="OPENAI_API_KEY", metadata={"help": "Environment variable that holds the key."})
     pipeline_task: str = field(
         default="image-text-to-text", metadata={"help": "Task of the pipeline of a local model."}
     )
-    images: bool = field(default=True, metadata={"help": "Whether the model sees the images."})
-    rounds: int = field(default=3, metadata={"help": "Rewrites that are requested of a text at most."})
+    images: bool = field(default=True, metadata={"help": "Whether to send the images to the model."})
+    rounds: int = field(default=3, metadata={"help": "Maximum number of rewrites requested per text."})
     options: str = field(
-        default='{"max_tokens": 400, "temperature": 0.3}', metadata={"help": "JSON that goes into each request."}
+        default='{"max_tokens": 400, "temperature": 0.3}', metadata={"help": "JSON object of options of each request."}
     )
-    workers: int = field(default=8, metadata={"help": "Requests at a time."})
-    attempts: int = field(default=6, metadata={"help": "How often a request is sent before it counts as failed."})
-    timeout: float = field(default=120.0, metadata={"help": "Seconds without a sign of life from the endpoint."})
-    stop_after: int = field(default=20, metadata={"help": "Failures in a row after which the run stops."})
+    workers: int = field(default=8, metadata={"help": "Number of parallel requests."})
+    attempts: int = field(default=6, metadata={"help": "Maximum number of attempts per request."})
+    timeout: float = field(
+        default=120.0, metadata={"help": "Seconds without data from the endpoint after which a request fails."}
+    )
+    stop_after: int = field(default=20, metadata={"help": "Number of failures in a row after which the run stops."})
 
 
 @dataclass
 class Summary:
-    """How many texts have a faithful rewrite, kept their automatic text, got no answer, or were there before."""
+    """Number of texts with a faithful rewrite, with the automatic text kept, without an answer, and with a result."""
 
     accepted: int = 0
     rejected: int = 0
@@ -83,7 +89,7 @@ def check_request(task: Task, request: Request, rewrite: str) -> Verdict:
     Args:
         task: the task.
         request: the automatic text, with its poses if known.
-        rewrite: of the model.
+        rewrite: the model's rewrite.
     """
     poses = request.poses
     if task == "difference":
@@ -100,8 +106,8 @@ def refine_one(request: Request, model: ChatModel, task: Task, check: Check, rou
         request: the text.
         model: the chat model.
         task: the task.
-        check: judges a rewrite.
-        rounds: how many rewrites are requested at most.
+        check: checks a rewrite.
+        rounds: maximum number of requested rewrites.
         prompt: the hash of the request, from `hash_prompt`.
 
     Raises:
@@ -145,12 +151,12 @@ def refine(
     Args:
         requests: the texts, read only as fast as they are rewritten.
         model: the chat model.
-        results: where they go; what is there already is not requested again.
-        task: what the texts are.
-        check: judges a rewrite; `check_request` by default.
-        rounds: how many rewrites of a text are requested at most.
-        workers: requests at a time.
-        stop_after: failures in a row after which the run stops: then the endpoint or the key does not work.
+        results: the file of results; texts with a result are not requested again.
+        task: kind of the texts.
+        check: checks a rewrite; default: `check_request`.
+        rounds: maximum number of rewrites requested per text.
+        workers: number of parallel requests.
+        stop_after: number of failures in a row after which the run stops, because the endpoint or the key fails.
 
     Raises:
         ChatError: `stop_after` requests in a row got no answer.

@@ -26,7 +26,7 @@ class Poses:
     """The pose of a caption, or the two of a difference.
 
     Args:
-        joints: (1 or 2, 22, 3), metres, y up.
+        joints: (1 or 2, 22, 3), meters, y up.
         rotmats: (1 or 2, 22, 3, 3), the stored rotations.
     """
 
@@ -39,10 +39,10 @@ class Request:
     """A text to rewrite.
 
     Args:
-        name: where it comes from.
+        name: name of its record.
         text: the automatic caption or difference.
-        images: encoded; none, or as many as the task expects.
-        poses: what the text is about, if known.
+        images: encoded images; none, or as many as the task expects.
+        poses: the described poses, if known.
     """
 
     name: str
@@ -56,14 +56,14 @@ class Refined:
     """One line of the results.
 
     Args:
-        name: that of the request.
+        name: name of the request.
         prompt: hash of the prompt; the same name and hash are not requested twice.
-        text: for training: the rewrite, or the automatic text where no rewrite was faithful.
+        text: text for training: the rewrite, or the automatic text if no rewrite was faithful.
         refined: whether it is a rewrite.
         automatic: the automatic text.
         model: the name of the chat model.
-        rounds: how many rewrites were requested.
-        reasons: why the last rewrite was rejected.
+        rounds: number of requested rewrites.
+        reasons: reasons of the last rejection.
     """
 
     name: str
@@ -124,10 +124,10 @@ def read_requests(path: Path, images: bool = True) -> Iterator[Request]:
 
     Args:
         path: the file, or the folder of the corpus.
-        images: whether their images are read too.
+        images: whether to read their images.
 
     Raises:
-        ValueError: a line is damaged; it says which.
+        ValueError: a line is damaged; the message has its number.
         OSError: an image cannot be read.
     """
     body = BodyModel.builtin()

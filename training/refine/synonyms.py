@@ -54,7 +54,7 @@ def _level(landmark: str) -> str:
     return f"{_MOVED}(?:{at}|(?:level|even|in line|at the (?:height|level)) (?:with|of) {_THE} {landmark}s?)"
 
 
-# What people say of a pose, with the codes that it may mean. Those with "left" stand for their mirror images too;
+# Phrases about a pose, with the codes that they may mean. A phrase with "left" also stands for its mirror image;
 # "{side}" is the side of the part.
 POSE_PHRASES: Entries = (
     (

@@ -39,7 +39,7 @@ def off_balance(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> t
     Args:
         rotmats: (n, 22, 3, 3) in the stored z-up frame.
         body: the body to pose.
-        capsules: from `body_capsules` of the same body.
+        capsules: result of `body_capsules` of the same body.
 
     Returns:
         (n,) meters; negative inside, by the distance from the nearest edge.

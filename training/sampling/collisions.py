@@ -1,7 +1,7 @@
 """Self-intersection: capsules approximate the parts of a body, and those of distant parts must not overlap.
 
 A capsule is a segment with a radius. Capsules are fitted to the mesh and its skinning weights, so that a user's own
-SMPL body works like the built-in one. Only joints are posed: thousands of poses a second.
+SMPL body works like the built-in one. Only joints are posed: thousands of poses per second.
 """
 
 from collections.abc import Iterator
@@ -139,7 +139,7 @@ def penetration_depths(rotmats: torch.Tensor, body: BodyModel, capsules: Capsule
     Args:
         rotmats: (n, 22, 3, 3) in the stored z-up frame.
         body: the body to pose.
-        capsules: from `body_capsules` of the same body.
+        capsules: result of `body_capsules` of the same body.
 
     Returns:
         (n, P) meters, in the order of `Capsules.pair_names`; negative where they are apart.
@@ -158,7 +158,7 @@ def self_intersects(
     Args:
         rotmats: (n, 22, 3, 3) in the stored z-up frame.
         body: the body to pose.
-        capsules: from `body_capsules` of the same body.
+        capsules: result of `body_capsules` of the same body.
         tolerance: meters by which capsules may overlap.
 
     Returns:
@@ -173,7 +173,7 @@ def capsule_ends(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> 
     Args:
         rotmats: (n, 22, 3, 3) in the stored z-up frame.
         body: the body to pose.
-        capsules: from `body_capsules` of the same body.
+        capsules: result of `body_capsules` of the same body.
 
     Returns:
         (n, C, 2, 3) meters, y up.

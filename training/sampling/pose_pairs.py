@@ -45,14 +45,14 @@ class Change:
     Args:
         joints: the joints that the rotation is divided among.
         degrees: smallest and largest angle, in either direction.
-        axis: of the rotation, in the frame of the joint's parent.
-        towards: instead of an axis: the direction, in that frame, that a limb is rotated towards or away from.
+        axis: axis of the rotation, in the frame of the joint's parent.
+        toward: instead of an axis: the direction, in that frame, that a limb is rotated toward or away from.
     """
 
     joints: tuple[str, ...]
     degrees: tuple[float, float]
     axis: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    towards: tuple[float, float, float] | None = None
+    toward: tuple[float, float, float] | None = None
 
     def mirrored(self) -> "Change":
         """The same change of the other side; its numbers stay those of the left."""
@@ -69,13 +69,13 @@ _LEFT_CHANGES: dict[str, tuple[Change, ...]] = {
     "left_elbow": (Change(("left_elbow",), (25.0, 110.0), axis=_Y),),
     "left_knee": (Change(("left_knee",), (25.0, 100.0), axis=_X),),
     "left_arm": (
-        Change(("left_shoulder",), (25.0, 120.0), towards=_Y),
-        Change(("left_shoulder",), (25.0, 90.0), towards=_Z),
-        Change(("left_shoulder",), (25.0, 90.0), towards=_X),
+        Change(("left_shoulder",), (25.0, 120.0), toward=_Y),
+        Change(("left_shoulder",), (25.0, 90.0), toward=_Z),
+        Change(("left_shoulder",), (25.0, 90.0), toward=_X),
     ),
     "left_leg": (
-        Change(("left_hip",), (20.0, 80.0), towards=_Z),
-        Change(("left_hip",), (15.0, 45.0), towards=_X),
+        Change(("left_hip",), (20.0, 80.0), toward=_Z),
+        Change(("left_hip",), (15.0, 45.0), toward=_X),
     ),
 }
 _MIDDLE_CHANGES: dict[str, tuple[Change, ...]] = {
@@ -104,7 +104,7 @@ class PairShares(Shares):
 
     Args:
         one_change: the second pose is the first with one part changed.
-        several_changes: with 2 to 4 parts changed.
+        several_changes: the second pose is the first with 2 to 4 parts changed.
         motion_neighbors: two nearby frames of one clip.
     """
 
@@ -147,7 +147,7 @@ def sample_pose_pairs(
 
     Args:
         n: number of pairs.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
         body: the body for which poses must be plausible.
         shares: mixture weights of the kinds; default: `PairShares()`.
         clips: names of the only clips to use, such as `HELD_OUT_CLIPS`. Default: `training_clips`, and changes start
@@ -207,7 +207,7 @@ def change_poses(
         numbers: (n,) how many parts of each pose change, at most `MAX_CHANGES`.
         rng: source of all randomness.
         body: the body for which poses must be plausible.
-        capsules: from `body_capsules` of that body.
+        capsules: result of `body_capsules` of that body.
 
     Returns:
         The changed poses, and for each the keys of `CHANGES` that were changed.
@@ -267,8 +267,8 @@ def _apply(change: Change, poses: torch.Tensor, rng: np.random.Generator) -> tup
         index, right = JOINT_NAMES.index(joint), joint.startswith("right_")
         rotation = mirror_joint(poses[:, index]) if right else poses[:, index]
         axis = poses.new_tensor(change.axis).expand(len(poses), 3)
-        if change.towards is not None:
-            bone, goal = rotation @ poses.new_tensor(_BONES[part_of(joint)]), poses.new_tensor(change.towards)
+        if change.toward is not None:
+            bone, goal = rotation @ poses.new_tensor(_BONES[part_of(joint)]), poses.new_tensor(change.toward)
             between = torch.arccos((bone @ goal).clamp(-1.0, 1.0))
             possible = (between - angles >= 0) & (between - angles <= torch.pi)
             axis = torch.nn.functional.normalize(torch.linalg.cross(bone, goal.expand_as(bone)), dim=-1)

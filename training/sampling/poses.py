@@ -1,6 +1,6 @@
 """Training poses: motion capture, named poses, and poses that are mixed and blended from both.
 
-All poses are (n, 22, 3, 3) rotations in the stored z-up frame. A clip belongs to one split: its frames are alike.
+All poses are (n, 22, 3, 3) rotations in the stored z-up frame. A clip belongs to one split: its frames are similar.
 """
 
 from collections import Counter
@@ -40,7 +40,7 @@ SPLIT_CLIPS = {"validation": VALIDATION_CLIPS, "test": HELD_OUT_CLIPS}
 FRAMES_PER_SECOND = 30.0
 # Named poses get less noise than others, so that their name still fits.
 ARCHETYPE_NOISE = 0.7
-# A mixed or blended pose may be off balance by this much, or by as much as a pose it was made from (meters).
+# A mixed or blended pose may be off balance by this much, or as much as a source pose (meters).
 BALANCE_MARGIN = 0.1
 # Reasons that the error of `PoseSampler.draw` names.
 NUM_REASONS = 3
@@ -53,7 +53,7 @@ class MotionClip:
     Args:
         name: its name in `SPLIT_CLIPS`.
         rotvecs: (n, 22, 3) in the stored frame.
-        seconds: (n,) since its start.
+        seconds: (n,) seconds since its start.
     """
 
     name: str
@@ -75,7 +75,7 @@ def load_motion_clips(path: Path = MOTION_FILE) -> list[MotionClip]:
 
 
 def motion_poses(clips: Iterable[MotionClip]) -> torch.Tensor:
-    """(n, 22, 3, 3): the frames of clips at 30 a second, heading removed."""
+    """(n, 22, 3, 3): the frames of clips at 30 per second, heading removed."""
     rotvecs = torch.cat([clip.subsample() for clip in clips])
     return remove_heading(roma.rotvec_to_rotmat(rotvecs))
 
@@ -143,7 +143,7 @@ def sample_training_poses(
 
     Args:
         n: number of poses.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
         body: the body for which poses must be plausible.
         shares: mixture weights of the sources; default: `SourceShares()`.
 
@@ -170,7 +170,7 @@ class PoseSampler:
         names: names of k archetypes, mirrored ones included.
         named: (k, 22, 3, 3) their poses.
         body: the body for which poses must be plausible.
-        capsules: from `body_capsules` of that body.
+        capsules: result of `body_capsules` of that body.
         rng: source of all randomness.
     """
 
@@ -187,7 +187,7 @@ class PoseSampler:
 
         Args:
             body: the body for which poses must be plausible.
-            seed: of the random numbers.
+            seed: seed of the random numbers.
         """
         names = tuple(dict.fromkeys(side for name in ARCHETYPES for side in (name, swap_sides(name))))
         return cls(
@@ -226,8 +226,8 @@ class PoseSampler:
             return accepted & is_plausible(poses[pending], self.body, self.capsules)
 
         def explain(pending: torch.Tensor) -> str:
-            faults = describe_faults(poses[pending], self.body, self.capsules)
-            return f"They are poses of the source {source!r}: {faults}."
+            violations = describe_violations(poses[pending], self.body, self.capsules)
+            return f"They are poses of the source {source!r}: {violations}."
 
         reject_until_accepted(torch.arange(count), accept, explain)
         return poses, [self.names[index] for index in labels.tolist()] if source == "archetype" else [None] * count
@@ -275,7 +275,7 @@ def is_plausible(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules | No
     Args:
         rotmats: (n, 22, 3, 3) in the stored frame.
         body: the body to pose.
-        capsules: from `body_capsules` of the same body; fitted where left out.
+        capsules: result of `body_capsules` of the same body; default: fitted to the body.
 
     Returns:
         (n,) booleans.
@@ -284,29 +284,29 @@ def is_plausible(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules | No
     return within_limits(rotmats) & ~self_intersects(rotmats, body, capsules)
 
 
-def describe_faults(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> str:
+def describe_violations(rotmats: torch.Tensor, body: BodyModel, capsules: Capsules) -> str:
     """The most frequent reasons why poses are implausible, for an error message.
 
     Args:
         rotmats: (n, 22, 3, 3) in the stored frame.
         body: the body to pose.
-        capsules: from `body_capsules` of the same body.
+        capsules: result of `body_capsules` of the same body.
     """
     reasons = Counter(f"{joint} is out of its range" for joints in joints_outside(rotmats) for joint in joints)
     counts = (penetration_depths(rotmats, body, capsules) > TOLERANCE).sum(dim=0).tolist()
     reasons |= {f"{one} intersects {other}": n for (one, other), n in zip(capsules.pair_names(), counts) if n}
     named = [f"{reason} ({n} of {len(rotmats)} poses)" for reason, n in reasons.most_common(NUM_REASONS)]
-    return ", ".join(named) or "the last ones are plausible, but off balance or no longer what their name says"
+    return ", ".join(named) or "the last ones are plausible, but off balance or no longer the named pose"
 
 
 def keeps_balance(poses: torch.Tensor, bases: torch.Tensor, body: BodyModel, capsules: Capsules) -> torch.Tensor:
-    """Whether poses are about as well balanced as the poses they were made from (a jump or a seat is not balanced).
+    """Whether poses are about as balanced as their source poses (a jump or a seat is not balanced).
 
     Args:
         poses: (n, 22, 3, 3) in the stored frame.
-        bases: (n, 22, 3, 3) what each was made from.
+        bases: (n, 22, 3, 3) the source of each pose.
         body: the body to pose.
-        capsules: from `body_capsules` of the same body.
+        capsules: result of `body_capsules` of the same body.
 
     Returns:
         (n,) booleans.

@@ -20,8 +20,8 @@ def reject_until_accepted(
     Args:
         pending: (n,) indices of the items.
         propose: takes (m,) pending indices, makes and stores a proposal for each, returns (m,) booleans: accepted.
-        explain: takes the indices that are left at the end; says what they are and why they were rejected.
-        max_rounds: the most proposals for one item.
+        explain: takes the indices that are left at the end; returns a description of them and of the reasons.
+        max_rounds: maximum number of proposals for one item.
 
     Raises:
         RuntimeError: an item is not accepted after `max_rounds` proposals.

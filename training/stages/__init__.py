@@ -3,9 +3,9 @@
     pose_tokenizer   poses <-> codes
     vision_encoders  the vision encoders, only where no pretrained ones are available
     align            the language model learns poses: from text, into text, edited, compared
-    project          the projector learns to map images to tokens; all else is frozen
+    project          the projector learns to map images to tokens; the rest is frozen
     instruct         all tasks in many wordings; language model and projector
 
-Each reads a recipe (`training/recipes`), starts from the folder that the one before has written, and writes a folder
-that `from_pretrained` loads. The last three differ in what they train (`trainer.language`, `trainer.trainable_parts`).
+Each stage reads a recipe (`training/recipes`), starts from the folder of the previous stage, and writes a folder that
+`from_pretrained` loads. The last three differ in the parts they train (`trainer.language`, `trainer.trainable_parts`).
 """

@@ -2,8 +2,8 @@
 
     python -m unipose.training.stages.vision_encoders --config training/recipes/tiny/vision_encoders.yaml
 
-A later stage loads the two folders that this one writes into its model (`vision_encoders` of the stage `project`), and
-all later stages freeze the encoders.
+The option `vision_encoders` of the stage `project` loads the two folders that this stage writes. All later stages
+freeze the encoders.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ from unipose.training.trainer.vision_encoders import (
 )
 
 
-# Of the bag of words of a description.
+# Vocabulary size of the descriptions.
 VOCABULARY = 2000
 
 

@@ -19,7 +19,7 @@ def paint_background(
 
     Args:
         background: its patterns.
-        projection: of the image's camera.
+        projection: projection of the image's camera.
         size: width and height.
         ground: height of the floor in meters.
     """
@@ -148,7 +148,7 @@ def occluder_cover(occluder: Occluder, box: np.ndarray, scale: float, size: tupl
 
 
 def paint_occluder(image: Image.Image, cover: np.ndarray, occluder: Occluder) -> None:
-    """Draws an occluder, a little darker towards the bottom.
+    """Draws an occluder, a little darker toward the bottom.
 
     Args:
         image: RGB, changed in place.

@@ -17,7 +17,7 @@ class BodyShape:
     """Scale factors of a body's measures; 1 leaves them unchanged.
 
     Args:
-        height: of everything.
+        height: scale of the whole body.
         trunk, legs, arms: lengths.
         hips, waist, chest: girths of the trunk; the hip and shoulder joints move with them.
         limbs: girth of arms and legs.

@@ -42,7 +42,7 @@ MIN_JOINTS_VISIBLE = 13
 # Fraction of the person's pixels that one occluder may hide.
 MAX_HIDDEN_SHARE = 0.3
 MIN_DISTANCE = 0.3  # meters between the camera and the nearest point of a body
-MAX_SHADOW_OFFSET = 1.2  # horizontal meters for each metre of height
+MAX_SHADOW_OFFSET = 1.2  # horizontal meters for each meter of height
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class RenderedImage:
 
     Args:
         image: RGB.
-        joints_2d: (22, 2) pixels, x to the right and y downwards, also outside the image.
+        joints_2d: (22, 2) pixels, x to the right and y downward, also outside the image.
         visible: (22,) bool: in the image and neither behind an occluder nor behind another person. A joint behind the
             person's own body counts as visible.
         style: the style it was rendered in.
@@ -222,12 +222,12 @@ def fit_camera(person: Person, style: ImageStyle, width: int, height: int) -> Pr
 
     Args:
         person: the main person.
-        style: its camera and framing.
-        width, height: of the image in pixels.
+        style: style with camera and framing.
+        width, height: size of the image in pixels.
     """
     framing = style.framing
     if style.bystander is not None:
-        # Shifted towards the bystander, the main person stays nearest to the image's center.
+        # Shifted toward the bystander, the main person stays nearest to the image's center.
         right, down = framing.shift
         framing = replace(framing, shift=(0.5 * style.bystander.side * abs(right), down))
     centered = replace(framing, fill=min(framing.fill, Framing.fill), shift=(0.0, 0.0))
@@ -259,14 +259,14 @@ def _project(person: Person, style: ImageStyle, framing: Framing, width: int, he
 def place_bystander(
     rotmat: torch.Tensor, bystander: Bystander, body: BodyModel, main: Person, projection: Projection
 ) -> Person:
-    """Poses a bystander beside the main person, so that they overlap in the image as the style says.
+    """Poses a bystander next to the main person, with the style's overlap in the image.
 
     Args:
         rotmat: (22, 3, 3), the bystander's pose in the stored z-up frame.
         bystander: place, clothes and shape.
         body: left unchanged.
         main: the main person.
-        projection: of the image's camera.
+        projection: projection of the image's camera.
     """
     person = pose_person(rotmat, bystander.clothes, bystander.shape, body)
     center, other_center = (0.5 * (each.vertices.min(axis=0) + each.vertices.max(axis=0)) for each in (main, person))
@@ -292,7 +292,7 @@ def _render_background(
     ground = float(people[0].vertices[:, 1].min())
     canvas = paint_background(style.background, projection, size, ground)
     if style.background.shadow > 0:
-        x, y, z = style.light.towards(projection.axes)
+        x, y, z = style.light.world_direction(projection.axes)
         slant = -style.background.slant * np.array([x, z]) / max(y, 0.1)
         slant *= min(1.0, MAX_SHADOW_OFFSET / max(float(np.linalg.norm(slant)), 1e-6))
         for person in people:
@@ -340,7 +340,7 @@ def shrink_occluder(
     """Shrinks an occluder until it hides little enough of the person.
 
     Args:
-        occluder: in the style's size.
+        occluder: the occluder in the style's size.
         mask: (height, width) bool, the person's pixels.
         joints: (22, 2) pixels.
         visible: (22,) bool, the joints that are visible without it.

@@ -34,7 +34,7 @@ BLUR_SHARE = 0.25
 NOISE_SHARE = 0.35
 PNG_SHARE = 0.1
 NEUTRAL_CLOTHES_SHARE = 0.4
-# Near black, white, greys, denim, khaki: (hue, saturation, value).
+# Near black, white, grays, denim, khaki: (hue, saturation, value).
 NEUTRALS = ((0.0, 0.0, 0.12), (0.0, 0.0, 0.92), (0.6, 0.05, 0.5), (0.6, 0.45, 0.4), (0.1, 0.3, 0.6), (0.62, 0.5, 0.22))
 
 
@@ -69,9 +69,9 @@ class Pattern:
     Args:
         kind: one of `PATTERNS`.
         color, second: RGB in 0..255.
-        repeats: number of stripes, checks and blobs, across the image or a metre of floor.
+        repeats: number of stripes, checks and blobs, across the image or a meter of floor.
         angle: rotation in degrees.
-        seed: of blobs, clouds and grain.
+        seed: seed of blobs, clouds and grain.
 
     Raises:
         ValueError: an unknown kind.
@@ -142,7 +142,7 @@ class Bystander:
         side: 1 to the right of the main person as the camera sees it, -1 to the left.
         overlap: fraction of the main person's half width that the bystander overlaps, to 0.5; negative is a gap.
         depth: meters behind the main person.
-        clothes, shape: as the main person's.
+        clothes, shape: clothes and body shape, as of the main person.
 
     Raises:
         ValueError: another side, or an overlap above 0.5.
@@ -169,7 +169,7 @@ class Sensor:
         blur: radius in 1/224 of the image's width.
         noise: standard deviation in 1/255.
         jpeg_quality: 1..95, or None for PNG.
-        seed: of the noise.
+        seed: seed of the noise.
     """
 
     blur: float = 0.0

@@ -2,7 +2,7 @@
 
     python -m unipose.training.tools.bake_body --output processing/assets/body.npz
 
-The result is 1.70 m tall, y up, facing +z, its left towards +x, with the pelvis at the origin. Joints are stored, not
+The result is 1.70 m tall, y up, facing +z, its left toward +x, with the pelvis at the origin. Joints are stored, not
 regressed from vertices: a regressor is centimeters off at the knees. The first run takes about two minutes, because
 Anny builds its mesh and `warp` compiles; only Anny's own topology is used, never its SMPL-derived ones.
 """
@@ -67,14 +67,14 @@ T_POSE_ARM = (
 
 @dataclass
 class BakeArguments:
-    """The file to write."""
+    """Options: path of the body."""
 
     output: str = field(metadata={"help": "Path of the .npz file."})
 
 
 @dataclass(frozen=True)
 class JointSource:
-    """Where one SMPL joint comes from: the bones at whose heads it sits and those whose weights it takes over."""
+    """Source of one SMPL joint: bones with the joint at the mean of their heads, and bones that give it weights."""
 
     heads: tuple[str, ...]
     bones: tuple[str, ...]
@@ -104,7 +104,7 @@ def matches(bone: str, pattern: str, suffix: str) -> bool:
     Args:
         bone: name of the bone.
         pattern: a name without a side; a trailing * matches anything.
-        suffix: of the side: ".L", ".R", or empty.
+        suffix: suffix of the side: ".L", ".R", or empty.
     """
     if pattern.endswith("*"):
         return bone.startswith(pattern[:-1]) and bone.endswith(suffix)

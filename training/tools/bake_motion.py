@@ -48,11 +48,11 @@ NECK = ("neck", "head")
 
 @dataclass
 class BakeArguments:
-    """The file to write, and the source of the clips."""
+    """Options: path and source of the clips."""
 
     output: str = field(metadata={"help": "Path of the .npz file."})
     pybullet_data: str | None = field(
-        default=None, metadata={"help": "Unpacked pybullet_data folder; by default, that of the installed package."}
+        default=None, metadata={"help": "Unpacked pybullet_data folder; default: that of the installed package."}
     )
 
 

@@ -1,4 +1,4 @@
-"""Checks captions by reading them back: posecode precision and recall on their own poses, and on others.
+"""Reads captions back: posecode precision and recall on their own poses, and on others.
 
     python -m unipose.training.tools.check_captions --poses 3000
 
@@ -27,12 +27,14 @@ from unipose.training.sampling.poses import held_out_poses, sample_training_pose
 
 @dataclass
 class CheckArguments:
-    """The size of the check."""
+    """Options: number of poses, captions and samples."""
 
-    poses: int = field(default=3000, metadata={"help": "Sampled training poses, beside the held-out frames."})
-    captions: int = field(default=3, metadata={"help": "Captions of each pose."})
-    samples: int = field(default=10, metadata={"help": "Captions that are printed."})
-    seed: int = 0
+    poses: int = field(
+        default=3000, metadata={"help": "Number of sampled training poses, in addition to the held-out frames."}
+    )
+    captions: int = field(default=3, metadata={"help": "Number of captions per pose."})
+    samples: int = field(default=10, metadata={"help": "Number of captions to print."})
+    seed: int = field(default=0, metadata={"help": "Seed of the poses, noise and wording."})
 
 
 def mean_scores(scores: Sequence[CaptionScore]) -> dict[str, float]:
@@ -50,8 +52,8 @@ def caption_all(joints: npt.NDArray, rotmats: npt.NDArray, times: int, seed: int
     Args:
         joints: (n, 22, 3), meters, y up.
         rotmats: (n, 22, 3, 3), any frame.
-        times: captions of each pose.
-        seed: of the noise and the wording.
+        times: number of captions per pose.
+        seed: seed of the noise and the wording.
 
     Returns:
         `times` lists of n captions.
@@ -96,7 +98,7 @@ def _print_vocabulary(captions: Sequence[Caption[Posecode]]) -> None:
     lengths = [len(caption.text.split()) for caption in captions]
     statements = np.mean([len(caption.codes) for caption in captions])
     postures = np.mean([any(code.kind == "posture" for code in caption.codes) for caption in captions])
-    print(f"{len(words)} different words; {np.mean(lengths):.1f} words and {statements:.1f} statements a caption")
+    print(f"{len(words)} different words; {np.mean(lengths):.1f} words and {statements:.1f} statements per caption")
     print(f"{100 * postures:.0f} % name a posture")
     kinds = Counter(code.kind for code in CODES)
     print(f"{len(CODES)} codes: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))

@@ -31,7 +31,7 @@ from unipose.training.trainer.trainable_parts import LoraArguments
 from unipose.training.trainer.vision_encoders import EncoderArguments
 
 
-# The options of each module. Those of the libraries' own training arguments are documented there.
+# Option dataclasses of each module; the libraries document their own training arguments.
 OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "unipose.training.datasets.build_corpus": (Recipe, BuildArguments),
     "unipose.training.datasets.corpus_of_records": (RecordsArguments,),
@@ -58,7 +58,7 @@ def option_table(module: str) -> str:
 
 
 def _rows(arguments: type[Any]) -> Iterator[tuple[str, str, str, str]]:
-    # `Field.type` will not do: HfArgumentParser changes it.
+    # Not `Field.type`: HfArgumentParser changes it.
     types = get_type_hints(arguments)
     own = {
         name

@@ -15,17 +15,17 @@ from unipose.training.io import write_text
 
 @dataclass
 class ExportArguments:
-    """The trained model and the embedded checkpoint."""
+    """Options: folders of the trained model and of the embedded checkpoint."""
 
-    model: str = field(default="runs/instruct", metadata={"help": "folder of a trained model and its processor"})
-    output: str = field(default="modeling_unipose/embedded", metadata={"help": "folder of the embedded checkpoint"})
+    model: str = field(default="runs/instruct", metadata={"help": "Folder of a trained model and its processor."})
+    output: str = field(default="modeling_unipose/embedded", metadata={"help": "Folder of the embedded checkpoint."})
 
 
 def export(model_folder: str, output: Path) -> None:
-    """Saves a model in half precision, except its pose tokenizer; it is loaded in single precision.
+    """Saves a model in half precision, except its pose tokenizer; it loads in single precision.
 
     Args:
-        model_folder: the trained model and its processor.
+        model_folder: folder of the trained model and its processor.
         output: folder of the embedded checkpoint.
     """
     model = AutoModelForImageTextToText.from_pretrained(model_folder)

@@ -1,4 +1,4 @@
-"""Mines the statements about a limb that nearly always come with another one about it from sampled poses.
+"""Mines implications from sampled poses: codes of a limb that nearly always occur with another code of that limb.
 
 python -m unipose.training.tools.mine_implications
 """
@@ -14,7 +14,7 @@ from unipose.training.captions.posecodes import CODES, RULES, Posecode, extract_
 from unipose.training.sampling.poses import sample_training_poses
 
 
-# The number of poses; a code of which this many poses are known implies what holds in this share of them.
+# Number of poses; minimum number of poses with a code; share of them in which an implied code holds.
 MINED_POSES, MIN_POSES, CONFIDENCE = 20_000, 100, 0.9
 LIMBS = {
     **dict.fromkeys(("hand", "elbow", "forearm", "upper_arm"), "arm"),

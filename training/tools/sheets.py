@@ -1,4 +1,4 @@
-"""What the tools share that draw sheets of images: stacking, headings, and saving."""
+"""Helpers of the tools that draw sheets of images: stacking, headings, and saving."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ def stack(images: Sequence[Image.Image], gap: int = 4, horizontal: bool = False)
     """RGB images below each other, or side by side.
 
     Args:
-        images: from top to bottom, or from left to right.
+        images: images from top to bottom, or from left to right.
         gap: white pixels between two images.
         horizontal: side by side.
     """
@@ -43,12 +43,12 @@ def _heading_strip(text: str, width: int) -> Image.Image:
 
 
 def save_sheet(sheet: Image.Image, path: str, colors: int | None = None) -> None:
-    """Saves an image, and prints its path. Missing folders are made.
+    """Saves an image, and prints its path. Creates missing folders.
 
     Args:
         sheet: the image.
         path: where it is saved; the ending decides the format.
-        colors: of a palette, for a smaller PNG; without it, the image is saved in full color.
+        colors: number of palette colors, for a smaller PNG; None: full color.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     if colors is None:

@@ -14,17 +14,17 @@ from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
 from unipose.training.tools.sheets import save_sheet
 
 
-VIEW = 40.0  # degrees of the camera's azimuth: most poses show best between the front and the side
+VIEW = 40.0  # degrees of the camera's azimuth, between the front and the side
 
 
 @dataclass
 class SheetArguments:
-    """Layout of the sheet, and its path."""
+    """Options: path and layout of the sheet."""
 
     output: str = field(default="docs/archetypes.png", metadata={"help": "Path of the sheet."})
     cell: int = field(default=150, metadata={"help": "Pixels of each square image."})
-    columns: int = field(default=10, metadata={"help": "Poses per row."})
-    colors: int = field(default=64, metadata={"help": "Colors of the image's palette; fewer make a smaller file."})
+    columns: int = field(default=10, metadata={"help": "Number of poses per row."})
+    colors: int = field(default=64, metadata={"help": "Number of palette colors; fewer make a smaller file."})
 
 
 def archetype_sheet(body: BodyModel, cell: int, columns: int) -> Image.Image:
@@ -33,7 +33,7 @@ def archetype_sheet(body: BodyModel, cell: int, columns: int) -> Image.Image:
     Args:
         body: the body to render.
         cell: pixels of each square image.
-        columns: poses per row.
+        columns: number of poses per row.
     """
     names = list(ARCHETYPES)
     images = [render_pose(pose, body, cell, view=VIEW) for pose in archetype_poses(names)]

@@ -26,17 +26,17 @@ GAP = 3
 FONT_SIZE = 11
 COLORS = 128
 CAPTIONS_HEADING = (
-    "Captions, drawn at random. Left and right are the body's own: its left arm is on the right of the image"
+    "Random captions. Left and right are from the body's view: its left arm is on the right of the image"
 )
-INSTRUCTIONS_HEADING = "Instructions, drawn at random, from the pose on the left to the pose on the right"
+INSTRUCTIONS_HEADING = "Random instructions, from the left pose to the right pose"
 
 
 @dataclass
 class ShowArguments:
-    """Number of samples, and the sheet to write."""
+    """Options: number of samples, split, seed and output image."""
 
     output: str = field(default="docs/corpus.png", metadata={"help": "Path of the sheet."})
-    number: int = field(default=20, metadata={"help": "Number of captions, and of instructions."})
+    number: int = field(default=20, metadata={"help": "Number of captions, and number of instructions."})
     split: str = field(default="train", metadata={"help": f"Split of the corpus: {', '.join(SPLITS)}."})
     seed: int = field(default=0, metadata={"help": "Seed of the records."})
 
@@ -81,9 +81,9 @@ def draw_page(generator: RecordGenerator, number: int, seed: int) -> Image.Image
     """The whole sheet: captions, half of them outputs and half of them inputs of a task, and instructions.
 
     Args:
-        generator: of the corpus's records.
-        number: of captions, and of instructions.
-        seed: of the records.
+        generator: generator of the corpus' records.
+        number: number of captions, and number of instructions.
+        seed: seed of the records.
     """
     rng = np.random.default_rng(seed)
     outputs = number // 2

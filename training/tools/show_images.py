@@ -24,12 +24,12 @@ LARGEST_YAW = 180.0  # degrees
 
 @dataclass
 class SheetArguments:
-    """Number and size of the images, and the sheet to write."""
+    """Options: path of the sheet, number and size of the images."""
 
     output: str = field(default="docs/synthetic_images.jpg", metadata={"help": "Path of the sheet."})
     count: int = field(default=24, metadata={"help": "Number of images."})
     size: int = field(default=200, metadata={"help": "Pixels of the square images."})
-    columns: int = field(default=6, metadata={"help": "Images per row."})
+    columns: int = field(default=6, metadata={"help": "Number of images per row."})
     seed: int = field(default=3, metadata={"help": "Seed of poses, headings and styles."})
 
 
@@ -39,8 +39,8 @@ def random_sheet(count: int, size: int, columns: int, seed: int) -> Image.Image:
     Args:
         count: number of images.
         size: pixels of the square images.
-        columns: images per row.
-        seed: of poses, headings and styles.
+        columns: number of images per row.
+        seed: seed of poses, headings and styles.
     """
     body = BodyModel.builtin()
     rng = np.random.default_rng(seed)

@@ -32,16 +32,16 @@ SENTENCES = (
 NUM_FRAMES = 6
 CELL = 192  # pixels
 FONT_SIZE = 14
-SENTENCES_HEADING = "Text to pose: the sentence, and the pose generated from it"
+SENTENCES_HEADING = "Text to pose: generated pose of each sentence"
 FRAMES_HEADING = (
-    "Image to pose, and pose to text, on held-out motion: the image, the pose estimated from it, and the caption of "
-    "the true pose"
+    "Image to pose and pose to text on held-out motion: image, pose estimated from it, generated caption of the true "
+    "pose"
 )
 
 
 @dataclass
 class ShowArguments:
-    """The model, and the image to write."""
+    """Options: model, inputs and output image."""
 
     model: str = field(default="modeling_unipose/embedded", metadata={"help": "Folder or Hub id of the model."})
     output: str = field(default="docs/results.png", metadata={"help": "Path of the image."})
@@ -96,7 +96,7 @@ def regular_frames(poses: torch.Tensor, count: int) -> torch.Tensor:
 
     Args:
         poses: (n, 22, 3, 3).
-        count: of the poses to select.
+        count: number of poses to select.
     """
     return poses[((torch.arange(count) + 0.5) * len(poses) / count).long()]
 

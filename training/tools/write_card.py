@@ -23,14 +23,14 @@ class CardArguments:
 
     model: str = field(default="modeling_unipose/embedded", metadata={"help": "Folder of the model."})
     metrics: str = field(default="runs/evaluation/metrics.json", metadata={"help": "Report of the evaluate command."})
-    name: str = field(default="unipose-tiny", metadata={"help": "Name of the model, on the Hub: owner/name."})
+    name: str = field(default="unipose-tiny", metadata={"help": "Name of the model; on the Hub: owner/name."})
 
 
 def card_data(name: str, report: dict[str, Any]) -> ModelCardData:
     """The card's metadata: one evaluation result per task and metric, without the baselines.
 
     Args:
-        name: of the model.
+        name: name of the model.
         report: content of metrics.json.
     """
     results = [
@@ -60,7 +60,7 @@ def write_card(model_folder: Path, report: dict[str, Any], name: str) -> ModelCa
     Args:
         model_folder: the saved model.
         report: content of metrics.json.
-        name: of the model.
+        name: name of the model.
     """
     model = AutoModelForImageTextToText.from_pretrained(model_folder)
     config = model.config

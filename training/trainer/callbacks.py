@@ -53,12 +53,12 @@ class SetEpochCallback(TrainerCallback):
 
 @dataclass(frozen=True)
 class EvalSnapshot:
-    """What a callback has collected of a model.
+    """Metrics and samples of a model at one evaluation.
 
     Args:
-        metrics: by name, without "eval_".
-        lines: for the JSON lines.
-        image: for people.
+        metrics: metrics by name, without "eval_".
+        lines: content of the JSON lines.
+        image: image of the samples.
     """
 
     metrics: dict[str, float]
@@ -67,7 +67,7 @@ class EvalSnapshot:
 
 
 class SampleCallback(TrainerCallback):
-    """Collects samples of a trainer's model at each evaluation; subclasses define of what.
+    """Collects samples of a trainer's model at each evaluation; subclasses define the samples.
 
     All processes collect, since the weights may be sharded over all of them; the first one writes.
     """
@@ -98,8 +98,8 @@ def write_snapshot(snapshot: EvalSnapshot, path: Path) -> None:
     """Writes `path`.png and `path`.jsonl.
 
     Args:
-        snapshot: to write.
-        path: without an ending.
+        snapshot: the snapshot to write.
+        path: path without an ending.
     """
     lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in snapshot.lines]
     write_text(path.with_suffix(".jsonl"), "".join(lines))
@@ -110,8 +110,8 @@ def log_image(image: Image.Image, step: int, callbacks: Iterable[TrainerCallback
     """Logs an image to tensorboard and trackio.
 
     Args:
-        image: to log.
-        step: of the training.
+        image: the image to log.
+        step: step of the training.
         callbacks: the trainer's; those of tensorboard and trackio are used.
     """
     for callback in callbacks:
@@ -127,18 +127,18 @@ def side_by_side(images: Sequence[Image.Image], names: Sequence[str]) -> Image.I
     """One row of images, each above its name.
 
     Args:
-        images: of one size.
-        names: one an image.
+        images: images of one size.
+        names: one per image.
     """
     return contact_sheet(images, names, columns=len(images), font_size=FONT_SIZE)
 
 
 class ReconstructionCallback(SampleCallback):
-    """Poses beside what their codes decode to; the metrics are those of all poses, the image has a few.
+    """Poses and their reconstructions; the metrics are of all poses, the image shows a few.
 
     Args:
-        trainer: of a pose tokenizer.
-        body: to measure and to draw.
+        trainer: trainer of a pose tokenizer.
+        body: the body to measure and to draw.
         poses: (n, 22, 3, 3), in the stored frame.
         samples: number of poses in the image, spread evenly over `poses`.
     """

@@ -23,7 +23,7 @@ def checkpoints(folder: str | Path) -> list[Path]:
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """Whether a checkpoint is complete: the trainer writes its state after all else."""
+    """Whether a checkpoint is complete: the trainer writes its state last."""
     try:
         json.loads((checkpoint / TRAINER_STATE_NAME).read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -35,11 +35,11 @@ def find_checkpoint(arguments: TrainingArguments) -> str | None:
     """The value for `Trainer.train(resume_from_checkpoint=)`.
 
     Args:
-        arguments: their `resume_from_checkpoint` is a folder; or "true": the last complete checkpoint in `output_dir`,
-            or the start where there is none; or None: the start.
+        arguments: training arguments. `resume_from_checkpoint` is a folder; or "true": the last complete checkpoint in
+            `output_dir`, or the start if there is none; or None: the start.
 
     Raises:
-        ValueError: the run would begin at its start, but its folder holds checkpoints, which would be lost; or the
+        ValueError: a new run would overwrite the checkpoints in its folder; or the
             named checkpoint is not complete.
     """
     resume_from, folder = arguments.resume_from_checkpoint, arguments.output_dir

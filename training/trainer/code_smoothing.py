@@ -1,7 +1,7 @@
 """Soft targets for pose codes, by their distance in the codebook.
 
 Not the paper's loss, in which all wrong codes cost the same. With soft targets a small model with few rows learns the
-neighborhood of a code first, and its most log_probabilities code is the middle of its distribution.
+neighborhood of a code first, and its most probable code is the middle of its distribution.
 """
 
 import torch
@@ -14,7 +14,7 @@ def smooth_targets(codebook: torch.Tensor, smoothing: float) -> torch.Tensor:
 
     Args:
         codebook: (codes, dim).
-        smoothing: unit of the squared distances, in means of those to the nearest other code.
+        smoothing: scale of the squared distances, in units of the mean one to the nearest other code.
 
     Returns:
         (codes, codes), rows of sum 1, largest at the code itself.

@@ -18,19 +18,19 @@ from unipose.processing.processing_unipose import UniPoseProcessor
 
 Row = dict[str, Any]
 
-# The key under which a row has its number in the dataset, and a batch those of its rows.
+# Key of a row's index in the dataset, and of the indices of a batch's rows.
 ROW_KEY = "row"
 
 
 class UniPoseDataCollator:
-    """Makes one right-padded batch of rows with `pose_codes`, or of rows that `encode` has prepared.
+    """Collates rows with `pose_codes`, or rows prepared by `encode`, into one right-padded batch.
 
-    A batch of `prepare_rows` also holds the rows' numbers (`ROW_KEY`), which the stages' trainers remove.
+    A batch of `prepare_rows` also holds the rows' indices (`ROW_KEY`), which the stages' trainers remove.
 
     Args:
-        processor: of the model that is trained.
-        pose_attention: the model's. "mixed": output poses become queries, each with its own code as label; "causal":
-            they stay codes, each with the next code as label.
+        processor: the trained model's processor.
+        pose_attention: the model's pose attention. "mixed": output poses become queries, each with its own code as
+            label; "causal": they stay codes, each with the next code as label.
     """
 
     def __init__(self, processor: UniPoseProcessor, pose_attention: Literal["mixed", "causal"] = "mixed"):
@@ -94,7 +94,7 @@ def add_pose_codes(rows: dict[str, list], pose_tokenizer: UniPoseVQVAE) -> dict[
 
     Args:
         rows: a batch of rows; "poses" are (22, 3) rotation vectors.
-        pose_tokenizer: of the model that is trained.
+        pose_tokenizer: the trained model's pose tokenizer.
     """
     poses = [pose for row in rows["poses"] for pose in row]
     if not poses:

@@ -1,4 +1,4 @@
-"""The settings that stages share, and the parser of their commands."""
+"""Training arguments of all stages, and the parser of their commands."""
 
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, get_args, get_type_hints
@@ -13,39 +13,40 @@ from unipose.training.trainer.precision import Precision, choose_precision
 
 @dataclass
 class StageConfig(SFTConfig):
-    """TRL's `SFTConfig` with the defaults of all stages; recipes hold what differs from them."""
+    """TRL's `SFTConfig` with the defaults of all stages; recipes override them."""
 
     precision: Precision = field(
         default="auto",
-        metadata={"help": "precision of the forward pass; auto: bf16 where this machine is faster in it, else fp32"},
+        metadata={"help": "Precision of the forward pass; auto: bf16 if this machine is faster in it, else fp32."},
     )
-    seed: int = field(default=0, metadata={"help": "seed of new weights, of the order of rows and of dropout"})
-    # The order of the types is the library's, whose parser takes no other.
+    seed: int = field(default=0, metadata={"help": "Seed of new weights, of the order of rows and of dropout."})
+    # The library's parser needs the types in this order.
     report_to: None | str | list[str] = field(  # noqa: RUF036
-        default="none", metadata={"help": "where numbers are logged to, such as tensorboard, trackio or wandb"}
+        default="none", metadata={"help": "Loggers, such as tensorboard, trackio or wandb."}
     )
     activation_checkpointing: bool | None = field(
-        default=False, metadata={"help": "activations are computed again in the backward pass, which saves memory"}
+        default=False, metadata={"help": "Whether to recompute activations in the backward pass, which saves memory."}
     )
     # The trainers stop at a loss that is not finite. The library's filter would cost a host sync in every batch.
     logging_nan_inf_filter: bool = field(
-        default=False, metadata={"help": "losses that are not finite are left out of the log"}
+        default=False, metadata={"help": "Whether to leave non-finite losses out of the log."}
     )
-    # Rows are prepared by the stage, and hold what the collator and the sampler need.
+    # The collator and the sampler need columns that the model's forward does not accept.
     remove_unused_columns: bool = field(
-        default=False, metadata={"help": "columns that the model's forward does not take are removed"}
+        default=False, metadata={"help": "Whether to remove columns that the model's forward does not accept."}
     )
     dataset_kwargs: dict[str, Any] | str | None = field(
-        default_factory=lambda: {"skip_prepare_dataset": True}, metadata={"help": "options of TRL's own preparation"}
+        default_factory=lambda: {"skip_prepare_dataset": True},
+        metadata={"help": "Options of TRL's dataset preparation."},
     )
-    # A row that is cut loses a part of a pose.
+    # Truncation could cut a pose.
     max_length: int | None = field(
-        default=None, metadata={"help": "most tokens of a row; rows are not cut where left out"}
+        default=None, metadata={"help": "Maximum number of tokens of a row; default: no truncation."}
     )
 
     def __post_init__(self):
         device = None if self.use_cpu else torch.accelerator.current_accelerator(check_available=True)
-        # Else the library refuses bf16 where there is no GPU.
+        # Otherwise the library rejects bf16 on a machine without a GPU.
         self.use_cpu = device is None
         explicit: Precision | None = "fp16" if self.fp16 else None
         if explicit is None and self.bf16 is not None:
@@ -53,7 +54,7 @@ class StageConfig(SFTConfig):
         if self.precision == "auto":
             self.precision = explicit or choose_precision("cpu" if device is None else device.type)
         elif explicit not in (None, self.precision):
-            raise ValueError(f"precision is {self.precision}, but bf16 and fp16 say {explicit}: leave those two out")
+            raise ValueError(f"got precision {self.precision}, but bf16 and fp16 mean {explicit}: leave those two out")
         self.bf16, self.fp16 = self.precision == "bf16", self.precision == "fp16"
         super().__post_init__()
 
@@ -88,7 +89,7 @@ class RecipeParser(TrlParser):
 
 
 def _to_number(value: Any, hint: Any) -> Any:
-    """A number as its field holds it: YAML reads 1 as an integer and 1e-3 as a string."""
+    """Converts numbers of float fields: YAML reads 1 as an integer and 1e-3 as a string."""
     kinds = (hint, *get_args(hint))
     if str in kinds or isinstance(value, bool) or not isinstance(value, (int, str)) or float not in kinds:
         return value

@@ -72,11 +72,11 @@ def render_encoder_images(folder: str | Path, count: int, size: int, seed: int, 
     """Renders missing shards, each written atomically, and opens all of them.
 
     Args:
-        folder: of the shards.
+        folder: folder of the shards.
         count: number of images.
         size: pixels of the square images.
-        seed: of poses, texts and looks; every shard has its own.
-        workers: processes.
+        seed: seed of poses, texts and styles; every shard has its own.
+        workers: number of processes.
 
     Returns:
         Rows of image, joints_2d (22, 2) as shares of the image's width and height, visible (22,), rotvecs (22, 3) as

@@ -37,40 +37,42 @@ from unipose.training.trainer.vision_encoders import load_vision_encoders
 class LanguageArguments:
     """The model and the rows of a language stage."""
 
-    model: str = field(metadata={"help": "folder or Hub id of the model to start from"})
-    corpus: str = field(default="runs/corpus", metadata={"help": "folder that build_corpus has written"})
+    model: str = field(metadata={"help": "Folder or Hub id of the initial model."})
+    corpus: str = field(default="runs/corpus", metadata={"help": "Folder of a corpus by build_corpus."})
     vision_encoders: str | None = field(
-        default=None, metadata={"help": "folder of the stage vision_encoders, whose weights are loaded first"}
+        default=None, metadata={"help": "Output folder of the stage vision_encoders, to load its encoders first."}
     )
     standardize_image_features: int | None = field(
         default=None,
-        metadata={"help": "number of corpus images to which the scales of an untrained projector are fitted first"},
+        metadata={"help": "Number of corpus images to fit the scales of an untrained projector to."},
     )
-    tasks: list[str] | None = field(default=None, metadata={"help": "tasks of the corpus; all where left out"})
+    tasks: list[str] | None = field(default=None, metadata={"help": "Tasks of the corpus to train on; default: all."})
     rows: int | None = field(
-        default=None, metadata={"help": "most training rows of each task; all rows where left out"}
+        default=None, metadata={"help": "Maximum number of training rows of each task; default: all rows."}
     )
     attention: str | None = field(
-        default=None, metadata={"help": "attention of the language model: sdpa, eager or flex_attention"}
+        default=None, metadata={"help": "Attention of the language model: sdpa, eager or flex_attention."}
     )
     code_smoothing: float | None = field(
         default=None,
-        metadata={"help": "width of the soft targets of pose codes; the paper's loss where left out"},
+        metadata={"help": "Width of the soft targets of pose codes; default: the paper's loss."},
     )
     compile_language_model: bool = field(
-        default=False, metadata={"help": "the language model is compiled, which needs a C++ compiler"}
+        default=False, metadata={"help": "Whether to compile the language model, which needs a C++ compiler."}
     )
-    eval_rows: int = field(default=256, metadata={"help": "most validation rows of an evaluation's loss"})
+    eval_rows: int = field(
+        default=256, metadata={"help": "Maximum number of validation rows for the loss of an evaluation."}
+    )
     samples: int = field(
-        default=2, metadata={"help": "validation rows of each task whose answers an evaluation writes; 0: none"}
+        default=2, metadata={"help": "Number of validation rows of each task to answer at an evaluation; 0: none."}
     )
 
 
 class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
     """TRL's trainer on prepared rows (`length`, `has_image`, `task`, `source`), with the model's own loss.
 
-    TRL's fused head pads the labelled positions to whole tiles and computes their logits in fp32, half of a step at a
-    small model's size. Here the model computes the logits of the labelled positions only.
+    TRL's fused head pads the labeled positions to whole tiles and computes their logits in fp32, half of a step at a
+    small model's size. Here the model computes the logits of the labeled positions only.
 
     Args:
         code_targets: target distribution of each pose code, from `smooth_targets`; one-hot where left out.
@@ -81,16 +83,16 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
         self.code_targets = None if code_targets is None else code_targets.to(self.args.device)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        is_labelled = inputs["shift_labels"] != -100
-        targets = inputs["shift_labels"][is_labelled]
+        is_labeled = inputs["shift_labels"] != -100
+        targets = inputs["shift_labels"][is_labeled]
         if self.code_targets is None:
             outputs = model(
-                **inputs, logits_to_keep=is_labelled, num_items_in_batch=num_items_in_batch, use_cache=False
+                **inputs, logits_to_keep=is_labeled, num_items_in_batch=num_items_in_batch, use_cache=False
             )
             loss = outputs.loss
         else:
-            unlabelled = {name: value for name, value in inputs.items() if "labels" not in name}
-            outputs = model(**unlabelled, logits_to_keep=is_labelled, use_cache=False)
+            unlabeled = {name: value for name, value in inputs.items() if "labels" not in name}
+            outputs = model(**unlabeled, logits_to_keep=is_labeled, use_cache=False)
             first_code = self.model.config.pose_code_start_id
             loss = smoothed_cross_entropy(outputs.logits, targets, first_code, self.code_targets)
             num_items = len(targets) if num_items_in_batch is None else num_items_in_batch
@@ -131,10 +133,10 @@ def train_stage(
 
     Args:
         arguments: the model and the rows.
-        lora: how the language model is trained.
-        optimizer: which optimizer takes the matrices.
+        lora: options of LoRA.
+        optimizer: options of the optimizer.
         config: the trainer's arguments.
-        parts: of the model, those that are trained.
+        parts: trained parts of the model.
     """
     trainer = build_trainer(arguments, lora, optimizer, config, parts)
     trainer.train(resume_from_checkpoint=find_checkpoint(config))
@@ -155,10 +157,10 @@ def build_trainer(
 
     Args:
         arguments: the model and the rows.
-        lora: how the language model is trained.
-        optimizer: which optimizer takes the matrices.
+        lora: options of LoRA.
+        optimizer: options of the optimizer.
         config: the trainer's arguments.
-        parts: of the model, those that are trained.
+        parts: trained parts of the model.
 
     Raises:
         ValueError: a model in half precision, whose trained weights are in float32, with `precision: fp32`.
@@ -222,7 +224,7 @@ def sample_images(rows: Dataset, count: int) -> list[Image.Image]:
 
     Args:
         rows: prepared rows.
-        count: most images.
+        count: maximum number of images.
 
     Raises:
         ValueError: no row has an image.
@@ -239,19 +241,19 @@ def subsample(rows: Dataset, count: int) -> Dataset:
     """At most `count` rows, spread evenly, so that each task keeps its share.
 
     Args:
-        rows: of a corpus.
-        count: most rows.
+        rows: rows of a corpus.
+        count: maximum number of rows.
     """
     count = min(count, len(rows))
     return rows.select(np.arange(count) * len(rows) // count)
 
 
 def subsample_each_task(rows: Dataset, count: int) -> Dataset:
-    """At most `count` rows of each task, spread evenly: the same rows, whatever other tasks there are.
+    """At most `count` rows of each task, spread evenly: the same rows with any other tasks.
 
     Args:
-        rows: of a corpus.
-        count: most rows of a task.
+        rows: rows of a corpus.
+        count: maximum number of rows per task.
     """
     tasks = np.asarray(rows["task"])
     chosen = []
@@ -271,9 +273,9 @@ def gather_full_weights(
 
     Args:
         model: the trained model, unwrapped.
-        arguments: the stage's, which name the model to build again.
-        lora: how the language model was trained.
-        parts: of the model, those that were trained.
+        arguments: arguments of the stage; they name the initial model.
+        lora: options of LoRA.
+        parts: trained parts of the model.
     """
     if not any(isinstance(weight, DTensor) for weight in model.parameters()):
         return model
@@ -290,7 +292,7 @@ def save_merged(model: PreTrainedModel | PeftModel, processor: ProcessorMixin, f
 
     Args:
         model: the trained model.
-        processor: of the model.
+        processor: the model's processor.
         folder: where both are saved.
     """
     merge_adapters(model).save_pretrained(folder)

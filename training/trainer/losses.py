@@ -1,4 +1,4 @@
-"""The losses of the pose tokenizer on a body, beside its own two (paper, section 3.1)."""
+"""Joint and vertex losses of the pose tokenizer, in addition to its own two losses (paper, section 3.1)."""
 
 import torch
 
@@ -10,11 +10,11 @@ VERTEX_LOSS_WEIGHT = 100.0
 
 
 def body_loss(body: BodyModel, rotmats: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Distance of two batches of poses on a body.
+    """Mean squared errors of joints and vertices.
 
     Args:
-        body: whose joints and vertices are compared.
-        rotmats: (poses, 22, 3, 3), predicted.
+        body: body whose joints and vertices are compared.
+        rotmats: (poses, 22, 3, 3) predictions.
         target: (poses, 22, 3, 3).
 
     Returns:

@@ -1,4 +1,4 @@
-"""Muon for matrices, AdamW for all else: small networks train in fewer steps.
+"""Muon for matrices, AdamW for the rest: small networks train in fewer steps.
 
 Muon is from Keller Jordan, "Muon: An optimizer for hidden layers in neural networks" (2024). torch's own takes neither
 convolutions nor, in one optimizer that a trainer can schedule, AdamW for the rest. For one process or plain DDP.
@@ -14,32 +14,32 @@ from transformers import TrainingArguments
 from unipose.training.trainer.precision import fastest_dtype
 
 
-# Of the quintic iteration that drives all singular values of a matrix to about 1.
+# Coefficients of the quintic iteration that drives all singular values of a matrix to about 1.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 
 
 @dataclass
 class OptimizerArguments:
-    """Which optimizer takes the matrices."""
+    """Options of the optimizer: Muon for matrices, AdamW for the rest."""
 
     muon_learning_rate: float | None = field(
         default=None,
-        metadata={"help": "learning rate of matrices and convolutions, by Muon; by AdamW like the rest if left out"},
+        metadata={"help": "Muon's learning rate of matrices and convolutions; default: AdamW trains them."},
     )
-    muon_momentum: float = field(default=0.95, metadata={"help": "momentum of Muon"})
+    muon_momentum: float = field(default=0.95, metadata={"help": "Momentum of Muon."})
 
 
 class MuonAdamW(torch.optim.AdamW):
     """AdamW whose groups with `momentum` are trained by Muon.
 
     Args:
-        matrices: parameters of two and more dimensions; all beyond the first count as one.
-        others: all else.
-        muon_learning_rate: of the matrices: the spectral norm of a step, for a square one.
-        momentum: of the matrices, with Nesterov's look ahead.
-        inner_dtype: of the products inside Muon.
-        arguments: of AdamW.
+        matrices: parameters of two or more dimensions; all dimensions after the first count as one.
+        others: all other parameters.
+        muon_learning_rate: learning rate of the matrices: the spectral norm of a step, for a square one.
+        momentum: Nesterov momentum of the matrices.
+        inner_dtype: dtype of the products inside Muon.
+        arguments: AdamW's arguments.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class MuonAdamW(torch.optim.AdamW):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Updates the matrices and removes their gradients; AdamW skips parameters without one.
 
-        A matrix with a zero gradient was not used, as the projector in a batch without images: it stays. The size of a
-        step does not shrink with its momentum, so it would move on in the direction of the last batch that used it.
+        A matrix with a zero gradient was not used, such as the projector in a batch without images: it stays
+        unchanged. The size of a step does not shrink with its momentum, so the matrix would keep moving otherwise.
         """
         for group in self.param_groups:
             if "momentum" in group:
@@ -93,7 +93,7 @@ class MuonAdamW(torch.optim.AdamW):
 
 
 def _used(matrices: list[nn.Parameter]) -> list[nn.Parameter]:
-    """Those with a gradient that is not zero; the host waits for the device once, not once a matrix."""
+    """Matrices with a nonzero gradient; the host waits for the device once, not once per matrix."""
     with_gradient = [matrix for matrix in matrices if matrix.grad is not None]
     if not with_gradient:
         return []
@@ -106,7 +106,7 @@ def orthogonalize(matrices: torch.Tensor, dtype: torch.dtype = torch.bfloat16) -
 
     Args:
         matrices: (..., rows, columns).
-        dtype: of the products.
+        dtype: dtype of the products.
     """
     a, b, c = _COEFFICIENTS
     is_tall = matrices.shape[-2] > matrices.shape[-1]
@@ -121,14 +121,14 @@ def orthogonalize(matrices: torch.Tensor, dtype: torch.dtype = torch.bfloat16) -
 def build_optimizer(
     model: nn.Module, optimizer: OptimizerArguments, arguments: TrainingArguments
 ) -> tuple[MuonAdamW | None, None]:
-    """A trainer's `optimizers`: Muon and AdamW, or nothing, which means the trainer's own.
+    """A trainer's `optimizers`: Muon and AdamW, or None for the trainer's own.
 
     Embeddings are looked up, not multiplied, so they belong to AdamW.
 
     Args:
-        model: whose trainable parameters are optimized.
+        model: model whose trainable parameters are optimized.
         optimizer: Muon's learning rate and momentum.
-        arguments: the trainer's, with AdamW's.
+        arguments: training arguments, with those of AdamW.
     """
     if optimizer.muon_learning_rate is None:
         return None, None

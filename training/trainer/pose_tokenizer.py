@@ -31,34 +31,36 @@ class PoseTokenizerArguments:
     """Sizes of the pose tokenizer and of its data; see `UniPoseVQVAEConfig`."""
 
     num_poses: int = field(
-        default=60000, metadata={"help": "number of poses sampled from motion, mixed limbs and archetypes"}
+        default=60000, metadata={"help": "Number of poses sampled from motion, mixed limbs and archetypes."}
     )
     records: list[str] = field(
-        default_factory=list, metadata={"help": "folders that import_data has written, whose poses are added"}
+        default_factory=list, metadata={"help": "Folders of records by import_data, to add their poses."}
+    )
+    hidden_size: int = field(default=128, metadata={"help": "Number of channels of the convolutions."})
+    codebook_size: int = field(default=512, metadata={"help": "Number of pose codes."})
+    codebook_dim: int = field(default=64, metadata={"help": "Width of a code."})
+    num_pose_tokens: int = field(default=20, metadata={"help": "Number of codes per pose; even."})
+    dead_code_threshold: float = field(
+        default=1.0, metadata={"help": "Moving count below which a code is replaced by a row of the batch."}
     )
     architecture: Literal["convolution", "body_parts"] = field(
-        default="convolution", metadata={"help": "architecture of the pose tokenizer; convolution is the paper's"}
+        default="convolution", metadata={"help": "Architecture of the pose tokenizer; convolution is the paper's."}
     )
     scalar_levels: list[int] | None = field(
-        default=None, metadata={"help": "grid points of each dimension of a code of body parts"}
+        default=None, metadata={"help": "Numbers of grid points of each dimension of a code of body parts."}
     )
     part_tokens: dict[str, int] | None = field(
-        default=None, metadata={"help": "tokens of the torso, the head, each arm and each leg, for body parts"}
+        default=None, metadata={"help": "Numbers of tokens of the torso, the head, each arm and each leg."}
     )
-    commitment_loss_weight: float = 1.0
-    hidden_size: int = 128
-    codebook_size: int = 512
-    codebook_dim: int = 64
-    num_pose_tokens: int = 20
-    dead_code_threshold: float = 1.0
+    commitment_loss_weight: float = field(default=1.0, metadata={"help": "Weight of the commitment loss."})
     orientation_noise: bool = field(
-        default=True, metadata={"help": "the global orientation of training poses is jittered (paper, stage 1)"}
+        default=True, metadata={"help": "Whether to jitter the global orientation of training poses (paper, stage 1)."}
     )
     joint_noise: float = field(
         default=0.0,
-        metadata={"help": "largest standard deviation of random rotations of single joints, in degrees; 0: none"},
+        metadata={"help": "Largest standard deviation of random rotations of joints in degrees; 0: none."},
     )
-    samples: int = field(default=6, metadata={"help": "validation poses that an evaluation draws; 0: none"})
+    samples: int = field(default=6, metadata={"help": "Number of validation poses to draw at an evaluation; 0: none."})
 
 
 class PoseDataset(Dataset):
@@ -69,8 +71,8 @@ class PoseDataset(Dataset):
 
     Args:
         rotmats: (poses, 22, 3, 3), in the stored frame.
-        seed: of the jitter; none where it is None.
-        orientation_noise: whether the global orientation is jittered.
+        seed: seed of the jitter; None: no jitter.
+        orientation_noise: whether to jitter the global orientation.
         joint_noise: largest standard deviation of the joints' random rotations, in degrees.
     """
 
@@ -105,21 +107,21 @@ def random_rotations(generators: Sequence[np.random.Generator], largest: float) 
     """Random rotations of about half of each pose's joints, most of them small.
 
     Args:
-        generators: one of each pose.
+        generators: one generator of each pose.
         largest: standard deviation in degrees of the pose with the most noise.
 
     Returns:
         (poses, 22, 3, 3).
     """
-    draws = [
-        (rng.random() ** 2, rng.random(NUM_JOINTS) < 0.5, rng.standard_normal((NUM_JOINTS, 3))) for rng in generators
+    vectors = [
+        rng.random() ** 2 * (rng.random((NUM_JOINTS, 1)) < 0.5) * rng.standard_normal((NUM_JOINTS, 3))
+        for rng in generators
     ]
-    vectors = np.stack([size * is_moved[:, None] * vector for size, is_moved, vector in draws])
-    return roma.rotvec_to_rotmat(torch.from_numpy(vectors * np.radians(largest)))
+    return roma.rotvec_to_rotmat(torch.from_numpy(np.stack(vectors) * np.radians(largest)))
 
 
 def collate_poses(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """`PoseDataset` gives whole batches."""
+    """Returns the batch unchanged: `PoseDataset` returns whole batches."""
     return batch
 
 
@@ -127,7 +129,7 @@ class PoseTokenizerTrainer(SampledDataMixin, StageTrainer):
     """Adds the joint and vertex losses, which need a body, and logs every component and the share of codes in use.
 
     Args:
-        body: of the losses.
+        body: the body on which losses are measured.
         schedule: a learning rate that falls in steps, if any.
     """
 
@@ -154,7 +156,7 @@ class PoseTokenizerTrainer(SampledDataMixin, StageTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)
         target = rotation_6d_to_rotmat(inputs["pose_values"])
-        # Half precision is a matter of millimeters along a chain of joints.
+        # Along a chain of joints, errors of half precision add up to millimeters.
         with torch.autocast(target.device.type, enabled=False):
             components = body_loss(self.body, outputs.reconstruction.float(), target)
         loss = outputs.loss + JOINT_LOSS_WEIGHT * components["joint_loss"]
@@ -176,9 +178,9 @@ def training_poses(arguments: PoseTokenizerArguments, seed: int, body: BodyModel
     """Sampled poses and those of the user's records.
 
     Args:
-        arguments: how many are sampled, and which records.
-        seed: of the sampling.
-        body: to keep sampled poses free of collisions.
+        arguments: number of sampled poses, and records.
+        seed: seed of the sampling.
+        body: the body for which sampled poses must be plausible.
 
     Returns:
         (poses, 22, 3, 3) float32, in the stored frame.
@@ -190,7 +192,7 @@ def training_poses(arguments: PoseTokenizerArguments, seed: int, body: BodyModel
     if arguments.num_poses:
         imported.append(sample_training_poses(arguments.num_poses, seed, body)[0].float())
     if not imported:
-        raise ValueError("there are no poses to learn from: num_poses is 0, and records names no folder")
+        raise ValueError("there are no training poses: num_poses is 0, and records names no folder")
     return torch.cat(imported)
 
 
@@ -205,7 +207,7 @@ def train_pose_tokenizer(
     Args:
         arguments: sizes and data.
         schedule: a learning rate that falls in steps, if any.
-        optimizer: which optimizer takes the matrices.
+        optimizer: options of the optimizer.
         config: the trainer's arguments.
     """
     body = BodyModel.builtin()

@@ -1,4 +1,4 @@
-"""Which precision a machine multiplies matrices fastest in: bfloat16 or float32."""
+"""Choice of the fastest precision of a machine: bfloat16 or float32."""
 
 import time
 from functools import cache
@@ -14,16 +14,16 @@ Precision = Literal["auto", "bf16", "fp16", "fp32"]
 
 PROBE_SIZE = 256
 PROBE_REPEATS = 7
-# bf16 also costs casts: it must be faster than fp32 by half. AMX is by three times and more; AVX-512 with bf16 takes
-# twice the time of fp32 and AVX2 a hundred times, so that noise does not change the answer.
+# bf16 needs casts, so it must be 1.5 times as fast as fp32. With AMX it is three times as fast or more. With AVX-512
+# it takes twice the time of fp32, with AVX2 a hundred times. So noise does not change the choice.
 PROBE_SPEEDUP = 1.5
 
 
 def fastest_dtype(device: torch.device | str) -> torch.dtype:
     """The dtype for matrix products under autocast: bfloat16 where the device is faster in it, else float32.
 
-    An accelerator takes bfloat16 where it supports it. A CPU is measured, once a process, since the instructions that
-    it lists say little about the time of bfloat16.
+    An accelerator uses bfloat16 if it supports it. A CPU is measured once per process, because its list of
+    instructions does not predict the speed of bfloat16.
     """
     if torch.device(device).type != "cpu":
         return torch.bfloat16 if is_torch_bf16_gpu_available() else torch.float32
@@ -33,7 +33,7 @@ def fastest_dtype(device: torch.device | str) -> torch.dtype:
 
 
 def choose_precision(device: torch.device | str) -> Literal["bf16", "fp32"]:
-    """What `precision: auto` means on a device; says so, and why, in one line of the log."""
+    """Resolves `precision: auto` on a device, and logs the choice with its reason."""
     chosen: Literal["bf16", "fp32"] = "bf16" if fastest_dtype(device) == torch.bfloat16 else "fp32"
     if torch.device(device).type == "cpu":
         milliseconds = {dtype: 1000 * seconds for dtype, seconds in cpu_matmul_seconds().items()}
@@ -49,7 +49,7 @@ def choose_precision(device: torch.device | str) -> Literal["bf16", "fp32"]:
 
 @cache
 def cpu_matmul_seconds() -> dict[torch.dtype, float]:
-    """The shortest of some products of two square matrices, in each dtype; the dtypes take turns."""
+    """The shortest time of several matrix products in each dtype; the dtypes alternate."""
     matrices = {dtype: torch.ones(PROBE_SIZE, PROBE_SIZE, dtype=dtype) for dtype in (torch.bfloat16, torch.float32)}
     seconds = dict.fromkeys(matrices, float("inf"))
     with torch.no_grad():

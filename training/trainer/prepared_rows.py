@@ -7,14 +7,14 @@ from unipose.training.trainer.collator import ROW_KEY, UniPoseDataCollator, add_
 
 
 def prepare_rows(rows: Dataset, model: UniPoseForConditionalGeneration, collator: UniPoseDataCollator) -> Dataset:
-    """Adds input_ids, labels, shift_labels, `length` in tokens, `has_image` and the row's own number (`ROW_KEY`).
+    """Adds input_ids, labels, shift_labels, `length` in tokens, `has_image` and the row's index (`ROW_KEY`).
 
-    Of the corpus' columns the images stay, and `task` and `source`, which name a row in messages.
+    Keeps the corpus columns `images`, and `task` and `source`, which identify a row in error messages.
 
     Args:
-        rows: of a corpus.
-        model: whose pose tokenizer encodes the poses.
-        collator: of the model.
+        rows: rows of a corpus.
+        model: model whose pose tokenizer encodes the poses.
+        collator: the model's collator.
     """
     rows = rows.map(
         add_pose_codes,

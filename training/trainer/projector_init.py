@@ -15,11 +15,11 @@ from unipose import UniPoseForConditionalGeneration
 
 @torch.no_grad()
 def standardize_projector(model: UniPoseForConditionalGeneration, pixels: Mapping[str, torch.Tensor]) -> None:
-    """Fits the scales of a projector to some images; how it mixes channels does not change.
+    """Fits the scales of a projector to some images; its mixing of channels does not change.
 
     Args:
-        model: with at least one vision encoder; its projector is changed.
-        pixels: of the images, as `get_image_features` takes them.
+        model: model with at least one vision encoder; its projector is changed.
+        pixels: pixels of the images, as `get_image_features` takes them.
     """
     projector = model.model.multi_modal_projector
     inputs_seen: list[torch.Tensor] = []

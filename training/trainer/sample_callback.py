@@ -24,18 +24,18 @@ from unipose.training.evaluation.posecode_metrics import paircode_precision, pos
 from unipose.training.trainer.callbacks import CELL, FONT_SIZE, EvalSnapshot, SampleCallback, side_by_side
 
 
-LONGEST_TEXT = 240  # characters in the image; the JSON lines hold all
+LONGEST_TEXT = 240  # characters in the image; the JSON lines hold the whole text
 
 
 class AnswerSampleCallback(SampleCallback):
-    """Answers to rows of a corpus, beside the rows' own answers.
+    """Generated and expected answers to rows of a corpus.
 
     Args:
-        trainer: of a language stage.
-        body: to measure and to draw.
-        rows: of the corpus' validation split, not prepared.
-        processor: of the model.
-        samples: rows of each task.
+        trainer: trainer of a language stage.
+        body: the body to measure and to draw.
+        rows: rows of the corpus' validation split, not prepared.
+        processor: the model's processor.
+        samples: number of rows of each task.
     """
 
     def __init__(self, trainer: Trainer, body: BodyModel, rows: Dataset, processor: UniPoseProcessor, samples: int):
@@ -65,12 +65,12 @@ class AnswerSampleCallback(SampleCallback):
 
 
 def answer_rows(pipe: UniPosePipeline, task: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The greedy answers to the questions of corpus rows, as the rows phrase them.
+    """The greedy answers to the prompts of corpus rows.
 
     Args:
-        pipe: of the model.
-        task: of all rows.
-        rows: of a corpus.
+        pipe: pipeline of the model.
+        task: task of all rows.
+        rows: rows of a corpus.
     """
     return pipe(
         text=[row["messages"][:1] for row in rows],
@@ -92,8 +92,8 @@ def to_rotmats(rows: Sequence[Row], index: int) -> torch.Tensor:
     """(rows, 22, 3, 3): one pose of each row.
 
     Args:
-        rows: of a corpus.
-        index: of the pose among the row's poses.
+        rows: rows of a corpus.
+        index: index of the pose among the row's poses.
     """
     return roma.rotvec_to_rotmat(torch.tensor([row["poses"][index] for row in rows]))
 
@@ -101,17 +101,17 @@ def to_rotmats(rows: Sequence[Row], index: int) -> torch.Tensor:
 def measure_answers(
     task: str, rows: Sequence[Row], answers: Sequence[dict[str, Any]], body: BodyModel
 ) -> dict[str, float]:
-    """How good answers to rows of one task are.
+    """Metrics of the answers to rows of one task.
 
     Args:
-        task: of all rows.
-        rows: of a corpus.
-        answers: of the pipeline, one a row.
-        body: to measure poses.
+        task: task of all rows.
+        rows: rows of a corpus.
+        answers: the pipeline's answers, one per row.
+        body: the body to measure.
 
     Returns:
         mpjpe_mm and pa_mpjpe_mm of poses; posecode_precision (paircode_precision) of texts about poses, the share of
-        their statements that hold; codes_in_target of texts about images, the share that the row's own text states.
+        their codes that hold; codes_in_target of texts about images, the share of their codes in the target text.
     """
     if task in POSE_ANSWERS:
         results = torch.stack([torch.as_tensor(answer["poses"][0]) for answer in answers])
@@ -133,8 +133,8 @@ def to_line(row: Row, answer: dict[str, Any]) -> dict[str, Any]:
     """A row and its answer for the JSON lines; poses are (22, 3) rotation vectors.
 
     Args:
-        row: of a corpus.
-        answer: of the pipeline.
+        row: row of a corpus.
+        answer: the pipeline's answer.
     """
     blocks = row["messages"][0]["content"]
     question = "".join(block["text"] if block["type"] == "text" else f"<{block['type']}>" for block in blocks)
@@ -147,7 +147,7 @@ def to_line(row: Row, answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_caption(line: dict[str, Any]) -> str:
-    """The text under an image; endless texts, as untrained models write them, are cut."""
+    """The text under an image; long texts, as of untrained models, are shortened."""
     question = f"{line['task']}. QUESTION: {shorten(line['question'], LONGEST_TEXT)}"
     if line["task"] in POSE_ANSWERS:
         return question
@@ -156,12 +156,12 @@ def to_caption(line: dict[str, Any]) -> str:
 
 
 def draw_answer(row: Row, answer: dict[str, Any], body: BodyModel) -> Image.Image:
-    """The images and poses of a row's question, and its target pose beside the predicted one.
+    """Draws the images and poses of a row's prompt, its target pose and the predicted pose.
 
     Args:
-        row: of a corpus.
-        answer: of the pipeline.
-        body: to draw.
+        row: row of a corpus.
+        answer: the pipeline's answer.
+        body: the body to draw.
     """
     drawn = [image.convert("RGB").resize((CELL, CELL)) for image in row["images"]]
     poses = [roma.rotvec_to_rotmat(torch.from_numpy(pose)) for pose in question_poses(row)]

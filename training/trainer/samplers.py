@@ -6,7 +6,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 
-# Batches of a bucket, whose rows are sorted by length: more waste less padding, fewer mix better.
+# Batches per bucket of rows that are sorted by length: more reduces padding, fewer mixes rows better.
 BUCKET_BATCHES = 50
 
 
@@ -16,8 +16,8 @@ class SeededSampler(Sampler[int]):
     A resumed run gets the order of an uninterrupted one, and several processes share one order.
 
     Args:
-        num_rows: of the dataset.
-        seed: of the order.
+        num_rows: number of rows of the dataset.
+        seed: seed of the order.
     """
 
     def __init__(self, num_rows: int, seed: int):
@@ -29,7 +29,7 @@ class SeededSampler(Sampler[int]):
         return self.num_rows
 
     def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch whose order comes next."""
+        """Sets the epoch of the next order."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -41,15 +41,15 @@ class SeededSampler(Sampler[int]):
 
 
 class GroupedSampler(SeededSampler):
-    """Random order, but rows of one batch are of similar length, and all of them have images or none has.
+    """Random order, but rows of one batch are of similar length, and either all of them or none have images.
 
     Only the rows left over at the end of an epoch are mixed.
 
     Args:
-        lengths: of each row, in tokens.
-        has_image: of each row.
-        batch_size: rows of one step, of all processes together.
-        seed: of the order.
+        lengths: length of each row, in tokens.
+        has_image: whether each row has an image.
+        batch_size: number of rows per step, in all processes together.
+        seed: seed of the order.
     """
 
     def __init__(self, lengths: Sequence[int], has_image: Sequence[bool], batch_size: int, seed: int):
@@ -71,8 +71,8 @@ class GroupedSampler(SeededSampler):
         """Batches of similar length; the last may be short.
 
         Args:
-            rows: numbers of rows.
-            rng: of their order.
+            rows: indices of rows.
+            rng: random generator of their order.
         """
         order = rng.permutation(rows)
         bucket_size = BUCKET_BATCHES * self.batch_size

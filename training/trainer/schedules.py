@@ -10,21 +10,21 @@ from torch.optim.lr_scheduler import LambdaLR
 
 @dataclass
 class StepScheduleArguments:
-    """A learning rate that falls in steps; with `lr_drops` it takes the place of `lr_scheduler_type`."""
+    """A learning rate that falls in steps; `lr_drops` overrides `lr_scheduler_type`."""
 
     lr_drops: list[float] | None = field(
-        default=None, metadata={"help": "shares of the run after which the learning rate falls, such as 0.667 0.917"}
+        default=None, metadata={"help": "Shares of the run after which the learning rate falls, such as 0.667 0.917."}
     )
-    lr_drop_factor: float = field(default=0.1, metadata={"help": "factor of the learning rate at each of lr_drops"})
+    lr_drop_factor: float = field(default=0.1, metadata={"help": "Factor of the learning rate at each of lr_drops."})
 
 
 def step_schedule(optimizer: Optimizer, steps: int, arguments: StepScheduleArguments) -> LambdaLR:
     """The learning rate times `lr_drop_factor` for each of `lr_drops` that is past (paper, stage 1: 8/12 and 11/12).
 
     Args:
-        optimizer: whose learning rate it is.
-        steps: of the whole run.
-        arguments: when and by how much it falls.
+        optimizer: optimizer whose learning rate changes.
+        steps: number of steps of the whole run.
+        arguments: options of the schedule.
 
     Raises:
         ValueError: one of lr_drops is not between 0 and 1.

@@ -23,16 +23,18 @@ LORA_TARGETS = r".*language_model\.layers\..*\.(q|k|v|o|gate|up|down)_proj"
 
 @dataclass
 class LoraArguments:
-    """How the language model is trained: whole, or through low-rank adapters that are merged at the end."""
+    """Options of LoRA: low-rank adapters of the language model, merged at the end of training."""
 
     lora_rank: int | None = field(
-        default=None, metadata={"help": "rank of the adapters; every weight is trained where left out"}
+        default=None, metadata={"help": "Rank of the adapters; default: every weight is trained."}
     )
-    lora_alpha: int = field(default=32, metadata={"help": "the adapters are scaled by lora_alpha / lora_rank"})
-    lora_dropout: float = field(default=0.05, metadata={"help": "dropout before the adapters"})
+    lora_alpha: int = field(
+        default=32, metadata={"help": "Scale of the adapters: the factor is lora_alpha / lora_rank."}
+    )
+    lora_dropout: float = field(default=0.05, metadata={"help": "Dropout before the adapters."})
     train_full_embeddings: bool = field(
         default=True,
-        metadata={"help": "beside adapters, the embeddings of all tokens are trained, or (false) of new tokens only"},
+        metadata={"help": "With adapters: whether to train the embeddings of all tokens, or of new ones only."},
     )
 
 
@@ -44,17 +46,17 @@ def new_token_ids(model: UniPoseForConditionalGeneration) -> list[int]:
 def set_trainable(
     model: UniPoseForConditionalGeneration, parts: Sequence[Part], lora: LoraArguments
 ) -> UniPoseForConditionalGeneration | PeftModel:
-    """Freezes all but some parts; returns the model, wrapped where its language model is trained by LoRA.
+    """Freezes all but some parts; returns the model, wrapped by PEFT if LoRA trains its language model.
 
-    Trained weights are held in float32 at least, whatever the checkpoint has: bfloat16 would round most steps away.
+    Trained weights are float32 or wider for every checkpoint: bfloat16 would round most steps away.
 
     Args:
         model: changed in place.
-        parts: of the model, those that are trained.
-        lora: how the language model is trained.
+        parts: trained parts of the model.
+        lora: options of LoRA.
 
     Raises:
-        ValueError: a part that this model does not have.
+        ValueError: the model lacks one of the parts.
     """
     model.requires_grad_(False)
     if "multi_modal_projector" in parts and model.model.multi_modal_projector is None:
@@ -73,16 +75,16 @@ def set_trainable(
 
 
 def lora_config(model: UniPoseForConditionalGeneration, parts: Sequence[Part], lora: LoraArguments) -> LoraConfig:
-    """Adapters for the language model; the other parts are trained whole, embeddings and head as `lora` says.
+    """Adapters for the language model; other parts are trained whole, embeddings and head by `lora`'s options.
 
     Args:
-        model: that gets the adapters.
-        parts: of the model, those that are trained.
+        model: the model to adapt.
+        parts: trained parts of the model.
         lora: rank, scale, dropout and embeddings.
     """
     tied = model.config.tie_word_embeddings
     whole = [part for part in parts if part not in ("language_model", "lm_head")]
-    # peft ties the head to the embeddings by itself.
+    # peft ties the head to the embeddings itself.
     tables = ["embed_tokens"] if tied else ["embed_tokens", "lm_head"]
     return LoraConfig(
         r=lora.lora_rank,
@@ -96,9 +98,9 @@ def lora_config(model: UniPoseForConditionalGeneration, parts: Sequence[Part], l
 
 
 def merge_adapters(trained: UniPoseForConditionalGeneration | PeftModel) -> UniPoseForConditionalGeneration:
-    """The plain model: adapters are added to the weights, and these get the checkpoint's dtype again."""
+    """The model with adapters merged into the weights, in the checkpoint's dtype."""
     model = trained.merge_and_unload() if isinstance(trained, PeftModel) else trained
-    # Of the whole config it is overwritten whenever a checkpoint is saved.
+    # The dtype of the whole config is overwritten whenever a checkpoint is saved.
     dtype = model.config.text_config.dtype
     if dtype is not None:
         for part in (*model.model.children(), model.lm_head):

@@ -1,4 +1,4 @@
-"""transformers' Trainer with what every stage needs: runs that stop where they go wrong, and resume exactly."""
+"""Extensions of transformers' Trainer for all stages: errors at non-finite losses, and exact resuming."""
 
 import random
 import shutil
@@ -20,12 +20,12 @@ from unipose.training.trainer.collator import ROW_KEY
 class NonFiniteGuard(Trainer):
     """Stops at a loss or a gradient that is not finite, before the optimizer changes a weight, and names the rows.
 
-    Losses and the gradient's norm are looked at together, once a step: each look makes the host wait for the device.
+    Losses and the gradient's norm are read together, once per step: each read makes the host wait for the device.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        # Of each batch of the current step: its loss and its rows.
+        # Loss and rows of each batch of the current step.
         self.batches_of_step: list[tuple[torch.Tensor, list[int]]] = []
 
     def training_step(self, model, inputs, num_items_in_batch=None):
@@ -49,16 +49,16 @@ class NonFiniteGuard(Trainer):
             raise FloatingPointError(self.error_message(f"the gradient's norm is {norm_value}", all_rows))
         return norm
 
-    def error_message(self, fault: str, rows: Sequence[int]) -> str:
-        """What is wrong, where, and what to do.
+    def error_message(self, problem: str, rows: Sequence[int]) -> str:
+        """Message with the error, its step and rows, and a remedy.
 
         Args:
-            fault: what is not finite.
-            rows: of the training dataset, those of the batch.
+            problem: the value that is not finite.
+            rows: numbers of the batch's rows in the training dataset.
         """
         named = f"rows {', '.join(self.name_row(row) for row in rows)} of the dataset" if rows else "unknown rows"
         return (
-            f"{fault} at step {self.state.global_step + 1} ({named}); the optimizer has not used it, the weights are "
+            f"{problem} at step {self.state.global_step + 1} ({named}); the optimizer did not use it, the weights are "
             "still those of the step before. Check these rows, or resume from the last checkpoint with a lower "
             "learning rate"
         )
@@ -73,7 +73,7 @@ class NonFiniteGuard(Trainer):
 
 
 class LossComponentsLogger(Trainer):
-    """Logs, beside the loss, the mean of each of its components since the last log."""
+    """Logs the loss and the mean of each of its components since the last log."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -97,11 +97,11 @@ class LossComponentsLogger(Trainer):
 
 
 class AtomicCheckpointMixin(Trainer):
-    """A checkpoint holds its own files only, and its state is written after all else, by every process.
+    """Removes incomplete checkpoints before a save, and writes the trainer's state last.
 
-    Without that, a run that resumes would write over what a killed run has left, and files of the two could pass for
-    one checkpoint. Where all checkpoints are younger than a second, the library keeps the one of the highest step,
-    broken or not, and removes the others.
+    Otherwise a resumed run would write into the folder of a killed run, and files of both could pass for one
+    checkpoint. If all checkpoints are younger than a second, the library keeps the one of the highest step, complete
+    or not, and removes the others.
     """
 
     def save_model(self, output_dir=None, _internal_call=False):
@@ -119,7 +119,7 @@ class AtomicCheckpointMixin(Trainer):
 
 
 class NoExtraStepMixin(Trainer):
-    """Resuming a finished run trains nothing; within an epoch the library would train one step more."""
+    """Resuming a finished run trains nothing; within an epoch the library would train one more step."""
 
     def _run_epoch(self, *args, **kwargs):
         if self.state.global_step < self.state.max_steps:
@@ -129,7 +129,7 @@ class NoExtraStepMixin(Trainer):
 
 
 class DeterministicEvalMixin(Trainer):
-    """A run with evaluations ends with the same weights as one without."""
+    """Evaluations do not change the random states: a run with them ends with the same weights."""
 
     def evaluate(self, *args, **kwargs):
         with preserve_random_states(self.args.device):
@@ -149,7 +149,7 @@ def preserve_random_states(device: torch.device) -> Iterator[None]:
 
 
 class SampledDataMixin(Trainer):
-    """The training rows come in the order of the trainer's own sampler."""
+    """Trains on rows in the order of the trainer's own sampler."""
 
     @abstractmethod
     def train_sampler(self) -> Sampler[int]:

@@ -35,7 +35,7 @@ from unipose.training.trainer.trainers import StageTrainer
 # Meters count more than squared entries of rotations; the cross-entropy of cells (up to log 48) must not dominate.
 JOINT_WEIGHT = 5.0
 CELL_WEIGHT = 0.2
-# Folders of the stage's output, one an encoder.
+# Folders of the stage's output, one per encoder.
 VISION, POSE_VISION = "vision", "pose_vision"
 
 
@@ -44,14 +44,14 @@ class EncoderArguments(EncoderSizes):
     """The images that the encoders are trained on, and their attention."""
 
     images: str = field(
-        default="runs/encoder_images", metadata={"help": "folder of the images, which are rendered where missing"}
+        default="runs/encoder_images", metadata={"help": "Folder of the images; missing ones are rendered."}
     )
-    num_images: int = field(default=60000, metadata={"help": "number of images"})
-    image_seed: int = field(default=7, metadata={"help": "seed of the poses, texts and looks of the images"})
-    workers: int = field(default=2, metadata={"help": "processes that render"})
-    attention: str = field(default="sdpa", metadata={"help": "attention of both encoders: sdpa or eager"})
+    num_images: int = field(default=60000, metadata={"help": "Number of images."})
+    image_seed: int = field(default=7, metadata={"help": "Seed of the poses, texts and styles of the images."})
+    workers: int = field(default=2, metadata={"help": "Number of rendering processes."})
+    attention: str = field(default="sdpa", metadata={"help": "Attention of both encoders: sdpa or eager."})
     start: str | None = field(
-        default=None, metadata={"help": "folder of an earlier run of this stage to start from; untrained if left out"}
+        default=None, metadata={"help": "Output folder of an earlier run to start from; default: new weights."}
     )
 
 
@@ -59,7 +59,7 @@ class PoseReadout(nn.Module):
     """The pose encoder with two readouts: the patch of each joint, and the pose.
 
     The pose is read from the mean of the patches, so that each patch carries all of it, and a language model finds it
-    wherever it attends. Read from the patches' places, the pose is found here, but not by a language model.
+    wherever it attends. A readout by patch position works here, but the language model then does not find the pose.
 
     Args:
         encoder: the pose encoder.
@@ -85,8 +85,8 @@ class CaptionMatch(nn.Module):
 
     Args:
         encoder: the vision encoder.
-        vocab_size: of the words.
-        width: of the common space.
+        vocab_size: number of words.
+        width: width of the common space.
     """
 
     def __init__(self, encoder: CLIPVisionModel, vocab_size: int, width: int = 64):
@@ -120,7 +120,7 @@ class EncoderPretraining(nn.Module):
     Args:
         vision: the vision encoder.
         pose_vision: the pose encoder.
-        vocab_size: of the descriptions' words.
+        vocab_size: number of words in the descriptions' vocabulary.
     """
 
     def __init__(self, vision: CLIPVisionModel, pose_vision: VitPoseBackbone, vocab_size: int):
@@ -140,8 +140,8 @@ class EncoderPretraining(nn.Module):
         """Three losses, each (), and the predicted rotmats; the arguments are a batch of `EncoderCollator`.
 
         Args:
-            pixel_values: of the vision encoder.
-            pose_pixel_values: of the pose encoder.
+            pixel_values: the vision encoder's pixels.
+            pose_pixel_values: the pose encoder's pixels.
             cells: (images, 22, patches), of `joint_cells`.
             rotmats: (images, 22, 3, 3), the target poses.
             words: ids of all descriptions, one after the other.
@@ -161,8 +161,8 @@ class EncoderCollator:
     """Rows of `render_encoder_images` -> the pixels of both encoders, patches of joints, rotations and words.
 
     Args:
-        image_processor: of both encoders.
-        tokenizer: of the descriptions.
+        image_processor: image processor of both encoders.
+        tokenizer: tokenizer of the descriptions.
         pose_vision: config of the pose encoder.
     """
 
@@ -214,10 +214,10 @@ def joint_cells(joints: torch.Tensor, visible: torch.Tensor, pose_vision: VitPos
 
 
 class EncoderTrainer(StageTrainer):
-    """Adds the distance of the joints, in meters, and logs every component of the loss.
+    """Adds the distance of the joints, in meters, to the loss and logs every component.
 
     Args:
-        body: whose joints are compared.
+        body: body whose joints are compared.
     """
 
     def __init__(self, body: BodyModel, **kwargs):
@@ -254,7 +254,7 @@ def load_vision_encoders(model: UniPoseForConditionalGeneration, folder: Path) -
     """Loads the weights of the vision encoders that the stage `vision_encoders` has trained.
 
     Args:
-        model: with encoders of the same sizes; changed in place.
+        model: model with encoders of the same sizes; changed in place.
         folder: the stage's output.
     """
     for encoder, name in ((model.model.vision_tower, VISION), (model.model.pose_vision_tower, POSE_VISION)):

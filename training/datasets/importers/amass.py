@@ -72,8 +72,8 @@ def load_clip(path: Path | str, source: Source = SOURCES["amass"]) -> AmassClip:
     """Reads one npz of either layout.
 
     Args:
-        path: of the npz.
-        source: of the dataset, for errors.
+        path: path of the npz.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: the file is missing, damaged or of another layout, or a pose holds a NaN (the frame is named).
@@ -115,7 +115,7 @@ def resample(count: int, rate: float, frames_per_second: float) -> np.ndarray:
     Args:
         count: number of frames of the recording.
         rate: its frames per second.
-        frames_per_second: of the clock; one faster than the recording gives every frame.
+        frames_per_second: rate of the clock; one faster than the recording gives every frame.
 
     Returns:
         (n,) indices of frames.

@@ -26,7 +26,7 @@ class Crop:
         expand: factor of the box's side; HMR2's boxes have a margin already. HMR2 itself uses 4/3 of a square box, so
             that a wide person fits into the 3/4 of the width that a 256 x 192 pose encoder receives.
         max_size: larger squares are resized to this many pixels.
-        quality: of the JPEG.
+        quality: quality of the JPEG.
 
     Raises:
         ValueError: a number is out of range.
@@ -48,7 +48,7 @@ class Crop:
         Args:
             image: the whole image.
             center: (x, y) of the box in pixels.
-            side: of the box in pixels, before `expand`.
+            side: side of the box in pixels, before `expand`.
             where: names the row in errors.
 
         Raises:
@@ -79,8 +79,8 @@ def open_image(path: Path, source: Source, hint: str = "") -> Image.Image:
     """Opens an image with its pixels as stored: boxes refer to them, not to the EXIF orientation.
 
     Args:
-        path: of the image.
-        source: of the dataset.
+        path: path of the image.
+        source: where to get the dataset, for errors.
         hint: why the file is needed.
 
     Raises:
@@ -100,7 +100,7 @@ def decode_image(content: bytes, where: str, source: Source) -> Image.Image:
     Args:
         content: its bytes.
         where: names it in errors.
-        source: of the dataset.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: it is damaged.

@@ -16,7 +16,7 @@ class Source:
     Args:
         title: its name.
         address: its project page, which links to the download.
-        license: in a few words; the text on the project page is authoritative.
+        license: short name of the license; the text on the project page is authoritative.
         registration: whether a download needs an account.
     """
 
@@ -83,11 +83,11 @@ def log_or_raise(error: DatasetError, skip: bool) -> None:
 
 
 def missing_error(path: Path, source: Source, hint: str = "") -> DatasetError:
-    """The error of a file or folder that does not exist; it mentions an unopened archive beside it.
+    """The error of a file or folder that does not exist; it names a packed archive next to it.
 
     Args:
-        path: of the file or folder.
-        source: of the dataset.
+        path: path of the file or folder.
+        source: where to get the dataset, for the error.
         hint: why the file is needed.
     """
     archives = [path.with_name(path.name + ending) for ending in ARCHIVE_ENDINGS]
@@ -99,19 +99,19 @@ def damaged_error(path: Path, reason: object, source: Source) -> DatasetError:
     """The error of a file that cannot be read.
 
     Args:
-        path: of the file.
+        path: path of the file.
         reason: why not; replaced where its first bytes show a failed download.
-        source: of the dataset.
+        source: where to get the dataset, for the error.
     """
     return DatasetError(f"{path} cannot be read: {describe_bad_signature(path) or reason}. {source}.")
 
 
 def describe_bad_signature(path: Path) -> str:
-    """What a file is instead, where it is empty or a failed download; otherwise ""."""
+    """Description of an empty file or a failed download; otherwise ""."""
     try:
         with path.open("rb") as stream:
             start = stream.read(64).lstrip().lower()
-    except OSError:  # no permission, a failing disk: `reason` says it
+    except OSError:  # no permission or a failing disk: `reason` has the cause
         return ""
     if not start:
         return "it is empty: download it again"

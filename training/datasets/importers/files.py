@@ -16,7 +16,7 @@ from unipose.training.datasets.records import Rotvecs
 
 
 NPZ_ERRORS = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
-# In SMPL, SMPL-H and SMPL-X alike the first 66 numbers are the pelvis and the 21 body joints.
+# In SMPL, SMPL-H and SMPL-X the first 66 numbers are the pelvis and the 21 body joints.
 POSE_WIDTHS = {66: "22 joints", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
 
 
@@ -24,8 +24,8 @@ def require_file(path: Path, source: Source, hint: str = "") -> Path:
     """Checks that a file exists.
 
     Args:
-        path: of the file.
-        source: of the dataset.
+        path: path of the file.
+        source: where to get the dataset, for errors.
         hint: why the file is needed.
 
     Returns:
@@ -43,8 +43,8 @@ def require_folder(path: Path, source: Source, hint: str = "") -> Path:
     """Checks that a folder exists.
 
     Args:
-        path: of the folder.
-        source: of the dataset.
+        path: path of the folder.
+        source: where to get the dataset, for errors.
         hint: why the folder is needed.
 
     Returns:
@@ -62,8 +62,8 @@ def read_arrays(path: Path, source: Source, names: Sequence[str]) -> dict[str, n
     """Reads arrays of an npz, without unpickling anything.
 
     Args:
-        path: of the npz.
-        source: of the dataset.
+        path: path of the npz.
+        source: where to get the dataset, for errors.
         names: arrays to read; those that the file lacks are left out.
 
     Raises:
@@ -84,8 +84,8 @@ def list_arrays(path: Path, source: Source) -> list[str]:
     """The names of the arrays of an npz, which are not read.
 
     Args:
-        path: of the npz.
-        source: of the dataset.
+        path: path of the npz.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: the file is missing or damaged.
@@ -102,8 +102,8 @@ def read_json(path: Path, source: Source, kind: type) -> Any:
     """Reads a JSON file.
 
     Args:
-        path: of the file.
-        source: of the dataset.
+        path: path of the file.
+        source: where to get the dataset, for errors.
         kind: expected type of the content, `dict` or `list`.
 
     Raises:
@@ -124,7 +124,7 @@ def shuffle_files(paths: list[Path], seed: int | None) -> list[Path]:
 
     Args:
         paths: the files.
-        seed: of the order; None keeps it.
+        seed: seed of the order; None keeps it.
     """
     return paths if seed is None else [paths[index] for index in np.random.default_rng(seed).permutation(len(paths))]
 
@@ -152,7 +152,7 @@ def unpickle(content: bytes, where: str, source: Source) -> Any:
     Args:
         content: its bytes.
         where: names it in errors.
-        source: of the dataset.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: it is damaged.

@@ -119,7 +119,7 @@ def read_rows(path: Path, dataset: str) -> HmrRows:
     """Reads the npz of `HmrImages`.
 
     Args:
-        path: of the npz.
+        path: path of the npz.
         dataset: a key of `errors.SOURCES`, for errors.
 
     Raises:

@@ -143,8 +143,8 @@ def read_samples(path: Path, source: Source) -> Iterator[tuple[str, dict[str, by
     """The samples of a webdataset tar: each key with the content of its image and annotations, by ending.
 
     Args:
-        path: of the tar.
-        source: of the dataset.
+        path: path of the tar.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: the tar is truncated or damaged; the last member that was read is named.
@@ -196,7 +196,7 @@ def check_persons(persons: Any, where: str, source: Source) -> list[Mapping[str,
     Args:
         persons: a list of dicts, or the dict of a single person.
         where: names the member in errors.
-        source: of the dataset.
+        source: where to get the dataset, for errors.
 
     Returns:
         The list.

@@ -34,7 +34,7 @@ class WeightedMix(Generic[Record]):
         sources: importers by name; each must be iterable several times (a list or an importer, not a generator).
         weights: the weight of each source by the same names; they need not sum to 1.
         length: number of records.
-        seed: of the choice of sources.
+        seed: seed of the choice of sources.
 
     Raises:
         ValueError: the names differ, or a weight or the length is not positive.

@@ -15,7 +15,7 @@ from unipose.training.geometry import heading_rotation
 
 Matrices = npt.NDArray[np.float64]
 
-# A rotation by -90 degrees about x: the image's right becomes +x, its up +z, and towards the camera -y.
+# A rotation by -90 degrees about x: the image's right becomes +x, its up +z, and toward the camera -y.
 CAMERA_TO_STORED = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
@@ -42,7 +42,7 @@ def camera_to_stored(rotvecs: Rotvecs) -> Rotvecs:
     """Poses with the global orientation in the camera's frame -> the same poses in the stored frame, (n, 22, 3).
 
     The result is the pose **as the camera sees it**: a person who is upright in the image and faces the camera has
-    heading 0 and is upright in the stored frame, however the camera is tilted. `render_pose` shows such a pose from
+    heading 0 and is upright in the stored frame, for any tilt of the camera. `render_pose` shows such a pose from
     the camera's side (up to its own elevation). Perspective at the image's border is not corrected.
     """
     return rotate_poses(rotvecs, CAMERA_TO_STORED)

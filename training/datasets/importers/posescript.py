@@ -92,7 +92,7 @@ def find_one(root: Path, pattern: str, source: Source) -> Path:
     Args:
         root: the folder.
         pattern: a glob pattern.
-        source: of the dataset.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: there is none, or more than one.
@@ -109,8 +109,8 @@ def read_ids(path: Path, source: Source) -> list[str]:
     """Reads a list of ids; numbers become strings, as in the other files.
 
     Args:
-        path: of the JSON file.
-        source: of the dataset.
+        path: path of the JSON file.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: the file is missing or damaged, or an id is neither a number nor a string.
@@ -126,9 +126,9 @@ def texts_of(ids: list[str], paths: list[Path], source: Source) -> dict[str, tup
     """Reads the texts of ids; those without any are left out.
 
     Args:
-        ids: in the order of the result.
+        ids: ids in the order of the result.
         paths: JSON files of {id: text or [texts]}; texts of one id are in the order of the files.
-        source: of the dataset.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: a file is missing or damaged, an entry is not a text, or no id has any.
@@ -156,10 +156,10 @@ def read_pose_table(path: Path, amass: Path | str, keys: set[str], source: Sourc
     """Reads the table of poses.
 
     Args:
-        path: of the JSON file.
+        path: path of the JSON file.
         amass: AMASS's folder, SMPL-H layout.
         keys: the ids that are needed.
-        source: of the dataset.
+        source: where to get the dataset, for errors.
 
     Raises:
         DatasetError: the file is missing or damaged, lacks an id, or refers to another dataset than AMASS.

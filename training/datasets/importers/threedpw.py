@@ -55,8 +55,8 @@ class Person:
     Args:
         rotvecs: (T, 22, 3) in the stored frame, the heading relative to the camera.
         valid: (T,) whether the pose and the box can be used.
-        centers: (T, 2) of the boxes in pixels.
-        sides: (T,) of the boxes in pixels.
+        centers: (T, 2) centers of the boxes in pixels.
+        sides: (T,) sides of the boxes in pixels.
     """
 
     rotvecs: Rotvecs

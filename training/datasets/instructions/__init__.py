@@ -1,6 +1,6 @@
 """Instruction templates: 200 prompts for each task (paper, section 3.4, stage 4), in our own words.
 
-`<task>.txt` holds one template per line. Names in braces are placeholders: of poses, images and the input text. Of two
+`<task>.txt` holds one template per line. Names in braces are placeholders of poses, images and the input text. Of two
 poses or images, `_a` is the first and always comes first.
 """
 
