@@ -11,11 +11,29 @@ from unipose.training.geometry import swap_sides
 from unipose.training.named_poses.joint_angles import pose_from_angles
 from unipose.training.named_poses.tables.active import ACTIVE
 from unipose.training.named_poses.tables.archetype import Archetype
+from unipose.training.named_poses.tables.everyday import EVERYDAY
+from unipose.training.named_poses.tables.gestures import GESTURES
+from unipose.training.named_poses.tables.head import HEAD
 from unipose.training.named_poses.tables.low import LOW
+from unipose.training.named_poses.tables.moods import MOODS
+from unipose.training.named_poses.tables.music import MUSIC
+from unipose.training.named_poses.tables.rest import REST
 from unipose.training.named_poses.tables.standing import STANDING
+from unipose.training.named_poses.tables.work import WORK
 
 
-ARCHETYPES: dict[str, Archetype] = {**STANDING, **ACTIVE, **LOW}
+ARCHETYPES: dict[str, Archetype] = {
+    **STANDING,
+    **ACTIVE,
+    **LOW,
+    **GESTURES,
+    **HEAD,
+    **MOODS,
+    **EVERYDAY,
+    **REST,
+    **WORK,
+    **MUSIC,
+}
 
 
 def archetype_poses(names: list[str]) -> torch.Tensor:
