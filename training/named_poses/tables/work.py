@@ -360,40 +360,6 @@ WORK: dict[str, Archetype] = {
         },
         posture="stands",
     ),
-    "throw_overhead": Archetype(
-        (
-            "A person throws a ball with both hands over the head.",
-            "Someone takes a throw-in, both hands behind the head with the ball.",
-        ),
-        {
-            "hip": (0, 0, 6),
-            "spine1": (-7, 0, 0),
-            "spine2": (-8, 0, 0),
-            "spine3": (-6, 0, 0),
-            "neck": (6, 0, 0),
-            "collar": (0, 0, 12),
-            "shoulder": (53, -9, -103),
-            "elbow": (0, -90, 0),
-            "wrist": (-15, 0, 78),
-        },
-        posture="stands",
-    ),
-    "catch_ball": Archetype(
-        (
-            "A person catches a ball with both hands.",
-            "Someone waits for the ball with both hands open in front of the chest.",
-        ),
-        {
-            "pelvis": (6, 0, 0),
-            "hip": (2, -26, 8),
-            "knee": (34, 0, 0),
-            "ankle": (-14, 0, -8),
-            "spine1": (6, 0, 0),
-            "shoulder": (-60, -49, 7),
-            "elbow": (0, -85, 0),
-            "wrist": (54, 0, 49),
-        },
-    ),
     "wheelbarrow_left": Archetype(
         (
             "A person pushes a wheelbarrow, the left foot in front.",
