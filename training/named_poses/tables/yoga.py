@@ -140,8 +140,8 @@ YOGA: dict[str, Archetype] = {
     ),
     "wide_fold": Archetype(
         (
-            "A person bends forward with the legs wide apart.",
-            "Someone stands wide and folds down, both hands on the floor.",
+            "A person folds down from a wide stance.",
+            "Someone stands wide and bends down, both hands on the floor.",
         ),
         {
             "pelvis": (97, 0, 0),
@@ -155,6 +155,7 @@ YOGA: dict[str, Archetype] = {
             "elbow": (0, -85, 0),
             "wrist": (85, 0, 72),
         },
+        posture="bends_forward",
         ground=("left_foot", "right_foot", "left_hand", "right_hand"),
     ),
     "half_lift": Archetype(
