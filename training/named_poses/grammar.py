@@ -1,6 +1,7 @@
 """The grammar of forms: one wording of a named pose as a whole text that a person might type into a chat.
 
-`phrase` draws the wording, the form around it (statement, command, heading, request) and the way it is typed.
+`phrase` draws the wording, the form around it (statement, command, heading, request) and the way it is typed;
+`vary_sentence` does the last two for the plain sentences that come with the poses.
 """
 
 import re
@@ -19,6 +20,7 @@ PROMPT = 0.20
 NOBODY = 0.25
 
 Side = Literal["any", "named", "unnamed"]
+Tense = Literal["simple", "progressive"]
 
 # Requests for a noun phrase, and those for something that the subject has to do.
 REQUESTS = (
@@ -78,22 +80,43 @@ QUESTIONS = (
 )
 CAUSATIVES = ("make {them} {do}", "let {them} {do}", "have {them} {do}", "i want {them} to {do}", "get {them} to {do}")
 CAUSATIVE_QUESTIONS = ("can you make {them} {do}", "could you have {them} {do}", "can you get {them} to {do}")
+SENTENCE_CALLS = (
+    "pose: {}",
+    "prompt: {}",
+    "generate: {}",
+    "show me how {}",
+    "generate a pose where {}",
+    "i need a pose where {}",
+    "make a pose where {}",
+    "a pose in which {}",
+    "imagine {}",
+)
 LIKENESSES = ("act like", "pose like", "pretend to be", "play", "pose as", "imitate")
 
 # Nouns of poses that one is "in", and of those that one "does".
-_IN = frozenset(
-    "asana backbend bend bridge cat crouch fold guard handstand hang headstand hold kneel lunge plank pose position"
-    " posture recline relevé seat shoulderstand sit split splits squat stance straddle stretch tabletop tuck twist".split()
+_IN = re.compile(
+    r"""
+    asana | backbend | bridge | crouch | fold | guard | handstand | headstand | hold | kneel | lunge | plank |
+    pose | position | posture | recline | relevé | seat | shoulderstand | sit | split | splits | squat | stance |
+    straddle | stretch | tabletop | tuck | twist
+    """,
+    re.VERBOSE,
 )
-_DO = frozenset(
-    "arabesque backhand bow burpee cartwheel clap crawl crunch curl curtsy dab dance deadlift dig dip dive dribble"
-    " exercise facepalm fold forehand gesture handstand headstand hold hook jab jump kick kickback leap lift lunge march"
-    " move nod pirouette plank plié pose press pull pull-up punch push-up raise roll row run salute serve shrug sign sit-up"
-    " smash split splits squat stand step strike stretch stroke swing throw twirl twist uppercut v-up walk wave".split()
+_DO = re.compile(
+    r"""
+    arabesque | backhand | bow | burpee | cartwheel | clap | crawl | crunch | curl | curtsy | dab | dance |
+    deadlift | dig | dip | dive | dribble | exercise | facepalm | fold | forehand | gesture | handstand |
+    headstand | hold | hook | jab | jump | kick | kickback | leap | lift | lunge | march | move | nod | pirouette
+    | plank | plié | pose | press | pull | pull-up | punch | push-up | raise | roll | row | run | salute | serve |
+    shrug | sign | sit-up | smash | split | splits | squat | stand | step | strike | stretch | stroke | swing |
+    throw | twirl | twist | uppercut | v-up | walk | wave
+    """,
+    re.VERBOSE,
 )
 _HEAD_NOUN = re.compile(
-    r"^(?:[\w'’é-]+ )*?([\w'’é-]+)(?=,| (?:of|with|on|in|for|to|from|at|over|under|by|while|like|and) |$)"
+    r"^(?:[\w'é-]+ )*?([\w'é-]+)(?=,| (?:of|with|on|in|for|to|from|at|over|under|by|while|like|and) |$)"
 )
+_USUAL_START = re.compile(r"A person|Someone")
 _ARTICLE = re.compile(r"^(?:an?|the) ")
 
 
@@ -126,7 +149,30 @@ def phrase(wordings: PoseWordings, rng: Generator, side: Side = "any") -> str:
     return typed(form.words, rng, form.question, form.command, polite=form.request or form.command)
 
 
-def statement(kind: Kind, text: str, subject: Subject, tense: str = "progressive") -> str:
+def vary_sentence(sentence: str, rng: Generator) -> str:
+    """A plain sentence of a named pose or of a caption, with another subject and as a person types it.
+
+    Args:
+        sentence: one sentence in the third person; only "A person" and "Someone" at its start are replaced.
+        rng: source of randomness; one state gives one text.
+
+    Returns:
+        Such as "the kid kneels on the left knee" for "A person kneels on the left knee.".
+    """
+    words = sentence.removesuffix(".")
+    usual = _USUAL_START.match(words)
+    if usual:
+        subject = draw_subject(rng)
+        start = subject.text if subject.verb == "third" else usual[0].lower()
+        words = start + words[usual.end() :]
+    elif not words.startswith(("I ", "T-")):
+        words = words[:1].lower() + words[1:]
+    if rng.random() < PROMPT:
+        return typed(SENTENCE_CALLS[rng.integers(len(SENTENCE_CALLS))].format(words), rng, polite=True)
+    return typed(words, rng)
+
+
+def statement(kind: Kind, text: str, subject: Subject, tense: Tense = "progressive") -> str:
     """A sentence about a subject, without capital and stop.
 
     Args:
@@ -145,7 +191,7 @@ def statement(kind: Kind, text: str, subject: Subject, tense: str = "progressive
     if kind == "who":
         return subject.fill(f"{subject.text} {subject.be} like {text}")
     if kind == "name":
-        if _head_noun(text) in _IN and _head_noun(text) not in _DO:
+        if _is_place(text) and not _is_action(text):
             return subject.fill(f"{subject.text} {subject.be} in {text}")
         text = f"do {text}"
     if tense == "simple":
@@ -172,7 +218,7 @@ def noun_phrase(kind: Kind, text: str, subject: Subject, relative: bool = False)
     if kind == "who":
         return text
     if kind == "name":
-        verb = "in" if _head_noun(text) in _IN else "doing" if _head_noun(text) in _DO else "with"
+        verb = "in" if _is_place(text) else "doing" if _is_action(text) else "with"
         return text if verb == "with" else subject.fill(f"{subject.text} {verb} {text}")
     return subject.fill(f"{subject.text} {verb_phrase(text, 'participle')}")
 
@@ -180,14 +226,14 @@ def noun_phrase(kind: Kind, text: str, subject: Subject, relative: bool = False)
 def _statement(kind: Kind, text: str, rng: Generator) -> _Text:
     if rng.random() < NOBODY or (kind in ("name", "who") and rng.random() < 0.5):
         return _bare(kind, text, rng)
-    if kind == "name" and _head_noun(text) not in _IN | _DO:
+    if kind == "name" and not _is_place(text) and not _is_action(text):
         return _bare(kind, text, rng)
     subject = draw_subject(rng)
+    tense: Tense = "simple" if rng.random() < 0.5 else "progressive"
     if kind == "who":
-        likeness = LIKENESSES[rng.integers(len(LIKENESSES))]
-        return _Text(statement("do", f"{likeness} {text}", subject, "simple" if rng.random() < 0.5 else "progressive"))
+        return _Text(statement("do", f"{LIKENESSES[rng.integers(len(LIKENESSES))]} {text}", subject, tense))
     if subject.is_pronoun or rng.random() < 0.7:
-        return _Text(statement(kind, text, subject, "simple" if rng.random() < 0.5 else "progressive"))
+        return _Text(statement(kind, text, subject, tense))
     words = noun_phrase(kind, text, subject, relative=rng.random() < 0.15)
     return _Text(_ARTICLE.sub("", words) if rng.random() < 0.15 else words)
 
@@ -200,7 +246,7 @@ def _bare(kind: Kind, text: str, rng: Generator) -> _Text:
         return _Text(draw_nobody(rng).fill(verb_phrase(text, "participle")))
     if kind == "be":
         return _Text(draw_nobody(rng).fill(text))
-    if kind == "name" and _head_noun(text) in _DO and rng.random() < 0.2:
+    if kind == "name" and _is_action(text) and rng.random() < 0.2:
         return _Text(COMMAND.fill(f"do {text}"), command=True)
     if kind == "who" and rng.random() < 0.25:
         likeness = f"{LIKENESSES[rng.integers(len(LIKENESSES))]} {text}"
@@ -234,6 +280,16 @@ def _format(forms: tuple[str, ...], words: str, rng: Generator) -> str:
     if re.search(r"\b(?:pose|position|stance|posture)\b", words):
         forms = tuple(form for form in forms if "pose" not in form)
     return forms[rng.integers(len(forms))].format(words)
+
+
+def _is_place(text: str) -> bool:
+    """Whether one is "in" what a name names."""
+    return _IN.fullmatch(_head_noun(text)) is not None
+
+
+def _is_action(text: str) -> bool:
+    """Whether one "does" what a name names."""
+    return _DO.fullmatch(_head_noun(text)) is not None
 
 
 def _head_noun(text: str) -> str:

@@ -35,7 +35,7 @@ SPELLINGS = {
     "traveler": "traveller",
     "vacation": "holiday",
 }
-FILLERS = ("um, ", "uh, ", "so ", "ok ", "ok, ", "like, ", "hmm, ", "well, ", "hey, ", "just ")
+FILLERS = ("um, ", "uh, ", "so ", "ok ", "ok, ", "like, ", "hmm, ", "well, ", "hey, ")
 POLITE_ENDS = (" please", ", please", " pls", " plz", " thx", ", thank you")
 
 _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
