@@ -209,7 +209,8 @@ def test_no_statement_disagrees(subject: Subject) -> None:
             simple = statement("do", text, subject, "simple")
             assert simple.startswith(subject.text + " ")
             if subject.verb == "third":
-                assert simple.split()[len(subject.text.split())] != verbs[0] or text.split()[1] in simple.split()
+                said = simple.removeprefix(subject.text).split()
+                assert said[0] == third_person(verbs[0]) or said[1] == third_person(text.split()[1]), simple
                 for verb in verbs[1:]:
                     assert re.search(rf"\b{third_person(verb)}\b", simple)
             else:
@@ -255,7 +256,7 @@ def test_texts_have_the_measured_rates(texts: list[str]) -> None:
     assert 1 - rate(r"[.!?]$", texts) == pytest.approx(0.50, abs=0.03)
     assert rate(r"^[^a-z]*$", [text for text in texts if len(text) > 4]) == pytest.approx(0.02, abs=0.01)
     assert rate("  ", texts) == pytest.approx(0.02, abs=0.01)
-    assert 1 - rate(r"\b(a person|someone)", lower) == pytest.approx(0.70, abs=0.08)
+    assert 1 - rate(r"\b(a person|someone)", lower) == pytest.approx(0.65, abs=0.05)
     prompts = (
         r"\b(show|generate|create|make|give|need|want|like|draw|render|pose:|prompt:|can|could|would|let|get|have)\b"
     )
@@ -290,7 +291,7 @@ def test_sentences_of_the_captioner_vary() -> None:
     varied = {vary_sentence("A person kneels on the left knee.", rng) for _ in range(300)}
     assert len(varied) > 150
     assert all(names_side(text.lower()) for text in varied)
-    assert vary_sentence("A superhero takes off.", np.random.default_rng(0)).lower().startswith("a superhero")
+    assert all("superhero" in vary_sentence("A superhero flies.", rng).lower() for _ in range(20))
 
 
 def test_a_bad_file_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
