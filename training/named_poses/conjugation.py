@@ -82,6 +82,9 @@ def verb_phrase(text: str, form: str) -> str:
 
     Returns:
         The phrase, without the marks.
+
+    Raises:
+        ValueError: if the phrase does not start with a word.
     """
     inflect = {"base": str, "third": third_person, "participle": participle}[form]
     compound = _COMPOUND.match(text)

@@ -162,7 +162,7 @@ def vary_sentence(sentence: str, rng: Generator) -> str:
     words = sentence.removesuffix(".")
     usual = _USUAL_START.match(words)
     if usual:
-        subject = draw_subject(rng)
+        subject = draw_subject(rng, usual=0.4)
         start = subject.text if subject.verb == "third" else usual[0].lower()
         words = start + words[usual.end() :]
     elif not words.startswith(("I ", "T-")):

@@ -102,20 +102,21 @@ NOBODY = (
 HEADLINE = Subject("", "", "them", "themselves", be="")
 
 
-def draw_subject(rng: Generator, pronouns: bool = True) -> Subject:
-    """A named subject: "a person" or "someone" in 62 of 100 cases, which makes them a third of all texts.
+def draw_subject(rng: Generator, pronouns: bool = True, usual: float = 0.62) -> Subject:
+    """A named subject.
 
     Args:
         rng: source of randomness.
         pronouns: whether a personal pronoun may be drawn.
+        usual: how often it is "a person" or "someone". By default two of three texts of the bank have other words,
+            as many name nobody.
     """
     draw = rng.random()
-    if draw < 0.62:
+    group: tuple[Subject, ...] = NOUNS
+    if draw < usual:
         group = USUAL
-    elif draw < 0.78 and pronouns:
+    elif pronouns and draw < usual + 0.4 * (1.0 - usual):
         group = PRONOUNS
-    else:
-        group = NOUNS
     return group[rng.integers(len(group))]
 
 
