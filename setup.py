@@ -20,6 +20,7 @@ REQUIREMENTS = [
     "safetensors>=0.6",
     "huggingface_hub>=2.0",
     "numpy>=2.0",
+    "pyyaml>=6.0",
     "pillow>=11.0",
     "roma>=1.5.4",
     "trimesh>=4.5",

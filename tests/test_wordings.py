@@ -66,8 +66,8 @@ def test_a_wording_belongs_to_one_pose() -> None:
         texts = [text for _, text in wordings.entries()]
         assert len(set(texts)) == len(texts), name
         for text in texts:
-            for said in {text, swap_sides(text)}:
-                owners[normalized(said)].add(name)
+            for variant in {text, swap_sides(text)}:
+                owners[normalized(variant)].add(name)
     assert {text: names for text, names in owners.items() if len(names) > 1} == {}
 
 
@@ -98,18 +98,18 @@ def test_what_the_reader_parses_holds() -> None:
     person = SUBJECTS["a person"]
     parsed = 0
     for name in sorted(set(ARCHETYPES) & set(WORDINGS)):
-        for shown in {name, swap_sides(name)}:
-            assert table_name(shown) == name
-            poses = archetype_poses([shown])
+        for side_name in {name, swap_sides(name)}:
+            assert table_name(side_name) == name
+            poses = archetype_poses([side_name])
             joints = body.forward_joints(poses).numpy()
-            for kind, text in wordings_of(shown).entries():
+            for kind, text in wordings_of(side_name).entries():
                 sentence = statement(kind, text, person)
                 reading = read_caption(f"{sentence[0].upper()}{sentence[1:]}.")
                 if reading.unread:
                     continue
                 parsed += 1
                 for code in reading.codes:
-                    assert holds(code, joints, rotmats=poses.numpy())[0], (shown, sentence, code)
+                    assert holds(code, joints, rotmats=poses.numpy())[0], (side_name, sentence, code)
     assert parsed > 20
 
 
@@ -209,8 +209,8 @@ def test_no_statement_disagrees(subject: Subject) -> None:
             simple = statement("do", text, subject, "simple")
             assert simple.startswith(subject.text + " ")
             if subject.verb == "third":
-                said = simple.removeprefix(subject.text).replace(",", "").split()
-                assert said[0] == third_person(verbs[0]) or said[1] == third_person(text.split()[1]), simple
+                words = simple.removeprefix(subject.text).replace(",", "").split()
+                assert words[0] == third_person(verbs[0]) or words[1] == third_person(text.split()[1]), simple
                 for verb in verbs[1:]:
                     assert re.search(rf"\b{third_person(verb)}\b", simple)
             else:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from numpy.random import Generator
 
+from unipose.training.named_poses.chance import pick
 from unipose.training.named_poses.conjugation import verb_phrase
 from unipose.training.named_poses.subjects import COMMAND, Subject, draw_nobody, draw_subject
 from unipose.training.named_poses.typing_style import typed
@@ -144,7 +145,7 @@ def phrase(wordings: PoseWordings, rng: Generator, side: Side = "any") -> str:
     if side != "any":
         wordings = wordings.filtered(lambda text: names_side(text) == (side == "named"))
     entries = list(wordings.entries())
-    kind, text = entries[rng.integers(len(entries))]
+    kind, text = pick(entries, rng)
     form = _request(kind, text, rng) if rng.random() < PROMPT else _statement(kind, text, rng)
     return typed(form.words, rng, form.question, form.command, polite=form.request or form.command)
 
@@ -168,7 +169,7 @@ def vary_sentence(sentence: str, rng: Generator) -> str:
     elif not words.startswith(("I ", "T-")):
         words = words[:1].lower() + words[1:]
     if rng.random() < PROMPT:
-        return typed(SENTENCE_CALLS[rng.integers(len(SENTENCE_CALLS))].format(words), rng, polite=True)
+        return typed(pick(SENTENCE_CALLS, rng).format(words), rng, polite=True)
     return typed(words, rng)
 
 
@@ -231,7 +232,7 @@ def _statement(kind: Kind, text: str, rng: Generator) -> _Text:
     subject = draw_subject(rng)
     tense: Tense = "simple" if rng.random() < 0.5 else "progressive"
     if kind == "who":
-        return _Text(statement("do", f"{LIKENESSES[rng.integers(len(LIKENESSES))]} {text}", subject, tense))
+        return _Text(statement("do", f"{pick(LIKENESSES, rng)} {text}", subject, tense))
     if subject.is_pronoun or rng.random() < 0.7:
         return _Text(statement(kind, text, subject, tense))
     words = noun_phrase(kind, text, subject, relative=rng.random() < 0.15)
@@ -249,7 +250,7 @@ def _bare(kind: Kind, text: str, rng: Generator) -> _Text:
     if kind == "name" and _is_action(text) and rng.random() < 0.2:
         return _Text(COMMAND.fill(f"do {text}"), command=True)
     if kind == "who" and rng.random() < 0.25:
-        likeness = f"{LIKENESSES[rng.integers(len(LIKENESSES))]} {text}"
+        likeness = f"{pick(LIKENESSES, rng)} {text}"
         command = bool(rng.random() < 0.5)
         return _Text(verb_phrase(likeness, "base" if command else "participle"), command=command)
     words = draw_nobody(rng).fill(text)
@@ -263,9 +264,7 @@ def _request(kind: Kind, text: str, rng: Generator) -> _Text:
         forms = CAUSATIVE_QUESTIONS if question else CAUSATIVES
         them = subject.them if subject.is_pronoun else subject.text
         done = subject.fill(verb_phrase(text, "base"))
-        return _Text(
-            forms[rng.integers(len(forms))].replace("{them}", them).replace("{do}", done), question, request=True
-        )
+        return _Text(pick(forms, rng).replace("{them}", them).replace("{do}", done), question, request=True)
     subject = draw_subject(rng, pronouns=False)
     words = noun_phrase(kind, text, subject, relative=rng.random() < 0.15)
     if kind in ("name", "who") and rng.random() < 0.6:
@@ -279,7 +278,7 @@ def _format(forms: tuple[str, ...], words: str, rng: Generator) -> str:
     """One of the forms, without a second "pose" if the words have one."""
     if re.search(r"\b(?:pose|position|stance|posture)\b", words):
         forms = tuple(form for form in forms if "pose" not in form)
-    return forms[rng.integers(len(forms))].format(words)
+    return pick(forms, rng).format(words)
 
 
 def _is_place(text: str) -> bool:

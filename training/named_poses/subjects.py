@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from numpy.random import Generator
 
+from unipose.training.named_poses.chance import pick
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -117,7 +119,7 @@ def draw_subject(rng: Generator, pronouns: bool = True, usual: float = 0.62) -> 
         group = USUAL
     elif pronouns and draw < usual + 0.4 * (1.0 - usual):
         group = PRONOUNS
-    return group[rng.integers(len(group))]
+    return pick(group, rng)
 
 
 def draw_nobody(rng: Generator) -> Subject:

@@ -4,6 +4,7 @@ import re
 
 from numpy.random import Generator
 
+from unipose.training.named_poses.chance import pick
 from unipose.training.named_poses.wordings import names_side
 
 
@@ -71,9 +72,9 @@ def typed(text: str, rng: Generator, question: bool = False, command: bool = Fal
         text = _SPELLING.sub(lambda match: SPELLINGS[match[0]], text)
     text = contract(text, rng)
     if not question and rng.random() < FILLER:
-        text = _pick(FILLERS, rng) + text
+        text = pick(FILLERS, rng) + text
     if polite and "please" not in text and rng.random() < POLITE:
-        text += _pick(POLITE_ENDS, rng)
+        text += pick(POLITE_ENDS, rng)
     text = _cased(text, rng) + _stop(rng, question, command)
     if rng.random() < TYPO:
         text = with_typo(text, rng)
@@ -111,7 +112,7 @@ def with_typo(text: str, rng: Generator) -> str:
     words = [match for match in _WORD.finditer(text) if not names_side(match[0].lower())]
     if not words:
         return text
-    word = words[rng.integers(len(words))]
+    word = pick(words, rng)
     misspelled = _misspell(word[0], rng)
     if names_side(misspelled.lower()):
         return text
@@ -128,7 +129,7 @@ def with_double_space(text: str, rng: Generator) -> str:
     spaces = [index for index, letter in enumerate(text) if letter == " "]
     if not spaces:
         return text
-    place = spaces[rng.integers(len(spaces))]
+    place = pick(spaces, rng)
     return f"{text[:place]} {text[place:]}"
 
 
@@ -147,7 +148,7 @@ def _misspell(word: str, rng: Generator) -> str:
     if slip == 2:
         return word[:place] + word[place] + word[place:]
     neighbors = _NEIGHBORS[word[place].lower()]
-    return word[:place] + neighbors[rng.integers(len(neighbors))] + word[place + 1 :]
+    return word[:place] + pick(neighbors, rng) + word[place + 1 :]
 
 
 def _cased(text: str, rng: Generator) -> str:
@@ -163,7 +164,3 @@ def _stop(rng: Generator, question: bool, command: bool) -> str:
         return "?"
     draw = rng.random()
     return "!" if draw < (0.4 if command else 0.08) else "..." if draw > 0.97 else "."
-
-
-def _pick(options: tuple[str, ...], rng: Generator) -> str:
-    return options[rng.integers(len(options))]
