@@ -185,6 +185,7 @@ def test_statements_of_every_kind() -> None:
     assert statement("be", "with {their} arms out", woman) == "a woman has her arms out"
     assert statement("name", "a deep lunge", woman) == "a woman is doing a deep lunge"
     assert statement("name", "the set position", woman) == "a woman is in the set position"
+    assert statement("name", "tree pose", woman, "simple") == "a woman is in tree pose"
     assert noun_phrase("do", "hug {themselves}", woman) == "a woman hugging herself"
     assert noun_phrase("do", "hug {themselves}", woman, relative=True) == "a woman who hugs herself"
     assert noun_phrase("be", "with {their} arms out", woman, relative=True) == "a woman who has her arms out"

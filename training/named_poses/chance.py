@@ -16,4 +16,4 @@ def pick(options: Sequence[T], rng: Generator) -> T:
         options: at least one.
         rng: source of randomness.
     """
-    return options[rng.integers(len(options))]
+    return options[int(rng.integers(len(options)))]

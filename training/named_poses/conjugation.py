@@ -1,6 +1,7 @@
 """English verb forms by rule, with a table of exceptions."""
 
 import re
+from collections.abc import Callable
 
 
 _THIRD = {"be": "is", "do": "does", "go": "goes", "have": "has"}
@@ -86,7 +87,8 @@ def verb_phrase(text: str, form: str) -> str:
     Raises:
         ValueError: if the phrase does not start with a word.
     """
-    inflect = {"base": str, "third": third_person, "participle": participle}[form]
+    forms: dict[str, Callable[[str], str]] = {"base": str, "third": third_person, "participle": participle}
+    inflect = forms[form]
     compound = _COMPOUND.match(text)
     first = compound or _FIRST.match(text)
     if first is None:

@@ -192,7 +192,7 @@ def statement(kind: Kind, text: str, subject: Subject, tense: Tense = "progressi
     if kind == "who":
         return subject.fill(f"{subject.text} {subject.be} like {text}")
     if kind == "name":
-        if _is_place(text) and not _is_action(text):
+        if _is_place(text) and not (_is_action(text) and _ARTICLE.match(text)):
             return subject.fill(f"{subject.text} {subject.be} in {text}")
         text = f"do {text}"
     if tense == "simple":
