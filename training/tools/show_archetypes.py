@@ -22,8 +22,8 @@ class SheetArguments:
     """Layout of the sheet, and its path."""
 
     output: str = field(default="docs/archetypes.png", metadata={"help": "Path of the sheet."})
-    cell: int = field(default=150, metadata={"help": "Pixels of each square image."})
-    columns: int = field(default=10, metadata={"help": "Poses per row."})
+    cell: int = field(default=110, metadata={"help": "Pixels of each square image."})
+    columns: int = field(default=17, metadata={"help": "Poses per row."})
     colors: int = field(default=64, metadata={"help": "Colors of the image's palette; fewer make a smaller file."})
 
 
