@@ -71,7 +71,13 @@ setup(
     package_data={
         "unipose": ["py.typed", "embedded/*"],
         "unipose.processing": ["*.jinja", "assets/*"],
-        "unipose.training": ["assets/*", "assets/wordings/*.yaml", "recipes/*.yaml", "recipes/*/*.yaml"],
+        "unipose.training": [
+            "assets/*",
+            "assets/wordings/*.yaml",
+            "assets/wordings/*/*.yaml",
+            "recipes/*.yaml",
+            "recipes/*/*.yaml",
+        ],
         "unipose.training.datasets.instructions": ["*.txt"],
         "unipose.model_cards": ["*.md.jinja"],
     },
