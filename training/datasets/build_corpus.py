@@ -69,8 +69,16 @@ class Recipe:
             "help": "Share of the training rows of text-to-pose with a named pose, all names alike, nearly exact."
         },
     )
+    composed_poses: float = field(
+        default=0.0,
+        metadata={"help": "Share of these rows with legs, arms and head of different named poses, in people's words."},
+    )
+    human_edits: float = field(
+        default=0.0, metadata={"help": "Share of the training rows of pose-edit in people's words, of composed poses."}
+    )
     human_wordings: float = field(
-        default=0.0, metadata={"help": "Share of these whose text is a wording of the bank, not of the captioner."}
+        default=0.0,
+        metadata={"help": "Share of the named poses whose text is a wording of the bank, not of the captioner."},
     )
     templates: int = field(default=200, metadata={"help": "Number of instruction templates of each task."})
     shard_size: int = field(default=1000, metadata={"help": "Maximum number of rows of a shard."})
@@ -82,9 +90,14 @@ class Recipe:
         Raises:
             ValueError: a negative number of rows, no rows at all, a shard size below 1, or a share outside 0..1.
         """
-        for name in ("named_poses", "human_wordings"):
+        for name in ("named_poses", "composed_poses", "human_wordings", "human_edits"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected 0 to 1")
+        if self.named_poses + self.composed_poses > 1.0:
+            raise ValueError(
+                f"got named_poses {self.named_poses} and composed_poses {self.composed_poses}; "
+                "expected at most 1 together"
+            )
         train = {task: getattr(self, task.replace("-", "_")) for task in TASKS}
         if min(train["pose-to-text"], self.questions) < 0:
             raise ValueError(f"got {self.questions} questions; expected numbers of rows of at least 0")
@@ -167,7 +180,11 @@ def human_records(recipe: Recipe, shard: Shard, generator: RecordGenerator) -> l
         total = recipe.pose_to_text + recipe.questions
         records += words.questions(share_of((start, start + shard.rows), total, recipe.questions), rng, name)
     if shard.task == "text-to-pose" and recipe.named_poses:
-        records += words.named(round(shard.rows * recipe.named_poses), recipe.human_wordings, rng, name)
+        records += words.named(int(shard.rows * recipe.named_poses), recipe.human_wordings, rng, name)
+    if shard.task == "text-to-pose" and recipe.composed_poses:
+        records += words.composed(int(shard.rows * recipe.composed_poses), rng, name)
+    if shard.task == "pose-edit" and recipe.human_edits:
+        records += words.edits(int(shard.rows * recipe.human_edits), rng, name)
     return records
 
 

@@ -1,4 +1,4 @@
-"""Rows in people's words: named poses with wordings of the bank, and questions with answers.
+"""Rows in people's words: named and composed poses, edits of these, and questions with answers.
 
 A recipe says how many of a shard's rows these are; the others are those of `generation`.
 """
@@ -10,12 +10,17 @@ import numpy as np
 import torch
 
 from unipose.processing.body_model import BodyModel
+from unipose.training.datasets.edit_texts import edit_texts
 from unipose.training.datasets.generation import PROMPT_MAX_WORDS, SENTENCE_ONLY_SHARE, caption_poses, to_rotvecs
 from unipose.training.datasets.questions import ask_questions
-from unipose.training.datasets.records import PoseRecord
+from unipose.training.datasets.records import PosePairRecord, PoseRecord
 from unipose.training.named_poses.archetypes import archetype_sentences
+from unipose.training.named_poses.chance import pick
 from unipose.training.named_poses.grammar import phrase
+from unipose.training.named_poses.limb_grammar import composed_text
 from unipose.training.named_poses.wordings import wordings_of
+from unipose.training.sampling.composition import Composer
+from unipose.training.sampling.edits import sample_edits
 from unipose.training.sampling.named import sample_named_poses
 from unipose.training.sampling.poses import sample_training_poses
 
@@ -26,6 +31,7 @@ HUMAN = "human"
 NAMED_QUESTIONS = 0.6
 # A prompt is the text alone: it holds its own request.
 TEXT_PROMPT = "{caption}"
+EDIT_PROMPTS = ("{pose} {instruction}", "{pose} {instruction}", "{instruction} {pose}", "{pose}\n{instruction}")
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,45 @@ class HumanWords:
                 source, text, prompt = label, captions[index].text or archetype_sentences(label)[0], ""
             records.append(PoseRecord(f"{name}:{source}:{index}", to_rotvecs(pose), (text,), prompt))
         return records
+
+    def composed(self, count: int, rng: np.random.Generator, name: str) -> list[PoseRecord]:
+        """Composed poses with texts about their parts, for text-to-pose.
+
+        Args:
+            count: number of records.
+            rng: source of all randomness.
+            name: records are named "<name>:<states>:human:<number>", states joined by "+".
+        """
+        composer = Composer.load(self.body)
+        poses, states = composer.draw(count, rng)
+        records = []
+        for index, (pose, row) in enumerate(zip(poses, states)):
+            composition = composer.composition(row)
+            source = f"{name}:{composition.name}:{HUMAN}:{index}"
+            records.append(PoseRecord(source, to_rotvecs(pose), (composed_text(composition, rng),), TEXT_PROMPT))
+        return records
+
+    def edits(self, count: int, rng: np.random.Generator, name: str) -> list[PosePairRecord]:
+        """Edits of composed poses, for pose-edit.
+
+        Args:
+            count: number of records.
+            rng: source of all randomness.
+            name: records are named "<name>:<kind>:human:<number>".
+        """
+        composer = Composer.load(self.body)
+        edits = sample_edits(count, rng, composer)
+        texts = edit_texts(edits, composer, rng)
+        return [
+            PosePairRecord(
+                f"{name}:{kind}:{HUMAN}:{index}",
+                to_rotvecs(first),
+                to_rotvecs(second),
+                (text,),
+                prompt=pick(EDIT_PROMPTS, rng),
+            )
+            for index, (first, second, kind, text) in enumerate(zip(edits.first, edits.second, edits.kinds, texts))
+        ]
 
     def questions(self, count: int, rng: np.random.Generator, name: str) -> list[PoseRecord]:
         """Questions with answers, for pose-to-text; the names end as those of `named`.
