@@ -29,6 +29,8 @@ from unipose.training.sampling.poses import sample_training_poses
 HUMAN = "human"
 # Share of the questions that are about named poses, the others being about poses of `sample_training_poses`.
 NAMED_QUESTIONS = 0.6
+# Poses a question: some poses have more than one.
+POSES_A_QUESTION = 0.7
 # A prompt is the text alone: it holds its own request.
 TEXT_PROMPT = "{caption}"
 EDIT_PROMPTS = ("{pose} {instruction}", "{pose} {instruction}", "{instruction} {pose}", "{pose}\n{instruction}")
@@ -114,9 +116,10 @@ class HumanWords:
             rng: source of all randomness.
             name: records are named "<name>:<kind>:human:<number>".
         """
-        num_named = round(count * NAMED_QUESTIONS)
+        num_poses = max(1, round(count * POSES_A_QUESTION))
+        num_named = round(num_poses * NAMED_QUESTIONS)
         named, labels = sample_named_poses(num_named, rng, self.body)
-        others, other_labels = sample_training_poses(count - num_named, int(rng.integers(2**31)), self.body)
+        others, other_labels = sample_training_poses(num_poses - num_named, int(rng.integers(2**31)), self.body)
         poses = torch.cat([named, others.float()])
         asked = ask_questions(count, poses, [*labels, *other_labels], rng, self.body)
         return [
