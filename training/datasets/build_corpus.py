@@ -99,8 +99,8 @@ class Recipe:
                 "expected at most 1 together"
             )
         train = {task: getattr(self, task.replace("-", "_")) for task in TASKS}
-        if min(train["pose-to-text"], self.questions) < 0:
-            raise ValueError(f"got {self.questions} questions; expected numbers of rows of at least 0")
+        if self.questions < 0:
+            raise ValueError(f"got {self.questions} questions; expected at least 0")
         train["pose-to-text"] += self.questions
         rows = {"train": {task: number for task, number in train.items() if number}}
         for split in ("validation", "test"):
