@@ -20,6 +20,7 @@ REQUIREMENTS = [
     "safetensors>=0.6",
     "huggingface_hub>=2.0",
     "numpy>=2.0",
+    "pyyaml>=6.0",
     "pillow>=11.0",
     "roma>=1.5.4",
     "trimesh>=4.5",
@@ -70,7 +71,14 @@ setup(
     package_data={
         "unipose": ["py.typed", "embedded/*"],
         "unipose.processing": ["*.jinja", "assets/*"],
-        "unipose.training": ["assets/*", "assets/human_words/*", "recipes/*.yaml", "recipes/*/*.yaml"],
+        "unipose.training": [
+            "assets/*",
+            "assets/human_words/*.yaml",
+            "assets/wordings/*.yaml",
+            "assets/wordings/*/*.yaml",
+            "recipes/*.yaml",
+            "recipes/*/*.yaml",
+        ],
         "unipose.training.datasets.instructions": ["*.txt"],
         "unipose.model_cards": ["*.md.jinja"],
     },

@@ -6,6 +6,7 @@ import torch
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose
 from unipose.training.captions.archetype_codes import archetype_codes
+from unipose.training.captions.measures import measure
 from unipose.training.captions.posecodes import CODES, extract_posecodes
 from unipose.training.geometry import remove_heading, swap_sides
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses, archetype_sentences
@@ -40,7 +41,7 @@ def part_vertices(part: str, body: BodyModel) -> torch.Tensor:
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(ARCHETYPES) >= 40
+    assert len(ARCHETYPES) >= 165
     assert all(2 <= len(archetype.sentences) <= 4 for archetype in ARCHETYPES.values())
 
 
@@ -57,6 +58,29 @@ def test_each_rests_on_the_ground(name: str, body: BodyModel) -> None:
     heights = body(archetype_poses([name])).vertices[0, :, 1]
     for part in ARCHETYPES[name].ground:
         assert heights[part_vertices(part, body)].min() - heights.min() < ON_GROUND, part
+
+
+@pytest.mark.parametrize(
+    ("name", "distance", "limit"),
+    [
+        ("cover_ears", "left_hand.to_head", 0.2),
+        ("facepalm_left", "left_hand.to_head", 0.2),
+        ("headache", "right_hand.to_head", 0.2),
+        ("shout", "left_hand.to_head", 0.22),
+        ("clap", "hands.distance", 0.12),
+        ("prayer_hands", "hands.distance", 0.12),
+        ("kneel_beg", "hands.distance", 0.12),
+        ("golf_address", "hands.distance", 0.15),
+        ("hand_on_hip_left", "left_hand.to_left_hip", 0.2),
+        ("sumo", "right_hand.to_right_knee", 0.2),
+        ("tie_shoe_left", "left_hand.to_left_ankle", 0.2),
+        ("windmill_left", "left_hand.to_right_ankle", 0.25),
+        ("dancer_left", "left_hand.to_left_ankle", 0.2),
+        ("pirouette_left", "left_foot.to_right_knee", 0.25),
+    ],
+)
+def test_hands_and_feet_touch_what_the_name_says(name: str, distance: str, limit: float, body: BodyModel) -> None:
+    assert measure(body.forward_joints(archetype_poses([name])).numpy())[distance][0] < limit
 
 
 def test_all_are_plausible(body: BodyModel) -> None:
@@ -95,7 +119,7 @@ def test_a_sentence_means_one_pose() -> None:
 
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(KeyError):
-        archetype_poses(["handstand_left"])
+        archetype_poses(["no_such_pose"])
 
 
 def test_sheet_has_a_cell_for_every_name(body: BodyModel) -> None:

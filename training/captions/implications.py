@@ -30,6 +30,8 @@ _ORDER = {
     ("depth_to_torso", "behind"): ("z", "left", "torso"),
 }
 _MIDDLE = ("neck", "torso")
+# Values that state a distance beyond the order, which two orders do not imply.
+_FAR = ("far_front",)
 
 
 def _edge(code: Posecode) -> _Edge | None:
@@ -52,8 +54,9 @@ def implied_by_order() -> dict[Posecode, tuple[tuple[Posecode, Posecode], ...]]:
     for first, (axis, low, middle) in edges.items():
         for second, (other_axis, start, high) in edges.items():
             if axis == other_axis and middle == start:
-                for code in (code for code, edge in edges.items() if edge == (axis, low, high)):
-                    found.setdefault(code, []).append((first, second))
+                for code, edge in edges.items():
+                    if edge == (axis, low, high) and code.value not in _FAR:
+                        found.setdefault(code, []).append((first, second))
     return {code: tuple(pairs) for code, pairs in found.items()}
 
 

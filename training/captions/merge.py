@@ -62,7 +62,10 @@ def merge(codes: Sequence[Posecode], chooser: BufferedChooser) -> list[Clause]:
 
 
 def _sum_up(codes: Sequence[Posecode], chooser: BufferedChooser) -> list[Posecode]:
-    """Sometimes "both knees are bent" in place of one that is half bent and one that is bent at a right angle."""
+    """Sometimes "both knees are bent" in place of one that is half bent and one that is bent at a right angle.
+
+    Rare codes are always stated, so they are not summed up.
+    """
     known = {code.group: code for code in codes}
     summed: dict[Posecode, Posecode] = {}
     for code in codes:
@@ -70,7 +73,8 @@ def _sum_up(codes: Sequence[Posecode], chooser: BufferedChooser) -> list[Posecod
         if twin is None or not code.subject.startswith("left_") or twin == code.mirrored():
             continue
         values = {COARSER.get((each.kind, each.value), each.value) for each in (code, twin)}
-        if len(values) == 1 and chooser.random() < SUM_UP:
+        rare = any(RULES[each].eligibility == "rare" for each in (code, twin))
+        if len(values) == 1 and not rare and chooser.random() < SUM_UP:
             summed |= {each: Posecode(each.kind, each.subject, *values) for each in (code, twin)}
     return [summed.get(code, code) for code in codes]
 

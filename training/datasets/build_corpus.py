@@ -10,7 +10,7 @@ complete corpus with its card.
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -28,8 +28,9 @@ from unipose.processing.body_model import BodyModel
 from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.corpus_card import push_corpus
 from unipose.training.datasets.generation import RecordGenerator
+from unipose.training.datasets.human_words import HumanWords, share_of
 from unipose.training.datasets.instructions import load_instructions
-from unipose.training.datasets.rows import rows_from_records
+from unipose.training.datasets.rows import Record, rows_from_records
 from unipose.training.datasets.shards import (
     Shard,
     create_corpus,
@@ -58,6 +59,27 @@ class Recipe:
         default=1.0, metadata={"help": "Variety of captions in prompts: 1 uses all wordings, 0 one of each."}
     )
     answer_variety: float = field(default=1.0, metadata={"help": "Variety of captions in answers."})
+    questions: int = field(
+        default=0,
+        metadata={"help": "Training rows of pose-to-text with a question and a short answer, besides the others."},
+    )
+    named_poses: float = field(
+        default=0.0,
+        metadata={
+            "help": "Share of the training rows of text-to-pose with a named pose, all names alike, nearly exact."
+        },
+    )
+    composed_poses: float = field(
+        default=0.0,
+        metadata={"help": "Share of these rows with legs, arms and head of different named poses, in people's words."},
+    )
+    human_edits: float = field(
+        default=0.0, metadata={"help": "Share of the training rows of pose-edit in people's words, of composed poses."}
+    )
+    human_wordings: float = field(
+        default=0.0,
+        metadata={"help": "Share of the named poses whose text is a wording of the bank, not of the captioner."},
+    )
     templates: int = field(default=200, metadata={"help": "Number of instruction templates of each task."})
     shard_size: int = field(default=1000, metadata={"help": "Maximum number of rows of a shard."})
     seed: int = field(default=1, metadata={"help": "Seed of the random numbers."})
@@ -66,9 +88,20 @@ class Recipe:
         """The shards of the corpus; validation and test have the tasks that training has.
 
         Raises:
-            ValueError: a negative number of rows, no rows at all, or a shard size below 1.
+            ValueError: a negative number of rows, no rows at all, a shard size below 1, or a share outside 0..1.
         """
+        for name in ("named_poses", "composed_poses", "human_wordings", "human_edits"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected 0 to 1")
+        if self.named_poses + self.composed_poses > 1.0:
+            raise ValueError(
+                f"got named_poses {self.named_poses} and composed_poses {self.composed_poses}; "
+                "expected at most 1 together"
+            )
         train = {task: getattr(self, task.replace("-", "_")) for task in TASKS}
+        if self.questions < 0:
+            raise ValueError(f"got {self.questions} questions; expected at least 0")
+        train["pose-to-text"] += self.questions
         rows = {"train": {task: number for task, number in train.items() if number}}
         for split in ("validation", "test"):
             rows[split] = dict.fromkeys(rows["train"], getattr(self, split)) if getattr(self, split) else {}
@@ -117,10 +150,56 @@ def build_shard(folder: Path, recipe: Recipe, shard: Shard) -> Shard:
         generator = RecordGenerator(
             BodyModel.builtin(), shard.split, recipe.image_size, recipe.variety, recipe.answer_variety
         )
-        records = generator.records(shard.task, shard.rows, rng, shard.name.removesuffix(".parquet"))
+        human = human_records(recipe, shard, generator)
+        name = shard.name.removesuffix(".parquet")
+        records = generator.records(shard.task, shard.rows - len(human), rng, name)
+        records = mix_records(records, human, shard.seed(recipe.seed))
         templates = {shard.task: load_instructions(shard.task)[: recipe.templates]}
         write_shard(folder, shard, rows_from_records(records, [shard.task], rng, templates))
     return shard
+
+
+def human_records(recipe: Recipe, shard: Shard, generator: RecordGenerator) -> list[Record]:
+    """The records of a training shard in people's words or of named poses; none by default.
+
+    They have random numbers of their own, so that they do not change the others.
+
+    Args:
+        recipe: the shares.
+        shard: the shard.
+        generator: that of the other records.
+    """
+    if shard.split != "train":
+        return []
+    words = HumanWords(generator.body, recipe.variety)
+    rng = np.random.default_rng(shard.seed(recipe.seed).spawn(1)[0])
+    name = shard.name.removesuffix(".parquet")
+    records: list[Record] = []
+    if shard.task == "pose-to-text" and recipe.questions:
+        start = shard.index * recipe.shard_size
+        total = recipe.pose_to_text + recipe.questions
+        records += words.questions(share_of((start, start + shard.rows), total, recipe.questions), rng, name)
+    if shard.task == "text-to-pose" and recipe.named_poses:
+        records += words.named(int(shard.rows * recipe.named_poses), recipe.human_wordings, rng, name)
+    if shard.task == "text-to-pose" and recipe.composed_poses:
+        records += words.composed(int(shard.rows * recipe.composed_poses), rng, name)
+    if shard.task == "pose-edit" and recipe.human_edits:
+        records += words.edits(int(shard.rows * recipe.human_edits), rng, name)
+    return records
+
+
+def mix_records(records: Sequence[Record], others: Sequence[Record], seed: np.random.SeedSequence) -> Sequence[Record]:
+    """The records of both kinds in random order; the first ones unchanged where there are no others.
+
+    Args:
+        records: of one kind.
+        others: of the other kind.
+        seed: of the order.
+    """
+    if not others:
+        return records
+    mixed = [*records, *others]
+    return [mixed[index] for index in np.random.default_rng(seed.spawn(2)[1]).permutation(len(mixed))]
 
 
 def _start_worker() -> None:

@@ -20,12 +20,14 @@ class PoseRecord:
     Args:
         name: unique in its dataset, such as "CMU/01/01_01_poses.npz:120".
         rotvecs: (22, 3).
-        captions: any number of descriptions.
+        captions: any number of descriptions, or answers to the question in `prompt`.
+        prompt: the template of its rows, with the placeholders of the task; drawn where empty.
     """
 
     name: str
     rotvecs: Rotvecs
     captions: tuple[str, ...] = ()
+    prompt: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class PosePairRecord:
         first, second: (22, 3).
         texts: any number of instructions or differences.
         same_sequence: both are frames of one motion, so that a change of heading is meaningful.
+        prompt: the template of its rows, with the placeholders of the task; drawn where empty.
     """
 
     name: str
@@ -44,6 +47,7 @@ class PosePairRecord:
     second: Rotvecs
     texts: tuple[str, ...] = ()
     same_sequence: bool = False
+    prompt: str = ""
 
 
 @dataclass(frozen=True)

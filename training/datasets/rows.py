@@ -110,8 +110,8 @@ def rows_from_records(
     Args:
         records: records of any kinds.
         tasks: keys of `TASKS`; a record has the tasks of its kind (`TASK_RECORDS`).
-        rng: draws the template of each row.
-        templates: prompts of each task; default: the packaged ones.
+        rng: draws the template of each row whose record has none.
+        templates: prompts of each task; the packaged ones where left out.
 
     Raises:
         ValueError: an unknown task, a template that does not fit its task, or an invalid record.
@@ -129,7 +129,12 @@ def rows_from_records(
             if isinstance(record, TASK_RECORDS[task]):
                 texts = ("",) if task == "image-to-pose" else content.texts
                 for text in texts:
-                    yield make_row(task, _draw_prompt(task, templates[task], rng), content, text, record.name)
+                    prompt = _own_prompt(record) or _draw_prompt(task, templates[task], rng)
+                    yield make_row(task, prompt, content, text, record.name)
+
+
+def _own_prompt(record: Record) -> str:
+    return record.prompt if isinstance(record, PoseRecord | PosePairRecord) else ""
 
 
 def _draw_prompt(task: str, templates: Sequence[str], rng: np.random.Generator) -> str:

@@ -11,11 +11,47 @@ from unipose.training.geometry import swap_sides
 from unipose.training.named_poses.joint_angles import pose_from_angles
 from unipose.training.named_poses.tables.active import ACTIVE
 from unipose.training.named_poses.tables.archetype import Archetype
+from unipose.training.named_poses.tables.ball_games import BALL_GAMES
+from unipose.training.named_poses.tables.dance import DANCE
+from unipose.training.named_poses.tables.everyday import EVERYDAY
+from unipose.training.named_poses.tables.exercise import EXERCISE
+from unipose.training.named_poses.tables.fight import FIGHT
+from unipose.training.named_poses.tables.gestures import GESTURES
+from unipose.training.named_poses.tables.head import HEAD
+from unipose.training.named_poses.tables.lifting import LIFTING
 from unipose.training.named_poses.tables.low import LOW
+from unipose.training.named_poses.tables.moods import MOODS
+from unipose.training.named_poses.tables.music import MUSIC
+from unipose.training.named_poses.tables.rest import REST
+from unipose.training.named_poses.tables.sport import SPORT
 from unipose.training.named_poses.tables.standing import STANDING
+from unipose.training.named_poses.tables.stretches import STRETCHES
+from unipose.training.named_poses.tables.work import WORK
+from unipose.training.named_poses.tables.yoga import YOGA
+from unipose.training.named_poses.tables.yoga_floor import YOGA_FLOOR
 
 
-ARCHETYPES: dict[str, Archetype] = {**STANDING, **ACTIVE, **LOW}
+ARCHETYPES: dict[str, Archetype] = {
+    **STANDING,
+    **ACTIVE,
+    **LOW,
+    **GESTURES,
+    **HEAD,
+    **MOODS,
+    **EVERYDAY,
+    **REST,
+    **WORK,
+    **MUSIC,
+    **SPORT,
+    **FIGHT,
+    **BALL_GAMES,
+    **YOGA,
+    **YOGA_FLOOR,
+    **EXERCISE,
+    **LIFTING,
+    **STRETCHES,
+    **DANCE,
+}
 
 
 def archetype_poses(names: list[str]) -> torch.Tensor:

@@ -239,7 +239,7 @@ class PoseSampler:
 
     def _propose_archetypes(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         poses = remove_heading(add_noise(self.named[labels], self.rng, ARCHETYPE_NOISE))
-        return poses, _match_archetypes(poses, [self.names[index] for index in labels.tolist()], self.body)
+        return poses, match_archetypes(poses, [self.names[index] for index in labels.tolist()], self.body)
 
     def _propose_mixed(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         bases, donors = self._draw_bases(len(labels)), self._draw_bases(2 * len(labels))
@@ -261,8 +261,17 @@ class PoseSampler:
         return keeps_balance(poses, bases, self.body, self.capsules)
 
 
-def _match_archetypes(poses: torch.Tensor, names: Sequence[str], body: BodyModel) -> torch.Tensor:
-    """(n,) booleans: whether the posecodes that an archetype's sentences state are true of each pose."""
+def match_archetypes(poses: torch.Tensor, names: Sequence[str], body: BodyModel) -> torch.Tensor:
+    """Whether the posecodes that an archetype's sentences state are true of each pose.
+
+    Args:
+        poses: (n, 22, 3, 3) in the stored frame.
+        names: the archetype of each.
+        body: the body that is measured.
+
+    Returns:
+        (n,) booleans.
+    """
     stated = [archetype_codes(name) for name in names]
     codes = sorted({code for each in stated for code in each})
     true = dict(zip(codes, holding(codes, body.forward_joints(poses).numpy())))

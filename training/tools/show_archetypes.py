@@ -22,9 +22,9 @@ class SheetArguments:
     """Options: path and layout of the sheet."""
 
     output: str = field(default="docs/archetypes.png", metadata={"help": "Path of the sheet."})
-    cell: int = field(default=150, metadata={"help": "Pixels of each square image."})
-    columns: int = field(default=10, metadata={"help": "Number of poses per row."})
-    colors: int = field(default=64, metadata={"help": "Number of palette colors; fewer make a smaller file."})
+    cell: int = field(default=110, metadata={"help": "Pixels of each square image."})
+    columns: int = field(default=17, metadata={"help": "Poses per row."})
+    colors: int = field(default=64, metadata={"help": "Colors of the image's palette; fewer make a smaller file."})
 
 
 def archetype_sheet(body: BodyModel, cell: int, columns: int) -> Image.Image:

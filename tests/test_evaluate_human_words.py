@@ -1,0 +1,101 @@
+"""The evaluation sets in people's words: every row can be judged, right poses pass and wrong ones do not."""
+
+import pytest
+import torch
+
+from unipose.processing.body_model import BodyModel
+from unipose.training.evaluation.human_words import (
+    Question,
+    Requirement,
+    is_right,
+    keeps_joints,
+    load_edits,
+    load_questions,
+    load_sentences,
+    measures_of,
+    to_markdown,
+)
+from unipose.training.geometry import rotate_heading
+from unipose.training.named_poses.archetypes import archetype_poses
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.builtin()
+
+
+def pose(name: str) -> torch.Tensor:
+    return archetype_poses([name])[0]
+
+
+def test_every_row_names_measures_that_exist(body: BodyModel) -> None:
+    names = measures_of(pose("stand"), body)
+    requirements = [item for row in (*load_sentences(), *load_edits()) for item in row.requirements]
+    assert len(requirements) > 400
+    assert {item.measure for item in requirements} <= names.keys()
+    assert not any(item.is_change for row in load_sentences() for item in row.requirements)
+    texts = [row.text for row in (*load_sentences(), *load_edits(), *load_questions())]
+    assert len({text.lower() for text in texts}) > 200
+
+
+@pytest.mark.parametrize(
+    ("text", "right", "wrong"),
+    [
+        ("a guy squatting way down", "squat", "stand"),
+        ("T-pose", "t_pose", "arms_forward"),
+        ("tree pose", "tree_left", "stand"),
+        ("tree pose", "tree_right", "stand_on_left"),
+        ("raise only the left arm as high as it goes", "hand_up_left", "hand_up_right"),
+        ("student raising a hand in class", "hand_up_right", "hands_up"),
+        ("sunbathing face up", "lie_back", "lie_front"),
+        ("baby crawling", "crawl", "plank"),
+        ("kick with the right leg", "kick_right", "kick_left"),
+        ("lies on her left side", "lie_left", "lie_back"),
+        ("standing at attention", "stand", "star"),
+    ],
+)
+def test_named_poses_are_right_for_their_sentence_only(text: str, right: str, wrong: str, body: BodyModel) -> None:
+    row = next(row for row in load_sentences() if row.text == text)
+    assert is_right(row.requirements, pose(right), body, either=row.either)
+    assert not is_right(row.requirements, pose(wrong), body, either=row.either)
+
+
+def test_the_heading_does_not_matter(body: BodyModel) -> None:
+    row = next(row for row in load_sentences() if row.text == "raise only the left arm as high as it goes")
+    for degrees in (90.0, 180.0, -45.0):
+        turned = rotate_heading(pose("hand_up_left")[None], torch.deg2rad(torch.tensor([degrees])))[0]
+        assert is_right(row.requirements, turned, body)
+
+
+def test_edits_are_judged_by_change_and_by_what_stays(body: BodyModel) -> None:
+    deeper = next(row for row in load_edits() if row.text == "legs further apart")
+    assert is_right(deeper.requirements, pose("star"), body, before=pose("stand"))
+    assert not is_right(deeper.requirements, pose("stand"), body, before=pose("stand"))
+    assert keeps_joints(["left_knee", "right_knee"], pose("hands_up"), pose("stand"), body)
+    assert not keeps_joints(["left_wrist"], pose("hands_up"), pose("stand"), body)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "right"),
+    [
+        (Question("stand", "", yes=True), "Yes, she is standing.", True),
+        (Question("stand", "", yes=True), "No.", False),
+        (Question("stand", "", yes=False), "A person stands.", False),
+        (Question("stand", "", any=("left",), none=("right",)), "The left arm.", True),
+        (Question("stand", "", any=("left",), none=("right",)), "The left and the right arm.", False),
+        (Question("stand", "", any=("squat",)), "The person is squatting.", True),
+    ],
+)
+def test_answers_to_questions(question: Question, answer: str, right: bool) -> None:
+    assert question.is_right(answer) == right
+
+
+def test_requirements_of_another_form_are_refused() -> None:
+    assert Requirement.parse("d(torso.pitch) > 6") == Requirement("torso.pitch", True, False, 6.0)
+    with pytest.raises(ValueError, match="expected such as"):
+        Requirement.parse("left_knee.angle == 3")
+
+
+def test_the_table_counts_right_answers() -> None:
+    table = to_markdown({"sentences": [{"right": True}, {"right": False}]})
+    assert table.splitlines()[-1] == "| sentences | 2 | 50.0 |"

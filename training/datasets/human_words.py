@@ -1,0 +1,144 @@
+"""Rows in people's words: named and composed poses, edits of these, and questions with answers.
+
+A recipe says how many of a shard's rows these are; the others are those of `generation`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from unipose.processing.body_model import BodyModel
+from unipose.training.datasets.edit_texts import edit_texts
+from unipose.training.datasets.generation import PROMPT_MAX_WORDS, SENTENCE_ONLY_SHARE, caption_poses, to_rotvecs
+from unipose.training.datasets.questions import ask_questions
+from unipose.training.datasets.records import PosePairRecord, PoseRecord
+from unipose.training.named_poses.archetypes import archetype_sentences
+from unipose.training.named_poses.chance import pick
+from unipose.training.named_poses.grammar import phrase
+from unipose.training.named_poses.limb_grammar import composed_text
+from unipose.training.named_poses.wordings import wordings_of
+from unipose.training.sampling.composition import Composer
+from unipose.training.sampling.edits import sample_edits
+from unipose.training.sampling.named import sample_named_poses
+from unipose.training.sampling.poses import sample_training_poses
+
+
+# What ends the name of a record whose text is in people's words, after the name of its pose.
+HUMAN = "human"
+# Share of the questions that are about named poses, the others being about poses of `sample_training_poses`.
+NAMED_QUESTIONS = 0.6
+# Poses a question: some poses have more than one.
+POSES_A_QUESTION = 0.7
+# A prompt is the text alone: it holds its own request.
+TEXT_PROMPT = "{caption}"
+EDIT_PROMPTS = ("{pose} {instruction}", "{pose} {instruction}", "{instruction} {pose}", "{pose}\n{instruction}")
+
+
+@dataclass(frozen=True)
+class HumanWords:
+    """Makes the records of a shard that are in people's words, or of named poses.
+
+    Args:
+        body: the body that is measured.
+        variety: variety of the captions of named poses that the captioner writes (see `describe`).
+    """
+
+    body: BodyModel
+    variety: float = 1.0
+
+    def named(self, count: int, human: float, rng: np.random.Generator, name: str) -> list[PoseRecord]:
+        """Named poses for text-to-pose.
+
+        Args:
+            count: number of records.
+            human: share of them whose text is a wording of the bank; the captioner writes the others.
+            rng: source of all randomness.
+            name: records are named "<name>:<pose>:<number>", or "<name>:<pose>:human:<number>".
+        """
+        poses, labels = sample_named_poses(count, rng, self.body)
+        worded = rng.random(count) < human
+        captions = caption_poses(poses, labels, rng, self.body, PROMPT_MAX_WORDS, SENTENCE_ONLY_SHARE, self.variety)
+        records = []
+        for index, (pose, label) in enumerate(zip(poses, labels)):
+            if worded[index]:
+                source, text, prompt = f"{label}:{HUMAN}", phrase(wordings_of(label), rng), TEXT_PROMPT
+            else:
+                source, text, prompt = label, captions[index].text or archetype_sentences(label)[0], ""
+            records.append(PoseRecord(f"{name}:{source}:{index}", to_rotvecs(pose), (text,), prompt))
+        return records
+
+    def composed(self, count: int, rng: np.random.Generator, name: str) -> list[PoseRecord]:
+        """Composed poses with texts about their parts, for text-to-pose.
+
+        Args:
+            count: number of records.
+            rng: source of all randomness.
+            name: records are named "<name>:<states>:human:<number>", states joined by "+".
+        """
+        composer = Composer.load(self.body)
+        poses, states = composer.draw(count, rng)
+        records = []
+        for index, (pose, row) in enumerate(zip(poses, states)):
+            composition = composer.composition(row)
+            source = f"{name}:{composition.name}:{HUMAN}:{index}"
+            records.append(PoseRecord(source, to_rotvecs(pose), (composed_text(composition, rng),), TEXT_PROMPT))
+        return records
+
+    def edits(self, count: int, rng: np.random.Generator, name: str) -> list[PosePairRecord]:
+        """Edits of composed poses, for pose-edit.
+
+        Args:
+            count: number of records.
+            rng: source of all randomness.
+            name: records are named "<name>:<kind>:human:<number>".
+        """
+        composer = Composer.load(self.body)
+        edits = sample_edits(count, rng, composer)
+        texts = edit_texts(edits, composer, rng)
+        return [
+            PosePairRecord(
+                f"{name}:{kind}:{HUMAN}:{index}",
+                to_rotvecs(first),
+                to_rotvecs(second),
+                (text,),
+                prompt=pick(EDIT_PROMPTS, rng),
+            )
+            for index, (first, second, kind, text) in enumerate(zip(edits.first, edits.second, edits.kinds, texts))
+        ]
+
+    def questions(self, count: int, rng: np.random.Generator, name: str) -> list[PoseRecord]:
+        """Questions with answers, for pose-to-text; the names end as those of `named`.
+
+        Args:
+            count: number of records.
+            rng: source of all randomness.
+            name: records are named "<name>:<kind>:human:<number>".
+        """
+        num_poses = max(1, round(count * POSES_A_QUESTION))
+        num_named = round(num_poses * NAMED_QUESTIONS)
+        named, labels = sample_named_poses(num_named, rng, self.body)
+        others, other_labels = sample_training_poses(num_poses - num_named, int(rng.integers(2**31)), self.body)
+        poses = torch.cat([named, others.float()])
+        asked = ask_questions(count, poses, [*labels, *other_labels], rng, self.body)
+        return [
+            PoseRecord(
+                f"{name}:{question.kind}:{HUMAN}:{index}",
+                to_rotvecs(poses[question.pose]),
+                (question.answer,),
+                question.prompt,
+            )
+            for index, question in enumerate(asked)
+        ]
+
+
+def share_of(rows: Sequence[int], total: int, part: int) -> int:
+    """How many of the rows from `rows[0]` to before `rows[1]` are of a part that is spread evenly.
+
+    Args:
+        rows: the first row and the one after the last.
+        total: rows of all parts.
+        part: rows of the part.
+    """
+    return rows[1] * part // total - rows[0] * part // total

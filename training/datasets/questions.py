@@ -1,0 +1,132 @@
+"""Questions about a pose in people's words, with short answers that are measured (`pose_facts`)."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import yaml
+
+from unipose.processing.body_model import BodyModel
+from unipose.training.datasets.pose_facts import Values, pose_facts
+from unipose.training.named_poses.chance import pick
+from unipose.training.named_poses.grammar import statement
+from unipose.training.named_poses.subjects import Subject
+from unipose.training.named_poses.typing_style import capitalized, typed
+from unipose.training.named_poses.wordings import wordings_of
+
+
+QUESTIONS_FILE = Path(__file__).parent.parent / "assets" / "questions.yaml"
+# The kind of question whose answer is a wording of the named pose.
+DOING = "doing"
+# Where the pose stands in the prompt.
+FRAMES = (
+    "{pose} {question}",
+    "{pose} {question}",
+    "{question} {pose}",
+    "look at {pose} {question}",
+    "pose: {pose} {question}",
+    "here is a pose: {pose} {question}",
+    "about the pose {pose}: {question}",
+    "{pose}\n{question}",
+)
+PEOPLE = (
+    Subject("he", "his", "him", "himself"),
+    Subject("she", "her", "her", "herself"),
+    Subject("the person", "their", "them", "themselves"),
+    Subject("this person", "their", "them", "themselves"),
+    Subject("they", "their", "them", "themselves", verb="base", be="are"),
+)
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+class Question(NamedTuple):
+    """A question about one of several poses.
+
+    Args:
+        pose: the index of the pose.
+        kind: a key of the questions' file.
+        prompt: the question as typed, with the placeholder {pose}.
+        answer: a sentence.
+    """
+
+    pose: int
+    kind: str
+    prompt: str
+    answer: str
+
+
+@cache
+def load_questions() -> dict[str, dict[str, Any]]:
+    """Kind -> {"questions": phrasings, "answers": {value of the fact: sentences}}."""
+    return yaml.safe_load(QUESTIONS_FILE.read_text("utf-8"))
+
+
+def ask_questions(
+    count: int, rotmats: torch.Tensor, labels: list[str | None], rng: np.random.Generator, body: BodyModel
+) -> list[Question]:
+    """Questions about poses, all kinds alike, and of each kind all answers alike.
+
+    Args:
+        count: number of questions.
+        rotmats: (n, 22, 3, 3) in the stored frame, at least one.
+        labels: for each pose the name of its archetype, or None.
+        rng: source of all randomness.
+        body: the body that is measured.
+    """
+    facts = {DOING: labels} | pose_facts(rotmats, body)
+    places = {kind: _places(kind, values) for kind, values in facts.items()}
+    kinds = [kind for kind in load_questions() if places[kind]]
+    return [_ask(pick(kinds, rng), places, facts, rng) for _ in range(count)]
+
+
+def _places(kind: str, values: Values) -> dict[str, list[int]]:
+    """The value of a fact -> the poses that have it."""
+    places: dict[str, list[int]] = {}
+    for index, value in enumerate(values):
+        if value is not None:
+            places.setdefault("" if kind == DOING else value, []).append(index)
+    return places
+
+
+def _ask(
+    kind: str, places: dict[str, dict[str, list[int]]], facts: dict[str, Values], rng: np.random.Generator
+) -> Question:
+    by_value = places[kind]
+    yes, no = [value for value in by_value if value == "yes"], [value for value in by_value if value != "yes"]
+    # As many questions are answered with yes as with no, whatever the no is.
+    values = no if not yes or (no and rng.random() < 0.5) else yes
+    pose = pick(by_value[pick(values, rng)], rng)
+    value, person = facts[kind][pose], pick(PEOPLE, rng)
+    question = typed(_fill(pick(load_questions()[kind]["questions"], rng), person), rng, question=True)
+    frame = pick(FRAMES, rng)
+    if kind == DOING:
+        answer = _action(str(value), person, rng)
+    else:
+        answer = _fill(pick(load_questions()[kind]["answers"][value], rng), person)
+    return Question(pose, kind, frame.replace("{question}", question), answer)
+
+
+def _action(name: str, person: Subject, rng: np.random.Generator) -> str:
+    """A sentence about what the person of a named pose is doing."""
+    wordings = wordings_of(name)
+    entries = [(kind, text) for kind, text in wordings.entries() if kind in ("do", "be")]
+    kind, text = pick(entries, rng)
+    return f"{capitalized(statement(kind, text, person))}."
+
+
+def _fill(text: str, person: Subject) -> str:
+    plural = person.verb == "base"
+    words = {
+        "they": person.text,
+        "is": person.be,
+        "has": "have" if plural else "has",
+        "does": "do" if plural else "does",
+        "their": person.their,
+        "themselves": person.themselves,
+    }
+    words |= {name.capitalize(): capitalized(word) for name, word in words.items()}
+    return _PLACEHOLDER.sub(lambda match: words[match[1]], text)
