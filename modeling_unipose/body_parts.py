@@ -57,7 +57,13 @@ def rotation_6d_to_rotmat(rotation_6d: torch.Tensor) -> torch.Tensor:
 
 
 def multilayer_perceptron(input_size: int, hidden_size: int, output_size: int) -> nn.Sequential:
-    """Four linear layers with GELU between them."""
+    """Four linear layers with GELU between them.
+
+    Args:
+        input_size: Number of inputs.
+        hidden_size: Width of the layers between.
+        output_size: Number of outputs.
+    """
     layers: list[nn.Module] = [nn.Linear(input_size, hidden_size), nn.GELU()]
     for _ in range(2):
         layers += [nn.Linear(hidden_size, hidden_size), nn.GELU()]
@@ -76,9 +82,10 @@ class PartEncoder(nn.Module):
     def __init__(self, config: UniPoseVQVAEConfig):
         super().__init__()
         self.dim = config.codebook_dim
+        tokens = config.part_tokens or {}
         self.networks = nn.ModuleDict(
             {
-                kind: multilayer_perceptron(6 * len(joints), config.hidden_size, config.part_tokens[kind] * self.dim)
+                kind: multilayer_perceptron(6 * len(joints), config.hidden_size, tokens[kind] * self.dim)
                 for kind, joints in PART_JOINTS.items()
             }
         )
@@ -102,7 +109,7 @@ class PartDecoder(nn.Module):
 
     def __init__(self, config: UniPoseVQVAEConfig):
         super().__init__()
-        self.tokens = config.part_tokens
+        self.tokens = config.part_tokens or {}
         self.networks = nn.ModuleDict(
             {
                 kind: multilayer_perceptron(
@@ -116,7 +123,8 @@ class PartDecoder(nn.Module):
         features = features.mT
         heading = torch.atan2(features[:, 0, 1], features[:, 0, 0])
         parts = features[:, 1:].split([self.tokens[kind] for kind, _, _ in PARTS], dim=1)
-        order, rotations = [], []
+        order: list[int] = []
+        rotations = []
         for (kind, joints, mirrored), part in zip(PARTS, parts):
             rotmats = rotation_6d_to_rotmat(self.networks[kind](part.flatten(1)).unflatten(1, (-1, 6)))
             rotations.append(mirror_part(rotmats) if mirrored else rotmats)

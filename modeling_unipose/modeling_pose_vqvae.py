@@ -134,8 +134,9 @@ class UniPoseVQVAE(PreTrainedModel):
     def __init__(self, config: UniPoseVQVAEConfig):
         super().__init__(config)
         if config.architecture == "body_parts":
-            self.encoder, self.decoder = PartEncoder(config), PartDecoder(config)
-            self.quantizer = FiniteScalarQuantizer(config.scalar_levels)
+            self.encoder: PoseEncoder | PartEncoder = PartEncoder(config)
+            self.quantizer: VectorQuantizer | FiniteScalarQuantizer = FiniteScalarQuantizer(config.scalar_levels or [])
+            self.decoder: PoseDecoder | PartDecoder = PartDecoder(config)
         else:
             self.encoder = PoseEncoder(
                 config.hidden_size, config.encoder_lengths, config.num_residual_blocks, config.codebook_dim

@@ -81,5 +81,5 @@ def test_the_pose_tokenizer_trains_on_imported_poses(folders: dict[str, str]) ->
     both = training_poses(PoseTokenizerArguments(num_poses=5, records=[folders["described"]]), 0, body)
     assert both.shape == (8, 22, 3, 3)
     assert both.dtype == torch.float32
-    with pytest.raises(ValueError, match="no poses to learn from"):
+    with pytest.raises(ValueError, match="no training poses"):
         training_poses(PoseTokenizerArguments(num_poses=0), 0, body)

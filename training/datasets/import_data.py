@@ -39,7 +39,7 @@ Record = PoseRecord | PosePairRecord | ImageRecord
 
 POSE, TEXTS = List(List(Value("float32"))), List(Value("string"))
 COLUMNS: dict[type[Record], Features] = {
-    PoseRecord: Features({"name": Value("string"), "rotvecs": POSE, "captions": TEXTS}),
+    PoseRecord: Features({"name": Value("string"), "rotvecs": POSE, "captions": TEXTS, "prompt": Value("string")}),
     PosePairRecord: Features(
         {
             "name": Value("string"),
@@ -47,6 +47,7 @@ COLUMNS: dict[type[Record], Features] = {
             "second": POSE,
             "texts": TEXTS,
             "same_sequence": Value("bool"),
+            "prompt": Value("string"),
         }
     ),
     ImageRecord: Features({"name": Value("string"), "image": Value("binary"), "rotvecs": POSE, "captions": TEXTS}),
