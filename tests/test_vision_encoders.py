@@ -114,7 +114,7 @@ def test_both_encoders_learn_and_all_of_them_moves(images: Dataset, tmp_path: Pa
         args=StageConfig(
             output_dir=str(tmp_path),
             per_device_train_batch_size=NUMBER,
-            max_steps=140,
+            max_steps=180,
             learning_rate=3e-3,
             seed=42,
             save_strategy="no",
