@@ -135,4 +135,4 @@ class PartDecoder(nn.Module):
         return torch.cat([pelvis.unsqueeze(1), rotmats[:, 1:]], dim=1)[..., :2, :].flatten(-2).mT
 
 
-__all__ = ["PartDecoder", "PartEncoder", "body_heading"]
+__all__ = ["PartDecoder", "PartEncoder", "body_heading", "rotation_6d_to_rotmat"]

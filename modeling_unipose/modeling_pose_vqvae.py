@@ -11,7 +11,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput, torch_compilable_check
 from transformers.utils.generic import can_return_tuple
 
-from .body_parts import PartDecoder, PartEncoder
+from .body_parts import PartDecoder, PartEncoder, rotation_6d_to_rotmat
 from .configuration_unipose import UniPoseVQVAEConfig
 from .vector_quantizer import FiniteScalarQuantizer, VectorQuantizer
 
@@ -217,9 +217,7 @@ class UniPoseVQVAE(PreTrainedModel):
 
     def decode_features(self, features: torch.Tensor) -> torch.Tensor:
         """(batch, num_pose_tokens, codebook_dim) -> rotation matrices (batch, 22, 3, 3), by Gram-Schmidt on rows."""
-        rotation_6d = self.decoder(features.to(self.dtype).mT).mT
-        rotation_6d = rotation_6d.to(torch.promote_types(rotation_6d.dtype, torch.float32))
-        return roma.special_gramschmidt(rotation_6d.unflatten(-1, (2, 3)).mT).mT
+        return rotation_6d_to_rotmat(self.decoder(features.to(self.dtype).mT).mT)
 
     @can_return_tuple
     def forward(self, pose_values: torch.Tensor, **kwargs) -> UniPoseVQVAEOutput:
