@@ -136,7 +136,7 @@ def load_recorded(folders: list[str], count: int) -> torch.Tensor:
 
 
 def evaluate_words(pipe: Any, body: BodyModel, arguments: EvaluationArguments) -> dict[str, Any]:
-    """People's sentences, edits and questions, and altered wordings of named poses.
+    """People's sentences, edits, chains of edits and questions, and altered wordings of named poses.
 
     Args:
         pipe: `pipeline("unipose")` of the model.
@@ -149,7 +149,7 @@ def evaluate_words(pipe: Any, body: BodyModel, arguments: EvaluationArguments) -
     human = evaluate_human_words(pipe, body)
     wordings = sample_named_wordings(arguments.wordings, arguments.seed)
     return {
-        "human words": {name: [row["right"] for row in rows] for name, rows in human.items()},
+        "human words": {name: [row.right for row in rows] for name, rows in human.items()},
         "named poses": evaluate_named_wordings(pipe, wordings, body, arguments.batch_size),
     }
 

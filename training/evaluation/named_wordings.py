@@ -13,7 +13,7 @@ import torch
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import mirror_pose
 from unipose.training.evaluation.metrics import joint_errors
-from unipose.training.evaluation.tasks import predict
+from unipose.training.evaluation.tasks import first_poses, predict
 from unipose.training.geometry import remove_heading
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses, archetype_sentences
 from unipose.training.named_poses.grammar import phrase
@@ -132,8 +132,7 @@ def evaluate_named_wordings(
         body: the body to measure.
         batch_size: number of texts per forward pass.
     """
-    outputs = predict(pipe, "text-to-pose", batch_size, text=[wording.text for wording in wordings])
-    poses = torch.stack([torch.as_tensor(output["poses"][0]).float() for output in outputs])
+    poses = first_poses(predict(pipe, "text-to-pose", batch_size, text=[wording.text for wording in wordings]))
     results: dict[str, list[bool]] = {alteration: [] for alteration in ALTERATIONS}
     for wording, right in zip(wordings, is_named_pose(poses, wordings, body).tolist()):
         results[wording.alteration].append(right)
