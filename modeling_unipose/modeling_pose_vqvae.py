@@ -163,6 +163,14 @@ class UniPoseVQVAE(PreTrainedModel):
             init.kaiming_uniform_(module.weight, a=5**0.5)
             init.zeros_(module.bias)
 
+    def codebooks(self) -> torch.Tensor:
+        """The distinct codebooks, (codebooks, codebook_size, codebook_dim); see `codebook_of_token`."""
+        return self.quantizer.codebooks()
+
+    def codebook_of_token(self) -> torch.Tensor:
+        """The index in `codebooks` of each token's codebook, (num_pose_tokens,)."""
+        return self.quantizer.codebook_of_token(self.config.num_pose_tokens)
+
     def encode_features(self, pose_values: torch.Tensor) -> torch.Tensor:
         """(batch, 22, 6) -> (batch, num_pose_tokens, codebook_dim), before quantization.
 
