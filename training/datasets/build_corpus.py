@@ -30,6 +30,7 @@ from unipose.training.datasets.corpus_card import push_corpus
 from unipose.training.datasets.generation import RecordGenerator
 from unipose.training.datasets.human_words import HumanWords, share_of
 from unipose.training.datasets.instructions import load_instructions
+from unipose.training.datasets.motion_records import load_motion
 from unipose.training.datasets.rows import Record, rows_from_records
 from unipose.training.datasets.shards import (
     Shard,
@@ -39,6 +40,7 @@ from unipose.training.datasets.shards import (
     plan_shards,
     write_shard,
 )
+from unipose.training.sampling.poses import MotionPoses
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,10 @@ class Recipe:
     human_wordings: float = field(
         default=0.0,
         metadata={"help": "Share of the named poses whose text is a wording of the bank, not of the captioner."},
+    )
+    records: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Folders of records by import_data, whose poses the training rows are also sampled from."},
     )
     templates: int = field(default=200, metadata={"help": "Number of instruction templates of each task."})
     shard_size: int = field(default=1000, metadata={"help": "Maximum number of rows of a shard."})
@@ -131,13 +137,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def build_shard(folder: Path, recipe: Recipe, shard: Shard) -> Shard:
+def build_shard(folder: Path, recipe: Recipe, shard: Shard, motion: MotionPoses | None = None) -> Shard:
     """Generates and writes the rows of one shard.
 
     Args:
         folder: folder of the corpus.
         recipe: its options.
         shard: the shard.
+        motion: the recorded poses of training rows; default: those of the motion clips.
 
     Returns:
         The shard.
@@ -148,7 +155,7 @@ def build_shard(folder: Path, recipe: Recipe, shard: Shard) -> Shard:
     rng = np.random.default_rng(shard.seed(recipe.seed))
     with one_thread(), torch.no_grad():
         generator = RecordGenerator(
-            BodyModel.builtin(), shard.split, recipe.image_size, recipe.variety, recipe.answer_variety
+            BodyModel.builtin(), shard.split, recipe.image_size, recipe.variety, recipe.answer_variety, motion
         )
         human = human_records(recipe, shard, generator)
         name = shard.name.removesuffix(".parquet")
@@ -225,16 +232,21 @@ def build_shards(folder: Path, recipe: Recipe, shards: list[Shard], workers: int
         workers: number of processes.
 
     Raises:
+        ValueError: one of the recipe's folders of records holds none.
         RuntimeError: a worker process was killed, for example by the out-of-memory killer.
     """
+    motion = None
+    if any(shard.split == "train" for shard in shards):
+        with one_thread(), torch.no_grad():
+            motion = load_motion(recipe.records, BodyModel.builtin())
     if workers <= 1 or len(shards) <= 1:
         for shard in shards:
-            yield build_shard(folder, recipe, shard)
+            yield build_shard(folder, recipe, shard, motion)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(shards)), context, initializer=_start_worker)
     try:
-        jobs = [pool.submit(build_shard, folder, recipe, shard) for shard in shards]
+        jobs = [pool.submit(build_shard, folder, recipe, shard, motion) for shard in shards]
         for job in as_completed(jobs):
             yield job.result()
     except BrokenProcessPool as error:

@@ -1,7 +1,7 @@
 """Generates the records of the synthetic corpus: sampled poses and pose pairs, captioned, compared and rendered.
 
-Poses of the training split are sampled from its motion clips (see `sampling.poses`); those of validation and test are
-frames of held-out clips.
+Poses of the training split are sampled from its motion clips and the user's records (see `sampling.poses`); those of
+validation and test are frames of held-out clips.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +25,13 @@ from unipose.training.datasets.rows import Record
 from unipose.training.geometry import add_mirrored, rotate_heading
 from unipose.training.named_poses.archetypes import archetype_sentences
 from unipose.training.sampling.pose_pairs import sample_pose_pairs
-from unipose.training.sampling.poses import SPLIT_CLIPS, load_motion_clips, motion_poses, sample_training_poses
+from unipose.training.sampling.poses import (
+    SPLIT_CLIPS,
+    MotionPoses,
+    load_motion_clips,
+    motion_poses,
+    sample_training_poses,
+)
 from unipose.training.synthetic_images.rendering import random_image
 
 
@@ -80,6 +86,7 @@ class RecordGenerator:
         image_size: pixels of the square images.
         variety: variety of the wording of captions in prompts, 0..1 (see `describe`).
         answer_variety: variety of the wording of captions in answers, 0..1.
+        motion: recorded poses of the training split; default: those of its motion clips.
 
     Raises:
         ValueError: an unknown split.
@@ -90,6 +97,7 @@ class RecordGenerator:
     image_size: int = 96
     variety: float = 1.0
     answer_variety: float = 1.0
+    motion: MotionPoses | None = None
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -175,7 +183,7 @@ class RecordGenerator:
         """`count` poses with captions that are not empty."""
 
         def describe_batch(size: int) -> Iterable[tuple[torch.Tensor, str]]:
-            rotmats, labels = draw_poses(self.split, size, rng, self.body)
+            rotmats, labels = draw_poses(self.split, size, rng, self.body, self.motion)
             captions = caption_poses(rotmats, labels, rng, self.body, *wording)
             return zip(rotmats, (caption.text for caption in captions))
 
@@ -185,7 +193,7 @@ class RecordGenerator:
         """`count` pairs with texts that are not empty."""
 
         def compare_batch(size: int) -> Iterable[tuple[Pair, str]]:
-            first, second, same = draw_pairs(self.split, size, rng, self.body)
+            first, second, same = draw_pairs(self.split, size, rng, self.body, self.motion)
             return zip(map(Pair, first, second, same.tolist()), pair_texts(first, second, rng, style, same, self.body))
 
         return collect_described(count, compare_batch)
@@ -232,7 +240,7 @@ def random_headings(count: int, rng: np.random.Generator) -> torch.Tensor:
 
 
 def draw_poses(
-    split: str, count: int, rng: np.random.Generator, body: BodyModel
+    split: str, count: int, rng: np.random.Generator, body: BodyModel, motion: MotionPoses | None = None
 ) -> tuple[torch.Tensor, list[str | None]]:
     """Draws poses of a split.
 
@@ -241,12 +249,13 @@ def draw_poses(
         count: number of poses.
         rng: source of all randomness.
         body: the body for which training poses must be plausible.
+        motion: recorded poses of the training split; default: those of its motion clips.
 
     Returns:
         (count, 22, 3, 3) poses in the stored frame, heading removed, and the name of each one's archetype or None.
     """
     if split == "train":
-        rotmats, labels = sample_training_poses(count, int(rng.integers(2**31)), body)
+        rotmats, labels = sample_training_poses(count, int(rng.integers(2**31)), body, motion=motion)
         return rotmats.float(), labels
     clips = (clip for clip in load_motion_clips() if clip.name in SPLIT_CLIPS[split])
     frames = add_mirrored(motion_poses(clips).float())
@@ -254,7 +263,7 @@ def draw_poses(
 
 
 def draw_pairs(
-    split: str, count: int, rng: np.random.Generator, body: BodyModel
+    split: str, count: int, rng: np.random.Generator, body: BodyModel, motion: MotionPoses | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, npt.NDArray[np.bool_]]:
     """Draws pairs of poses of a split: changed poses, frames of one clip, and unrelated poses.
 
@@ -263,13 +272,14 @@ def draw_pairs(
         count: number of pairs.
         rng: source of all randomness.
         body: the body for which poses must be plausible.
+        motion: recorded poses of the training split; default: those of its motion clips.
 
     Returns:
         First and second poses, (count, 22, 3, 3), and (count,) booleans: frames of one clip.
     """
     seed = int(rng.integers(2**31))
-    pairs = sample_pose_pairs(count, seed, body, clips=None if split == "train" else SPLIT_CLIPS[split])
-    others, _ = draw_poses(split, count, rng, body)
+    pairs = sample_pose_pairs(count, seed, body, clips=SPLIT_CLIPS.get(split), motion=motion)
+    others, _ = draw_poses(split, count, rng, body, motion)
     unrelated = rng.random(count) < UNRELATED_SHARE
     second = torch.where(torch.from_numpy(unrelated)[:, None, None, None], others, pairs.second.float())
     return pairs.first.float(), second, pairs.same_sequence.numpy() & ~unrelated

@@ -59,15 +59,17 @@ def euler_candidates(rotmats: torch.Tensor, order: str) -> torch.Tensor:
     """Both triples of intrinsic Euler angles that give a rotation.
 
     The middle angle is within 90 degrees in the first and beyond in the second: a hip flexed by 120 degrees about x
-    is (180, -60, 180) in YXZ or, as people mean it, (0, -120, 0).
+    is (180, -60, 180) in YXZ or, as people mean it, (0, -120, 0). Where the outer axes are the same, it is positive in
+    the first and negative in the second.
 
     Args:
         rotmats: (..., 3, 3) rotations.
-        order: of the axes, such as "YXZ".
+        order: of the axes, such as "YXZ" or "XYX".
 
     Returns:
         (2, ..., 3) degrees in -180..180.
     """
     first = roma.rotmat_to_euler(order, rotmats, degrees=True)
-    second = torch.stack([first[..., 0] + 180.0, 180.0 - first[..., 1], first[..., 2] + 180.0], dim=-1)
+    middle = -first[..., 1] if order[0] == order[2] else 180.0 - first[..., 1]
+    second = torch.stack([first[..., 0] + 180.0, middle, first[..., 2] + 180.0], dim=-1)
     return torch.remainder(torch.stack([first, second]) + 180.0, 360.0) - 180.0

@@ -13,7 +13,7 @@ from unipose.training.sampling.rejection import reject_until_accepted
 
 
 # Factor of the rotation noise. Of these poses 95 % lie within 25 mm of the table's, as the mean over the joints.
-NAMED_NOISE = 0.3
+NAMED_NOISE = 0.28
 
 
 def sample_named_poses(n: int, rng: np.random.Generator, body: BodyModel) -> tuple[torch.Tensor, list[str]]:
