@@ -2,9 +2,9 @@
 
 The ranges hold for the body's joints, on SMPL's axes, as intrinsic Euler angles; the global orientation is free. They
 come from recorded motion: the 0.2 and 99.8 % quantiles of 35 minutes of public capture (CMU's subjects, DeepMimic,
-Mesh2Motion), rounded outwards. Capture that moves the collars, wrists and feet little says nothing about them: they
-have the ranges of anatomy, with room for capture that is fitted to a body's surface (AMASS), which distributes the
-motion of a limb or of the trunk among neighboring joints in its own way. Spine and neck also have ranges for the whole
+Mesh2Motion), rounded outwards, with room for dancers and gymnasts. Collars and feet hardly move in that capture: their
+ranges leave room for capture that is fitted to a body's surface (AMASS), which divides rotations among neighboring
+joints in its own way. Wrists may twist freely, since skeletons differ in where the forearm's rotation is zero. Spine and neck also have ranges for the whole
 chain, since several joints that each bend a little add up.
 
 Hips are measured as clinics do, flexion first and rotation about the thigh last (XZY): in the order of `joint_angles`
@@ -51,10 +51,10 @@ class JointRange:
 
 # A name without a side stands for both sides.
 RANGES: dict[str, JointRange] = {
-    "hip": JointRange(("hip",), "XZY", (-135, 40), (-40, 60), (-55, 65)),
+    "hip": JointRange(("hip",), "XZY", (-140, 45), (-40, 85), (-60, 70)),
     "knee": JointRange(("knee",), "YXY", (-50, 50), (-5, 155), (-50, 50)),
-    "ankle": JointRange(("ankle",), "XYZ", (-65, 70), (-50, 50), (-45, 45)),
-    "foot": JointRange(("foot",), "XYZ", (-55, 60), (-35, 35), (-35, 35)),
+    "ankle": JointRange(("ankle",), "XYZ", (-85, 70), (-50, 55), (-55, 50)),
+    "foot": JointRange(("foot",), "XYZ", (-60, 60), (-45, 45), (-45, 45)),
     "spine1": JointRange(("spine1",), "XYZ", (-35, 65), (-30, 30), (-25, 25)),
     "spine2": JointRange(("spine2",), "XYZ", (-35, 45), (-30, 30), (-25, 25)),
     "spine3": JointRange(("spine3",), "XYZ", (-35, 45), (-30, 30), (-25, 25)),
@@ -62,8 +62,8 @@ RANGES: dict[str, JointRange] = {
     "neck": JointRange(("neck",), "XYZ", (-50, 50), (-50, 50), (-45, 45)),
     "head": JointRange(("head",), "XYZ", (-60, 70), (-50, 50), (-60, 60)),
     "neck_and_head": JointRange(("neck", "head"), "XYZ", (-65, 75), (-80, 80), (-65, 65)),
-    "collar": JointRange(("collar",), "XYZ", (-35, 35), (-50, 45), (-45, 55)),
-    "shoulder": JointRange(("shoulder",), "ZYX", (-115, 105), (-155, 65), (-115, 115)),
+    "collar": JointRange(("collar",), "XYZ", (-45, 45), (-60, 55), (-55, 60)),
+    "shoulder": JointRange(("shoulder",), "ZYX", (-120, 105), (-155, 65), (-130, 130)),
     "elbow": JointRange(("elbow",), "XYX", (-75, 75), (-155, 10), (-100, 90)),
     "wrist": JointRange(("wrist",), "XYZ", (-180, 180), (-60, 60), (-90, 95)),
 }
