@@ -125,18 +125,21 @@ class RecordGenerator:
 
     def _pose_records(self, count: int, rng: np.random.Generator, name: str, wording: Wording) -> list[PoseRecord]:
         described = self._described_poses(count, rng, wording)
+        rotvecs = _stack_rotvecs([pose for pose, _ in described])
         return [
-            PoseRecord(f"{name}:{index}", to_rotvecs(pose), (text,)) for index, (pose, text) in enumerate(described)
+            PoseRecord(f"{name}:{index}", pose, (text,))
+            for index, (pose, (_, text)) in enumerate(zip(rotvecs, described))
         ]
 
     def _pose_pair_records(
         self, count: int, rng: np.random.Generator, name: str, style: Style
     ) -> list[PosePairRecord]:
+        compared = self._compared_pairs(count, rng, style)
+        firsts = _stack_rotvecs([pair.first for pair, _ in compared])
+        seconds = _stack_rotvecs([pair.second for pair, _ in compared])
         return [
-            PosePairRecord(
-                f"{name}:{index}", to_rotvecs(pair.first), to_rotvecs(pair.second), (text,), pair.same_sequence
-            )
-            for index, (pair, text) in enumerate(self._compared_pairs(count, rng, style))
+            PosePairRecord(f"{name}:{index}", first, second, (text,), pair.same_sequence)
+            for index, (first, second, (pair, text)) in enumerate(zip(firsts, seconds, compared))
         ]
 
     def _image_records(self, count: int, rng: np.random.Generator, name: str) -> list[ImageRecord]:
@@ -218,6 +221,11 @@ def to_rotvecs(rotmats: torch.Tensor) -> Rotvecs:
     return roma.rotmat_to_rotvec(rotmats).numpy().astype(np.float32)
 
 
+def _stack_rotvecs(poses: Sequence[torch.Tensor]) -> Rotvecs:
+    """(22, 3, 3) poses -> (n, 22, 3): all at once, which is many times faster than one by one."""
+    return to_rotvecs(torch.stack(list(poses))) if poses else np.zeros((0, 22, 3), dtype=np.float32)
+
+
 def random_headings(count: int, rng: np.random.Generator) -> torch.Tensor:
     """Headings relative to the camera, within `MAX_HEADING`.
 
@@ -269,9 +277,9 @@ def draw_pairs(
     """
     seed = int(rng.integers(2**31))
     pairs = sample_pose_pairs(count, seed, body, clips=None if split == "train" else SPLIT_CLIPS[split])
-    others, _ = draw_poses(split, count, rng, body)
     unrelated = rng.random(count) < UNRELATED_SHARE
-    second = torch.where(torch.from_numpy(unrelated)[:, None, None, None], others, pairs.second.float())
+    second = pairs.second.float()
+    second[torch.from_numpy(unrelated)], _ = draw_poses(split, int(unrelated.sum()), rng, body)
     return pairs.first.float(), second, pairs.same_sequence.numpy() & ~unrelated
 
 

@@ -59,14 +59,17 @@ class HumanWords:
         """
         poses, labels = sample_named_poses(count, rng, self.body)
         worded = rng.random(count) < human
-        captions = caption_poses(poses, labels, rng, self.body, PROMPT_MAX_WORDS, SENTENCE_ONLY_SHARE, self.variety)
+        plain = np.flatnonzero(~worded)
+        named = [labels[index] for index in plain]
+        wording = PROMPT_MAX_WORDS, SENTENCE_ONLY_SHARE, self.variety
+        captions = iter(caption_poses(poses[torch.from_numpy(plain)], named, rng, self.body, *wording))
         records = []
-        for index, (pose, label) in enumerate(zip(poses, labels)):
+        for index, (rotvecs, label) in enumerate(zip(to_rotvecs(poses), labels)):
             if worded[index]:
                 source, text, prompt = f"{label}:{HUMAN}", phrase(wordings_of(label), rng), TEXT_PROMPT
             else:
-                source, text, prompt = label, captions[index].text or archetype_sentences(label)[0], ""
-            records.append(PoseRecord(f"{name}:{source}:{index}", to_rotvecs(pose), (text,), prompt))
+                source, text, prompt = label, next(captions).text or archetype_sentences(label)[0], ""
+            records.append(PoseRecord(f"{name}:{source}:{index}", rotvecs, (text,), prompt))
         return records
 
     def composed(self, count: int, rng: np.random.Generator, name: str) -> list[PoseRecord]:
@@ -80,10 +83,10 @@ class HumanWords:
         composer = Composer.load(self.body)
         poses, states = composer.draw(count, rng)
         records = []
-        for index, (pose, row) in enumerate(zip(poses, states)):
+        for index, (rotvecs, row) in enumerate(zip(to_rotvecs(poses), states)):
             composition = composer.composition(row)
             source = f"{name}:{composition.name}:{HUMAN}:{index}"
-            records.append(PoseRecord(source, to_rotvecs(pose), (composed_text(composition, rng),), TEXT_PROMPT))
+            records.append(PoseRecord(source, rotvecs, (composed_text(composition, rng),), TEXT_PROMPT))
         return records
 
     def edits(self, count: int, rng: np.random.Generator, name: str) -> list[PosePairRecord]:
