@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import unipose.training.captions.posecode_phrases as phrases
+from unipose.training.captions.actions import action_names
 from unipose.training.captions.archetype_codes import archetype_codes
 from unipose.training.captions.lexicon import Codes, facts, posture_phrases, subject_nouns
 from unipose.training.captions.posecodes import Posecode
@@ -36,7 +37,7 @@ def read_caption(text: str) -> Reading[Posecode]:
     """Reads a description that `describe` wrote, or a model that learned from it; never raises.
 
     The few archetype sentences that no posture or arms code stands for (a punch, a sideways lean) are unparsable:
-    nothing measures them.
+    nothing measures them. A sentence that names the action states the codes of its named pose.
     """
     return read_sentences(split_sentences(text), _read_sentence)
 
@@ -46,8 +47,13 @@ def _read_sentence(sentence: str) -> tuple[list[Posecode], bool]:
     reader = _Reader(_TOKEN.findall(sentence.removesuffix(".").lower()))
     reader.read()
     known = reader.known and bool(reader.codes) and sentence.endswith(".")
+    if known:
+        return reader.codes, True
+    if sentence in action_names():
+        name = action_names()[sentence]
+        return list(archetype_codes(name)) if name else [], True
     whole = whole_sentences().get(sentence)
-    return (reader.codes, known) if known or whole is None else (list(whole), bool(whole))
+    return (reader.codes, False) if whole is None else (list(whole), bool(whole))
 
 
 class _Reader:

@@ -14,6 +14,7 @@ import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
+from unipose.training.captions.actions import action_sentence
 from unipose.training.captions.describe import describe
 from unipose.training.captions.instruct import Style, instruct
 from unipose.training.captions.paircodes import NONE, extract_paircodes
@@ -24,6 +25,8 @@ from unipose.training.datasets.records import ImagePairRecord, ImageRecord, Pose
 from unipose.training.datasets.rows import Record
 from unipose.training.geometry import add_mirrored, rotate_heading
 from unipose.training.named_poses.archetypes import archetype_sentences
+from unipose.training.named_poses.wordings import wordings_of
+from unipose.training.sampling.named import near_named
 from unipose.training.sampling.pose_pairs import sample_pose_pairs
 from unipose.training.sampling.poses import SPLIT_CLIPS, load_motion_clips, motion_poses, sample_training_poses
 from unipose.training.synthetic_images.rendering import random_image
@@ -68,6 +71,7 @@ class Wording(NamedTuple):
     lengths: Sequence[int]
     sentence_only: float
     variety: float
+    actions: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class RecordGenerator:
 
     @property
     def _answer_wording(self) -> Wording:
-        return Wording(ANSWER_MAX_WORDS, 0.0, self.answer_variety)
+        return Wording(ANSWER_MAX_WORDS, 0.0, self.answer_variety, actions=True)
 
     def _pose_records(self, count: int, rng: np.random.Generator, name: str, wording: Wording) -> list[PoseRecord]:
         described = self._described_poses(count, rng, wording)
@@ -317,6 +321,7 @@ def caption_poses(
     lengths: Sequence[int] = PROMPT_MAX_WORDS,
     sentence_only: float = SENTENCE_ONLY_SHARE,
     variety: float = 1.0,
+    actions: bool = False,
 ) -> list[Caption[Posecode]]:
     """Captions poses, in various lengths; the caption of an archetype may begin with one of its sentences.
 
@@ -328,6 +333,7 @@ def caption_poses(
         lengths: maximum numbers of words; one is drawn for each caption.
         sentence_only: probability that such a caption ends after the archetype's sentence.
         variety: variety of the wording, 0..1 (see `describe`).
+        actions: whether the caption of every named pose, and of one near it, begins with its action.
 
     Raises:
         ValueError: the numbers of labels and poses differ.
@@ -335,24 +341,34 @@ def caption_poses(
     if len(labels) != len(rotmats):
         raise ValueError(f"got {len(labels)} labels for {len(rotmats)} poses; expected one for each pose")
     codes = extract_posecodes(body.forward_joints(rotmats).numpy(), rotmats=rotmats)
+    if actions:
+        near = near_named(rotmats, body)
+        names = [label or other for label, other in zip(labels, near)]
+        leads = [action_sentence(wordings_of(name), rng, variety) if name else "" for name in names]
+    else:
+        leads = [_plain_lead(label, rng) for label in labels]
     return [
-        _caption(pose_codes, label, rng, int(rng.choice(lengths)), sentence_only, variety)
-        for pose_codes, label in zip(codes, labels)
+        _caption(pose_codes, lead, rng, int(rng.choice(lengths)), sentence_only, variety)
+        for pose_codes, lead in zip(codes, leads)
     ]
+
+
+def _plain_lead(label: str | None, rng: np.random.Generator) -> str:
+    """One of the sentences of a named pose, or ""."""
+    if label is None or rng.random() >= SENTENCE_SHARE:
+        return ""
+    sentences = archetype_sentences(label)
+    return sentences[int(rng.integers(len(sentences)))]
 
 
 def _caption(
     codes: Sequence[Posecode],
-    label: str | None,
+    lead: str,
     rng: np.random.Generator,
     max_words: int,
     sentence_only: float,
     variety: float,
 ) -> Caption[Posecode]:
-    if label is None or rng.random() >= SENTENCE_SHARE:
-        return describe(codes, rng, max_words=max_words, variety=variety)
-    sentences = archetype_sentences(label)
-    lead = sentences[int(rng.integers(len(sentences)))]
-    if rng.random() < sentence_only:
+    if lead and rng.random() < sentence_only:
         return Caption(lead, ())
     return describe(codes, rng, lead=lead, max_words=max_words, variety=variety)

@@ -10,17 +10,20 @@ import numpy as np
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.datasets.edit_texts import edit_texts
+from unipose.training.datasets.clip_frames import ClipFrames
+from unipose.training.datasets.edit_texts import edit_text, turn_text
 from unipose.training.datasets.generation import PROMPT_MAX_WORDS, SENTENCE_ONLY_SHARE, caption_poses, to_rotvecs
+from unipose.training.datasets.pose_pool import PosePool
 from unipose.training.datasets.questions import ask_questions
-from unipose.training.datasets.records import PosePairRecord, PoseRecord
+from unipose.training.datasets.records import ChainRecord, PosePairRecord, PoseRecord
 from unipose.training.named_poses.archetypes import archetype_sentences
 from unipose.training.named_poses.chance import pick
 from unipose.training.named_poses.grammar import phrase
 from unipose.training.named_poses.limb_grammar import composed_text
 from unipose.training.named_poses.wordings import wordings_of
 from unipose.training.sampling.composition import Composer
-from unipose.training.sampling.edits import sample_edits
+from unipose.training.sampling.edit_chains import sample_chains, sample_edits
+from unipose.training.sampling.edits import Editor, Measures
 from unipose.training.sampling.named import sample_named_poses
 from unipose.training.sampling.poses import sample_training_poses
 
@@ -33,6 +36,9 @@ NAMED_QUESTIONS = 0.6
 POSES_A_QUESTION = 0.7
 # A prompt is the text alone: it holds its own request.
 TEXT_PROMPT = "{caption}"
+# Share of the edits that are in a chat of several turns, most edits of a chat, share of the chats whose first pose is
+# described, and poses to edit at least.
+CHATS, MAX_TURNS, WORDS_FIRST, MIN_POOL = 0.4, 4, 0.5, 64
 EDIT_PROMPTS = ("{pose} {instruction}", "{pose} {instruction}", "{instruction} {pose}", "{pose}\n{instruction}")
 
 
@@ -89,8 +95,25 @@ class HumanWords:
             records.append(PoseRecord(source, rotvecs, (composed_text(composition, rng),), TEXT_PROMPT))
         return records
 
-    def edits(self, count: int, rng: np.random.Generator, name: str) -> list[PosePairRecord]:
-        """Edits of composed poses, for pose-edit.
+    def clips(self, count: int, frames: ClipFrames, rng: np.random.Generator, name: str) -> list[PoseRecord]:
+        """Recorded poses with words for what the person does, for text-to-pose.
+
+        Args:
+            count: number of records.
+            frames: recorded poses with activities.
+            rng: source of all randomness.
+            name: records are named "<name>:<activity>:human:<number>".
+        """
+        poses, activities = frames.draw(count, rng)
+        return [
+            PoseRecord(
+                f"{name}:{activity.name}:{HUMAN}:{index}", rotvecs, (phrase(activity.wordings, rng),), TEXT_PROMPT
+            )
+            for index, (rotvecs, activity) in enumerate(zip(to_rotvecs(poses), activities))
+        ]
+
+    def edits(self, count: int, rng: np.random.Generator, name: str) -> list[PosePairRecord | ChainRecord]:
+        """Edits of any poses, for pose-edit: of a pose in the prompt, or in a chat of several turns.
 
         Args:
             count: number of records.
@@ -98,18 +121,53 @@ class HumanWords:
             name: records are named "<name>:<kind>:human:<number>".
         """
         composer = Composer.load(self.body)
-        edits = sample_edits(count, rng, composer)
-        texts = edit_texts(edits, composer, rng)
-        return [
+        editor = Editor.load(composer)
+        pool = PosePool.draw(max(MIN_POOL, count // 2), rng, composer)
+        measures = editor.measure(pool.poses)
+        num_chats = round(count * CHATS)
+        changes, starts, second = sample_edits(count - num_chats, pool.poses, measures, rng, editor)
+        first = to_rotvecs(pool.poses)
+        single = [
             PosePairRecord(
-                f"{name}:{kind}:{HUMAN}:{index}",
-                to_rotvecs(first),
-                to_rotvecs(second),
-                (text,),
+                f"{name}:{change.kind}:{HUMAN}:{index}",
+                first[start],
+                edited,
+                (edit_text(change, editor, rng),),
                 prompt=pick(EDIT_PROMPTS, rng),
             )
-            for index, (first, second, kind, text) in enumerate(zip(edits.first, edits.second, edits.kinds, texts))
+            for index, (change, start, edited) in enumerate(zip(changes, starts, to_rotvecs(second)))
         ]
+        return [*single, *self._chats(num_chats, pool, measures, rng, editor, name)]
+
+    def _chats(
+        self,
+        count: int,
+        pool: PosePool,
+        measures: Measures,
+        rng: np.random.Generator,
+        editor: Editor,
+        name: str,
+    ) -> list[ChainRecord]:
+        """Chats that begin with a pose or with words for one; each turn after an edit ends a record."""
+        turns = rng.integers(2, MAX_TURNS + 1, size=-(-count // 2)).tolist()
+        records: list[ChainRecord] = []
+        for chain in sample_chains(turns, pool.poses, measures, rng, editor):
+            opening = pool.text(chain.start, rng) if rng.random() < WORDS_FIRST else ""
+            said = [turn_text(turn, editor, rng) for turn in chain.turns]
+            said = [opening, *said] if opening else [pick(EDIT_PROMPTS, rng).replace("{instruction}", said[0]), *said[1:]]
+            poses = tuple(to_rotvecs(torch.stack(chain.poses)))
+            # With the first pose in the prompt there is one more pose than turns.
+            shown = int(not opening)
+            ends = range(2, len(said) + 1)
+            records += [
+                ChainRecord(
+                    f"{name}:{chain.turns[end - 1 - (1 - shown)].kind}:{HUMAN}:chat{len(records) + place}",
+                    poses[: end + shown],
+                    tuple(said[:end]),
+                )
+                for place, end in enumerate(ends)
+            ]
+        return [records[index] for index in rng.permutation(len(records))[:count]]
 
     def questions(self, count: int, rng: np.random.Generator, name: str) -> list[PoseRecord]:
         """Questions with answers, for pose-to-text; the names end as those of `named`.
