@@ -40,7 +40,7 @@ def action_sentence(wordings: PoseWordings, rng: Generator, variety: float = 1.0
 
 @cache
 def action_names() -> dict[str, str]:
-    """Every sentence of `action_sentence` -> the named pose, or "" where it is about an activity of recorded motion."""
+    """Every sentence of `action_sentence` -> the named pose, or "" where it is about recorded motion."""
     activities = {sentence: "" for activity in load_activities() for sentence in _all(activity.wordings)}
     names = [side for name in ARCHETYPES for side in dict.fromkeys((swap_sides(name), name))]
     # A wording that names no side stands for both.

@@ -18,6 +18,7 @@ from unipose.training.captions.posecodes import Posecode
 from unipose.training.captions.text import Reading, read_sentences, split_sentences
 from unipose.training.geometry import swap_sides
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_sentences
+from unipose.training.named_poses.wordings import names_side
 
 
 _TOKEN = re.compile(r"[\w'\-]+|[^\w\s]")
@@ -50,10 +51,16 @@ def _read_sentence(sentence: str) -> tuple[list[Posecode], bool]:
     if known:
         return reader.codes, True
     if sentence in action_names():
-        name = action_names()[sentence]
-        return list(archetype_codes(name)) if name else [], True
+        return _action_codes(sentence), True
     whole = whole_sentences().get(sentence)
     return (reader.codes, False) if whole is None else (list(whole), bool(whole))
+
+
+def _action_codes(sentence: str) -> list[Posecode]:
+    """The codes of an action; where the sentence names no side, those that hold on both."""
+    name = action_names()[sentence]
+    codes = archetype_codes(name) if name else ()
+    return [code for code in codes if names_side(sentence) or code == code.mirrored()]
 
 
 class _Reader:

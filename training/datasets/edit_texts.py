@@ -28,12 +28,26 @@ LEADS = (
     "and {}",
 )
 STATE_LEADS = ("{}", "{}", "now {}", "{} now", "make it {}", "i want {}", "with {}", "change it to {}")
-NAME_LEADS = ("{}", "now {}", "change it to {}", "make it {}", "switch to {}", "go into {}", "i want {}", "turn it into {}")
+NAME_LEADS = (
+    "{}",
+    "now {}",
+    "change it to {}",
+    "make it {}",
+    "switch to {}",
+    "go into {}",
+    "i want {}",
+    "turn it into {}",
+)
 PART_LEADS = (*LEADS, "{} and keep the rest", "just {}")
 KIND_LEADS = ("{}", "{}", "{}", "now {}", "ok, {}", "{} please")
 # Verbs that a causative subject takes: "make her sit down".
 CAUSATIVES = ("make {them} {do}", "let {them} {do}", "have {them} {do}", "{they} should {do}", "i want {them} to {do}")
-OTHERS = (("him", "he", "his"), ("her", "she", "her"), ("them", "they", "their"), ("the person", "the person", "their"))
+OTHERS = (
+    ("him", "he", "his"),
+    ("her", "she", "her"),
+    ("them", "they", "their"),
+    ("the person", "the person", "their"),
+)
 # How often an edit is put as one of these, and how often an arm or head is named by its state.
 CAUSATIVE, STATE, NAME = 0.12, 0.3, 0.35
 

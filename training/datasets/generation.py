@@ -35,7 +35,7 @@ from unipose.training.synthetic_images.rendering import random_image
 SPLITS = ("train", *SPLIT_CLIPS)
 # Maximum lengths of captions in words, one drawn per caption: of captions in prompts, and of those in answers.
 PROMPT_MAX_WORDS = (15, 30, 45, 55)
-ANSWER_MAX_WORDS = (30, 45)
+ANSWER_MAX_WORDS = (38, 48)
 # Maximum lengths of instructions and differences.
 PAIR_MAX_WORDS = (12, 20, 30, 40)
 # Probability that the caption of a named pose begins with its archetype's sentence, and, in prompts, ends after it.
@@ -340,13 +340,36 @@ def caption_poses(
     """
     if len(labels) != len(rotmats):
         raise ValueError(f"got {len(labels)} labels for {len(rotmats)} poses; expected one for each pose")
-    codes = extract_posecodes(body.forward_joints(rotmats).numpy(), rotmats=rotmats)
     if actions:
         near = near_named(rotmats, body)
         names = [label or other for label, other in zip(labels, near)]
         leads = [action_sentence(wordings_of(name), rng, variety) if name else "" for name in names]
     else:
         leads = [_plain_lead(label, rng) for label in labels]
+    return caption_with_leads(rotmats, leads, rng, body, lengths, sentence_only, variety)
+
+
+def caption_with_leads(
+    rotmats: torch.Tensor,
+    leads: Sequence[str],
+    rng: np.random.Generator,
+    body: BodyModel,
+    lengths: Sequence[int],
+    sentence_only: float = 0.0,
+    variety: float = 1.0,
+) -> list[Caption[Posecode]]:
+    """Captions poses, each after a first sentence.
+
+    Args:
+        rotmats: (n, 22, 3, 3) in the stored frame.
+        leads: the first sentence of each caption; "" for the captioner's own.
+        rng: source of wording and length.
+        body: the body that is measured.
+        lengths: maximum numbers of words; one is drawn for each caption.
+        sentence_only: probability that a caption with a lead ends after it.
+        variety: variety of the wording, 0..1 (see `describe`).
+    """
+    codes = extract_posecodes(body.forward_joints(rotmats).numpy(), rotmats=rotmats)
     return [
         _caption(pose_codes, lead, rng, int(rng.choice(lengths)), sentence_only, variety)
         for pose_codes, lead in zip(codes, leads)

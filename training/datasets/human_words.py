@@ -10,9 +10,18 @@ import numpy as np
 import torch
 
 from unipose.processing.body_model import BodyModel
+from unipose.training.captions.actions import action_sentence
+from unipose.training.datasets.change_questions import ask_about_change
 from unipose.training.datasets.clip_frames import ClipFrames
 from unipose.training.datasets.edit_texts import edit_text, turn_text
-from unipose.training.datasets.generation import PROMPT_MAX_WORDS, SENTENCE_ONLY_SHARE, caption_poses, to_rotvecs
+from unipose.training.datasets.generation import (
+    ANSWER_MAX_WORDS,
+    PROMPT_MAX_WORDS,
+    SENTENCE_ONLY_SHARE,
+    caption_poses,
+    caption_with_leads,
+    to_rotvecs,
+)
 from unipose.training.datasets.pose_pool import PosePool
 from unipose.training.datasets.questions import ask_questions
 from unipose.training.datasets.records import ChainRecord, PosePairRecord, PoseRecord
@@ -36,6 +45,9 @@ NAMED_QUESTIONS = 0.6
 POSES_A_QUESTION = 0.7
 # A prompt is the text alone: it holds its own request.
 TEXT_PROMPT = "{caption}"
+# Share of the captions of recorded activities among those that begin with the action, and of questions about changes
+# where nothing changed.
+CLIP_CAPTIONS, SAME_POSE = 0.25, 0.08
 # Share of the edits that are in a chat of several turns, most edits of a chat, share of the chats whose first pose is
 # described, and poses to edit at least.
 CHATS, MAX_TURNS, WORDS_FIRST, MIN_POOL = 0.4, 4, 0.5, 64
@@ -139,6 +151,58 @@ class HumanWords:
         ]
         return [*single, *self._chats(num_chats, pool, measures, rng, editor, name)]
 
+    def change_questions(self, count: int, rng: np.random.Generator, name: str) -> list[PosePairRecord]:
+        """Questions about what changed between two poses, for pose-diff.
+
+        Args:
+            count: number of records.
+            rng: source of all randomness.
+            name: records are named "<name>:<kind>:human:<number>".
+        """
+        composer = Composer.load(self.body)
+        editor = Editor.load(composer)
+        pool = PosePool.draw(max(MIN_POOL, count // 2), rng, composer)
+        changes, starts, second = sample_edits(count, pool.poses, editor.measure(pool.poses), rng, editor)
+        first = pool.poses[starts]
+        same = torch.from_numpy(rng.random(count) < SAME_POSE)
+        second[same] = first[same]
+        asked = [
+            ask_about_change(one, other, None if still else change, editor, rng)
+            for one, other, change, still in zip(first, second, changes, same.tolist())
+        ]
+        return [
+            PosePairRecord(
+                f"{name}:{question.kind}:{HUMAN}:{index}", one, other, (question.answer,), prompt=question.prompt
+            )
+            for index, (question, one, other) in enumerate(zip(asked, to_rotvecs(first), to_rotvecs(second)))
+        ]
+
+    def captions(
+        self, count: int, frames: ClipFrames | None, rng: np.random.Generator, name: str, variety: float
+    ) -> list[PoseRecord]:
+        """Named poses and recorded activities with captions that begin with the action, for pose-to-text.
+
+        Args:
+            count: number of records.
+            frames: recorded poses with activities; None: named poses only.
+            rng: source of all randomness.
+            name: records are named "<name>:<pose or activity>:<number>".
+            variety: variety of the wording, 0..1 (see `describe`).
+        """
+        num_clips = 0 if frames is None else round(count * CLIP_CAPTIONS)
+        poses, labels = sample_named_poses(count - num_clips, rng, self.body)
+        leads = [action_sentence(wordings_of(label), rng, variety) for label in labels]
+        if frames is not None:
+            recorded, activities = frames.draw(num_clips, rng)
+            poses = torch.cat([poses, recorded])
+            leads += [action_sentence(activity.wordings, rng, variety) for activity in activities]
+            labels = [*labels, *(activity.name for activity in activities)]
+        captions = caption_with_leads(poses, leads, rng, self.body, ANSWER_MAX_WORDS, variety=variety)
+        return [
+            PoseRecord(f"{name}:{label}:{index}", rotvecs, (caption.text,))
+            for index, (rotvecs, label, caption) in enumerate(zip(to_rotvecs(poses), labels, captions))
+        ]
+
     def _chats(
         self,
         count: int,
@@ -154,7 +218,9 @@ class HumanWords:
         for chain in sample_chains(turns, pool.poses, measures, rng, editor):
             opening = pool.text(chain.start, rng) if rng.random() < WORDS_FIRST else ""
             said = [turn_text(turn, editor, rng) for turn in chain.turns]
-            said = [opening, *said] if opening else [pick(EDIT_PROMPTS, rng).replace("{instruction}", said[0]), *said[1:]]
+            said = (
+                [opening, *said] if opening else [pick(EDIT_PROMPTS, rng).replace("{instruction}", said[0]), *said[1:]]
+            )
             poses = tuple(to_rotvecs(torch.stack(chain.poses)))
             # With the first pose in the prompt there is one more pose than turns.
             shown = int(not opening)

@@ -1,4 +1,4 @@
-"""People's words for recorded motion: what the labels of clips mean, and in which frames it shows (`wordings/clips`)."""
+"""People's words for recorded motion: what the labels of clips mean, and which frames show it (`wordings/clips`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""People's words for the parts of a pose: states of arms, head, legs and trunk, and whole postures (`wordings/limbs`)."""
+"""People's words for the parts of a pose: arms, head, legs and trunk, and for whole postures (`wordings/limbs`)."""
 
 import re
 from collections.abc import Mapping, Sequence

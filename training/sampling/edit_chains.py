@@ -193,7 +193,9 @@ def _references(last: Turn) -> list[Turn]:
         return turns if last.kind == "more" else [*turns, Turn("less", None)]
     mirrored = Change(change.kind, swap_sides(change.state), swap_sides(change.side))
     if change.kind in ("arm", "leg") and change.side in ("left", "right"):
-        too, instead = ("other_too", "other_instead") if change.kind == "arm" else ("other_leg_too", "other_leg_instead")
+        too, instead = (
+            ("other_too", "other_instead") if change.kind == "arm" else ("other_leg_too", "other_leg_instead")
+        )
         turns = [Turn(too, mirrored), Turn(instead, mirrored)]
         if change.kind == "arm" and change.state != "hanging":
             turns.append(Turn("arm_again_down", Change("arm_again_down", "", change.side)))

@@ -10,10 +10,10 @@ import numpy as np
 import roma
 import torch
 
-from unipose.processing.pose_features import JOINT_NAMES, mirror_pose
+from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up
 from unipose.training.captions.codes import Array, Flags
 from unipose.training.captions.measures import measure
-from unipose.training.geometry import remove_heading, rotate_heading, swap_sides
+from unipose.training.geometry import heading, remove_heading, rotate_heading, swap_sides
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
 from unipose.training.named_poses.chance import pick
 from unipose.training.named_poses.limbs import LimbState, Ranges, donor_poses, in_ranges, load_limbs
@@ -100,7 +100,16 @@ ARM_KINDS = {"arm_top": "raised", "arm_bottom": "hanging", "arm_again_down": "ha
 TURNS = {"turn_around": np.pi, "turn_left": np.pi / 2, "turn_right": -np.pi / 2}
 # How often a kind is drawn.
 KINDS: dict[str, float] = {
-    **{"arm": 10.0, "both_arms": 4.0, "head": 4.0, "leg": 6.0, "trunk": 4.0, "base": 6.0, "posture": 4.0, "named": 6.0},
+    **{
+        "arm": 10.0,
+        "both_arms": 4.0,
+        "head": 4.0,
+        "leg": 6.0,
+        "trunk": 4.0,
+        "base": 6.0,
+        "posture": 4.0,
+        "named": 6.0,
+    },
     **{"other_too": 1.5, "swap": 1.0, "mirror": 1.5, "reset": 1.5, "roll_over": 0.7},
     **dict.fromkeys((*ARM_KINDS, "arm_straight", "arm_bent", *TURNS), 0.8),
     **dict.fromkeys(SMALL, 1.0),
@@ -132,9 +141,7 @@ class Editor:
     def load(cls, composer: Composer) -> "Editor":
         """An editor of all states of `load_limbs`, for the composer's body."""
         states = {part: {state.name: state for state in load_limbs(file)} for part, file in _FILES.items()}
-        donors = {
-            part: dict(zip(each, donor_poses(tuple(each.values())))) for part, each in states.items()
-        }
+        donors = {part: dict(zip(each, donor_poses(tuple(each.values())))) for part, each in states.items()}
         donors["named"] = {}
         for name, pose in zip(ARCHETYPES, remove_heading(archetype_poses(list(ARCHETYPES)))):
             donors["named"] |= {swap_sides(name): mirror_pose(pose[None])[0], name: pose}
@@ -150,7 +157,9 @@ class Editor:
         weights = np.cumsum([KINDS[kind] for kind in kinds])
         kind = kinds[int(np.searchsorted(weights, rng.random() * weights[-1]))]
         if kind == "both_arms":
-            return Change("arm", pick([state.name for state in self.states["arm"].values() if state.both], rng), "both")
+            return Change(
+                "arm", pick([state.name for state in self.states["arm"].values() if state.both], rng), "both"
+            )
         if kind in _SIDED_KINDS or kind in ("other_too", "arm"):
             state = pick(list(self.states["arm"]), rng) if kind == "arm" else ""
             return Change(kind, state, pick(SIDES, rng))
@@ -249,7 +258,8 @@ class Editor:
         if kind in SMALL or kind in ("arm_straight", "arm_bent"):
             return self._part_of_the_way(change, poses, rng), free
         donor = self._donor(change, poses, before)
-        donor = remove_heading(add_noise(donor, rng, NAMED_NOISE))
+        yaw = torch.from_numpy(heading(to_y_up(poses)[:, 0].double().numpy()))
+        donor = rotate_heading(remove_heading(add_noise(donor, rng, NAMED_NOISE)), yaw)
         if kind in ("named", "posture", "reset", "roll_over"):
             return donor, whole
         if kind == "base":
@@ -282,7 +292,7 @@ class Editor:
         if state.whole:
             sides = SIDES
         names = state.joints or ("hip", "knee", "ankle", "foot")
-        wanted = {f"{each}_{joint}" for joint in names for each in sides} | {joint for joint in names}
+        wanted = {f"{each}_{joint}" for joint in names for each in sides} | set(names)
         return [index for index, joint in enumerate(JOINT_NAMES) if joint in wanted]
 
     def _donor(self, change: Change, poses: torch.Tensor, before: Measures) -> torch.Tensor:

@@ -6,7 +6,8 @@ from functools import cache
 import numpy as np
 import torch
 
-from unipose.processing.body_model import BodyModel
+from unipose.processing.body_model import BodyModel, forward_kinematics
+from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS
 from unipose.training.geometry import remove_heading, swap_sides
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
 from unipose.training.sampling.collisions import body_capsules
@@ -19,6 +20,8 @@ from unipose.training.sampling.rejection import reject_until_accepted
 NAMED_NOISE = 0.3
 # A pose is near a named one if no joint is further away than this, relative to the pelvis (meters).
 NEAR = 0.08
+# The nose, in the frame of the head (meters): far enough out that 25 degrees of rotation are more than `NEAR`.
+NOSE = (0.0, 0.05, 0.2)
 
 
 def sample_named_poses(n: int, rng: np.random.Generator, body: BodyModel) -> tuple[torch.Tensor, list[str]]:
@@ -68,12 +71,19 @@ def near_named(rotmats: torch.Tensor, body: BodyModel) -> list[str | None]:
     if not len(rotmats):
         return []
     named, exact = named_poses()
-    joints = [body.forward_joints(poses) for poses in (remove_heading(rotmats), exact)]
-    placed = [each - each[:, :1] for each in joints]
+    placed = [_points(poses, body) for poses in (remove_heading(rotmats), exact)]
     nearest = torch.cdist(placed[0].flatten(1), placed[1].flatten(1)).argmin(dim=1)
     close = (placed[0] - placed[1][nearest]).norm(dim=-1).amax(dim=1) < NEAR
     names = [named[index] for index in nearest.tolist()]
     return _where(close & match_archetypes(rotmats, names, body), names)
+
+
+def _points(rotmats: torch.Tensor, body: BodyModel) -> torch.Tensor:
+    """(n, 23, 3) meters from the pelvis: the joints and the nose, which shows where the head looks."""
+    rotations, joints = forward_kinematics(rotmats, body.joints[:NUM_JOINTS].to(rotmats))
+    head = JOINT_NAMES.index("head")
+    nose = joints[:, head] + rotations[:, head] @ rotmats.new_tensor(NOSE)
+    return torch.cat([joints, nose[:, None]], dim=1) - joints[:, :1]
 
 
 def _where(flags: torch.Tensor, names: Sequence[str]) -> list[str | None]:
