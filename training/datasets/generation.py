@@ -14,6 +14,7 @@ import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
+from unipose.training.captions.actions import action_sentence
 from unipose.training.captions.describe import describe
 from unipose.training.captions.instruct import Style, instruct
 from unipose.training.captions.paircodes import NONE, extract_paircodes
@@ -24,6 +25,8 @@ from unipose.training.datasets.records import ImagePairRecord, ImageRecord, Pose
 from unipose.training.datasets.rows import Record
 from unipose.training.geometry import add_mirrored, rotate_heading
 from unipose.training.named_poses.archetypes import archetype_sentences
+from unipose.training.named_poses.wordings import wordings_of
+from unipose.training.sampling.named import near_named
 from unipose.training.sampling.pose_pairs import sample_pose_pairs
 from unipose.training.sampling.poses import (
     SPLIT_CLIPS,
@@ -38,7 +41,7 @@ from unipose.training.synthetic_images.rendering import random_image
 SPLITS = ("train", *SPLIT_CLIPS)
 # Maximum lengths of captions in words, one drawn per caption: of captions in prompts, and of those in answers.
 PROMPT_MAX_WORDS = (15, 30, 45, 55)
-ANSWER_MAX_WORDS = (30, 45)
+ANSWER_MAX_WORDS = (38, 48)
 # Maximum lengths of instructions and differences.
 PAIR_MAX_WORDS = (12, 20, 30, 40)
 # Probability that the caption of a named pose begins with its archetype's sentence, and, in prompts, ends after it.
@@ -74,6 +77,7 @@ class Wording(NamedTuple):
     lengths: Sequence[int]
     sentence_only: float
     variety: float
+    actions: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,22 +133,25 @@ class RecordGenerator:
 
     @property
     def _answer_wording(self) -> Wording:
-        return Wording(ANSWER_MAX_WORDS, 0.0, self.answer_variety)
+        return Wording(ANSWER_MAX_WORDS, 0.0, self.answer_variety, actions=True)
 
     def _pose_records(self, count: int, rng: np.random.Generator, name: str, wording: Wording) -> list[PoseRecord]:
         described = self._described_poses(count, rng, wording)
+        rotvecs = _stack_rotvecs([pose for pose, _ in described])
         return [
-            PoseRecord(f"{name}:{index}", to_rotvecs(pose), (text,)) for index, (pose, text) in enumerate(described)
+            PoseRecord(f"{name}:{index}", pose, (text,))
+            for index, (pose, (_, text)) in enumerate(zip(rotvecs, described))
         ]
 
     def _pose_pair_records(
         self, count: int, rng: np.random.Generator, name: str, style: Style
     ) -> list[PosePairRecord]:
+        compared = self._compared_pairs(count, rng, style)
+        firsts = _stack_rotvecs([pair.first for pair, _ in compared])
+        seconds = _stack_rotvecs([pair.second for pair, _ in compared])
         return [
-            PosePairRecord(
-                f"{name}:{index}", to_rotvecs(pair.first), to_rotvecs(pair.second), (text,), pair.same_sequence
-            )
-            for index, (pair, text) in enumerate(self._compared_pairs(count, rng, style))
+            PosePairRecord(f"{name}:{index}", first, second, (text,), pair.same_sequence)
+            for index, (first, second, (pair, text)) in enumerate(zip(firsts, seconds, compared))
         ]
 
     def _image_records(self, count: int, rng: np.random.Generator, name: str) -> list[ImageRecord]:
@@ -226,6 +233,11 @@ def to_rotvecs(rotmats: torch.Tensor) -> Rotvecs:
     return roma.rotmat_to_rotvec(rotmats).numpy().astype(np.float32)
 
 
+def _stack_rotvecs(poses: Sequence[torch.Tensor]) -> Rotvecs:
+    """(22, 3, 3) poses -> (n, 22, 3): all at once, which is many times faster than one by one."""
+    return to_rotvecs(torch.stack(list(poses))) if poses else np.zeros((0, 22, 3), dtype=np.float32)
+
+
 def random_headings(count: int, rng: np.random.Generator) -> torch.Tensor:
     """Headings relative to the camera, within `MAX_HEADING`.
 
@@ -279,9 +291,9 @@ def draw_pairs(
     """
     seed = int(rng.integers(2**31))
     pairs = sample_pose_pairs(count, seed, body, clips=SPLIT_CLIPS.get(split), motion=motion)
-    others, _ = draw_poses(split, count, rng, body, motion)
     unrelated = rng.random(count) < UNRELATED_SHARE
-    second = torch.where(torch.from_numpy(unrelated)[:, None, None, None], others, pairs.second.float())
+    second = pairs.second.float()
+    second[torch.from_numpy(unrelated)], _ = draw_poses(split, int(unrelated.sum()), rng, body, motion)
     return pairs.first.float(), second, pairs.same_sequence.numpy() & ~unrelated
 
 
@@ -319,6 +331,7 @@ def caption_poses(
     lengths: Sequence[int] = PROMPT_MAX_WORDS,
     sentence_only: float = SENTENCE_ONLY_SHARE,
     variety: float = 1.0,
+    actions: bool = False,
 ) -> list[Caption[Posecode]]:
     """Captions poses, in various lengths; the caption of an archetype may begin with one of its sentences.
 
@@ -330,31 +343,65 @@ def caption_poses(
         lengths: maximum numbers of words; one is drawn for each caption.
         sentence_only: probability that such a caption ends after the archetype's sentence.
         variety: variety of the wording, 0..1 (see `describe`).
+        actions: whether the caption of every named pose, and of one near it, begins with its action.
 
     Raises:
         ValueError: the numbers of labels and poses differ.
     """
     if len(labels) != len(rotmats):
         raise ValueError(f"got {len(labels)} labels for {len(rotmats)} poses; expected one for each pose")
+    if actions:
+        near = near_named(rotmats, body)
+        names = [label or other for label, other in zip(labels, near)]
+        leads = [action_sentence(wordings_of(name), rng, variety) if name else "" for name in names]
+    else:
+        leads = [_plain_lead(label, rng) for label in labels]
+    return caption_with_leads(rotmats, leads, rng, body, lengths, sentence_only, variety)
+
+
+def caption_with_leads(
+    rotmats: torch.Tensor,
+    leads: Sequence[str],
+    rng: np.random.Generator,
+    body: BodyModel,
+    lengths: Sequence[int],
+    sentence_only: float = 0.0,
+    variety: float = 1.0,
+) -> list[Caption[Posecode]]:
+    """Captions poses, each after a first sentence.
+
+    Args:
+        rotmats: (n, 22, 3, 3) in the stored frame.
+        leads: the first sentence of each caption; "" for the captioner's own.
+        rng: source of wording and length.
+        body: the body that is measured.
+        lengths: maximum numbers of words; one is drawn for each caption.
+        sentence_only: probability that a caption with a lead ends after it.
+        variety: variety of the wording, 0..1 (see `describe`).
+    """
     codes = extract_posecodes(body.forward_joints(rotmats).numpy(), rotmats=rotmats)
     return [
-        _caption(pose_codes, label, rng, int(rng.choice(lengths)), sentence_only, variety)
-        for pose_codes, label in zip(codes, labels)
+        _caption(pose_codes, lead, rng, int(rng.choice(lengths)), sentence_only, variety)
+        for pose_codes, lead in zip(codes, leads)
     ]
+
+
+def _plain_lead(label: str | None, rng: np.random.Generator) -> str:
+    """One of the sentences of a named pose, or ""."""
+    if label is None or rng.random() >= SENTENCE_SHARE:
+        return ""
+    sentences = archetype_sentences(label)
+    return sentences[int(rng.integers(len(sentences)))]
 
 
 def _caption(
     codes: Sequence[Posecode],
-    label: str | None,
+    lead: str,
     rng: np.random.Generator,
     max_words: int,
     sentence_only: float,
     variety: float,
 ) -> Caption[Posecode]:
-    if label is None or rng.random() >= SENTENCE_SHARE:
-        return describe(codes, rng, max_words=max_words, variety=variety)
-    sentences = archetype_sentences(label)
-    lead = sentences[int(rng.integers(len(sentences)))]
-    if rng.random() < sentence_only:
+    if lead and rng.random() < sentence_only:
         return Caption(lead, ())
     return describe(codes, rng, lead=lead, max_words=max_words, variety=variety)

@@ -6,6 +6,8 @@ z), every other joint XYZ (knee flexion +x, elbow flexion -y, trunk forward +x, 
 that order, as on the LEFT side; the right side is its mirror image.
 """
 
+from collections.abc import Sequence
+
 import roma
 import torch
 
@@ -43,16 +45,23 @@ def pose_from_angles(angles: Angles) -> torch.Tensor:
     Returns:
         (22, 3, 3) rotations in a y-up world.
     """
-    pose = torch.eye(3).repeat(NUM_JOINTS, 1, 1)
-    given = {joint: angles.get(joint) or angles.get(part_of(joint)) for joint in JOINT_NAMES}
+    return poses_from_angles([angles])[0]
+
+
+def poses_from_angles(tables: Sequence[Angles]) -> torch.Tensor:
+    """(n, 22, 3, 3) poses from as many tables of angles (see `pose_from_angles`), in one go."""
+    degrees = torch.tensor(
+        [[angles.get(joint) or angles.get(part_of(joint)) or (0.0,) * 3 for joint in JOINT_NAMES] for angles in tables]
+    ).float()
+    poses = torch.eye(3).repeat(len(tables), NUM_JOINTS, 1, 1)
     for order in {euler_order(joint) for joint in JOINT_NAMES}:
-        rotated = {joint: value for joint, value in given.items() if value and euler_order(joint) == order}
-        if rotated:
-            rotations = roma.euler_to_rotmat(order, torch.tensor(list(rotated.values())).float(), degrees=True)
-            pose[[JOINT_NAMES.index(joint) for joint in rotated]] = rotations
+        joints = [index for index, joint in enumerate(JOINT_NAMES) if euler_order(joint) == order]
+        rotated = (degrees[:, joints] != 0.0).any(dim=-1)
+        rotations = roma.euler_to_rotmat(order, degrees[:, joints], degrees=True)
+        poses[:, joints] = torch.where(rotated[..., None, None], rotations, poses[:, joints])
     right = [index for index, joint in enumerate(JOINT_NAMES) if joint.startswith("right_")]
-    pose[right] = mirror_joint(pose[right])
-    return pose
+    poses[:, right] = mirror_joint(poses[:, right])
+    return poses
 
 
 def euler_candidates(rotmats: torch.Tensor, order: str) -> torch.Tensor:

@@ -33,6 +33,8 @@ MAX_CHANGES = 4
 # Between frames of one motion: seconds, and meters by which some joint moved relative to the pelvis, at least.
 TIME_GAP = (0.2, 0.8)
 MIN_JOINT_MOTION = 0.15
+# Proposals of a change in one go, at least.
+MIN_PROPOSALS = 256
 # A change may leave a joint this far out of its range, or as far as it was before (degrees).
 CHANGE_MARGIN = 3.0
 
@@ -224,14 +226,17 @@ def change_poses(
     changed = np.zeros((len(first), len(parts)), dtype=bool)
 
     def change_one_part(pending: torch.Tensor) -> torch.Tensor:
-        free = ~changed[pending.numpy()]
+        # The last few poses get several proposals at once: small batches take almost as long as large ones.
+        copies = pending.repeat(max(1, MIN_PROPOSALS // len(pending)))
+        free = ~changed[copies.numpy()]
         part = (rng.random(free.shape) * free).argmax(axis=1)
-        start = poses[pending]
+        start = poses[copies]
         end, accepted = _change_parts(start, part, rng)
         accepted &= _allowed(end, start, body, capsules)
-        poses[pending[accepted]] = end[accepted]
-        changed[pending[accepted].numpy(), part[accepted.numpy()]] = True
-        return accepted
+        poses[copies[accepted]] = end[accepted]
+        for row, own in dict(zip(copies[accepted].tolist(), part[accepted.numpy()].tolist())).items():
+            changed[row, own] = True
+        return accepted.view(-1, len(pending)).any(dim=0)
 
     for step in range(1, MAX_CHANGES + 1):
         reject_until_accepted(
