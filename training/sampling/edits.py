@@ -283,10 +283,10 @@ class Editor:
         if kind in ("named", "posture", "reset", "roll_over"):
             return donor, whole
         if kind == "base":
-            joints = torch.zeros(len(poses), len(_ALL), dtype=torch.bool)
-            joints[:, _BASE] = True
-            joints[torch.from_numpy(~self._keeps_arms(name, before))] = True
-            return torch.where(joints[..., None, None], donor, poses), self._off_balance(donor)
+            replaced = torch.zeros(len(poses), len(_ALL), dtype=torch.bool)
+            replaced[:, _BASE] = True
+            replaced[torch.from_numpy(~self._keeps_arms(name, before))] = True
+            return torch.where(replaced[..., None, None], donor, poses), self._off_balance(donor)
         joints = self.joints(change)
         changed[:, joints] = donor[:, joints]
         return changed, free
