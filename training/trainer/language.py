@@ -10,6 +10,7 @@ import torch
 from datasets import Dataset
 from peft import PeftModel
 from PIL import Image
+from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin, set_seed
@@ -32,6 +33,7 @@ from unipose.training.trainer.samplers import GroupedSampler
 from unipose.training.trainer.trainable_parts import LoraArguments, Part, merge_adapters, set_trainable
 from unipose.training.trainer.trainers import SampledDataMixin, StageTrainer
 from unipose.training.trainer.vision_encoders import load_vision_encoders
+from unipose.training.trainer.word_vectors import WordTable
 
 
 @dataclass
@@ -57,6 +59,12 @@ class LanguageArguments:
     code_smoothing: float | None = field(
         default=None,
         metadata={"help": "Width of the soft targets of pose codes; default: the paper's loss."},
+    )
+    word_vectors: str | None = field(
+        default=None,
+        metadata={
+            "help": "File of word vectors by build_model, along which the embeddings of words move; default: freely."
+        },
     )
     reveal_codes: float = field(
         default=0.0,
@@ -208,6 +216,9 @@ def build_trainer(
     if arguments.code_smoothing is not None:
         code_targets = CodeTargets(model.model.pose_tokenizer, arguments.code_smoothing)
     trained = set_trainable(model, parts, lora)
+    words = None
+    if arguments.word_vectors is not None:
+        words = WordTable.load(arguments.word_vectors, cast(nn.Embedding, trained.get_input_embeddings()).weight)
     trainer = LanguageTrainer(
         model=trained,
         args=config,
@@ -217,7 +228,7 @@ def build_trainer(
         processing_class=processor,
         code_targets=code_targets,
         reveal_codes=arguments.reveal_codes,
-        optimizers=build_optimizer(trained, optimizer, config),
+        optimizers=build_optimizer(trained, optimizer, config, words),
     )
     if validation is not None and arguments.samples:
         body = BodyModel.builtin()
