@@ -3,7 +3,8 @@
 An output pose costs one forward. The step after pose-start runs pose-start and all queries at once. The following
 steps take one query's logits each, so that sampling, scores, streamers and stopping stay the library's. Rows of a
 batch may be at different steps: while one row takes stored logits, the others continue. When its block is complete,
-its cache positions are filled with the queries' keys and values. The codes themselves are never fed back.
+its cache positions are filled with the queries' keys and values. The codes themselves are never fed back, except to
+the other queries of their block with `pose_refinement_steps` (see `pose_decoding`).
 
 Without poses (generation_mode="text") every decoding method of the library works, and compiles, unchanged.
 """
@@ -17,7 +18,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
-from .pose_blocks import PoseBlocks, codes_since_start
+from .pose_blocks import PoseBlocks, Refinement
+from .pose_decoding import CodeChooser, ExpectedCodes, PoseDecoding, PoseDecodingMode, options_of
+from .query_runs import codes_since_start
 
 
 PoseMode = Literal["pose", "text"]
@@ -95,7 +98,17 @@ class UniPoseGenerationMixin(GenerationMixin):
     dtype: torch.dtype
 
     @torch.no_grad()
-    def generate(self, inputs=None, generation_config=None, *, generation_mode: PoseMode | None = None, **kwargs):
+    def generate(
+        self,
+        inputs=None,
+        generation_config=None,
+        *,
+        generation_mode: PoseMode | None = None,
+        pose_decoding: PoseDecodingMode | None = None,
+        pose_temperature: float | None = None,
+        pose_refinement_steps: int | None = None,
+        **kwargs,
+    ):
         """Generates text and poses, like the library's `generate`.
 
         Args:
@@ -103,6 +116,10 @@ class UniPoseGenerationMixin(GenerationMixin):
             generation_config: The library's; default: the model's own.
             generation_mode: "pose": the answer is one pose and ends with it; "text": the answer holds no pose; None:
                 the model chooses, and text and poses may alternate.
+            pose_decoding: "argmax" or "expected" (see `PoseDecoding`); default: that of generation_config, else the
+                model's own generation config, else "argmax". The same holds for the two options below.
+            pose_temperature: Temperature of "expected"; default 1.
+            pose_refinement_steps: Number of forwards of each pose; default 1.
             kwargs: The library's; `inputs_embeds` must end before pose-start, because pose-start is found by its id.
 
         Returns:
@@ -111,7 +128,8 @@ class UniPoseGenerationMixin(GenerationMixin):
         Raises:
             ValueError: Beam search, assisted or prompt-lookup decoding, or guidance without generation_mode="text":
                 they would emit codes one by one. A prompt that ends in pose-start with generation_mode="text". A
-                prompt that ends inside a pose. A pose that does not fit. Pixels together with mm_encoder_outputs.
+                prompt that ends inside a pose. A pose that does not fit. Pixels together with mm_encoder_outputs. An
+                option of poses without an accepted value.
         """
         if generation_mode not in ("pose", "text", None):
             raise ValueError(f'generation_mode must be "pose", "text" or None, got {generation_mode!r}')
@@ -128,6 +146,15 @@ class UniPoseGenerationMixin(GenerationMixin):
         if generation_mode == "text" and prompt is not None:
             self.validate_no_open_pose(prompt)
         kwargs = self.encode_images(kwargs)
+        of_call = {
+            "pose_decoding": pose_decoding,
+            "pose_temperature": pose_temperature,
+            "pose_refinement_steps": pose_refinement_steps,
+        }
+        configs = (options_of(generation_config), options_of(self.generation_config))
+        decoding = PoseDecoding.resolve(self.config, of_call, *configs)
+        if generation_mode != "text":
+            kwargs["pose_options"] = decoding
         return super().generate(inputs, generation_config, generation_mode=generation_mode, **kwargs)
 
     def init_continuous_batching(self, *args, **kwargs):
@@ -166,16 +193,24 @@ class UniPoseGenerationMixin(GenerationMixin):
             validate_decoding(generation_config)
         processors = super()._get_logits_processor(generation_config, model_kwargs=model_kwargs, **kwargs)
         grammar = PoseGrammar(self.config, generation_config.max_length, mode)
+        decoding = model_kwargs.get("pose_options")
+        if decoding is not None and decoding.pose_decoding == "expected" and not generation_config.do_sample:
+            chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
+            processors = LogitsProcessorList([ExpectedCodes(self.config, chooser), *processors])
         return LogitsProcessorList([grammar, *processors, grammar] if processors else [grammar])
 
     def _sample(self, input_ids, generation_config, synced_gpus=False, **kwargs):
-        mode = kwargs.pop("generation_mode")
+        mode, decoding = kwargs.pop("generation_mode"), kwargs.pop("pose_options", None)
         self.validate_length(input_ids, generation_config.max_length, mode)
         if mode == "text" or self.config.pose_attention == "causal":
             return super()._sample(input_ids, generation_config=generation_config, synced_gpus=synced_gpus, **kwargs)
         # Forwards of one position and of many alternate, which would cause recompilation again and again.
         generation_config.disable_compile = True
-        blocks = PoseBlocks(self.config, input_ids.shape[1], never_skip=synced_gpus)
+        chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
+        refinement = Refinement.of_model(self, chooser, in_order=generation_config.do_sample)
+        if synced_gpus and refinement is not None:
+            raise ValueError("pose_refinement_steps > 1 runs forwards that other processes do not run: expected 1")
+        blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement)
         output = super()._sample(
             input_ids, generation_config=generation_config, synced_gpus=synced_gpus, pose_blocks=blocks, **kwargs
         )
@@ -243,9 +278,11 @@ class UniPoseGenerationMixin(GenerationMixin):
         is_first_iteration=False,
         pose_blocks: PoseBlocks | None = None,
         generation_mode: PoseMode | None = None,
+        pose_options: PoseDecoding | None = None,
         **kwargs,
     ):
         if pose_blocks is not None:
+            pose_blocks.refine_in_order(input_ids, cache)
             cached_logits = pose_blocks.next_logits(input_ids)
             if cached_logits is not None:
                 return {"cached_logits": cached_logits, CACHE: cache}
@@ -268,6 +305,7 @@ class UniPoseGenerationMixin(GenerationMixin):
                 inputs["input_ids"] = self.codes_to_queries(inputs["input_ids"], pose_blocks.prompt_length)
             if (codes_since_start(input_ids, self.config) == 0).any():
                 self.append_queries(inputs)
+                pose_blocks.inputs = {} if pose_blocks.refinement is None else dict(inputs)
         elif cache is not None and cache.is_compileable and next_sequence_length == 1:
             inputs["attention_mask"] = self.mask_of_one_position(inputs)
         return inputs

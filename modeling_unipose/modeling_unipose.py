@@ -202,19 +202,28 @@ class UniPoseModel(UniPosePreTrainedModel):
         blank = inputs_embeds.new_zeros(1, 1, self.config.num_image_channels)
         return inputs_embeds + 0.0 * self.multi_modal_projector(blank).to(inputs_embeds)
 
-    def insert_queries(self, inputs_embeds: torch.Tensor, is_query: torch.Tensor) -> torch.Tensor:
+    def insert_queries(
+        self, inputs_embeds: torch.Tensor, is_query: torch.Tensor, revealed_pose_codes: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Replaces the placeholders of output poses by the learned queries, counted from the start of each run.
 
         Args:
             inputs_embeds: (batch, length, hidden_size).
             is_query: (batch, length) bool.
+            revealed_pose_codes: (batch, length) codes that are embedded in place of their queries, -1 elsewhere.
 
         Returns:
             (batch, length, hidden_size).
         """
         index = (query_index(is_query) % self.config.num_pose_tokens).clamp_min(0)
         queries = self.pose_query_embeddings(index).to(inputs_embeds)
-        return torch.where(is_query.unsqueeze(-1), queries, inputs_embeds)
+        inputs_embeds = torch.where(is_query.unsqueeze(-1), queries, inputs_embeds)
+        if revealed_pose_codes is None:
+            return inputs_embeds
+        is_revealed = is_query & (revealed_pose_codes >= 0)
+        ids = revealed_pose_codes.clamp_min(0) + self.config.pose_code_start_id
+        codes = self.get_input_embeddings()(ids).to(inputs_embeds)
+        return torch.where(is_revealed.unsqueeze(-1), codes, inputs_embeds)
 
     def create_mask(
         self,
@@ -266,6 +275,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         pose_pixel_values: torch.Tensor | None = None,
         pose_values: torch.Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        revealed_pose_codes: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> UniPoseModelOutputWithPast:
         """Text, images and poses in one sequence.
@@ -278,6 +288,8 @@ class UniPoseModel(UniPosePreTrainedModel):
             pixel_values, pose_pixel_values: (images, 3, height, width), in placeholder order.
             pose_values: (poses, 22, 6), in placeholder order.
             mm_encoder_outputs: {"image": output of `get_image_features`} in place of the two pixel inputs.
+            revealed_pose_codes: (batch, length) known codes of output poses, -1 elsewhere: their queries are replaced
+                by the embeddings of the codes, and the other queries of the block see them (masked refinement).
 
         Raises:
             ValueError: If placeholders and inputs do not match, with both numbers.
@@ -301,7 +313,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         inputs_embeds = self.insert_image_features(inputs_embeds, is_image, image_features)
         if image_features is None and self.multi_modal_projector is not None:
             inputs_embeds = self.add_zero_projector_gradient(inputs_embeds)
-        inputs_embeds = self.insert_queries(inputs_embeds, is_query)
+        inputs_embeds = self.insert_queries(inputs_embeds, is_query, revealed_pose_codes)
         mask = self.create_mask(inputs_embeds, attention_mask, cache, position_ids, is_query)
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
@@ -360,6 +372,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         pose_pixel_values: torch.Tensor | None = None,
         pose_values: torch.Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        revealed_pose_codes: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         shift_labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
@@ -391,6 +404,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             pose_pixel_values=pose_pixel_values,
             pose_values=pose_values,
             mm_encoder_outputs=mm_encoder_outputs,
+            revealed_pose_codes=revealed_pose_codes,
             **kwargs,
         )
         is_mask = isinstance(logits_to_keep, torch.Tensor) and logits_to_keep.dtype == torch.bool

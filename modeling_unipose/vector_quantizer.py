@@ -74,6 +74,14 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("ema_count", torch.ones(codebook_size))
         self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))
 
+    def codebooks(self) -> torch.Tensor:
+        """(1, codes, dim): all tokens share one codebook."""
+        return self.codebook.unsqueeze(0)
+
+    def codebook_of_token(self, num_tokens: int) -> torch.Tensor:
+        """(num_tokens,) index of each token's codebook."""
+        return torch.zeros(num_tokens, dtype=torch.long, device=self.codebook.device)
+
     def nearest(self, features: torch.Tensor) -> torch.Tensor:
         """(..., dim) -> (...) index of the nearest code, in fp32; the first in a tie."""
         flat = features.reshape(-1, features.shape[-1]).to(self.codebook.device, torch.float32)
@@ -174,6 +182,14 @@ class FiniteScalarQuantizer(nn.Module):
         angles = torch.arange(len(self.codebook)) * (2 * math.pi / len(self.codebook))
         circle = torch.stack([angles.cos(), angles.sin()], dim=-1)
         init.copy_(self.heading_codebook, nn.functional.pad(circle, (0, len(self.levels) - 2)))
+
+    def codebooks(self) -> torch.Tensor:
+        """(2, codes, dim): the circle of headings, and the grid."""
+        return torch.stack([self.heading_codebook, self.codebook])
+
+    def codebook_of_token(self, num_tokens: int) -> torch.Tensor:
+        """(num_tokens,) index of each token's codebook: the first token is the heading."""
+        return (torch.arange(num_tokens, device=self.codebook.device) > 0).long()
 
     def nearest(self, features: torch.Tensor) -> torch.Tensor:
         """(batch, tokens, dim) -> (batch, tokens) index of the nearest code, in fp32."""

@@ -54,6 +54,18 @@ def test_forward_compiles_in_one_graph(kind, vision):
     torch.testing.assert_close(compiled, model(**inputs).logits, **CLOSE)
 
 
+@torch.no_grad()
+def test_revealed_codes_compile_in_one_graph():
+    model = tiny_model(vision=None, pose_vision=False)
+    config = model.config
+    queries = [config.pose_query_token_id] * config.num_pose_tokens
+    ids = torch.tensor([[3, config.pose_start_token_id, *queries, config.pose_end_token_id]])
+    codes = torch.full_like(ids, -1)
+    codes[0, 4] = 7
+    compiled = torch.compile(model, fullgraph=True, backend="eager")(ids, revealed_pose_codes=codes).logits
+    torch.testing.assert_close(compiled, model(ids, revealed_pose_codes=codes).logits, **CLOSE)
+
+
 class Call(torch.nn.Module):
     """One method of a model as a module, which is what torch.export takes."""
 

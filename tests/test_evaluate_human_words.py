@@ -1,22 +1,30 @@
 """The evaluation sets in people's words: every row can be judged, right poses pass and wrong ones do not."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.evaluation.human_words import (
+    Chain,
     Question,
     Requirement,
+    answer_chains,
+    answer_questions,
+    answer_sentences,
     is_right,
     keeps_joints,
+    load_chains,
     load_edits,
     load_questions,
     load_sentences,
     measures_of,
-    to_markdown,
 )
 from unipose.training.geometry import rotate_heading
 from unipose.training.named_poses.archetypes import archetype_poses
+from unipose.training.tools.show_words import CELL, caption_of, draw_rows, spread
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +39,7 @@ def pose(name: str) -> torch.Tensor:
 def test_every_row_names_measures_that_exist(body: BodyModel) -> None:
     names = measures_of(pose("stand"), body)
     requirements = [item for row in (*load_sentences(), *load_edits()) for item in row.requirements]
+    requirements += [item for row in load_chains() for step in row.requirements for item in step]
     assert len(requirements) > 400
     assert {item.measure for item in requirements} <= names.keys()
     assert not any(item.is_change for row in load_sentences() for item in row.requirements)
@@ -96,6 +105,50 @@ def test_requirements_of_another_form_are_refused() -> None:
         Requirement.parse("left_knee.angle == 3")
 
 
-def test_the_table_counts_right_answers() -> None:
-    table = to_markdown({"sentences": [{"right": True}, {"right": False}]})
-    assert table.splitlines()[-1] == "| sentences | 2 | 50.0 |"
+class NamedPipeline:
+    """Knows the named pose, or the answer, of each text."""
+
+    processor = SimpleNamespace(pose_token="<pose>")
+
+    def __init__(self, known: dict[str, str]):
+        self.known = known
+
+    def __call__(self, text: list[str], task: str, **kwargs: Any) -> list[dict[str, Any]]:
+        if task == "pose-to-text":
+            return [{"text": self.known[each.removeprefix("<pose> ")], "poses": []} for each in text]
+        return [{"text": "", "poses": [pose(self.known[each]).numpy()]} for each in text]
+
+
+def test_a_chain_is_right_if_each_step_is_and_starts_from_the_models_own_pose(body: BodyModel) -> None:
+    up = (Requirement.parse("left_hand.above_head > 0"),)
+    higher = (Requirement.parse("d(left_hand.ground) > 0.3"),)
+    lower = (Requirement.parse("d(left_hand.ground) < -0.3"),)
+    pipe = NamedPipeline({"up": "hands_up", "squat": "squat", "down": "stand", "tree": "t_pose"})
+    chains = [
+        Chain("stand", ("up", "down"), (up, lower)),
+        Chain("stand", ("up", "down"), (up, higher)),
+        Chain("stand", ("tree",), (up,)),
+    ]
+    answers = answer_chains(pipe, chains, body)
+    assert [answer.right for answer in answers] == [True, False, False]
+    assert [len(answer.poses) for answer in answers] == [3, 3, 2]
+    torch.testing.assert_close(answers[0].poses[1], pose("hands_up").float())
+
+
+def test_sentences_and_questions_are_answered_in_their_order(body: BodyModel) -> None:
+    sentences = [row for row in load_sentences() if row.text in ("lies on her left side", "T-pose")]
+    pipe = NamedPipeline({"T-pose": "t_pose", "lies on her left side": "stand", "up?": "Yes."})
+    assert {answer.texts[0]: answer.right for answer in answer_sentences(pipe, sentences, body)} == {
+        "T-pose": True,
+        "lies on her left side": False,
+    }
+    (answer,) = answer_questions(pipe, [Question("hands_up", "up?", yes=True)])
+    assert (answer.right, answer.answer) == (True, "Yes.")
+    sheet = draw_rows([answer], body, columns=1)
+    assert sheet.width >= CELL
+    assert "[right] up? - Yes." in caption_of(answer)
+
+
+def test_rows_are_spread_over_a_set() -> None:
+    assert spread(list(range(10)), 4) == [0, 2, 5, 7]
+    assert spread([1, 2], 5) == [1, 2]

@@ -53,3 +53,7 @@ def test_damaged_archives_are_named(tmp_path: Path) -> None:
     write_archive(tmp_path / "short.npz", poses=np.full((6, 22, 3), np.nan, dtype=np.float16))
     with pytest.raises(DatasetError, match=r"short.npz"):
         list(MotionArchives(tmp_path))
+    nothing = {"poses": np.zeros((0, 22, 3), dtype=np.float16), "clip": np.zeros(0, dtype=np.int32)}
+    write_archive(tmp_path / "short.npz", **nothing)
+    with pytest.raises(DatasetError, match=r"short.npz: got no frames"):
+        list(MotionArchives(tmp_path))

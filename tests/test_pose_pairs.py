@@ -1,16 +1,21 @@
 """Pairs of poses: what changes changes, what does not stays, frames of one motion are of one training clip."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up
+from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up, to_z_up
 from unipose.training.geometry import heading, remove_heading
+from unipose.training.named_poses.archetypes import archetype_poses
+from unipose.training.sampling import pose_pairs
 from unipose.training.sampling.anatomy import limit_excess
 from unipose.training.sampling.pose_pairs import CHANGES, MIN_JOINT_MOTION, PairShares, PosePairs, sample_pose_pairs
-from unipose.training.sampling.poses import HELD_OUT_CLIPS, is_plausible, load_motion_clips
+from unipose.training.sampling.poses import HELD_OUT_CLIPS, MotionClip, MotionPoses, is_plausible, load_motion_clips
+from unipose.training.sampling.rejection import reject_until_accepted
 
 
 NUM_PAIRS = 240
@@ -131,3 +136,29 @@ def test_unknown_clips_are_refused(body: BodyModel) -> None:
         sample_pose_pairs(4, 0, body, clips=("walk", "moonwalk"))
     with pytest.raises(ValueError, match="one or more"):
         sample_pose_pairs(4, 0, body, clips=())
+
+
+def test_pairs_of_recorded_motion(body: BodyModel) -> None:
+    """Frames of one of the given clips that are 0.2 to 0.8 s apart and differ; never across clips."""
+    clips = []
+    for side in ("left", "right"):
+        rotvecs = torch.zeros(20, 22, 3)
+        rotvecs[:, JOINT_NAMES.index(f"{side}_shoulder"), 2] = torch.linspace(-1.2, 1.2, 20)
+        stored = roma.rotmat_to_rotvec(to_z_up(roma.rotvec_to_rotmat(rotvecs)))
+        clips.append(MotionClip(side, stored, torch.arange(20) * 0.1))
+    shares = PairShares(one_change=0, several_changes=0, motion_neighbors=1)
+    pairs = sample_pose_pairs(60, 0, body, shares, motion=MotionPoses.by_variety(clips, body))
+    shoulders = [JOINT_NAMES.index(f"{side}_shoulder") for side in ("left", "right")]
+    angles = [roma.rotmat_to_rotvec(each[:, shoulders])[..., 2].abs() for each in (pairs.first, pairs.second)]
+    assert ((angles[0] < 1e-3).any(dim=1) & (angles[1] < 1e-3).any(dim=1)).all()
+    steps = (roma.rotmat_geodesic_distance(pairs.first, pairs.second).sum(dim=1) / (2.4 / 19)).round()
+    assert set(steps.int().tolist()) <= set(range(2, 9))
+    assert len(set(steps.int().tolist())) > 3
+
+
+def test_motion_that_stands_still_is_an_error(body: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pose_pairs, "reject_until_accepted", partial(reject_until_accepted, max_rounds=3))
+    clip = MotionClip("still", roma.rotmat_to_rotvec(archetype_poses(["stand"] * 5)), torch.arange(5) * 0.1)
+    shares = PairShares(one_change=0, several_changes=0, motion_neighbors=1)
+    with pytest.raises(RuntimeError, match=r"two frames, 0\.2 to 0\.8 s apart, that differ"):
+        sample_pose_pairs(4, 0, body, shares, motion=MotionPoses.from_clips([clip]))

@@ -1,7 +1,6 @@
 """Pose sources: whole-clip split, heading removal, plausibility, reproducibility."""
 
-from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 import pytest
@@ -14,11 +13,14 @@ from unipose.training.captions.archetype_codes import archetype_codes
 from unipose.training.captions.posecodes import holding
 from unipose.training.geometry import heading, jitter_orientation, remove_heading, rotate_heading, swap_sides
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
+from unipose.training.sampling import mixing
 from unipose.training.sampling import poses as pose_sources
 from unipose.training.sampling.mixing import LIMBS, add_noise, blend_poses, mix_limbs
 from unipose.training.sampling.poses import (
     HELD_OUT_CLIPS,
     SPLIT_CLIPS,
+    MotionClip,
+    MotionPoses,
     PoseSampler,
     SourceShares,
     held_out_poses,
@@ -26,9 +28,11 @@ from unipose.training.sampling.poses import (
     keeps_balance,
     load_motion_clips,
     sample_training_poses,
+    training_clips,
     training_motion_poses,
 )
 from unipose.training.sampling.rejection import reject_until_accepted
+from unipose.training.sampling.variety import variety_weights
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +151,8 @@ def test_rejection_is_bounded(body: BodyModel, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(pose_sources, "reject_until_accepted", partial(reject_until_accepted, max_rounds=3))
     overstretched = archetype_poses(["stand"])
     overstretched[:, JOINT_NAMES.index("left_knee")] = roma.rotvec_to_rotmat(torch.tensor([-1.0, 0.0, 0.0]))
-    sampler = replace(PoseSampler.load(body, 0), frames=overstretched)
+    clip = MotionClip("stand", roma.rotmat_to_rotvec(overstretched), torch.zeros(1))
+    sampler = PoseSampler.load(body, 0, MotionPoses.from_clips([clip]))
     with pytest.raises(RuntimeError, match=r"4 items were rejected 3 times.*'motion': left_knee is out of its range"):
         sampler.draw("motion", 4)
 
@@ -214,9 +219,89 @@ def test_blends_lie_between_their_ends() -> None:
     assert shares.max() < 0.85
 
 
-def test_noise_is_small_and_scales() -> None:
-    poses = archetype_poses(["stand"] * 200)
+def test_noise_moves_joints_little_and_rotates_each(body: BodyModel) -> None:
+    poses = archetype_poses(["stand"] * 300)
     noisy = add_noise(poses, np.random.default_rng(0))
+    moved = (body.forward_joints(poses) - body.forward_joints(noisy)).norm(dim=-1)
+    assert 0.02 < moved.mean() < 0.08
     angles = roma.rotmat_to_rotvec(poses.mT @ noisy).norm(dim=-1).rad2deg()
-    assert 1.0 < angles.mean() < 10.0
+    assert angles.mean(dim=0).min() > 4.0
+    assert angles[:, [JOINT_NAMES.index(f"left_{part}") for part in ("collar", "wrist", "foot")]].mean() > 12.0
     torch.testing.assert_close(add_noise(poses, np.random.default_rng(0), 0.0), poses)
+
+
+def test_shared_noise_leaves_what_lies_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the joints' own noise the trunk, the arms and the legs end in the orientation that they had."""
+    monkeypatch.setattr(mixing, "NOISE", dict.fromkeys(mixing.NOISE, (0.0, 0.0, 0.0)))
+    poses = archetype_poses(["stand", "sit", "crawl"])
+    noisy = add_noise(poses, np.random.default_rng(0))
+    for chain in (("spine1", "spine2", "spine3"), ("neck", "head"), LIMBS["left_arm"], LIMBS["right_leg"]):
+        joints = [[each[:, JOINT_NAMES.index(joint)] for joint in chain] for each in (poses, noisy)]
+        torch.testing.assert_close(*(reduce(torch.matmul, each) for each in joints), atol=1e-5, rtol=0.0)
+        assert (roma.rotmat_geodesic_distance(joints[0][0], joints[1][0]) > 0.01).all()
+
+
+@pytest.fixture(scope="module")
+def recorded(body: BodyModel) -> MotionPoses:
+    """The training clips, a clip that waves one arm, and a broken one, its knees bent backwards."""
+    wave = torch.zeros(9, NUM_JOINTS, 3)
+    wave[:, JOINT_NAMES.index("left_shoulder"), 2] = torch.linspace(-1.2, 1.2, 9)
+    wave[:, JOINT_NAMES.index("spine3"), 1] = 0.3
+    broken = torch.zeros(5, NUM_JOINTS, 3)
+    broken[:, JOINT_NAMES.index("left_knee"), 0] = -1.0
+    stored = [roma.rotmat_to_rotvec(to_z_up(roma.rotvec_to_rotmat(clip))) for clip in (wave, broken)]
+    seconds = torch.arange(9) * 0.1
+    clips = [MotionClip("wave", stored[0], seconds), MotionClip("broken", stored[1], seconds[:5])]
+    return MotionPoses.by_variety([*training_clips(), *clips], body)
+
+
+def test_recorded_poses_are_drawn_by_variety(body: BodyModel, recorded: MotionPoses) -> None:
+    """Implausible frames are left out; a rare pose is more likely than one of many that walk; the sum is one."""
+    number = len(training_clips())
+    assert (recorded.clips == number).sum() == 9
+    assert not (recorded.clips == number + 1).any()
+    assert recorded.weights.sum() == pytest.approx(1.0)
+    walk = [clip.name for clip in training_clips()].index("walk")
+    rare, common = (recorded.weights[recorded.clips == clip].mean() for clip in (number, walk))
+    assert rare > 1.5 * common
+    drawn = recorded.draw(4000, np.random.default_rng(0))
+    waving = (drawn[:, JOINT_NAMES.index("spine3"), 2, 0].abs() - np.sin(0.3)).abs() < 1e-3
+    assert waving.float().mean() == pytest.approx(recorded.weights[recorded.clips == number].sum(), abs=0.01)
+    np.testing.assert_allclose(heading(to_y_up(drawn)[:, 0].double().numpy()), 0.0, atol=1e-5)
+
+
+def test_no_plausible_pose_is_an_error(body: BodyModel) -> None:
+    broken = torch.zeros(2, NUM_JOINTS, 3)
+    broken[:, JOINT_NAMES.index("left_knee"), 0] = -1.0
+    with pytest.raises(ValueError, match="none of 2 recorded poses is plausible"):
+        MotionPoses.by_variety([MotionClip("broken", broken, torch.tensor([0.0, 0.1]))], body)
+
+
+def test_every_source_uses_the_recorded_poses(body: BodyModel) -> None:
+    """Limbs and blends come from them too: with a single clip whose wrists are bent, wrists are."""
+    clip = MotionClip("bent", roma.rotmat_to_rotvec(archetype_poses(["stand"])), torch.zeros(1))
+    clip.rotvecs[:, JOINT_NAMES.index("left_wrist"), 2] = 1.2
+    motion = MotionPoses.from_clips([clip])
+    shares = SourceShares(motion=1, mixed=1, blended=1, archetype=0)
+    poses, _ = sample_training_poses(150, 0, body, shares, motion)
+    wrists = poses[:, [JOINT_NAMES.index(f"{side}_wrist") for side in ("left", "right")]]
+    bent = (roma.rotmat_to_rotvec(wrists).norm(dim=-1).amax(dim=1) > 0.9).float().mean()
+    assert bent > 0.4
+    assert (
+        bent > 2 * (roma.rotmat_to_rotvec(default_wrists(body, shares)).norm(dim=-1).amax(dim=1) > 0.9).float().mean()
+    )
+
+
+def default_wrists(body: BodyModel, shares: SourceShares) -> torch.Tensor:
+    poses, _ = sample_training_poses(150, 0, body, shares)
+    return poses[:, [JOINT_NAMES.index(f"{side}_wrist") for side in ("left", "right")]]
+
+
+def test_weights_fall_with_the_number_of_similar_poses(body: BodyModel) -> None:
+    """Of nine equal poses and one other, the other weighs three times as much, whatever the headings are."""
+    poses = archetype_poses(["stand"] * 9 + ["lie_back"])
+    turned = rotate_heading(poses, torch.linspace(0, 3, 10))
+    weights = variety_weights(turned, body)
+    torch.testing.assert_close(weights[9] / weights[:9], torch.full((9,), 3.0, dtype=torch.float64))
+    assert weights.sum() == pytest.approx(1.0)
+    assert variety_weights(poses[:0], body).shape == (0,)

@@ -27,6 +27,15 @@ VOCABULARY = {
         + ("image_token_id", "image_start_token_id", "image_end_token_id")
     )
 }
+BODY_PARTS_SIZES = {
+    "architecture": "body_parts",
+    "hidden_size": 16,
+    "codebook_size": CODES,
+    "codebook_dim": 3,
+    "scalar_levels": [4, 4, 2],
+    "part_tokens": {"torso": 2, "head": 1, "arm": 1, "leg": 1},
+    "num_pose_tokens": 8,
+}
 TEXT_CONFIGS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen3": Qwen3Config}
 
 
@@ -42,7 +51,13 @@ def tiny_pose_encoder_config() -> VitPoseBackboneConfig:
     )
 
 
-def tiny_config(text: str = "llama", vision: str | None = "clip", pose_vision: bool = True, **kwargs) -> UniPoseConfig:
+def tiny_config(
+    text: str = "llama",
+    vision: str | None = "clip",
+    pose_vision: bool = True,
+    pose_tokenizer: dict = POSE_TOKENIZER_SIZES,
+    **kwargs,
+) -> UniPoseConfig:
     text_config = TEXT_CONFIGS[text](
         **SIZES,
         num_key_value_heads=2,
@@ -59,7 +74,7 @@ def tiny_config(text: str = "llama", vision: str | None = "clip", pose_vision: b
         text_config=text_config,
         vision_config=encoders[vision](**SIZES, image_size=32, patch_size=8) if vision else None,
         pose_vision_config=tiny_pose_encoder_config() if pose_vision else None,
-        pose_tokenizer_config=UniPoseVQVAEConfig(**POSE_TOKENIZER_SIZES),
+        pose_tokenizer_config=UniPoseVQVAEConfig(**pose_tokenizer),
         pose_code_start_id=WORDS,
         **VOCABULARY,
         # Wide enough that a random model's arg-maxima are far apart.
@@ -74,7 +89,7 @@ def tiny_model(seed: int = 0, attn_implementation: str = "sdpa", **kwargs) -> Un
     config.text_config.initializer_range = 0.5
     model = UniPoseForConditionalGeneration(config).eval()
     tokenizer = model.model.pose_tokenizer
-    with torch.no_grad():
+    if config.pose_tokenizer_config.architecture == "convolution":
         tokenizer.quantizer.initialize(tokenizer.encode_features(torch.randn(20, 22, 6)).flatten(0, 1))
     model.set_attn_implementation({"text_config": attn_implementation})
     return model

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from functools import cache
 
 import unipose.training.captions.posecode_phrases as phrases
+from unipose.training.captions.actions import action_names
 from unipose.training.captions.archetype_codes import archetype_codes
 from unipose.training.captions.lexicon import Codes, facts, posture_phrases, subject_nouns
 from unipose.training.captions.posecodes import Posecode
 from unipose.training.captions.text import Reading, read_sentences, split_sentences
 from unipose.training.geometry import swap_sides
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_sentences
+from unipose.training.named_poses.wordings import names_side
 
 
 _TOKEN = re.compile(r"[\w'\-]+|[^\w\s]")
@@ -36,7 +38,7 @@ def read_caption(text: str) -> Reading[Posecode]:
     """Reads a description that `describe` wrote, or a model that learned from it; never raises.
 
     The few archetype sentences that no posture or arms code stands for (a punch, a sideways lean) are unparsable:
-    nothing measures them.
+    nothing measures them. A sentence that names the action states the codes of its named pose.
     """
     return read_sentences(split_sentences(text), _read_sentence)
 
@@ -46,8 +48,19 @@ def _read_sentence(sentence: str) -> tuple[list[Posecode], bool]:
     reader = _Reader(_TOKEN.findall(sentence.removesuffix(".").lower()))
     reader.read()
     known = reader.known and bool(reader.codes) and sentence.endswith(".")
+    if known:
+        return reader.codes, True
+    if sentence in action_names():
+        return _action_codes(sentence), True
     whole = whole_sentences().get(sentence)
-    return (reader.codes, known) if known or whole is None else (list(whole), bool(whole))
+    return (reader.codes, False) if whole is None else (list(whole), bool(whole))
+
+
+def _action_codes(sentence: str) -> list[Posecode]:
+    """The codes of an action; where the sentence names no side, those that hold on both."""
+    name = action_names()[sentence]
+    codes = archetype_codes(name) if name else ()
+    return [code for code in codes if names_side(sentence) or code == code.mirrored()]
 
 
 class _Reader:

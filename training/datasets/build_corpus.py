@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,13 @@ from trl import TrlParser
 
 from unipose.processing.body_model import BodyModel
 from unipose.tasks_unipose import TASKS
+from unipose.training.datasets.clip_frames import load_clip_frames
 from unipose.training.datasets.corpus_card import push_corpus
 from unipose.training.datasets.generation import RecordGenerator
 from unipose.training.datasets.human_words import HumanWords, share_of
 from unipose.training.datasets.instructions import load_instructions
+from unipose.training.datasets.motion_records import load_motion
+from unipose.training.datasets.records import PosePairRecord, PoseRecord
 from unipose.training.datasets.rows import Record, rows_from_records
 from unipose.training.datasets.shards import (
     Shard,
@@ -38,6 +41,21 @@ from unipose.training.datasets.shards import (
     missing_shards,
     plan_shards,
     write_shard,
+)
+from unipose.training.named_poses.grammar import vary_command, vary_sentence
+from unipose.training.sampling.poses import MotionPoses
+
+
+# Options of a recipe that are shares.
+SHARES = (
+    "named_poses",
+    "composed_poses",
+    "clip_poses",
+    "human_wordings",
+    "human_edits",
+    "action_captions",
+    "change_questions",
+    "typed_forms",
 )
 
 
@@ -80,6 +98,25 @@ class Recipe:
         default=0.0,
         metadata={"help": "Share of the named poses whose text is a wording of the bank, not of the captioner."},
     )
+    records: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Folders of records by import_data, whose poses the training rows are also sampled from."},
+    )
+    clip_poses: float = field(
+        default=0.0,
+        metadata={"help": "Share of the training rows of text-to-pose with frames of records and words for the clip."},
+    )
+    action_captions: float = field(
+        default=0.0,
+        metadata={"help": "Share of the training rows of pose-to-text with named poses or frames of labeled clips."},
+    )
+    change_questions: float = field(
+        default=0.0, metadata={"help": "Share of the training rows of pose-diff that ask what changed in an edit."}
+    )
+    typed_forms: float = field(
+        default=0.0,
+        metadata={"help": "Share of the captioner's prompts that are put as people type: case, stop, subject, typos."},
+    )
     templates: int = field(default=200, metadata={"help": "Number of instruction templates of each task."})
     shard_size: int = field(default=1000, metadata={"help": "Maximum number of rows of a shard."})
     seed: int = field(default=1, metadata={"help": "Seed of the random numbers."})
@@ -90,14 +127,16 @@ class Recipe:
         Raises:
             ValueError: a negative number of rows, no rows at all, a shard size below 1, or a share outside 0..1.
         """
-        for name in ("named_poses", "composed_poses", "human_wordings", "human_edits"):
+        for name in SHARES:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected 0 to 1")
-        if self.named_poses + self.composed_poses > 1.0:
+        if self.named_poses + self.composed_poses + self.clip_poses > 1.0:
             raise ValueError(
-                f"got named_poses {self.named_poses} and composed_poses {self.composed_poses}; "
-                "expected at most 1 together"
+                f"got named_poses {self.named_poses}, composed_poses {self.composed_poses} and clip_poses "
+                f"{self.clip_poses}; expected at most 1 together"
             )
+        if self.clip_poses and not self.records:
+            raise ValueError(f"got clip_poses {self.clip_poses} without records; expected folders of labeled clips")
         train = {task: getattr(self, task.replace("-", "_")) for task in TASKS}
         if self.questions < 0:
             raise ValueError(f"got {self.questions} questions; expected at least 0")
@@ -131,13 +170,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def build_shard(folder: Path, recipe: Recipe, shard: Shard) -> Shard:
+def build_shard(folder: Path, recipe: Recipe, shard: Shard, motion: MotionPoses | None = None) -> Shard:
     """Generates and writes the rows of one shard.
 
     Args:
         folder: folder of the corpus.
         recipe: its options.
         shard: the shard.
+        motion: the recorded poses of training rows; default: those of the motion clips.
 
     Returns:
         The shard.
@@ -148,11 +188,13 @@ def build_shard(folder: Path, recipe: Recipe, shard: Shard) -> Shard:
     rng = np.random.default_rng(shard.seed(recipe.seed))
     with one_thread(), torch.no_grad():
         generator = RecordGenerator(
-            BodyModel.builtin(), shard.split, recipe.image_size, recipe.variety, recipe.answer_variety
+            BodyModel.builtin(), shard.split, recipe.image_size, recipe.variety, recipe.answer_variety, motion
         )
         human = human_records(recipe, shard, generator)
         name = shard.name.removesuffix(".parquet")
         records = generator.records(shard.task, shard.rows - len(human), rng, name)
+        if shard.split == "train" and recipe.typed_forms:
+            records = [vary_form(record, recipe.typed_forms, shard.task, rng) for record in records]
         records = mix_records(records, human, shard.seed(recipe.seed))
         templates = {shard.task: load_instructions(shard.task)[: recipe.templates]}
         write_shard(folder, shard, rows_from_records(records, [shard.task], rng, templates))
@@ -171,21 +213,46 @@ def human_records(recipe: Recipe, shard: Shard, generator: RecordGenerator) -> l
     """
     if shard.split != "train":
         return []
-    words = HumanWords(generator.body, recipe.variety)
+    words = HumanWords(generator.body, recipe.variety, generator.motion)
     rng = np.random.default_rng(shard.seed(recipe.seed).spawn(1)[0])
     name = shard.name.removesuffix(".parquet")
     records: list[Record] = []
-    if shard.task == "pose-to-text" and recipe.questions:
+    rows, task = shard.rows, shard.task
+    frames = load_clip_frames(tuple(recipe.records)) if recipe.records else None
+    if task == "pose-to-text":
         start = shard.index * recipe.shard_size
         total = recipe.pose_to_text + recipe.questions
-        records += words.questions(share_of((start, start + shard.rows), total, recipe.questions), rng, name)
-    if shard.task == "text-to-pose" and recipe.named_poses:
-        records += words.named(int(shard.rows * recipe.named_poses), recipe.human_wordings, rng, name)
-    if shard.task == "text-to-pose" and recipe.composed_poses:
-        records += words.composed(int(shard.rows * recipe.composed_poses), rng, name)
-    if shard.task == "pose-edit" and recipe.human_edits:
-        records += words.edits(int(shard.rows * recipe.human_edits), rng, name)
+        questions = share_of((start, start + rows), total, recipe.questions)
+        actions = int((rows - questions) * recipe.action_captions)
+        records += words.questions(questions, rng, name) if questions else []
+        records += words.captions(actions, frames, rng, name, recipe.answer_variety) if actions else []
+    if task == "text-to-pose" and recipe.named_poses:
+        records += words.named(int(rows * recipe.named_poses), recipe.human_wordings, rng, name)
+    if task == "text-to-pose" and recipe.composed_poses:
+        records += words.composed(int(rows * recipe.composed_poses), rng, name)
+    if task == "text-to-pose" and recipe.clip_poses and frames is not None:
+        records += words.clips(int(rows * recipe.clip_poses), frames, rng, name)
+    if task == "pose-edit" and recipe.human_edits:
+        records += words.edits(int(rows * recipe.human_edits), rng, name)
+    if task == "pose-diff" and recipe.change_questions:
+        records += words.change_questions(int(rows * recipe.change_questions), rng, name)
     return records
+
+
+def vary_form(record: Record, share: float, task: str, rng: np.random.Generator) -> Record:
+    """A record whose text is put as a person types it, in a share of the prompts of text-to-pose and pose-edit.
+
+    Args:
+        record: of the captioner.
+        share: of the records that are changed.
+        task: of its row.
+        rng: source of all randomness.
+    """
+    if isinstance(record, PoseRecord) and task == "text-to-pose" and rng.random() < share:
+        return replace(record, captions=tuple(vary_sentence(text, rng) for text in record.captions))
+    if isinstance(record, PosePairRecord) and task == "pose-edit" and rng.random() < share:
+        return replace(record, texts=tuple(vary_command(text, rng) for text in record.texts))
+    return record
 
 
 def mix_records(records: Sequence[Record], others: Sequence[Record], seed: np.random.SeedSequence) -> Sequence[Record]:
@@ -225,16 +292,21 @@ def build_shards(folder: Path, recipe: Recipe, shards: list[Shard], workers: int
         workers: number of processes.
 
     Raises:
+        ValueError: one of the recipe's folders of records holds none.
         RuntimeError: a worker process was killed, for example by the out-of-memory killer.
     """
+    motion = None
+    if any(shard.split == "train" for shard in shards):
+        with one_thread(), torch.no_grad():
+            motion = load_motion(recipe.records, BodyModel.builtin())
     if workers <= 1 or len(shards) <= 1:
         for shard in shards:
-            yield build_shard(folder, recipe, shard)
+            yield build_shard(folder, recipe, shard, motion)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(shards)), context, initializer=_start_worker)
     try:
-        jobs = [pool.submit(build_shard, folder, recipe, shard) for shard in shards]
+        jobs = [pool.submit(build_shard, folder, recipe, shard, motion) for shard in shards]
         for job in as_completed(jobs):
             yield job.result()
     except BrokenProcessPool as error:

@@ -1,23 +1,21 @@
-"""Texts of edits of composed poses, as a person types them."""
+"""Texts of edits, as a person types them."""
 
-import numpy as np
-import yaml
 from numpy.random import Generator
 
 from unipose.training.named_poses.chance import pick
 from unipose.training.named_poses.conjugation import verb_phrase
-from unipose.training.named_poses.limbs import LIMBS_FOLDER, LimbState, arm_text
+from unipose.training.named_poses.limbs import arm_text, load_edit_wordings
 from unipose.training.named_poses.subjects import COMMAND
 from unipose.training.named_poses.typing_style import typed
-from unipose.training.sampling.composition import Composer
-from unipose.training.sampling.edits import Edits
+from unipose.training.named_poses.wordings import wordings_of
+from unipose.training.sampling.edit_chains import Turn
+from unipose.training.sampling.edits import Change, Editor
 
 
-# Around a command, and around what is said of a state.
+# Around a command, around what is said of a state, around the name of a pose, and around a wording of a kind.
 LEADS = (
-    "{}",
-    "{}",
-    "{}",
+    *("{}",) * 8,
+    "now {}",
     "now {}",
     "then {}",
     "please {}",
@@ -25,55 +23,87 @@ LEADS = (
     "{} instead",
     "{} now",
     "can you {}",
-    "{} and keep the rest",
+    "could you {}",
+    "ok now {}",
+    "and {}",
 )
 STATE_LEADS = ("{}", "{}", "now {}", "{} now", "make it {}", "i want {}", "with {}", "change it to {}")
+NAME_LEADS = (
+    "{}",
+    "now {}",
+    "change it to {}",
+    "make it {}",
+    "switch to {}",
+    "go into {}",
+    "i want {}",
+    "turn it into {}",
+)
+PART_LEADS = (*LEADS, "{} and keep the rest", "just {}")
+KIND_LEADS = ("{}", "{}", "{}", "now {}", "ok, {}", "{} please")
+# Verbs that a causative subject takes: "make her sit down".
+CAUSATIVES = ("make {them} {do}", "let {them} {do}", "have {them} {do}", "{they} should {do}", "i want {them} to {do}")
+OTHERS = (
+    ("him", "he", "his"),
+    ("her", "she", "her"),
+    ("them", "they", "their"),
+    ("the person", "the person", "their"),
+)
+# How often an edit is put as one of these, and how often an arm or head is named by its state.
+CAUSATIVE, STATE, NAME = 0.12, 0.3, 0.35
 
 
-def edit_texts(edits: Edits, composer: Composer, rng: Generator) -> list[str]:
-    """A text for each edit.
+def turn_text(turn: Turn, editor: Editor, rng: Generator) -> str:
+    """A text for a turn of a chain.
 
     Args:
-        edits: the pairs.
-        composer: has their states.
+        turn: the turn.
+        editor: has the states.
         rng: source of randomness.
     """
-    wordings: dict[str, list[str]] = yaml.safe_load((LIMBS_FOLDER / "edits.yaml").read_text("utf-8"))
-    return [
-        _text(kind, side, states, composer, wordings, rng)
-        for kind, side, states in zip(edits.kinds, edits.sides, edits.states)
-    ]
+    if turn.kind == "edit" and turn.change is not None:
+        return edit_text(turn.change, editor, rng)
+    words = arm_text(pick(load_edit_wordings()[turn.kind], rng), turn.change.side if turn.change else "", rng)
+    return typed(COMMAND.fill(words), rng, command=True, polite=True)
 
 
-def _text(
-    kind: str,
-    side: str,
-    states: np.typing.NDArray[np.int64],
-    composer: Composer,
-    wordings: dict[str, list[str]],
-    rng: Generator,
-) -> str:
-    arm = composer.arms[states[1 if side == "left" else 2]]
-    if kind in wordings:
-        words = arm_text(pick(wordings[kind], rng), side, rng)
-        lead = pick(("{}", "{}", "now {}", "ok, {}", "{} please"), rng)
-        return typed(COMMAND.fill(lead.format(words)), rng, command=True)
-    if kind == "base":
-        return _command(pick(composer.bases[states[0]].do, rng), rng)
-    if kind == "head":
-        return _state_or_command(composer.heads[states[3]], "left", rng)
-    return _state_or_command(arm, "both" if kind == "both_arms" else side, rng)
+def edit_text(change: Change, editor: Editor, rng: Generator) -> str:
+    """A text for an edit.
 
-
-def _state_or_command(state: LimbState, side: str, rng: Generator) -> str:
-    if rng.random() < 0.3:
+    Args:
+        change: the edit.
+        editor: has the states.
+        rng: source of randomness.
+    """
+    kind, name, side = change
+    if kind == "named":
+        wordings = wordings_of(name)
+        if rng.random() < NAME or not wordings.do:
+            return typed(COMMAND.fill(pick(NAME_LEADS, rng).format(pick(wordings.name, rng))), rng)
+        return _command(pick(wordings.do, rng), rng)
+    if kind not in editor.states:
+        return _of_kind(kind, side, rng)
+    state = editor.states[kind][name]
+    if state.states and kind != "base" and rng.random() < STATE:
+        leads = STATE_LEADS if kind in ("arm", "head") else KIND_LEADS
         words = arm_text(pick(state.states, rng), side, rng)
-        return typed(COMMAND.fill(pick(STATE_LEADS, rng).format(words)), rng)
-    return _command(arm_text(pick(state.do, rng), side, rng), rng)
+        return typed(COMMAND.fill(pick(leads, rng).format(words)), rng)
+    leads = LEADS if kind in ("base", "posture") else PART_LEADS
+    return _command(arm_text(pick(state.do, rng), side, rng), rng, leads)
 
 
-def _command(verb: str, rng: Generator) -> str:
-    lead = pick(LEADS, rng)
+def _of_kind(kind: str, side: str, rng: Generator) -> str:
+    words = arm_text(pick(load_edit_wordings()[kind], rng), side, rng)
+    return typed(COMMAND.fill(pick(KIND_LEADS, rng).format(words)), rng, command=True)
+
+
+def _command(verb: str, rng: Generator, leads: tuple[str, ...] = LEADS) -> str:
+    if rng.random() < CAUSATIVE:
+        them, they, their = pick(OTHERS, rng)
+        themselves = {"him": "himself", "her": "herself"}.get(them, "themselves")
+        done = verb_phrase(verb, "base").replace("{their}", their).replace("{themselves}", themselves)
+        done = done.replace("{them}", them).replace("your", their).replace(" you", f" {them}")
+        return typed(pick(CAUSATIVES, rng).format(them=them, they=they, do=done), rng, polite=True)
+    lead = pick(leads, rng)
     words = COMMAND.fill(lead.format(verb_phrase(verb, "base")))
-    question = lead.startswith("can you")
+    question = lead.startswith(("can you", "could you"))
     return typed(words, rng, question=question, command=not question, polite=True)

@@ -1,7 +1,7 @@
 """Generates the records of the synthetic corpus: sampled poses and pose pairs, captioned, compared and rendered.
 
-Poses of the training split are sampled from its motion clips (see `sampling.poses`); those of validation and test are
-frames of held-out clips.
+Poses of the training split are sampled from its motion clips and the user's records (see `sampling.poses`); those of
+validation and test are frames of held-out clips.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +14,7 @@ import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
+from unipose.training.captions.actions import action_sentence
 from unipose.training.captions.describe import describe
 from unipose.training.captions.instruct import Style, instruct
 from unipose.training.captions.paircodes import NONE, extract_paircodes
@@ -24,15 +25,23 @@ from unipose.training.datasets.records import ImagePairRecord, ImageRecord, Pose
 from unipose.training.datasets.rows import Record
 from unipose.training.geometry import add_mirrored, rotate_heading
 from unipose.training.named_poses.archetypes import archetype_sentences
+from unipose.training.named_poses.wordings import wordings_of
+from unipose.training.sampling.named import near_named
 from unipose.training.sampling.pose_pairs import sample_pose_pairs
-from unipose.training.sampling.poses import SPLIT_CLIPS, load_motion_clips, motion_poses, sample_training_poses
+from unipose.training.sampling.poses import (
+    SPLIT_CLIPS,
+    MotionPoses,
+    load_motion_clips,
+    motion_poses,
+    sample_training_poses,
+)
 from unipose.training.synthetic_images.rendering import random_image
 
 
 SPLITS = ("train", *SPLIT_CLIPS)
 # Maximum lengths of captions in words, one drawn per caption: of captions in prompts, and of those in answers.
 PROMPT_MAX_WORDS = (15, 30, 45, 55)
-ANSWER_MAX_WORDS = (30, 45)
+ANSWER_MAX_WORDS = (38, 48)
 # Maximum lengths of instructions and differences.
 PAIR_MAX_WORDS = (12, 20, 30, 40)
 # Probability that the caption of a named pose begins with its archetype's sentence, and, in prompts, ends after it.
@@ -68,6 +77,7 @@ class Wording(NamedTuple):
     lengths: Sequence[int]
     sentence_only: float
     variety: float
+    actions: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,7 @@ class RecordGenerator:
         image_size: pixels of the square images.
         variety: variety of the wording of captions in prompts, 0..1 (see `describe`).
         answer_variety: variety of the wording of captions in answers, 0..1.
+        motion: recorded poses of the training split; default: those of its motion clips.
 
     Raises:
         ValueError: an unknown split.
@@ -90,6 +101,7 @@ class RecordGenerator:
     image_size: int = 96
     variety: float = 1.0
     answer_variety: float = 1.0
+    motion: MotionPoses | None = None
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -121,22 +133,25 @@ class RecordGenerator:
 
     @property
     def _answer_wording(self) -> Wording:
-        return Wording(ANSWER_MAX_WORDS, 0.0, self.answer_variety)
+        return Wording(ANSWER_MAX_WORDS, 0.0, self.answer_variety, actions=True)
 
     def _pose_records(self, count: int, rng: np.random.Generator, name: str, wording: Wording) -> list[PoseRecord]:
         described = self._described_poses(count, rng, wording)
+        rotvecs = _stack_rotvecs([pose for pose, _ in described])
         return [
-            PoseRecord(f"{name}:{index}", to_rotvecs(pose), (text,)) for index, (pose, text) in enumerate(described)
+            PoseRecord(f"{name}:{index}", pose, (text,))
+            for index, (pose, (_, text)) in enumerate(zip(rotvecs, described))
         ]
 
     def _pose_pair_records(
         self, count: int, rng: np.random.Generator, name: str, style: Style
     ) -> list[PosePairRecord]:
+        compared = self._compared_pairs(count, rng, style)
+        firsts = _stack_rotvecs([pair.first for pair, _ in compared])
+        seconds = _stack_rotvecs([pair.second for pair, _ in compared])
         return [
-            PosePairRecord(
-                f"{name}:{index}", to_rotvecs(pair.first), to_rotvecs(pair.second), (text,), pair.same_sequence
-            )
-            for index, (pair, text) in enumerate(self._compared_pairs(count, rng, style))
+            PosePairRecord(f"{name}:{index}", first, second, (text,), pair.same_sequence)
+            for index, (first, second, (pair, text)) in enumerate(zip(firsts, seconds, compared))
         ]
 
     def _image_records(self, count: int, rng: np.random.Generator, name: str) -> list[ImageRecord]:
@@ -175,7 +190,7 @@ class RecordGenerator:
         """`count` poses with captions that are not empty."""
 
         def describe_batch(size: int) -> Iterable[tuple[torch.Tensor, str]]:
-            rotmats, labels = draw_poses(self.split, size, rng, self.body)
+            rotmats, labels = draw_poses(self.split, size, rng, self.body, self.motion)
             captions = caption_poses(rotmats, labels, rng, self.body, *wording)
             return zip(rotmats, (caption.text for caption in captions))
 
@@ -185,7 +200,7 @@ class RecordGenerator:
         """`count` pairs with texts that are not empty."""
 
         def compare_batch(size: int) -> Iterable[tuple[Pair, str]]:
-            first, second, same = draw_pairs(self.split, size, rng, self.body)
+            first, second, same = draw_pairs(self.split, size, rng, self.body, self.motion)
             return zip(map(Pair, first, second, same.tolist()), pair_texts(first, second, rng, style, same, self.body))
 
         return collect_described(count, compare_batch)
@@ -218,6 +233,11 @@ def to_rotvecs(rotmats: torch.Tensor) -> Rotvecs:
     return roma.rotmat_to_rotvec(rotmats).numpy().astype(np.float32)
 
 
+def _stack_rotvecs(poses: Sequence[torch.Tensor]) -> Rotvecs:
+    """(22, 3, 3) poses -> (n, 22, 3): all at once, which is many times faster than one by one."""
+    return to_rotvecs(torch.stack(list(poses))) if poses else np.zeros((0, 22, 3), dtype=np.float32)
+
+
 def random_headings(count: int, rng: np.random.Generator) -> torch.Tensor:
     """Headings relative to the camera, within `MAX_HEADING`.
 
@@ -232,7 +252,7 @@ def random_headings(count: int, rng: np.random.Generator) -> torch.Tensor:
 
 
 def draw_poses(
-    split: str, count: int, rng: np.random.Generator, body: BodyModel
+    split: str, count: int, rng: np.random.Generator, body: BodyModel, motion: MotionPoses | None = None
 ) -> tuple[torch.Tensor, list[str | None]]:
     """Draws poses of a split.
 
@@ -241,12 +261,13 @@ def draw_poses(
         count: number of poses.
         rng: source of all randomness.
         body: the body for which training poses must be plausible.
+        motion: recorded poses of the training split; default: those of its motion clips.
 
     Returns:
         (count, 22, 3, 3) poses in the stored frame, heading removed, and the name of each one's archetype or None.
     """
     if split == "train":
-        rotmats, labels = sample_training_poses(count, int(rng.integers(2**31)), body)
+        rotmats, labels = sample_training_poses(count, int(rng.integers(2**31)), body, motion=motion)
         return rotmats.float(), labels
     clips = (clip for clip in load_motion_clips() if clip.name in SPLIT_CLIPS[split])
     frames = add_mirrored(motion_poses(clips).float())
@@ -254,7 +275,7 @@ def draw_poses(
 
 
 def draw_pairs(
-    split: str, count: int, rng: np.random.Generator, body: BodyModel
+    split: str, count: int, rng: np.random.Generator, body: BodyModel, motion: MotionPoses | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, npt.NDArray[np.bool_]]:
     """Draws pairs of poses of a split: changed poses, frames of one clip, and unrelated poses.
 
@@ -263,15 +284,16 @@ def draw_pairs(
         count: number of pairs.
         rng: source of all randomness.
         body: the body for which poses must be plausible.
+        motion: recorded poses of the training split; default: those of its motion clips.
 
     Returns:
         First and second poses, (count, 22, 3, 3), and (count,) booleans: frames of one clip.
     """
     seed = int(rng.integers(2**31))
-    pairs = sample_pose_pairs(count, seed, body, clips=None if split == "train" else SPLIT_CLIPS[split])
-    others, _ = draw_poses(split, count, rng, body)
+    pairs = sample_pose_pairs(count, seed, body, clips=SPLIT_CLIPS.get(split), motion=motion)
     unrelated = rng.random(count) < UNRELATED_SHARE
-    second = torch.where(torch.from_numpy(unrelated)[:, None, None, None], others, pairs.second.float())
+    second = pairs.second.float()
+    second[torch.from_numpy(unrelated)], _ = draw_poses(split, int(unrelated.sum()), rng, body, motion)
     return pairs.first.float(), second, pairs.same_sequence.numpy() & ~unrelated
 
 
@@ -309,6 +331,7 @@ def caption_poses(
     lengths: Sequence[int] = PROMPT_MAX_WORDS,
     sentence_only: float = SENTENCE_ONLY_SHARE,
     variety: float = 1.0,
+    actions: bool = False,
 ) -> list[Caption[Posecode]]:
     """Captions poses, in various lengths; the caption of an archetype may begin with one of its sentences.
 
@@ -320,31 +343,65 @@ def caption_poses(
         lengths: maximum numbers of words; one is drawn for each caption.
         sentence_only: probability that such a caption ends after the archetype's sentence.
         variety: variety of the wording, 0..1 (see `describe`).
+        actions: whether the caption of every named pose, and of one near it, begins with its action.
 
     Raises:
         ValueError: the numbers of labels and poses differ.
     """
     if len(labels) != len(rotmats):
         raise ValueError(f"got {len(labels)} labels for {len(rotmats)} poses; expected one for each pose")
+    if actions:
+        near = near_named(rotmats, body)
+        names = [label or other for label, other in zip(labels, near)]
+        leads = [action_sentence(wordings_of(name), rng, variety) if name else "" for name in names]
+    else:
+        leads = [_plain_lead(label, rng) for label in labels]
+    return caption_with_leads(rotmats, leads, rng, body, lengths, sentence_only, variety)
+
+
+def caption_with_leads(
+    rotmats: torch.Tensor,
+    leads: Sequence[str],
+    rng: np.random.Generator,
+    body: BodyModel,
+    lengths: Sequence[int],
+    sentence_only: float = 0.0,
+    variety: float = 1.0,
+) -> list[Caption[Posecode]]:
+    """Captions poses, each after a first sentence.
+
+    Args:
+        rotmats: (n, 22, 3, 3) in the stored frame.
+        leads: the first sentence of each caption; "" for the captioner's own.
+        rng: source of wording and length.
+        body: the body that is measured.
+        lengths: maximum numbers of words; one is drawn for each caption.
+        sentence_only: probability that a caption with a lead ends after it.
+        variety: variety of the wording, 0..1 (see `describe`).
+    """
     codes = extract_posecodes(body.forward_joints(rotmats).numpy(), rotmats=rotmats)
     return [
-        _caption(pose_codes, label, rng, int(rng.choice(lengths)), sentence_only, variety)
-        for pose_codes, label in zip(codes, labels)
+        _caption(pose_codes, lead, rng, int(rng.choice(lengths)), sentence_only, variety)
+        for pose_codes, lead in zip(codes, leads)
     ]
+
+
+def _plain_lead(label: str | None, rng: np.random.Generator) -> str:
+    """One of the sentences of a named pose, or ""."""
+    if label is None or rng.random() >= SENTENCE_SHARE:
+        return ""
+    sentences = archetype_sentences(label)
+    return sentences[int(rng.integers(len(sentences)))]
 
 
 def _caption(
     codes: Sequence[Posecode],
-    label: str | None,
+    lead: str,
     rng: np.random.Generator,
     max_words: int,
     sentence_only: float,
     variety: float,
 ) -> Caption[Posecode]:
-    if label is None or rng.random() >= SENTENCE_SHARE:
-        return describe(codes, rng, max_words=max_words, variety=variety)
-    sentences = archetype_sentences(label)
-    lead = sentences[int(rng.integers(len(sentences)))]
-    if rng.random() < sentence_only:
+    if lead and rng.random() < sentence_only:
         return Caption(lead, ())
     return describe(codes, rng, lead=lead, max_words=max_words, variety=variety)

@@ -20,6 +20,7 @@ from datasets import Dataset, Features, List, Value, concatenate_datasets, load_
 from tqdm.auto import tqdm
 from trl import TrlParser
 
+from unipose.processing.pose_features import NUM_JOINTS
 from unipose.training.datasets.importers import (
     AmassPoses,
     Crop,
@@ -244,7 +245,7 @@ class SavedRecords(Sequence[Record]):
         folder: the `output` of the import.
 
     Raises:
-        ValueError: there is no import, or it is not finished.
+        ValueError: there is no import, it is not finished, or another version wrote it.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -256,9 +257,16 @@ class SavedRecords(Sequence[Record]):
             )
         if read_json(path)["records"] is None:
             raise ValueError(f"the import into {folder} was interrupted; run the same command again")
-        parts = [load_from_disk(part) for part in part_folders(folder)]
-        self.rows = concatenate_datasets(parts)
-        self.kind = next(kind for kind, features in COLUMNS.items() if set(features) == set(self.rows.column_names))
+        self.rows = concatenate_datasets([load_from_disk(part) for part in part_folders(folder)])
+        columns = set(self.rows.column_names)
+        kinds = [kind for kind, features in COLUMNS.items() if set(features) == columns]
+        if not kinds:
+            known = " or ".join(", ".join(sorted(features)) for features in COLUMNS.values())
+            raise ValueError(
+                f"the records in {folder} have the columns {', '.join(sorted(columns))}; expected {known}. Another "
+                "version wrote them: import the dataset again"
+            )
+        self.kind = kinds[0]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -273,8 +281,10 @@ class SavedRecords(Sequence[Record]):
 
     def poses(self) -> Rotvecs:
         """(n, 22, 3): all poses of the records; both of a pair."""
-        rows = self.rows.with_format("numpy")
-        return np.concatenate([np.stack(rows[name][:]) for name in POSE_COLUMNS if name in self.rows.column_names])
+        columns = [self.rows.data.column(name) for name in POSE_COLUMNS if name in self.rows.column_names]
+        # Without a Python object for every number this is twenty times faster.
+        numbers = [chunk.flatten().flatten().to_numpy() for column in columns for chunk in column.chunks]
+        return np.concatenate(numbers).reshape(-1, NUM_JOINTS, 3).astype(np.float32)
 
     def _record(self, row: dict[str, Any]) -> Record:
         arrays = {name: np.array(row[name], dtype=np.float32) for name in POSE_COLUMNS if name in row}

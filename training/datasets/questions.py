@@ -21,6 +21,8 @@ from unipose.training.named_poses.wordings import wordings_of
 QUESTIONS_FILE = Path(__file__).parent.parent / "assets" / "questions.yaml"
 # The kind of question whose answer is a wording of the named pose.
 DOING = "doing"
+# Kinds that are asked more often than the others.
+OFTEN = {DOING: 4, "posture": 2, "standing": 2, "raised_arm": 2}
 # Where the pose stands in the prompt.
 FRAMES = (
     "{pose} {question}",
@@ -31,6 +33,23 @@ FRAMES = (
     "here is a pose: {pose} {question}",
     "about the pose {pose}: {question}",
     "{pose}\n{question}",
+    "{question}\n{pose}",
+    "{pose} - {question}",
+    "this is {pose}. {question}",
+    "given {pose}, {question}",
+    "{question} the pose is {pose}",
+    "i have a question about {pose}: {question}",
+)
+# The pose may also stand in the question itself, as the person that it is about; not in a typo.
+_POSE = "\x01"
+INLINE = 0.2
+OWNERS = (
+    f"the person of {_POSE}",
+    f"the person in {_POSE}",
+    f"the one in {_POSE}",
+    f"the guy in {_POSE}",
+    f"the woman in {_POSE}",
+    f"the body {_POSE}",
 )
 PEOPLE = (
     Subject("he", "his", "him", "himself"),
@@ -68,7 +87,7 @@ def load_questions() -> dict[str, dict[str, Any]]:
 def ask_questions(
     count: int, rotmats: torch.Tensor, labels: list[str | None], rng: np.random.Generator, body: BodyModel
 ) -> list[Question]:
-    """Questions about poses, all kinds alike, and of each kind all answers alike.
+    """Questions about poses, kinds as often as `OFTEN` says, and of each kind all answers alike.
 
     Args:
         count: number of questions.
@@ -79,7 +98,7 @@ def ask_questions(
     """
     facts = {DOING: labels} | pose_facts(rotmats, body)
     places = {kind: _places(kind, values) for kind, values in facts.items()}
-    kinds = [kind for kind in load_questions() if places[kind]]
+    kinds = [kind for kind in load_questions() for _ in range(OFTEN.get(kind, 1)) if places[kind]]
     return [_ask(pick(kinds, rng), places, facts, rng) for _ in range(count)]
 
 
@@ -101,13 +120,19 @@ def _ask(
     values = no if not yes or (no and rng.random() < 0.5) else yes
     pose = pick(by_value[pick(values, rng)], rng)
     value, person = facts[kind][pose], pick(PEOPLE, rng)
-    question = typed(_fill(pick(load_questions()[kind]["questions"], rng), person), rng, question=True)
-    frame = pick(FRAMES, rng)
+    words = pick(load_questions()[kind]["questions"], rng)
+    if words.count("{they}") == 1 and rng.random() < INLINE:
+        person = PEOPLE[2]
+        asked = Subject(pick(OWNERS, rng), "their", "them", "themselves")
+        prompt = typed(_fill(words, asked), rng, question=True).replace(_POSE, "{pose}")
+    else:
+        question = typed(_fill(words, person), rng, question=True)
+        prompt = pick(FRAMES, rng).replace("{question}", question)
     if kind == DOING:
         answer = _action(str(value), person, rng)
     else:
         answer = _fill(pick(load_questions()[kind]["answers"][value], rng), person)
-    return Question(pose, kind, frame.replace("{question}", question), answer)
+    return Question(pose, kind, prompt, answer)
 
 
 def _action(name: str, person: Subject, rng: np.random.Generator) -> str:

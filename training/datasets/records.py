@@ -51,6 +51,21 @@ class PosePairRecord:
 
 
 @dataclass(frozen=True)
+class ChainRecord:
+    """A chat about one body: every turn of the user is answered with a pose.
+
+    Args:
+        name: unique in its dataset.
+        poses: (22, 3) each, in the order of their placeholders and answers.
+        turns: what the user says; only the first may have the placeholder {pose}.
+    """
+
+    name: str
+    poses: tuple[Rotvecs, ...]
+    turns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ImageRecord:
     """An image of one person, the pose, and its captions.
 

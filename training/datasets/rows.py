@@ -15,12 +15,19 @@ from datasets import Dataset, Features, Image, Json, List, Value
 from unipose.processing.pose_features import NUM_JOINTS
 from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.instructions import TEXTS, check_tasks, check_template, load_instructions
-from unipose.training.datasets.records import ImagePairRecord, ImageRecord, PosePairRecord, PoseRecord, Rotvecs
+from unipose.training.datasets.records import (
+    ChainRecord,
+    ImagePairRecord,
+    ImageRecord,
+    PosePairRecord,
+    PoseRecord,
+    Rotvecs,
+)
 
 
 Row = dict[str, Any]
 Block = dict[str, str]
-Record = PoseRecord | PosePairRecord | ImageRecord | ImagePairRecord
+Record = PoseRecord | PosePairRecord | ChainRecord | ImageRecord | ImagePairRecord
 
 FEATURES = Features(
     {
@@ -39,6 +46,8 @@ TASK_RECORDS: dict[str, type[Record]] = {
     for name, task in TASKS.items()
 }
 POSE_ANSWERS = frozenset(name for name, task in TASKS.items() if task.answer == "pose")
+# The task of a chat of several turns.
+CHAIN_TASK = "pose-edit"
 # Prompts without a template, and their share: a plain caption or instruction should work as a prompt.
 BARE_PROMPTS = {
     name: " ".join(f"{{{placeholder}}}" for placeholder in task.placeholders)
@@ -84,6 +93,8 @@ def record_content(record: Record) -> Content:
         content = Content((), (record.rotvecs,), record.captions)
     elif isinstance(record, PosePairRecord):
         content = Content((), (record.first, record.second), record.texts)
+    elif isinstance(record, ChainRecord):
+        content = Content((), record.poses, record.turns)
     elif isinstance(record, ImageRecord):
         content = Content((record.image,), (record.rotvecs,), record.captions)
     else:
@@ -125,6 +136,8 @@ def rows_from_records(
             check_template(task, template)
     for record in records:
         content = record_content(record)
+        if isinstance(record, ChainRecord) and CHAIN_TASK in tasks:
+            yield make_chain_row(record)
         for task in tasks:
             if isinstance(record, TASK_RECORDS[task]):
                 texts = ("",) if task == "image-to-pose" else content.texts
@@ -163,6 +176,32 @@ def make_row(task: str, prompt: str, content: Content, text: str, source: str) -
         "task": task,
         "source": source,
         "text": text,
+    }
+
+
+def make_chain_row(record: ChainRecord) -> Row:
+    """One training row of several turns, each answered with a pose.
+
+    Args:
+        record: the chat.
+
+    Raises:
+        ValueError: the number of poses does not fit the turns.
+    """
+    questions = [content_blocks(turn) for turn in record.turns]
+    num_poses = len(questions) + sum(block["type"] == "pose" for question in questions for block in question)
+    if num_poses != len(record.poses):
+        raise ValueError(f"record {record.name!r}: got {len(record.poses)} poses; expected {num_poses} for its turns")
+    messages: list[dict[str, Any]] = []
+    for question in questions:
+        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": [{"type": "pose"}]}]
+    return {
+        "messages": messages,
+        "images": [],
+        "poses": [np.asarray(pose, dtype=np.float32).tolist() for pose in record.poses],
+        "task": CHAIN_TASK,
+        "source": record.name,
+        "text": record.turns[-1],
     }
 
 

@@ -1,7 +1,8 @@
-"""Evaluates a model and simple baselines on held-out motion clips.
+"""Evaluates a model: on held-out motion clips beside simple baselines, on recorded motion, and in people's words.
 
     python -m unipose.training.evaluation.evaluate --model modeling_unipose/embedded --output runs/evaluation
 
+`--records` adds recorded motion that `import_data` has written: give subjects that training has not seen.
 Millimeters are measured on the built-in body and cannot be compared with results on SMPL.
 """
 
@@ -9,19 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import roma
 import torch
 from transformers import pipeline
 from trl import TrlParser
 
 from unipose.processing.body_model import BodyModel
+from unipose.training.datasets.import_data import SavedRecords
 from unipose.training.evaluation.held_out import (
     HeldOutFrames,
     HeldOutPairs,
     make_held_out_frames,
     make_held_out_pairs,
 )
+from unipose.training.evaluation.human_words import evaluate_human_words
 from unipose.training.evaluation.metrics import reconstruction_error
-from unipose.training.evaluation.report import Metrics, to_markdown
+from unipose.training.evaluation.named_wordings import evaluate_named_wordings, sample_named_wordings
+from unipose.training.evaluation.report import Metrics, to_markdown, words_to_markdown
 from unipose.training.evaluation.tasks import (
     evaluate_image_to_pose,
     evaluate_pose_diff,
@@ -29,6 +35,7 @@ from unipose.training.evaluation.tasks import (
     evaluate_pose_to_text,
     evaluate_text_to_pose,
 )
+from unipose.training.geometry import remove_heading
 from unipose.training.io import write_json
 from unipose.training.sampling.poses import held_out_poses, sample_training_poses
 
@@ -45,6 +52,11 @@ class EvaluationArguments:
         default=4000, metadata={"help": "Number of training poses for the mean-pose and nearest-pose baselines."}
     )
     image_size: int = field(default=96, metadata={"help": "Pixels of the square images, as in the corpus."})
+    records: list[str] = field(
+        default_factory=list, metadata={"help": "Folders of records by import_data, to evaluate recorded poses too."}
+    )
+    recorded_poses: int = field(default=400, metadata={"help": "Maximum number of recorded poses."})
+    wordings: int = field(default=500, metadata={"help": "Number of altered wordings of named poses."})
     batch_size: int = field(default=32, metadata={"help": "Number of inputs per forward pass."})
     seed: int = field(default=0, metadata={"help": "Seed of the evaluation sets and the baselines."})
 
@@ -83,18 +95,82 @@ def evaluate(
     }
 
 
+@torch.no_grad()
+def evaluate_recorded(
+    pipe: Any, poses: torch.Tensor, training: torch.Tensor, body: BodyModel, arguments: EvaluationArguments
+) -> Metrics:
+    """Metrics of single recorded poses, as those of held-out frames; the pose tokenizer sees their own headings too.
+
+    Args:
+        pipe: `pipeline("unipose")` of the model.
+        poses: (n, 22, 3, 3) in the stored frame, as recorded.
+        training: (m, 22, 3, 3) training poses for the baselines.
+        body: the body to measure.
+        arguments: size of images, batch size and seed.
+    """
+    seed, batch_size = arguments.seed, arguments.batch_size
+    frames = make_held_out_frames(remove_heading(poses), body, arguments.image_size, seed)
+    tokenizer = pipe.model.model.pose_tokenizer
+    return {
+        "pose tokenizer": {"model": reconstruction_error(tokenizer, frames.poses, body)},
+        "pose tokenizer, headings as recorded": {"model": reconstruction_error(tokenizer, poses, body)},
+        "text-to-pose": evaluate_text_to_pose(pipe, frames, training, body, batch_size),
+        "image-to-pose": evaluate_image_to_pose(pipe, frames, training, body, batch_size, seed),
+        "pose-to-text": evaluate_pose_to_text(pipe, frames, body, batch_size, seed),
+    }
+
+
+def load_recorded(folders: list[str], count: int) -> torch.Tensor:
+    """At most `count` poses of records, spread evenly over each folder's frames.
+
+    Args:
+        folders: outputs of `import_data`.
+        count: maximum number of poses.
+
+    Raises:
+        ValueError: a folder has no records, or its import is not finished.
+    """
+    rotvecs = np.concatenate([SavedRecords(folder).poses() for folder in folders])
+    count = min(count, len(rotvecs))
+    return roma.rotvec_to_rotmat(torch.from_numpy(rotvecs[np.arange(count) * len(rotvecs) // count]))
+
+
+def evaluate_words(pipe: Any, body: BodyModel, arguments: EvaluationArguments) -> dict[str, Any]:
+    """People's sentences, edits, chains of edits and questions, and altered wordings of named poses.
+
+    Args:
+        pipe: `pipeline("unipose")` of the model.
+        body: the body to measure.
+        arguments: number of wordings, batch size and seed.
+
+    Returns:
+        {"human words": {set: [right of each row]}, "named poses": {alteration: [right of each row]}}.
+    """
+    human = evaluate_human_words(pipe, body)
+    wordings = sample_named_wordings(arguments.wordings, arguments.seed)
+    return {
+        "human words": {name: [row.right for row in rows] for name, rows in human.items()},
+        "named poses": evaluate_named_wordings(pipe, wordings, body, arguments.batch_size),
+    }
+
+
 def main() -> None:
     (arguments,) = TrlParser((EvaluationArguments,)).parse_args_and_config()
     body, seed = BodyModel.builtin(), arguments.seed
     frames = held_out_poses()[:: arguments.every].float()
     held_out = make_held_out_frames(frames, body, arguments.image_size, seed)
-    training, _ = sample_training_poses(arguments.training_poses, seed, body)
+    training = sample_training_poses(arguments.training_poses, seed, body)[0].float()
     pipe = pipeline("unipose", model=arguments.model)  # type: ignore[call-overload]
     pairs = make_held_out_pairs(arguments.pairs, body, seed)
-    metrics = evaluate(pipe, held_out, pairs, training.float(), body, arguments.batch_size, seed)
-    report = {"settings": vars(arguments), "frames": len(frames), "metrics": metrics}
+    report: dict[str, Any] = {"settings": vars(arguments), "frames": len(frames)}
+    report["metrics"] = evaluate(pipe, held_out, pairs, training, body, arguments.batch_size, seed)
+    report["words"] = evaluate_words(pipe, body, arguments)
+    print(f"{len(frames)} held-out frames\n\n{to_markdown(report['metrics'])}\n\n{words_to_markdown(report['words'])}")
+    if arguments.records:
+        poses = load_recorded(arguments.records, arguments.recorded_poses)
+        report["recorded"] = evaluate_recorded(pipe, poses, training, body, arguments)
+        print(f"\n{len(poses)} recorded poses\n\n{to_markdown(report['recorded'])}")
     write_json(Path(arguments.output) / "metrics.json", report)
-    print(f"{len(frames)} held-out frames\n\n{to_markdown(metrics)}")
 
 
 if __name__ == "__main__":

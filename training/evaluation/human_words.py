@@ -1,4 +1,4 @@
-"""Sentences, edits and questions as people type them, judged by measured geometry.
+"""Sentences, edits, chains of edits and questions as people type them, judged by measured geometry.
 
     python -m unipose.training.evaluation.human_words --model modeling_unipose/embedded --output runs/human_words
 
@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from transformers import pipeline
@@ -21,9 +20,10 @@ from trl import TrlParser
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, to_y_up
 from unipose.training.captions.measures import Array, measure
-from unipose.training.evaluation.tasks import predict
+from unipose.training.evaluation.report import words_to_markdown
+from unipose.training.evaluation.tasks import first_poses, predict
 from unipose.training.geometry import remove_heading, swap_sides
-from unipose.training.io import markdown_table, write_json
+from unipose.training.io import write_json
 from unipose.training.named_poses.archetypes import archetype_poses
 
 
@@ -103,6 +103,15 @@ class Edit:
 
 
 @dataclass(frozen=True)
+class Chain:
+    """A named pose, and requests one after the other, each with the requirements on the pose after it."""
+
+    pose: str
+    texts: tuple[str, ...]
+    requirements: tuple[tuple[Requirement, ...], ...]
+
+
+@dataclass(frozen=True)
 class Question:
     """A question about a named pose: answered by yes or no, or by a text with and without some words."""
 
@@ -141,6 +150,18 @@ def load_edits() -> list[Edit]:
     return [
         Edit(row["pose"], row["text"], tuple(map(Requirement.parse, row["holds"])), tuple(row.get("keep", ())))
         for row in _read("edits")["edits"]
+    ]
+
+
+def load_chains() -> list[Chain]:
+    """The packaged chains of edits."""
+    return [
+        Chain(
+            row["pose"],
+            tuple(step["text"] for step in row["steps"]),
+            tuple(tuple(map(Requirement.parse, step["holds"])) for step in row["steps"]),
+        )
+        for row in _read("chains")["chains"]
     ]
 
 
@@ -212,56 +233,122 @@ class HumanWordsArguments:
     output: str = field(default="runs/human_words", metadata={"help": "Folder of results.json."})
 
 
+@dataclass(frozen=True)
+class Answered:
+    """A row with the model's answer.
+
+    Args:
+        texts: the sentence, the request or requests, or the question.
+        right: whether the answer is right; of a chain, whether every step is.
+        poses: (n, 22, 3, 3): the pose before an edit or of a question, if any, and the generated ones.
+        answer: the generated text.
+    """
+
+    texts: tuple[str, ...]
+    right: bool
+    poses: torch.Tensor
+    answer: str = ""
+
+
 @torch.no_grad()
-def evaluate_human_words(pipe: Any, body: BodyModel) -> dict[str, list[dict[str, Any]]]:
-    """Every row of the three sets with the model's answer and whether it is right.
+def evaluate_human_words(pipe: Any, body: BodyModel) -> dict[str, list[Answered]]:
+    """Every row of the four sets with the model's answer and whether it is right.
 
     Args:
         pipe: `pipeline("unipose")`.
         body: the body to measure.
     """
-    sentences, edits, questions = load_sentences(), load_edits(), load_questions()
-    generated = predict(pipe, "text-to-pose", BATCH_SIZE, text=[row.text for row in sentences])
-    poses = [torch.as_tensor(answer["poses"][0]) for answer in generated]
-    results: dict[str, list[dict[str, Any]]] = {
-        "sentences": [
-            {"text": row.text, "right": is_right(row.requirements, pose, body, either=row.either)}
-            for row, pose in zip(sentences, poses)
-        ]
+    return {
+        "sentences": answer_sentences(pipe, load_sentences(), body),
+        "edits": answer_edits(pipe, load_edits(), body),
+        "chains": answer_chains(pipe, load_chains(), body),
+        "questions": answer_questions(pipe, load_questions()),
     }
-    befores = archetype_poses([row.pose for row in edits]).float()
-    generated = predict(pipe, "pose-edit", BATCH_SIZE, text=[row.text for row in edits], poses=list(befores))
-    results["edits"] = []
-    for row, before, answer in zip(edits, befores, generated):
-        pose = torch.as_tensor(answer["poses"][0])
-        right = is_right(row.requirements, pose, body, before) and keeps_joints(row.keep, pose, before, body)
-        results["edits"].append({"pose": row.pose, "text": row.text, "right": right})
-    shown = archetype_poses([row.pose for row in questions]).float()
-    texts = [f"{pipe.processor.pose_token} {row.text}" for row in questions]
-    answers = predict(pipe, "pose-to-text", BATCH_SIZE, text=texts, poses=list(shown))
-    results["questions"] = [
-        {"pose": row.pose, "text": row.text, "answer": answer["text"], "right": row.is_right(answer["text"])}
-        for row, answer in zip(questions, answers)
-    ]
-    return results
 
 
-def to_markdown(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """A table with the share of right answers of each set.
+def answer_sentences(pipe: Any, rows: Sequence[Sentence], body: BodyModel) -> list[Answered]:
+    """The poses generated from sentences.
 
     Args:
-        results: from `evaluate_human_words`.
+        pipe: `pipeline("unipose")`.
+        rows: the sentences.
+        body: the body to measure.
     """
-    rows = [(name, len(own), f"{100 * np.mean([row['right'] for row in own]):.1f}") for name, own in results.items()]
-    return markdown_table(("set", "rows", "right (%)"), rows)
+    poses = first_poses(predict(pipe, "text-to-pose", BATCH_SIZE, text=[row.text for row in rows]))
+    return [
+        Answered((row.text,), is_right(row.requirements, pose, body, either=row.either), pose[None])
+        for row, pose in zip(rows, poses)
+    ]
+
+
+def answer_edits(pipe: Any, rows: Sequence[Edit], body: BodyModel) -> list[Answered]:
+    """The poses that edits lead to.
+
+    Args:
+        pipe: `pipeline("unipose")`.
+        rows: the edits.
+        body: the body to measure.
+    """
+    befores = archetype_poses([row.pose for row in rows]).float()
+    texts = [row.text for row in rows]
+    poses = first_poses(predict(pipe, "pose-edit", BATCH_SIZE, text=texts, poses=list(befores)))
+    return [
+        Answered(
+            (row.text,),
+            is_right(row.requirements, pose, body, before) and keeps_joints(row.keep, pose, before, body),
+            torch.stack([before, pose]),
+        )
+        for row, before, pose in zip(rows, befores, poses)
+    ]
+
+
+def answer_chains(pipe: Any, rows: Sequence[Chain], body: BodyModel) -> list[Answered]:
+    """The poses of each step, each edited from the one that the model made before.
+
+    Args:
+        pipe: `pipeline("unipose")`.
+        rows: the chains.
+        body: the body to measure.
+    """
+    poses = [[pose] for pose in archetype_poses([row.pose for row in rows]).float()]
+    right = [True] * len(rows)
+    for step in range(max(len(row.texts) for row in rows)):
+        pending = [index for index, row in enumerate(rows) if step < len(row.texts)]
+        befores = [poses[index][-1] for index in pending]
+        texts = [rows[index].texts[step] for index in pending]
+        afters = first_poses(predict(pipe, "pose-edit", BATCH_SIZE, text=texts, poses=befores))
+        for index, before, after in zip(pending, befores, afters):
+            right[index] &= is_right(rows[index].requirements[step], after, body, before)
+            poses[index].append(after)
+    return [Answered(row.texts, *answer) for row, *answer in zip(rows, right, map(torch.stack, poses))]
+
+
+def answer_questions(pipe: Any, rows: Sequence[Question]) -> list[Answered]:
+    """The answers to questions about poses.
+
+    Args:
+        pipe: `pipeline("unipose")`.
+        rows: the questions.
+    """
+    poses = archetype_poses([row.pose for row in rows]).float()
+    texts = [f"{pipe.processor.pose_token} {row.text}" for row in rows]
+    answers = predict(pipe, "pose-to-text", BATCH_SIZE, text=texts, poses=list(poses))
+    return [
+        Answered((row.text,), row.is_right(answer["text"]), pose[None], answer["text"])
+        for row, pose, answer in zip(rows, poses, answers)
+    ]
 
 
 def main() -> None:
     (arguments,) = TrlParser((HumanWordsArguments,)).parse_args_and_config()
     pipe = pipeline("unipose", model=arguments.model)  # type: ignore[call-overload]
     results = evaluate_human_words(pipe, BodyModel.builtin())
-    write_json(Path(arguments.output) / "results.json", results)
-    print(to_markdown(results))
+    rows = {
+        name: [{"texts": row.texts, "answer": row.answer, "right": row.right} for row in own]
+        for name, own in results.items()
+    }
+    write_json(Path(arguments.output) / "results.json", rows)
+    print(words_to_markdown({"human words": {name: [row.right for row in own] for name, own in results.items()}}))
 
 
 if __name__ == "__main__":

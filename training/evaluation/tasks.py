@@ -47,7 +47,8 @@ def predict(pipe: Any, task: str, batch_size: int, **inputs: Sequence[Any]) -> l
     return outputs
 
 
-def _first_poses(outputs: Sequence[dict[str, Any]]) -> torch.Tensor:
+def first_poses(outputs: Sequence[dict[str, Any]]) -> torch.Tensor:
+    """(n, 22, 3, 3): the first pose of each output."""
     return torch.stack([torch.as_tensor(output["poses"][0]).float() for output in outputs])
 
 
@@ -67,7 +68,7 @@ def evaluate_text_to_pose(
     outputs = predict(pipe, "text-to-pose", batch_size, text=[caption.text for caption in held_out.captions])
     nearest = nearest_by_posecodes(posecodes, posecodes_of_poses(training, body))
     predictions = {
-        "model": _first_poses(outputs),
+        "model": first_poses(outputs),
         "mean training pose": mean_pose(training).expand_as(held_out.poses),
         "nearest training pose by description": training[torch.from_numpy(nearest)],
     }
@@ -95,7 +96,7 @@ def evaluate_image_to_pose(
     outputs = predict(pipe, "image-to-pose", batch_size, images=held_out.images)
     targets = held_out.camera_poses
     return {
-        "model": pose_errors(_first_poses(outputs), targets, body),
+        "model": pose_errors(first_poses(outputs), targets, body),
         "mean training pose": pose_errors(average.expand_as(targets), targets, body),
         "pose tokenizer alone": reconstruction_error(pipe.model.model.pose_tokenizer, targets, body),
     }
@@ -139,7 +140,7 @@ def evaluate_pose_edit(pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch
     return {
         name: pose_errors(poses, pairs.second, body)
         | {"paircode_precision": paircode_precision(paircodes, pairs.first, poses, body)}
-        for name, poses in (("model", _first_poses(outputs)), ("input pose unchanged", pairs.first))
+        for name, poses in (("model", first_poses(outputs)), ("input pose unchanged", pairs.first))
     }
 
 

@@ -48,7 +48,7 @@ def grow_tables(
     rows = cast(nn.Embedding, language_model.get_input_embeddings()).num_embeddings
     # Some tables are larger than their vocabulary.
     language_model.resize_token_embeddings(max(rows, len(tokenizer)), mean_resizing=False)
-    codebook = pose_tokenizer.quantizer.codebook
+    codebook = torch.cat(list(pose_tokenizer.codebooks()), dim=1)
     first = cast(int, tokenizer.convert_tokens_to_ids("<pose_0>"))
     tables = (language_model.get_input_embeddings(), language_model.get_output_embeddings())
     weights = [cast(torch.Tensor, table.weight) for table in tables]
@@ -79,8 +79,11 @@ def project_codebook(codebook: torch.Tensor, width: int) -> torch.Tensor:
 
 @torch.no_grad()
 def spread_pose_codes(model: UniPoseForConditionalGeneration) -> None:
-    """Initializes the embeddings of a new model's pose codes from their codebook vectors."""
-    codebook = model.model.pose_tokenizer.quantizer.codebook
+    """Initializes the embeddings of a new model's pose codes from their codebook vectors.
+
+    A code that is a heading in one token and a point of the grid in others starts from both vectors.
+    """
+    codebook = torch.cat(list(model.model.pose_tokenizer.codebooks()), dim=1)
     table = cast(nn.Embedding, model.get_input_embeddings()).weight
     first = model.config.pose_code_start_id
     projected = project_codebook(codebook, table.shape[1])

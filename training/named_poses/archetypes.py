@@ -4,11 +4,13 @@ The tables are in `tables`, the conventions of the angles in `joint_angles`. A n
 for its mirror image ("kneel_right") too, which is in no table.
 """
 
+from functools import cache
+
 import torch
 
 from unipose.processing.pose_features import mirror_pose, to_z_up
 from unipose.training.geometry import swap_sides
-from unipose.training.named_poses.joint_angles import pose_from_angles
+from unipose.training.named_poses.joint_angles import poses_from_angles
 from unipose.training.named_poses.tables.active import ACTIVE
 from unipose.training.named_poses.tables.archetype import Archetype
 from unipose.training.named_poses.tables.ball_games import BALL_GAMES
@@ -63,12 +65,23 @@ def archetype_poses(names: list[str]) -> torch.Tensor:
     Returns:
         (n, 22, 3, 3) rotations in the stored z-up frame, facing the default way.
     """
-    distinct = sorted(set(names))
-    poses = to_z_up(torch.stack([pose_from_angles(ARCHETYPES[table_name(name)].angles) for name in distinct]))
-    mirrored = torch.tensor([name not in ARCHETYPES for name in distinct])
-    poses = torch.where(mirrored[:, None, None, None], mirror_pose(poses), poses)
-    place = {name: index for index, name in enumerate(distinct)}
-    return poses[[place[name] for name in names]]
+    rows = _rows()
+    table = torch.tensor([rows[table_name(name)] for name in names], dtype=torch.long)
+    poses = _table_poses()[table]
+    mirrored = torch.tensor([name not in ARCHETYPES for name in names], dtype=torch.bool)
+    poses[mirrored] = mirror_pose(poses[mirrored])
+    return poses
+
+
+@cache
+def _rows() -> dict[str, int]:
+    return {name: row for row, name in enumerate(ARCHETYPES)}
+
+
+@cache
+def _table_poses() -> torch.Tensor:
+    """(k, 22, 3, 3): the poses of `ARCHETYPES`, in their order. They take seconds, and every shard needs them."""
+    return to_z_up(poses_from_angles([archetype.angles for archetype in ARCHETYPES.values()]))
 
 
 def archetype_sentences(name: str) -> tuple[str, ...]:

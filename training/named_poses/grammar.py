@@ -1,7 +1,7 @@
 """The grammar of forms: one wording of a named pose as a whole text that a person might type into a chat.
 
 `phrase` draws the wording, the form around it (statement, command, heading, request) and the way it is typed;
-`vary_sentence` does the last two for the plain sentences that come with the poses.
+`vary_sentence` and `vary_command` do the last two for the texts of the captioner.
 """
 
 import re
@@ -92,6 +92,7 @@ SENTENCE_CALLS = (
     "a pose in which {}",
     "imagine {}",
 )
+COMMAND_LEADS = (*("{}",) * 6, "now {}", "please {}", "ok, {}", "then {}")
 LIKENESSES = ("act like", "pose like", "pretend to be", "play", "pose as", "imitate")
 
 # Nouns of poses that one is "in", and of those that one "does".
@@ -171,6 +172,18 @@ def vary_sentence(sentence: str, rng: Generator) -> str:
     if rng.random() < PROMPT:
         return typed(pick(SENTENCE_CALLS, rng).format(words), rng, polite=True)
     return typed(words, rng)
+
+
+def vary_command(text: str, rng: Generator) -> str:
+    """An instruction of one or more sentences as a person types it.
+
+    Args:
+        text: sentences in the imperative.
+        rng: source of randomness; one state gives one text.
+    """
+    words = text.removesuffix(".")
+    words = words[:1].lower() + words[1:]
+    return typed(pick(COMMAND_LEADS, rng).format(words), rng, command=True, polite=True)
 
 
 def statement(kind: Kind, text: str, subject: Subject, tense: Tense = "progressive") -> str:

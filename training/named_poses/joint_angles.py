@@ -6,6 +6,8 @@ z), every other joint XYZ (knee flexion +x, elbow flexion -y, trunk forward +x, 
 that order, as on the LEFT side; the right side is its mirror image.
 """
 
+from collections.abc import Sequence
+
 import roma
 import torch
 
@@ -43,31 +45,40 @@ def pose_from_angles(angles: Angles) -> torch.Tensor:
     Returns:
         (22, 3, 3) rotations in a y-up world.
     """
-    pose = torch.eye(3).repeat(NUM_JOINTS, 1, 1)
-    given = {joint: angles.get(joint) or angles.get(part_of(joint)) for joint in JOINT_NAMES}
+    return poses_from_angles([angles])[0]
+
+
+def poses_from_angles(tables: Sequence[Angles]) -> torch.Tensor:
+    """(n, 22, 3, 3) poses from as many tables of angles (see `pose_from_angles`), in one go."""
+    degrees = torch.tensor(
+        [[angles.get(joint) or angles.get(part_of(joint)) or (0.0,) * 3 for joint in JOINT_NAMES] for angles in tables]
+    ).float()
+    poses = torch.eye(3).repeat(len(tables), NUM_JOINTS, 1, 1)
     for order in {euler_order(joint) for joint in JOINT_NAMES}:
-        rotated = {joint: value for joint, value in given.items() if value and euler_order(joint) == order}
-        if rotated:
-            rotations = roma.euler_to_rotmat(order, torch.tensor(list(rotated.values())).float(), degrees=True)
-            pose[[JOINT_NAMES.index(joint) for joint in rotated]] = rotations
+        joints = [index for index, joint in enumerate(JOINT_NAMES) if euler_order(joint) == order]
+        rotated = (degrees[:, joints] != 0.0).any(dim=-1)
+        rotations = roma.euler_to_rotmat(order, degrees[:, joints], degrees=True)
+        poses[:, joints] = torch.where(rotated[..., None, None], rotations, poses[:, joints])
     right = [index for index, joint in enumerate(JOINT_NAMES) if joint.startswith("right_")]
-    pose[right] = mirror_joint(pose[right])
-    return pose
+    poses[:, right] = mirror_joint(poses[:, right])
+    return poses
 
 
 def euler_candidates(rotmats: torch.Tensor, order: str) -> torch.Tensor:
     """Both triples of intrinsic Euler angles that give a rotation.
 
     The middle angle is within 90 degrees in the first and beyond in the second: a hip flexed by 120 degrees about x
-    is (180, -60, 180) in YXZ or, as people mean it, (0, -120, 0).
+    is (180, -60, 180) in YXZ or, as people mean it, (0, -120, 0). Where the outer axes are the same, it is positive in
+    the first and negative in the second.
 
     Args:
         rotmats: (..., 3, 3) rotations.
-        order: of the axes, such as "YXZ".
+        order: of the axes, such as "YXZ" or "XYX".
 
     Returns:
         (2, ..., 3) degrees in -180..180.
     """
     first = roma.rotmat_to_euler(order, rotmats, degrees=True)
-    second = torch.stack([first[..., 0] + 180.0, 180.0 - first[..., 1], first[..., 2] + 180.0], dim=-1)
+    middle = -first[..., 1] if order[0] == order[2] else 180.0 - first[..., 1]
+    second = torch.stack([first[..., 0] + 180.0, middle, first[..., 2] + 180.0], dim=-1)
     return torch.remainder(torch.stack([first, second]) + 180.0, 360.0) - 180.0

@@ -76,7 +76,7 @@ def load_wordings() -> dict[str, PoseWordings]:
         for name, kinds in yaml.safe_load(path.read_text("utf-8")).items():
             if name in wordings:
                 raise ValueError(f"{path.name}: got the pose {name!r} a second time, expected each pose once")
-            wordings[name] = _pose_wordings(f"{path.name}: {name}", kinds)
+            wordings[name] = read_wordings(f"{path.name}: {name}", kinds)
     return wordings
 
 
@@ -86,7 +86,16 @@ def wordings_of(name: str) -> PoseWordings:
     return wordings[name] if name in wordings else wordings[swap_sides(name)].mirrored()
 
 
-def _pose_wordings(place: str, kinds: dict[str, list[str]]) -> PoseWordings:
+def read_wordings(place: str, kinds: dict[str, list[str]]) -> PoseWordings:
+    """Wordings from the lists of a file.
+
+    Args:
+        place: where they stand, for errors.
+        kinds: kind -> wordings.
+
+    Raises:
+        ValueError: an unknown kind, an unknown placeholder, or a wording that is no text.
+    """
     unknown = set(kinds) - set(KINDS)
     if unknown:
         raise ValueError(f"{place}: got the kinds {sorted(unknown)}, expected only {KINDS}")

@@ -1,9 +1,16 @@
 """Joint limits: a table of ranges of motion, and how far a pose lies outside them.
 
-The ranges are those of everyday anatomy on SMPL's axes, as intrinsic Euler angles, and hold for the body's joints: the
-global orientation is free. Spine and neck also have ranges for the whole chain, since several joints that each bend a
-little add up. Hips are measured as clinics do, flexion first and rotation about the thigh last (XZY): in the order of
-`joint_angles` (YXZ) a hip bent by 90 degrees and rotated, as in a cross-legged seat, is near gimbal lock.
+The ranges hold for the body's joints, on SMPL's axes, as intrinsic Euler angles; the global orientation is free. They
+come from recorded motion: the 0.2 and 99.8 % quantiles of 35 minutes of public capture (CMU's subjects, DeepMimic,
+Mesh2Motion), rounded outwards, with room for dancers and gymnasts. Collars and feet hardly move in that capture: their
+ranges leave room for capture that is fitted to a body's surface (AMASS), which divides rotations among neighboring
+joints in its own way. Wrists may twist freely, since skeletons differ in where the forearm's rotation is zero. Spine and neck also have ranges for the whole
+chain, since several joints that each bend a little add up.
+
+Hips are measured as clinics do, flexion first and rotation about the thigh last (XZY): in the order of `joint_angles`
+(YXZ) a hip bent by 90 degrees and rotated, as in a cross-legged seat, is near gimbal lock. Elbows and knees are hinges
+whose axis need not be the body's: skeletons tilt it about the limb (CMU's elbows by 28 degrees). Their angles are that
+tilt, the flexion, and the rotation about the lower bone.
 """
 
 from dataclasses import dataclass
@@ -15,6 +22,8 @@ from unipose.processing.pose_features import JOINT_NAMES
 from unipose.training.named_poses.joint_angles import euler_candidates, mirror_joint, part_of
 
 
+Span = tuple[float, float]
+
 # A plausible pose lies at most this far outside the ranges (degrees).
 MARGIN = 10.0
 
@@ -25,42 +34,38 @@ class JointRange:
 
     Args:
         chain: joints without their side, from the parent outwards.
-        x, y, z: lowest and highest angle in degrees, as on the left side.
-        widened: degrees added at both ends: recorded motion, retargeted to SMPL's tree, goes that far beyond.
         order: intrinsic order of the Euler angles.
+        first, middle, last: lowest and highest of each angle in degrees, as on the left side.
     """
 
     chain: tuple[str, ...]
-    x: tuple[float, float]
-    y: tuple[float, float]
-    z: tuple[float, float]
-    widened: float = 0.0
-    order: str = "XYZ"
+    order: str
+    first: Span
+    middle: Span
+    last: Span
 
-    def bounds(self, widened: bool = True) -> torch.Tensor:
-        """(2, 3): lowest and highest angles, in the order of the decomposition."""
-        spans = {"X": self.x, "Y": self.y, "Z": self.z}
-        margin = self.widened if widened else 0.0
-        return torch.tensor([(spans[axis][0] - margin, spans[axis][1] + margin) for axis in self.order]).T
+    def bounds(self) -> torch.Tensor:
+        """(2, 3): lowest and highest angles."""
+        return torch.tensor([self.first, self.middle, self.last]).T
 
 
 # A name without a side stands for both sides.
 RANGES: dict[str, JointRange] = {
-    "hip": JointRange(("hip",), (-120, 25), (-35, 45), (-20, 45), 15, "XZY"),
-    "knee": JointRange(("knee",), (0, 150), (-10, 10), (-10, 10)),
-    "ankle": JointRange(("ankle",), (-25, 45), (-20, 30), (-20, 20), 20),
-    "foot": JointRange(("foot",), (-45, 30), (-10, 10), (-10, 10)),
-    "spine1": JointRange(("spine1",), (-15, 40), (-20, 20), (-20, 20)),
-    "spine2": JointRange(("spine2",), (-15, 40), (-20, 20), (-20, 20)),
-    "spine3": JointRange(("spine3",), (-15, 40), (-20, 20), (-20, 20)),
-    "trunk": JointRange(("spine1", "spine2", "spine3"), (-30, 90), (-45, 45), (-40, 40)),
-    "neck": JointRange(("neck",), (-35, 35), (-50, 50), (-30, 30)),
-    "head": JointRange(("head",), (-35, 35), (-50, 50), (-30, 30)),
-    "neck_and_head": JointRange(("neck", "head"), (-50, 50), (-75, 75), (-40, 40), 5),
-    "collar": JointRange(("collar",), (-10, 10), (-20, 20), (-10, 30)),
-    "shoulder": JointRange(("shoulder",), (-80, 80), (-120, 40), (-85, 85), 20, "ZYX"),
-    "elbow": JointRange(("elbow",), (-10, 10), (-150, 0), (-10, 10)),
-    "wrist": JointRange(("wrist",), (-85, 85), (-30, 30), (-75, 75)),
+    "hip": JointRange(("hip",), "XZY", (-140, 45), (-40, 85), (-60, 70)),
+    "knee": JointRange(("knee",), "YXY", (-50, 50), (-5, 155), (-50, 50)),
+    "ankle": JointRange(("ankle",), "XYZ", (-85, 70), (-50, 55), (-55, 50)),
+    "foot": JointRange(("foot",), "XYZ", (-60, 60), (-45, 45), (-45, 45)),
+    "spine1": JointRange(("spine1",), "XYZ", (-35, 65), (-30, 30), (-25, 25)),
+    "spine2": JointRange(("spine2",), "XYZ", (-35, 45), (-30, 30), (-25, 25)),
+    "spine3": JointRange(("spine3",), "XYZ", (-35, 45), (-30, 30), (-25, 25)),
+    "trunk": JointRange(("spine1", "spine2", "spine3"), "XYZ", (-50, 100), (-50, 50), (-45, 45)),
+    "neck": JointRange(("neck",), "XYZ", (-50, 50), (-50, 50), (-45, 45)),
+    "head": JointRange(("head",), "XYZ", (-60, 70), (-50, 50), (-60, 60)),
+    "neck_and_head": JointRange(("neck", "head"), "XYZ", (-65, 75), (-80, 80), (-65, 65)),
+    "collar": JointRange(("collar",), "XYZ", (-45, 45), (-60, 55), (-55, 60)),
+    "shoulder": JointRange(("shoulder",), "ZYX", (-120, 105), (-155, 65), (-130, 130)),
+    "elbow": JointRange(("elbow",), "XYX", (-75, 75), (-155, 10), (-100, 90)),
+    "wrist": JointRange(("wrist",), "XYZ", (-180, 180), (-60, 60), (-90, 95)),
 }
 
 
@@ -140,16 +145,20 @@ def _excess(rotmats: torch.Tensor, order: str, low: torch.Tensor, high: torch.Te
     excess = rotmats.new_zeros(rotmats.shape[:2])
     outside = ~((candidates >= low) & (candidates <= high)).all(dim=-1).any(dim=0)
     low, high = (bound.expand_as(candidates[0])[outside] for bound in (low, high))
-    first, second = candidates[:, outside]
-    # Near gimbal lock (the middle angle is +-90) the outer two share an axis, and either can take the whole angle.
-    outer, middle, inner = first.unbind(dim=-1)
-    zero = torch.zeros_like(outer)
+    angles = candidates[:, outside]
+    # Near gimbal lock the outer two angles share an axis, and what one of them exceeds the other can take.
+    outer, middle, inner = angles.unbind(dim=-1)
+    nearest, zero = outer.clamp(low[:, 0], high[:, 0]), torch.zeros_like(outer)
     locked = [
-        torch.stack(angles, dim=-1)
-        for total in (outer + inner, outer - inner)
-        for angles in ((total, middle, zero), (zero, middle, total), (zero, middle, -total))
+        torch.stack([start, middle, end], dim=-1)
+        for sign in (1.0, -1.0)
+        for start, end in (
+            (nearest, inner + sign * (outer - nearest)),
+            (outer + sign * inner, zero),
+            (zero, inner + sign * outer),
+        )
     ]
-    clamped = torch.clamp(torch.stack([first, second, *locked]), low, high)
+    clamped = torch.clamp(torch.cat([angles, *locked]), low, high)
     distances = roma.rotmat_geodesic_distance(rotmats[outside], roma.euler_to_rotmat(order, clamped, degrees=True))
     excess[outside] = distances.amin(dim=0).rad2deg()
     return excess

@@ -13,13 +13,13 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose
 from unipose.training.captions.measures import measure
 from unipose.training.geometry import remove_heading
-from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.named_poses.limb_grammar import Composition
-from unipose.training.named_poses.limbs import LimbState, load_limbs
+from unipose.training.named_poses.limbs import LimbState, donor_poses, load_limbs
+from unipose.training.sampling.balance import off_balance
 from unipose.training.sampling.collisions import Capsules, body_capsules
 from unipose.training.sampling.mixing import LIMBS, add_noise
 from unipose.training.sampling.named import NAMED_NOISE
-from unipose.training.sampling.poses import is_plausible
+from unipose.training.sampling.poses import BALANCE_MARGIN, is_plausible
 from unipose.training.sampling.rejection import reject_until_accepted
 
 
@@ -40,6 +40,7 @@ class Composer:
         capsules: from `body_capsules` of that body.
         bases, arms, heads: the states.
         base_poses, arm_poses, head_poses: (k, 22, 3, 3) their donors.
+        off_balance: (k,) meters that a pose on each base may be off balance.
     """
 
     body: BodyModel
@@ -50,13 +51,16 @@ class Composer:
     base_poses: torch.Tensor
     arm_poses: torch.Tensor
     head_poses: torch.Tensor
+    off_balance: torch.Tensor
 
     @classmethod
     def load(cls, body: BodyModel) -> "Composer":
         """A composer of all states of `load_limbs`."""
         states = [load_limbs(kind) for kind in ("bases", "arms", "heads")]
-        poses = [remove_heading(archetype_poses([state.donor for state in each])) for each in states]
-        return cls(body, body_capsules(body), *states, *poses)
+        capsules = body_capsules(body)
+        bases, arms, heads = (donor_poses(each) for each in states)
+        allowed = off_balance(bases, body, capsules).clamp(min=BALANCE_MARGIN)
+        return cls(body, capsules, *states, bases, arms, heads, allowed)
 
     def composition(self, states: Sequence[int]) -> Composition:
         """The states of a row of `draw_states`."""
@@ -89,7 +93,7 @@ class Composer:
         return poses
 
     def holds(self, poses: torch.Tensor, states: np.typing.NDArray[np.int64]) -> torch.Tensor:
-        """Whether each pose is plausible and every one of its states can be measured.
+        """Whether each pose is plausible and in balance, and every one of its states can be measured.
 
         Args:
             poses: (n, 22, 3, 3) in the stored frame.
@@ -104,7 +108,8 @@ class Composer:
         for column, (choices, side) in enumerate(options):
             for index in np.unique(states[:, column]).tolist():
                 true &= (states[:, column] != index) | choices[index].holds(measures, side)
-        return torch.from_numpy(true) & is_plausible(poses, self.body, self.capsules)
+        balanced = off_balance(poses, self.body, self.capsules) <= self.off_balance[torch.from_numpy(states[:, 0])]
+        return torch.from_numpy(true) & balanced & is_plausible(poses, self.body, self.capsules)
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[torch.Tensor, np.typing.NDArray[np.int64]]:
         """Composes poses with little noise.

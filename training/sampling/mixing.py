@@ -3,13 +3,18 @@
 Results may be implausible; `poses` rejects those. All poses are (n, 22, 3, 3) in the stored frame.
 """
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import roma
 import torch
 
 from unipose.processing.pose_features import JOINT_NAMES
 from unipose.training.named_poses.joint_angles import mirror_joint, part_of
-from unipose.training.sampling.anatomy import RANGES
+from unipose.training.sampling.anatomy import RANGES, Span
+
+
+Deviations = tuple[float, float, float]
 
 
 # Joints that are swapped together. Legs do not include the pelvis: the trunk's orientation stays.
@@ -24,29 +29,56 @@ LIMBS: dict[str, tuple[str, ...]] = {
 # Probability that a limb of a mixed pose is replaced, and that its replacement is random instead of a donor's.
 SWAP_PROBABILITY = {"torso": 0.5, "head": 0.5, "left_arm": 0.8, "right_arm": 0.8, "left_leg": 0.2, "right_leg": 0.2}
 RANDOM_PROBABILITY = {"torso": 0.2, "head": 0.5, "left_arm": 0.3, "right_arm": 0.3, "left_leg": 0.2, "right_leg": 0.2}
-# Central fraction of its range that a joint of a random limb is drawn from.
-USED_RANGE = {"spine1": 0.5, "spine2": 0.5, "spine3": 0.5, "neck": 0.7, "head": 0.7, "wrist": 0.5, "hip": 0.8}
+# What the joints of a random limb are drawn from: degrees of the angles of `RANGES`, within these ranges.
+RANDOM_ANGLES: dict[str, tuple[Span, Span, Span]] = {
+    "hip": ((-105, 10), (-14, 38), (-27, 37)),
+    "knee": ((-15, 15), (0, 150), (-15, 15)),
+    "ankle": ((-25, 45), (-20, 30), (-20, 20)),
+    "foot": ((-35, 30), (-15, 15), (-15, 15)),
+    "spine1": ((-5, 26), (-10, 10), (-10, 10)),
+    "spine2": ((-5, 26), (-10, 10), (-10, 10)),
+    "spine3": ((-5, 26), (-10, 10), (-10, 10)),
+    "neck": ((-24, 24), (-35, 35), (-21, 21)),
+    "head": ((-24, 24), (-35, 35), (-21, 21)),
+    "collar": ((-10, 10), (-20, 20), (-20, 30)),
+    "shoulder": ((-85, 85), (-120, 40), (-80, 80)),
+    "elbow": ((-40, 40), (-150, 0), (-40, 40)),
+    "wrist": ((-60, 45), (-20, 20), (-45, 45)),
+}
 # Interpolation weight of the second pose in a blend.
 BLEND_RANGE = (0.2, 0.8)
-# Standard deviation of the rotation noise in degrees, by joint without its side.
-NOISE = {
-    "pelvis": 3.0,
-    "hip": 5.0,
-    "knee": 5.0,
-    "ankle": 5.0,
-    "foot": 2.0,
-    "spine1": 3.0,
-    "spine2": 3.0,
-    "spine3": 3.0,
-    "neck": 4.0,
-    "head": 4.0,
-    "collar": 3.0,
-    "shoulder": 7.0,
-    "elbow": 6.0,
-    "wrist": 8.0,
+# Standard deviations of the rotation noise about x, y and z in degrees, by joint without its side. Knees and elbows
+# rotate about their hinge.
+NOISE: dict[str, Deviations] = {
+    "pelvis": (3.0, 3.0, 3.0),
+    "hip": (5.0, 5.0, 5.0),
+    "knee": (5.0, 1.0, 1.0),
+    "ankle": (6.0, 6.0, 6.0),
+    "foot": (8.0, 6.0, 6.0),
+    "spine1": (3.0, 3.0, 3.0),
+    "spine2": (3.0, 3.0, 3.0),
+    "spine3": (3.0, 3.0, 3.0),
+    "neck": (4.0, 4.0, 4.0),
+    "head": (4.0, 4.0, 4.0),
+    "collar": (3.0, 3.0, 3.0),
+    "shoulder": (7.0, 7.0, 7.0),
+    "elbow": (1.0, 6.0, 1.0),
+    "wrist": (12.0, 8.0, 12.0),
 }
-# Knees and elbows are hinges: axis of rotation (x is 0, y is 1).
-HINGES = {"knee": 0, "elbow": 1}
+# Standard deviations of the rotations that a joint takes over from the next one, which keeps its own orientation:
+# skeletons and subjects divide the same pose in their own ways among the joints of the trunk, collar and shoulder, or
+# along a twisted limb, which tilts the hinges of elbows and knees.
+SHARED_NOISE: dict[tuple[str, str], Deviations] = {
+    ("spine1", "spine2"): (7.0, 5.0, 5.0),
+    ("spine2", "spine3"): (7.0, 5.0, 5.0),
+    ("neck", "head"): (8.0, 6.0, 6.0),
+    ("collar", "shoulder"): (8.0, 12.0, 12.0),
+    ("shoulder", "elbow"): (15.0, 0.0, 0.0),
+    ("elbow", "wrist"): (20.0, 0.0, 0.0),
+    ("hip", "knee"): (0.0, 8.0, 0.0),
+    ("knee", "ankle"): (0.0, 8.0, 0.0),
+    ("ankle", "foot"): (8.0, 6.0, 6.0),
+}
 
 
 def mix_limbs(poses: torch.Tensor, donors: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -73,7 +105,7 @@ def mix_limbs(poses: torch.Tensor, donors: torch.Tensor, rng: np.random.Generato
 
 
 def random_limb(limb: str, count: int, rng: np.random.Generator) -> torch.Tensor:
-    """Limbs with every joint uniform in (the used part of) its range.
+    """Limbs with the angles of every joint uniform in `RANDOM_ANGLES`.
 
     Args:
         limb: a key of `LIMBS`.
@@ -89,12 +121,9 @@ def random_limb(limb: str, count: int, rng: np.random.Generator) -> torch.Tensor
 
 
 def _random_joint(part: str, count: int, rng: np.random.Generator) -> torch.Tensor:
-    low, high = (end.numpy() for end in RANGES[part].bounds(widened=False))
-    middle, reach = (low + high) / 2, (high - low) / 2 * USED_RANGE.get(part, 1.0)
-    angles = rng.uniform(middle - reach, middle + reach, (count, 3))
-    if part in HINGES:
-        angles[:, [axis for axis in range(3) if axis != HINGES[part]]] = 0.0
-    return roma.euler_to_rotmat(RANGES[part].order, torch.from_numpy(angles).float(), degrees=True)
+    low, high = np.array(RANDOM_ANGLES[part]).T
+    angles = torch.from_numpy(rng.uniform(low, high, (count, 3))).float()
+    return roma.euler_to_rotmat(RANGES[part].order, angles, degrees=True)
 
 
 def blend_poses(first: torch.Tensor, second: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -112,20 +141,41 @@ def blend_poses(first: torch.Tensor, second: torch.Tensor, rng: np.random.Genera
 
 
 def add_noise(rotmats: torch.Tensor, rng: np.random.Generator, amount: float = 1.0) -> torch.Tensor:
-    """Adds Gaussian rotation noise to every joint; knees and elbows rotate about their hinge only.
+    """Adds Gaussian rotation noise to every joint, and divides rotations differently among neighboring joints.
 
     Args:
         rotmats: (n, 22, 3, 3).
         rng: source of all randomness.
-        amount: factor of the standard deviations in `NOISE`.
+        amount: factor of the standard deviations in `NOISE` and `SHARED_NOISE`.
 
     Returns:
         (n, 22, 3, 3).
     """
-    scale = amount * torch.tensor([NOISE[part_of(name)] for name in JOINT_NAMES]).deg2rad()[:, None].repeat(1, 3)
-    for index, name in enumerate(JOINT_NAMES):
-        hinge = HINGES.get(part_of(name))
-        if hinge is not None:
-            scale[index, [axis for axis in range(3) if axis != hinge]] = 0.0
-    noise = torch.from_numpy(rng.standard_normal((*rotmats.shape[:2], 3))).float().clamp(-2.0, 2.0)
-    return rotmats @ roma.rotvec_to_rotmat(noise * scale)
+    noisy = rotmats @ _random_rotations(len(rotmats), [NOISE[part_of(name)] for name in JOINT_NAMES], rng, amount)
+    pairs = [
+        (first, second, deviations)
+        for (first, second), deviations in SHARED_NOISE.items()
+        for first, second in _sides(first, second)
+    ]
+    shared = _random_rotations(len(rotmats), [deviations for _, _, deviations in pairs], rng, amount)
+    for column, (first, second, _) in enumerate(pairs):
+        joint, other = JOINT_NAMES.index(first), JOINT_NAMES.index(second)
+        noisy[:, joint] = noisy[:, joint] @ shared[:, column]
+        noisy[:, other] = shared[:, column].mT @ noisy[:, other]
+    return noisy
+
+
+def _random_rotations(
+    count: int, deviations: Sequence[Deviations], rng: np.random.Generator, amount: float
+) -> torch.Tensor:
+    """(count, joints, 3, 3): Gaussian rotation vectors, at most twice the standard deviations (degrees) long."""
+    noise = torch.from_numpy(rng.standard_normal((count, len(deviations), 3))).float().clamp(-2.0, 2.0)
+    return roma.rotvec_to_rotmat(noise * amount * torch.tensor(deviations).deg2rad())
+
+
+def _sides(*parts: str) -> Iterator[tuple[str, ...]]:
+    """Joints of the same side: the parts themselves if they have none."""
+    if parts[0] in JOINT_NAMES:
+        yield parts
+    else:
+        yield from (tuple(f"{side}_{part}" for part in parts) for side in ("left", "right"))

@@ -12,17 +12,16 @@ import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up
-from unipose.training.geometry import add_mirrored, heading, rotate_heading, swap_sides
+from unipose.training.geometry import heading, rotate_heading, swap_sides
 from unipose.training.named_poses.joint_angles import mirror_joint, part_of
 from unipose.training.sampling.anatomy import limit_excess
 from unipose.training.sampling.collisions import Capsules, body_capsules, self_intersects
 from unipose.training.sampling.poses import (
     MotionClip,
+    MotionPoses,
     Shares,
-    is_plausible,
     keeps_balance,
     load_motion_clips,
-    motion_poses,
     sample_training_poses,
     training_clips,
 )
@@ -34,6 +33,8 @@ MAX_CHANGES = 4
 # Between frames of one motion: seconds, and meters by which some joint moved relative to the pelvis, at least.
 TIME_GAP = (0.2, 0.8)
 MIN_JOINT_MOTION = 0.15
+# Proposals of a change in one go, at least.
+MIN_PROPOSALS = 256
 # A change may leave a joint this far out of its range, or as far as it was before (degrees).
 CHANGE_MARGIN = 3.0
 
@@ -141,7 +142,12 @@ class PosePairs:
 
 
 def sample_pose_pairs(
-    n: int, seed: int, body: BodyModel, shares: PairShares | None = None, clips: Sequence[str] | None = None
+    n: int,
+    seed: int,
+    body: BodyModel,
+    shares: PairShares | None = None,
+    clips: Sequence[str] | None = None,
+    motion: MotionPoses | None = None,
 ) -> PosePairs:
     """Samples pairs of plausible poses of every kind, in random order; reproducible by `seed`.
 
@@ -150,22 +156,24 @@ def sample_pose_pairs(
         seed: seed of the random numbers.
         body: the body for which poses must be plausible.
         shares: mixture weights of the kinds; default: `PairShares()`.
-        clips: names of the only clips to use, such as `HELD_OUT_CLIPS`. Default: `training_clips`, and changes start
-            from `sample_training_poses`.
+        clips: names of the only clips to use, such as `HELD_OUT_CLIPS`. Default: changes start from
+            `sample_training_poses`.
+        motion: without `clips`, the plausible recorded poses to use; default: those of `training_clips`.
 
     Raises:
-        ValueError: an unknown clip, or clips without motion.
-        RuntimeError: a pose or a change was rejected too often.
+        ValueError: an unknown clip.
+        RuntimeError: a pose or a change was rejected too often, or nothing moves in the clips.
     """
     rng = np.random.default_rng(seed)
     counts = (shares or PairShares()).counts(n)
     capsules = body_capsules(body)
-    chosen = _choose_clips(clips)
+    if motion is None or clips is not None:
+        motion = MotionPoses.from_clips(_choose_clips(clips)).plausible(body, capsules)
     single, several = counts["one_change"], counts["several_changes"]
-    first = _start_poses(single + several, rng, body, capsules, chosen if clips is not None else None)
+    first = _start_poses(single + several, rng, body, motion, clips is not None)
     numbers = np.concatenate([np.ones(single, dtype=int), rng.integers(2, MAX_CHANGES + 1, several)])
     second, changed = change_poses(first, numbers, rng, body, capsules)
-    before, after = _motion_neighbors(counts["motion_neighbors"], chosen, rng, body, capsules)
+    before, after = _motion_neighbors(counts["motion_neighbors"], motion, rng, body)
     pairs = PosePairs(
         first=torch.cat([first, before]),
         second=torch.cat([second, after]),
@@ -187,14 +195,12 @@ def _choose_clips(names: Sequence[str] | None) -> list[MotionClip]:
 
 
 def _start_poses(
-    count: int, rng: np.random.Generator, body: BodyModel, capsules: Capsules, clips: list[MotionClip] | None
+    count: int, rng: np.random.Generator, body: BodyModel, motion: MotionPoses, frames_only: bool
 ) -> torch.Tensor:
-    """(count, 22, 3, 3) poses to change: frames of the clips, or training poses where `clips` is None."""
-    if clips is None:
-        return sample_training_poses(count, int(rng.integers(2**31)), body)[0]
-    frames = add_mirrored(motion_poses(clips))
-    frames = frames[is_plausible(frames, body, capsules)]
-    return frames[torch.from_numpy(rng.integers(len(frames), size=count))]
+    """(count, 22, 3, 3) poses to change: recorded frames only, or training poses."""
+    if frames_only:
+        return motion.draw(count, rng)
+    return sample_training_poses(count, int(rng.integers(2**31)), body, motion=motion)[0]
 
 
 def change_poses(
@@ -220,14 +226,17 @@ def change_poses(
     changed = np.zeros((len(first), len(parts)), dtype=bool)
 
     def change_one_part(pending: torch.Tensor) -> torch.Tensor:
-        free = ~changed[pending.numpy()]
+        # The last few poses get several proposals at once: small batches take almost as long as large ones.
+        copies = pending.repeat(max(1, MIN_PROPOSALS // len(pending)))
+        free = ~changed[copies.numpy()]
         part = (rng.random(free.shape) * free).argmax(axis=1)
-        start = poses[pending]
+        start = poses[copies]
         end, accepted = _change_parts(start, part, rng)
         accepted &= _allowed(end, start, body, capsules)
-        poses[pending[accepted]] = end[accepted]
-        changed[pending[accepted].numpy(), part[accepted.numpy()]] = True
-        return accepted
+        poses[copies[accepted]] = end[accepted]
+        for row, own in dict(zip(copies[accepted].tolist(), part[accepted.numpy()].tolist())).items():
+            changed[row, own] = True
+        return accepted.view(-1, len(pending)).any(dim=0)
 
     for step in range(1, MAX_CHANGES + 1):
         reject_until_accepted(
@@ -278,30 +287,27 @@ def _apply(change: Change, poses: torch.Tensor, rng: np.random.Generator) -> tup
 
 
 def _motion_neighbors(
-    count: int, clips: list[MotionClip], rng: np.random.Generator, body: BodyModel, capsules: Capsules
+    count: int, motion: MotionPoses, rng: np.random.Generator, body: BodyModel
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`count` pairs of frames of one clip, in either order, half of them mirrored."""
-    candidates = [_moving_frames(clip, body, capsules) for clip in clips]
-    before, after = (torch.cat([pair[side] for pair in candidates]) for side in range(2))
-    if count and not len(before):
-        gap, names = " to ".join(map(str, TIME_GAP)), ", ".join(clip.name for clip in clips)
-        raise ValueError(f"got the clips {names}; expected two frames, {gap} s apart, between which a joint moves")
-    rows = torch.from_numpy(rng.integers(max(len(before), 1), size=count))
-    reversed_, mirrored = (torch.from_numpy(rng.random(count) < 0.5)[:, None, None, None] for _ in range(2))
-    pairs = [torch.where(reversed_, other[rows], this[rows]) for this, other in ((before, after), (after, before))]
-    first, second = (torch.where(mirrored, mirror_pose(poses), poses) for poses in pairs)
+    """`count` pairs of frames of one clip that are `TIME_GAP` apart and differ, in either order, half mirrored."""
+    # Time grows within a clip, and more between two clips than within any.
+    times = motion.seconds + motion.clips * (float(motion.seconds.max()) + 2.0 * TIME_GAP[1])
+    rows = np.zeros((2, count), dtype=np.int64)
+
+    def accept(pending: torch.Tensor) -> torch.Tensor:
+        before = motion.draw_rows(len(pending), rng)
+        start, end = (np.searchsorted(times, times[before] + gap) for gap in TIME_GAP)
+        after = np.minimum(start + (rng.random(len(pending)) * (end - start)).astype(np.int64), len(times) - 1)
+        rows[:, pending.numpy()] = before, after
+        joints = [body.forward_joints(torch.from_numpy(motion.rotmats[each])) for each in (before, after)]
+        moved = (joints[0] - joints[1]).norm(dim=-1).amax(dim=1) >= MIN_JOINT_MOTION
+        return moved & torch.from_numpy(end > start)
+
+    gap = " to ".join(map(str, TIME_GAP))
+    reject_until_accepted(torch.arange(count), accept, lambda _: f"They are two frames, {gap} s apart, that differ.")
+    rows = np.where(rng.random(count) < 0.5, rows[::-1], rows)
+    mirrored = torch.from_numpy(rng.random(count) < 0.5)[:, None, None, None]
+    frames = [torch.from_numpy(motion.rotmats[each]) for each in rows]
+    first, second = (torch.where(mirrored, mirror_pose(poses), poses) for poses in frames)
     yaw = torch.from_numpy(heading(to_y_up(first)[:, 0].double().numpy()))
     return rotate_heading(first, -yaw), rotate_heading(second, -yaw)
-
-
-def _moving_frames(clip: MotionClip, body: BodyModel, capsules: Capsules) -> tuple[torch.Tensor, torch.Tensor]:
-    """All pairs of plausible frames of a clip that are `TIME_GAP` apart and differ; 2 times (m, 22, 3, 3)."""
-    poses = roma.rotvec_to_rotmat(clip.rotvecs)
-    gap = clip.seconds[None] - clip.seconds[:, None]
-    usable = is_plausible(poses, body, capsules)
-    before, after = ((gap >= TIME_GAP[0]) & (gap <= TIME_GAP[1]) & usable[:, None] & usable[None]).nonzero(
-        as_tuple=True
-    )
-    joints = body.forward_joints(poses)
-    moved = (joints[before] - joints[after]).norm(dim=-1).amax(dim=1) >= MIN_JOINT_MOTION
-    return poses[before[moved]], poses[after[moved]]

@@ -6,16 +6,19 @@ All poses are (n, 22, 3, 3) rotations in the stored z-up frame. A clip belongs t
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
+from unipose.processing.pose_features import mirror_pose
 from unipose.training.captions.archetype_codes import archetype_codes
 from unipose.training.captions.posecodes import holding
-from unipose.training.geometry import add_mirrored, remove_heading, swap_sides
+from unipose.training.geometry import remove_heading, swap_sides
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
 from unipose.training.sampling.anatomy import joints_outside, within_limits
 from unipose.training.sampling.balance import off_balance
@@ -28,6 +31,7 @@ from unipose.training.sampling.collisions import (
 )
 from unipose.training.sampling.mixing import add_noise, blend_poses, mix_limbs
 from unipose.training.sampling.rejection import reject_until_accepted
+from unipose.training.sampling.variety import variety_weights
 
 
 Labels = list[str | None]
@@ -51,7 +55,7 @@ class MotionClip:
     """A motion capture clip.
 
     Args:
-        name: its name in `SPLIT_CLIPS`.
+        name: its name, as in `SPLIT_CLIPS`.
         rotvecs: (n, 22, 3) in the stored frame.
         seconds: (n,) seconds since its start.
     """
@@ -60,10 +64,14 @@ class MotionClip:
     rotvecs: torch.Tensor
     seconds: torch.Tensor
 
-    def subsample(self, frames_per_second: float = FRAMES_PER_SECOND) -> torch.Tensor:
-        """(m, 22, 3): the frames at or after the ticks of a clock of `frames_per_second`, each once."""
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    def subsample(self, frames_per_second: float = FRAMES_PER_SECOND) -> "MotionClip":
+        """The clip of the frames at or after the ticks of a clock of `frames_per_second`, each once."""
         ticks = torch.arange(0.0, float(self.seconds[-1]) + 1e-6, 1.0 / frames_per_second)
-        return self.rotvecs[torch.searchsorted(self.seconds, ticks).clamp(max=len(self.seconds) - 1).unique()]
+        rows = torch.searchsorted(self.seconds, ticks).clamp(max=len(self.seconds) - 1).unique()
+        return MotionClip(self.name, self.rotvecs[rows], self.seconds[rows])
 
 
 def load_motion_clips(path: Path = MOTION_FILE) -> list[MotionClip]:
@@ -76,7 +84,7 @@ def load_motion_clips(path: Path = MOTION_FILE) -> list[MotionClip]:
 
 def motion_poses(clips: Iterable[MotionClip]) -> torch.Tensor:
     """(n, 22, 3, 3): the frames of clips at 30 per second, heading removed."""
-    rotvecs = torch.cat([clip.subsample() for clip in clips])
+    rotvecs = torch.cat([clip.subsample().rotvecs for clip in clips])
     return remove_heading(roma.rotvec_to_rotmat(rotvecs))
 
 
@@ -99,6 +107,86 @@ def held_out_poses() -> torch.Tensor:
 def validation_poses() -> torch.Tensor:
     """`motion_poses` of `VALIDATION_CLIPS`: for validation while training."""
     return motion_poses(clip for clip in load_motion_clips() if clip.name in VALIDATION_CLIPS)
+
+
+@dataclass(frozen=True)
+class MotionPoses:
+    """Recorded poses to sample from. Arrays, not tensors: they are sent to other processes.
+
+    Args:
+        rotmats: (n, 22, 3, 3) float32 in the stored frame, with their heading.
+        clips: (n,) the clip of each; frames of a clip are neighbors, in order.
+        seconds: (n,) seconds since the start of the clip.
+        weights: (n,) probabilities that a frame is drawn.
+    """
+
+    rotmats: npt.NDArray[np.float32]
+    clips: npt.NDArray[np.int64]
+    seconds: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
+
+    @classmethod
+    def from_clips(cls, clips: Sequence[MotionClip]) -> "MotionPoses":
+        """The frames of clips at 30 per second, each as likely as another."""
+        clips = [clip.subsample() for clip in clips]
+        count = sum(len(clip) for clip in clips)
+        return cls(
+            roma.rotvec_to_rotmat(torch.cat([clip.rotvecs for clip in clips])).float().numpy(),
+            np.repeat(np.arange(len(clips)), [len(clip) for clip in clips]),
+            torch.cat([clip.seconds for clip in clips]).double().numpy(),
+            np.full(count, 1.0 / count),
+        )
+
+    @classmethod
+    def by_variety(cls, clips: Sequence[MotionClip], body: BodyModel) -> "MotionPoses":
+        """The plausible frames of clips at 30 per second, the more likely, the fewer are like them.
+
+        Args:
+            clips: the clips.
+            body: the body for which poses must be plausible.
+
+        Raises:
+            ValueError: no frame is plausible.
+        """
+        frames = cls.from_clips(clips).plausible(body, body_capsules(body))
+        weights = variety_weights(torch.from_numpy(frames.rotmats), body).numpy()
+        return cls(frames.rotmats, frames.clips, frames.seconds, weights)
+
+    def plausible(self, body: BodyModel, capsules: Capsules) -> "MotionPoses":
+        """The frames that are plausible.
+
+        Args:
+            body: the body for which poses must be plausible.
+            capsules: result of `body_capsules` of that body.
+
+        Raises:
+            ValueError: no frame is plausible.
+        """
+        rows = is_plausible(torch.from_numpy(self.rotmats), body, capsules).numpy()
+        if not rows.any():
+            raise ValueError(f"none of {len(rows)} recorded poses is plausible; expected some (see `is_plausible`)")
+        weights = self.weights[rows] / self.weights[rows].sum()
+        return MotionPoses(self.rotmats[rows], self.clips[rows], self.seconds[rows], weights)
+
+    def draw(self, count: int, rng: np.random.Generator) -> torch.Tensor:
+        """(count, 22, 3, 3): frames by their weights, heading removed, half of them mirrored.
+
+        Args:
+            count: number of poses.
+            rng: source of all randomness.
+        """
+        frames = torch.from_numpy(self.rotmats[self.draw_rows(count, rng)])
+        mirrored = torch.from_numpy(rng.random(count) < 0.5)[:, None, None, None]
+        return remove_heading(torch.where(mirrored, mirror_pose(frames), frames))
+
+    def draw_rows(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """(count,) indices of frames by their weights.
+
+        Args:
+            count: number of frames.
+            rng: source of all randomness.
+        """
+        return rng.choice(len(self.weights), size=count, p=self.weights)
 
 
 @dataclass(frozen=True)
@@ -137,7 +225,7 @@ class SourceShares(Shares):
 
 
 def sample_training_poses(
-    n: int, seed: int, body: BodyModel, shares: SourceShares | None = None
+    n: int, seed: int, body: BodyModel, shares: SourceShares | None = None, motion: MotionPoses | None = None
 ) -> tuple[torch.Tensor, list[str | None]]:
     """Samples plausible poses from all sources, in random order; reproducible by `seed`.
 
@@ -146,6 +234,7 @@ def sample_training_poses(
         seed: seed of the random numbers.
         body: the body for which poses must be plausible.
         shares: mixture weights of the sources; default: `SourceShares()`.
+        motion: recorded poses; default: those of `training_clips`.
 
     Returns:
         (n, 22, 3, 3) rotations in the stored frame, heading removed, and the archetype's name of each pose (see
@@ -154,7 +243,7 @@ def sample_training_poses(
     Raises:
         RuntimeError: see `PoseSampler.draw`.
     """
-    sampler = PoseSampler.load(body, seed)
+    sampler = PoseSampler.load(body, seed, motion)
     drawn = [sampler.draw(source, count) for source, count in (shares or SourceShares()).counts(n).items()]
     order = sampler.rng.permutation(n)
     names = [label for _, labels in drawn for label in labels]
@@ -166,7 +255,7 @@ class PoseSampler:
     """Samples poses of each source.
 
     Args:
-        frames: (m, 22, 3, 3) recorded poses.
+        motion: recorded poses.
         names: names of k archetypes, mirrored ones included.
         named: (k, 22, 3, 3) their poses.
         body: the body for which poses must be plausible.
@@ -174,7 +263,7 @@ class PoseSampler:
         rng: source of all randomness.
     """
 
-    frames: torch.Tensor
+    motion: MotionPoses
     names: tuple[str, ...]
     named: torch.Tensor
     body: BodyModel
@@ -182,18 +271,19 @@ class PoseSampler:
     rng: np.random.Generator
 
     @classmethod
-    def load(cls, body: BodyModel, seed: int) -> "PoseSampler":
-        """A sampler of the training clips and all archetypes, both also mirrored.
+    def load(cls, body: BodyModel, seed: int, motion: MotionPoses | None = None) -> "PoseSampler":
+        """A sampler of recorded poses and all archetypes, both also mirrored.
 
         Args:
             body: the body for which poses must be plausible.
             seed: seed of the random numbers.
+            motion: recorded poses; default: those of `training_clips`.
         """
-        names = tuple(dict.fromkeys(side for name in ARCHETYPES for side in (name, swap_sides(name))))
+        names, named = _all_archetypes()
         return cls(
-            frames=add_mirrored(training_motion_poses()),
+            motion=MotionPoses.from_clips(training_clips()) if motion is None else motion,
             names=names,
-            named=remove_heading(archetype_poses(list(names))),
+            named=named,
             body=body,
             capsules=body_capsules(body),
             rng=np.random.default_rng(seed),
@@ -219,7 +309,7 @@ class PoseSampler:
             "archetype": self._propose_archetypes,
         }[source]
         labels = torch.from_numpy(self.rng.integers(len(self.names), size=count))
-        poses = self.frames.new_empty(count, *self.frames.shape[1:])
+        poses = self.named.new_empty(count, *self.named.shape[1:])
 
         def accept(pending: torch.Tensor) -> torch.Tensor:
             poses[pending], accepted = propose(labels[pending])
@@ -234,7 +324,7 @@ class PoseSampler:
 
     def _propose_motion(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """One proposal for each of (n,) labels, which index `names`: (n, 22, 3, 3) poses, and (n,) accepted."""
-        poses = self.frames[torch.from_numpy(self.rng.integers(len(self.frames), size=len(labels)))]
+        poses = self.motion.draw(len(labels), self.rng)
         return remove_heading(add_noise(poses, self.rng)), torch.ones(len(labels), dtype=torch.bool)
 
     def _propose_archetypes(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -253,12 +343,19 @@ class PoseSampler:
 
     def _draw_bases(self, count: int) -> torch.Tensor:
         """Frames and named poses, half each."""
-        frames = self.frames[torch.from_numpy(self.rng.integers(len(self.frames), size=count))]
+        frames = self.motion.draw(count, self.rng)
         named = self.named[torch.from_numpy(self.rng.integers(len(self.named), size=count))]
         return torch.where(torch.from_numpy(self.rng.random(count) < 0.5)[:, None, None, None], frames, named)
 
     def _balanced(self, poses: torch.Tensor, bases: torch.Tensor) -> torch.Tensor:
         return keeps_balance(poses, bases, self.body, self.capsules)
+
+
+@cache
+def _all_archetypes() -> tuple[tuple[str, ...], torch.Tensor]:
+    """Names of all archetypes, mirrored ones included, and their (k, 22, 3, 3) poses: reading them takes seconds."""
+    names = tuple(dict.fromkeys(side for name in ARCHETYPES for side in (name, swap_sides(name))))
+    return names, remove_heading(archetype_poses(list(names)))
 
 
 def match_archetypes(poses: torch.Tensor, names: Sequence[str], body: BodyModel) -> torch.Tensor:

@@ -7,17 +7,20 @@ neighborhood of a code first, and its most probable code is the middle of its di
 import torch
 from torch import nn
 
+from unipose import UniPoseConfig, UniPoseVQVAE
+
 
 @torch.no_grad()
-def smooth_targets(codebook: torch.Tensor, smoothing: float) -> torch.Tensor:
+def smooth_targets(codebooks: torch.Tensor, smoothing: float) -> torch.Tensor:
     """The target distribution of each pose code.
 
     Args:
-        codebook: (codes, dim).
-        smoothing: scale of the squared distances, in units of the mean one to the nearest other code.
+        codebooks: (codebooks, codes, dim), from `UniPoseVQVAE.codebooks`.
+        smoothing: scale of the squared distances, in units of the mean one to the nearest other code. All codebooks
+            share the scale of the coarsest one: the codes of a circle of headings are far closer than those of a grid.
 
     Returns:
-        (codes, codes), rows of sum 1, largest at the code itself.
+        (codebooks, codes, codes), rows of sum 1, largest at the code itself.
 
     Raises:
         ValueError: `smoothing` is not positive.
@@ -26,13 +29,50 @@ def smooth_targets(codebook: torch.Tensor, smoothing: float) -> torch.Tensor:
         raise ValueError(
             f"code_smoothing is {smoothing}, expected a positive number; leave it out for the paper's loss"
         )
-    squared = torch.cdist(codebook.float(), codebook.float()).square()
-    nearest = squared.fill_diagonal_(torch.inf).amin(dim=1).mean()
-    return nn.functional.softmax(-squared.fill_diagonal_(0.0) / (smoothing * nearest), dim=1)
+    squared = [torch.cdist(codebook, codebook).square() for codebook in codebooks.float()]
+    nearest = torch.stack([distances.fill_diagonal_(torch.inf).amin(dim=1).mean() for distances in squared]).max()
+    return torch.stack(
+        [nn.functional.softmax(-distances.fill_diagonal_(0.0) / (smoothing * nearest), dim=1) for distances in squared]
+    )
+
+
+class CodeTargets:
+    """The target distribution of every token of an output pose.
+
+    Args:
+        pose_tokenizer: the trained model's pose tokenizer.
+        smoothing: see `smooth_targets`.
+    """
+
+    def __init__(self, pose_tokenizer: UniPoseVQVAE, smoothing: float):
+        self.distributions = smooth_targets(pose_tokenizer.codebooks(), smoothing)
+        self.codebook_of_token = pose_tokenizer.codebook_of_token()
+
+    def to(self, device: torch.device) -> "CodeTargets":
+        """Moves the targets to a device."""
+        self.distributions = self.distributions.to(device)
+        self.codebook_of_token = self.codebook_of_token.to(device)
+        return self
+
+    def codebook_of_position(self, input_ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
+        """The codebook of the code that each position predicts.
+
+        Args:
+            input_ids: (batch, length).
+            config: the model's.
+
+        Returns:
+            (batch, length) index of a codebook; of no meaning at positions that predict no code.
+        """
+        position = torch.arange(input_ids.shape[1], device=input_ids.device)
+        start = torch.where(input_ids == config.pose_start_token_id, position, 0).cummax(dim=1).values
+        # A query predicts its own code, anything else the next one.
+        token = position - start - (input_ids == config.pose_query_token_id).long()
+        return self.codebook_of_token[token.clamp(0, len(self.codebook_of_token) - 1)]
 
 
 def smoothed_cross_entropy(
-    logits: torch.Tensor, labels: torch.Tensor, first_code: int, targets: torch.Tensor
+    logits: torch.Tensor, labels: torch.Tensor, first_code: int, targets: torch.Tensor, codebooks: torch.Tensor
 ) -> torch.Tensor:
     """The sum of cross-entropies, with soft targets where a label is a pose code.
 
@@ -40,11 +80,12 @@ def smoothed_cross_entropy(
         logits: (positions, vocab_size).
         labels: (positions,), none of them ignored.
         first_code: id of pose code 0.
-        targets: (codes, codes), from `smooth_targets`.
+        targets: (codebooks, codes, codes), from `smooth_targets`.
+        codebooks: (positions,) index of each label's codebook; of no meaning where a label is no code.
     """
     log_probabilities = nn.functional.log_softmax(logits.float(), dim=-1)
-    codes = labels - first_code
-    is_code = (codes >= 0) & (codes < len(targets))
-    code_log_probabilities = log_probabilities[is_code, first_code : first_code + len(targets)]
-    soft = (targets[codes[is_code]] * code_log_probabilities).sum()
+    codes, size = labels - first_code, targets.shape[-1]
+    is_code = (codes >= 0) & (codes < size)
+    code_log_probabilities = log_probabilities[is_code, first_code : first_code + size]
+    soft = (targets[codebooks[is_code], codes[is_code]] * code_log_probabilities).sum()
     return -soft - log_probabilities[~is_code].gather(1, labels[~is_code].unsqueeze(1)).sum()

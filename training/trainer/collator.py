@@ -40,6 +40,8 @@ class UniPoseDataCollator:
     def encode(self, row: Row) -> Row:
         """Tokenizes one row with `pose_codes` (poses, num_pose_tokens), which `add_pose_codes` adds.
 
+        Of several answers only the last is trained: the poses before it are known to the model as codes.
+
         Returns:
             input_ids, labels and shift_labels (length,); labels of questions and pose-end are -100 (ignored).
 
@@ -56,6 +58,8 @@ class UniPoseDataCollator:
         )
         ids = torch.tensor(encoded["input_ids"])
         is_answer = torch.tensor(encoded["assistant_masks"]).bool()
+        begins = (is_answer & ~is_answer.roll(1)).nonzero()[:, 0]
+        is_answer[: int(begins.max())] = False
         codes = torch.as_tensor(row["pose_codes"], dtype=torch.long).flatten() + processor.pose_code_start_id
         is_pose = ids == processor.pose_token_id
         if int(is_pose.sum()) != len(codes):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,9 +18,10 @@ from trl import SFTTrainer
 from unipose import UniPoseForConditionalGeneration
 from unipose.processing.body_model import BodyModel
 from unipose.training.datasets.shards import load_corpus
-from unipose.training.trainer.callbacks import SetEpochCallback
+from unipose.training.trainer.callbacks import HasEpoch, SetEpochCallback
 from unipose.training.trainer.checkpoints import find_checkpoint
-from unipose.training.trainer.code_smoothing import smooth_targets, smoothed_cross_entropy
+from unipose.training.trainer.code_revealing import CodeRevealingCollator
+from unipose.training.trainer.code_smoothing import CodeTargets, smoothed_cross_entropy
 from unipose.training.trainer.collator import UniPoseDataCollator
 from unipose.training.trainer.config import RecipeParser, StageConfig
 from unipose.training.trainer.optimizer import OptimizerArguments, build_optimizer
@@ -57,6 +58,10 @@ class LanguageArguments:
         default=None,
         metadata={"help": "Width of the soft targets of pose codes; default: the paper's loss."},
     )
+    reveal_codes: float = field(
+        default=0.0,
+        metadata={"help": "Share of the output poses of which random codes are given, for pose_refinement_steps."},
+    )
     compile_language_model: bool = field(
         default=False, metadata={"help": "Whether to compile the language model, which needs a C++ compiler."}
     )
@@ -75,12 +80,16 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
     small model's size. Here the model computes the logits of the labeled positions only.
 
     Args:
-        code_targets: target distribution of each pose code, from `smooth_targets`; one-hot where left out.
+        code_targets: target distributions of pose codes; one-hot where left out.
+        reveal_codes: share of the output poses of which random codes are given; evaluation gives none.
     """
 
-    def __init__(self, *args, code_targets: torch.Tensor | None = None, **kwargs):
+    def __init__(self, *args, code_targets: CodeTargets | None = None, reveal_codes: float = 0.0, **kwargs):
         super().__init__(*args, **kwargs)
         self.code_targets = None if code_targets is None else code_targets.to(self.args.device)
+        self.revealing_collator = None
+        if reveal_codes:
+            self.revealing_collator = CodeRevealingCollator(self.data_collator, reveal_codes, self.args.seed)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         is_labeled = inputs["shift_labels"] != -100
@@ -93,8 +102,10 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
         else:
             unlabeled = {name: value for name, value in inputs.items() if "labels" not in name}
             outputs = model(**unlabeled, logits_to_keep=is_labeled, use_cache=False)
-            first_code = self.model.config.pose_code_start_id
-            loss = smoothed_cross_entropy(outputs.logits, targets, first_code, self.code_targets)
+            config = self.model.config
+            codebooks = self.code_targets.codebook_of_position(inputs["input_ids"], config)[is_labeled]
+            distributions = self.code_targets.distributions
+            loss = smoothed_cross_entropy(outputs.logits, targets, config.pose_code_start_id, distributions, codebooks)
             num_items = len(targets) if num_items_in_batch is None else num_items_in_batch
             loss = loss / torch.as_tensor(num_items, device=loss.device).clamp_min(1)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
@@ -104,11 +115,17 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
             self.log_components({"token_accuracy": (outputs.logits.argmax(dim=-1) == targets).float().mean()})
         return (loss, outputs) if return_outputs else loss
 
+    def train_collator(self) -> Any:
+        return self.revealing_collator or self.data_collator
+
     def train_sampler(self) -> GroupedSampler:
         rows = self.train_dataset
         batch_size = self.args.train_batch_size * self.args.world_size
         sampler = GroupedSampler(rows["length"], rows["has_image"], batch_size, self.args.seed)
-        self.add_callback(SetEpochCallback(sampler))
+        listeners: list[HasEpoch] = [sampler]
+        if self.revealing_collator is not None:
+            listeners.append(self.revealing_collator)
+        self.add_callback(SetEpochCallback(*listeners))
         return sampler
 
     def name_row(self, row: int) -> str:
@@ -189,7 +206,7 @@ def build_trainer(
         standardize_projector(model, processor.image_processor(images, return_tensors="pt"))
     code_targets = None
     if arguments.code_smoothing is not None:
-        code_targets = smooth_targets(model.model.pose_tokenizer.quantizer.codebook, arguments.code_smoothing)
+        code_targets = CodeTargets(model.model.pose_tokenizer, arguments.code_smoothing)
     trained = set_trainable(model, parts, lora)
     trainer = LanguageTrainer(
         model=trained,
@@ -199,6 +216,7 @@ def build_trainer(
         data_collator=collator,
         processing_class=processor,
         code_targets=code_targets,
+        reveal_codes=arguments.reveal_codes,
         optimizers=build_optimizer(trained, optimizer, config),
     )
     if validation is not None and arguments.samples:

@@ -13,8 +13,10 @@ from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import NUM_JOINTS, rotation_6d_to_rotmat, rotmat_to_rotation_6d
 from unipose.training.datasets.import_data import SavedRecords
+from unipose.training.datasets.motion_records import load_motion
 from unipose.training.geometry import jitter_orientation
 from unipose.training.sampling.poses import sample_training_poses, validation_poses
+from unipose.training.sampling.variety import variety_weights
 from unipose.training.trainer.callbacks import ReconstructionCallback, SetEpochCallback
 from unipose.training.trainer.checkpoints import find_checkpoint
 from unipose.training.trainer.collator import ROW_KEY
@@ -34,7 +36,7 @@ class PoseTokenizerArguments:
         default=60000, metadata={"help": "Number of poses sampled from motion, mixed limbs and archetypes."}
     )
     records: list[str] = field(
-        default_factory=list, metadata={"help": "Folders of records by import_data, to add their poses."}
+        default_factory=list, metadata={"help": "Folders of records by import_data, to train on and to sample from."}
     )
     hidden_size: int = field(default=128, metadata={"help": "Number of channels of the convolutions."})
     codebook_size: int = field(default=512, metadata={"help": "Number of pose codes."})
@@ -175,10 +177,11 @@ class PoseTokenizerTrainer(SampledDataMixin, StageTrainer):
 
 
 def training_poses(arguments: PoseTokenizerArguments, seed: int, body: BodyModel) -> torch.Tensor:
-    """Sampled poses and those of the user's records.
+    """The poses of the user's records with their heading, and poses that are sampled from these and the motion clips.
 
     Args:
-        arguments: number of sampled poses, and records.
+        arguments: number of sampled poses, and records. Where poses are sampled, those of the records are drawn by
+            variety, as many as there are; otherwise they are the training set as it is.
         seed: seed of the sampling.
         body: the body for which sampled poses must be plausible.
 
@@ -189,11 +192,17 @@ def training_poses(arguments: PoseTokenizerArguments, seed: int, body: BodyModel
         ValueError: there are no poses, or an import is not finished.
     """
     imported = [roma.rotvec_to_rotmat(torch.from_numpy(SavedRecords(folder).poses())) for folder in arguments.records]
-    if arguments.num_poses:
-        imported.append(sample_training_poses(arguments.num_poses, seed, body)[0].float())
-    if not imported:
-        raise ValueError("there are no training poses: num_poses is 0, and records names no folder")
-    return torch.cat(imported)
+    if not arguments.num_poses:
+        if not imported:
+            raise ValueError("there are no training poses: num_poses is 0, and records names no folder")
+        return torch.cat(imported)
+    motion = load_motion(arguments.records, body)
+    poses = [sample_training_poses(arguments.num_poses, seed, body, motion=motion)[0].float()]
+    if imported:
+        recorded = torch.cat(imported)
+        weights = variety_weights(recorded, body).numpy()
+        poses.append(recorded[np.random.default_rng(seed).choice(len(recorded), len(recorded), p=weights)])
+    return torch.cat(poses)
 
 
 def train_pose_tokenizer(

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -155,13 +156,17 @@ class SampledDataMixin(Trainer):
     def train_sampler(self) -> Sampler[int]:
         """The order of the training rows, the same in all processes."""
 
+    def train_collator(self) -> Any:
+        """The collator of training batches; evaluation always takes the trainer's own."""
+        return self.data_collator
+
     def get_train_dataloader(self) -> DataLoader:
         args = self.args
         loader: DataLoader = DataLoader(
             self.train_dataset,
             batch_size=args.train_batch_size,
             sampler=self.train_sampler(),
-            collate_fn=self.data_collator,
+            collate_fn=self.train_collator(),
             drop_last=args.dataloader_drop_last,
             num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory,

@@ -23,7 +23,7 @@ from unipose.training.datasets.importers.files import (
     body_rotvecs,
     list_arrays,
     read_arrays,
-    require_folder,
+    require_path,
     shuffle_files,
 )
 from unipose.training.datasets.importers.orientation import remove_heading_euler
@@ -166,7 +166,7 @@ class AmassPoses:
         Raises:
             DatasetError: a folder is missing, or there are no files.
         """
-        root = require_folder(Path(self.root), SOURCES["amass"])
+        root = require_path(Path(self.root), SOURCES["amass"], folder=True)
         folders = [root] if self.subsets is None else [find_subset(root, name) for name in self.subsets]
         paths = sorted({path for folder in folders for path in folder.rglob("*.npz")})
         paths = [path for path in paths if not any(path.match(pattern) for pattern in SHAPE_FILES)]
@@ -259,7 +259,7 @@ class AmassFrames:
         return self.poses[key]
 
     def _read(self, file: str) -> None:
-        require_folder(self.root, SOURCES["amass"])
+        require_path(self.root, SOURCES["amass"], folder=True)
         path = self._find(file)
         clip = load_clip(path)
         for key in self.keys[file]:

@@ -20,13 +20,14 @@ NPZ_ERRORS = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.
 POSE_WIDTHS = {66: "22 joints", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
 
 
-def require_file(path: Path, source: Source, hint: str = "") -> Path:
-    """Checks that a file exists.
+def require_path(path: Path, source: Source, hint: str = "", folder: bool = False) -> Path:
+    """Checks that a file or a folder exists.
 
     Args:
-        path: path of the file.
+        path: its path.
         source: where to get the dataset, for errors.
-        hint: why the file is needed.
+        hint: why it is needed.
+        folder: whether it must be a folder, not a file.
 
     Returns:
         `path`.
@@ -34,26 +35,7 @@ def require_file(path: Path, source: Source, hint: str = "") -> Path:
     Raises:
         DatasetError: it does not exist.
     """
-    if not path.is_file():
-        raise missing_error(path, source, hint)
-    return path
-
-
-def require_folder(path: Path, source: Source, hint: str = "") -> Path:
-    """Checks that a folder exists.
-
-    Args:
-        path: path of the folder.
-        source: where to get the dataset, for errors.
-        hint: why the folder is needed.
-
-    Returns:
-        `path`.
-
-    Raises:
-        DatasetError: it does not exist.
-    """
-    if not path.is_dir():
+    if not (path.is_dir() if folder else path.is_file()):
         raise missing_error(path, source, hint)
     return path
 
@@ -69,7 +51,7 @@ def read_arrays(path: Path, source: Source, names: Sequence[str]) -> dict[str, n
     Raises:
         DatasetError: the file is missing or damaged, or a named array is a pickle.
     """
-    require_file(path, source)
+    require_path(path, source)
     try:
         stored = np.load(path, allow_pickle=False)
         if not isinstance(stored, np.lib.npyio.NpzFile):
@@ -90,7 +72,7 @@ def list_arrays(path: Path, source: Source) -> list[str]:
     Raises:
         DatasetError: the file is missing or damaged.
     """
-    require_file(path, source)
+    require_path(path, source)
     try:
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
@@ -109,7 +91,7 @@ def read_json(path: Path, source: Source, kind: type) -> Any:
     Raises:
         DatasetError: the file is missing or damaged, or holds something else.
     """
-    require_file(path, source)
+    require_path(path, source)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -28,7 +28,7 @@ from unipose.training.datasets.importers.files import (
     check_finite,
     list_arrays,
     read_arrays,
-    require_folder,
+    require_path,
     to_array,
 )
 from unipose.training.datasets.importers.orientation import camera_to_stored
@@ -101,7 +101,7 @@ class HmrImages:
 
     def __iter__(self) -> Iterator[ImageRecord]:
         rows, source = self.rows, find_source(self.dataset)
-        folder = require_folder(Path(self.images), source, f"{self.annotations} refers to images in it")
+        folder = require_path(Path(self.images), source, f"{self.annotations} refers to images in it", folder=True)
         order = np.arange(len(rows)) if self.seed is None else np.random.default_rng(self.seed).permutation(len(rows))
         for index in order:
             name, row = rows.images[index], int(rows.rows[index])

@@ -32,7 +32,7 @@ from unipose.training.datasets.importers.errors import (
 from unipose.training.datasets.importers.files import (
     body_rotvecs,
     check_pickles_allowed,
-    require_file,
+    require_path,
     shuffle_files,
     to_array,
     unpickle,
@@ -89,9 +89,9 @@ class HmrTarImages:
         source = find_source(self.dataset)
         if isinstance(self.tars, Path | str):
             root = Path(self.tars)
-            paths = sorted(root.glob("*.tar")) if root.is_dir() else [require_file(root, source)]
+            paths = sorted(root.glob("*.tar")) if root.is_dir() else [require_path(root, source)]
         else:
-            paths = [require_file(Path(tar), source) for tar in self.tars]
+            paths = [require_path(Path(tar), source) for tar in self.tars]
         if not paths:
             raise missing_error(Path(str(self.tars)) / "*.tar", source)
         return shuffle_files(paths, self.seed)

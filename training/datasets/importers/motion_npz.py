@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unipose.training.datasets.importers.errors import SOURCES, DatasetError
-from unipose.training.datasets.importers.files import body_rotvecs, read_arrays, require_folder
+from unipose.training.datasets.importers.files import body_rotvecs, read_arrays, require_path
 from unipose.training.datasets.records import PoseRecord, Rotvecs
 
 
@@ -47,7 +47,7 @@ class MotionArchives:
         Raises:
             DatasetError: the folder is missing or has none.
         """
-        paths = sorted(require_folder(Path(self.root), SOURCES["motion"]).glob("*.npz"))
+        paths = sorted(require_path(Path(self.root), SOURCES["motion"], folder=True).glob("*.npz"))
         if not paths:
             raise DatasetError(f"no motion archives (.npz) are in {self.root}. {SOURCES['motion']}.")
         return paths
@@ -65,13 +65,15 @@ class MotionArchives:
         """The records of one of `files`.
 
         Raises:
-            DatasetError: the arrays do not fit each other, or a pose holds a NaN.
+            DatasetError: there are no frames, the arrays do not fit each other, or a pose holds a NaN.
         """
         arrays = read_arrays(path, SOURCES["motion"], ARRAYS)
         missing = [name for name in ARRAYS if name not in arrays]
         if missing:
             raise DatasetError(f"{path} lacks {', '.join(missing)}; expected {', '.join(ARRAYS)}")
         poses, clip, names = arrays["poses"], arrays["clip"], arrays["clip_names"]
+        if not clip.size:
+            raise DatasetError(f"{path}: got no frames (clip {clip.shape}); expected at least one")
         if poses.ndim != 3 or poses.shape[1:] != (22, 3) or clip.shape != poses.shape[:1] or len(names) <= clip.max():
             raise DatasetError(
                 f"{path}: got poses {poses.shape}, clip {clip.shape} up to {clip.max()} and {len(names)} clip_names; "

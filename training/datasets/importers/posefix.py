@@ -22,7 +22,7 @@ import numpy as np
 
 from unipose.training.datasets.importers.amass import AmassFrames
 from unipose.training.datasets.importers.errors import SOURCES, DatasetError
-from unipose.training.datasets.importers.files import read_json, require_folder
+from unipose.training.datasets.importers.files import read_json, require_path
 from unipose.training.datasets.importers.orientation import heading_euler, remove_heading_euler, rotate_heading_euler
 from unipose.training.datasets.importers.posescript import (
     POSE_TABLE,
@@ -81,7 +81,7 @@ class PoseFixPairs:
     @cached_property
     def pairs(self) -> dict[str, tuple[tuple[str, ...], bool]]:
         """The texts of each pair, and whether it is in sequence."""
-        source, root = SOURCES["posefix"], require_folder(Path(self.root), SOURCES["posefix"])
+        source, root = SOURCES["posefix"], require_path(Path(self.root), SOURCES["posefix"], folder=True)
         ids = {kind: read_ids(root / f"{self.split}_{kind}_sequence_pair_ids.json", source) for kind in self.kinds}
         in_sequence = {key: kind == "in" for kind in KINDS if kind in ids for key in ids[kind]}
         paths = [find_one(root, TEXT_FILES[kind], source) for kind in self.texts]

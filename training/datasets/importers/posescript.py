@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from unipose.training.datasets.importers.amass import AmassFrames
 from unipose.training.datasets.importers.errors import SOURCES, DatasetError, Source, missing_error
-from unipose.training.datasets.importers.files import read_json, require_folder
+from unipose.training.datasets.importers.files import read_json, require_path
 from unipose.training.datasets.importers.orientation import remove_heading_euler
 from unipose.training.datasets.records import PoseRecord
 
@@ -54,7 +54,7 @@ class PoseScriptPoses:
     @cached_property
     def texts(self) -> dict[str, tuple[str, ...]]:
         """The texts of each id, in the order of the split."""
-        source, root = SOURCES["posescript"], require_folder(Path(self.root), SOURCES["posescript"])
+        source, root = SOURCES["posescript"], require_path(Path(self.root), SOURCES["posescript"], folder=True)
         ids = read_ids(root / f"{self.split}_ids_100k.json", source)
         return texts_of(ids, [find_one(root, CAPTION_FILES[self.captions], source)], source)
 

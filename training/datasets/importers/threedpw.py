@@ -28,7 +28,7 @@ from unipose.training.datasets.importers.files import (
     body_rotvecs,
     check_finite,
     check_pickles_allowed,
-    require_folder,
+    require_path,
     shuffle_files,
     to_array,
     unpickle,
@@ -103,7 +103,7 @@ class ThreeDPWImages:
         Raises:
             DatasetError: there are none.
         """
-        folder = require_folder(Path(self.root) / "sequenceFiles" / self.split, SOURCE)
+        folder = require_path(Path(self.root) / "sequenceFiles" / self.split, SOURCE, folder=True)
         paths = sorted(folder.glob("*.pkl"))
         if not paths:
             raise missing_error(folder / "*.pkl", SOURCE)

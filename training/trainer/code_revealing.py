@@ -1,0 +1,80 @@
+"""Masked refinement in training: some codes of an output pose are given, and the others are predicted from them.
+
+Not in the paper, whose codes are independent of each other given the prompt. Generation with
+`pose_refinement_steps > 1` reveals its surest codes and predicts the rest again (MaskGIT, CVPR 2022).
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from unipose.query_runs import block_index
+from unipose.training.trainer.collator import ROW_KEY, Row, UniPoseDataCollator
+
+
+# Keeps these random numbers apart from others of the same seed, epoch and row.
+STREAM = 1
+
+
+class CodeRevealingCollator:
+    """Batches of a collator with `revealed_pose_codes`: a random part of the codes of some output poses.
+
+    What is revealed follows from the seed, the epoch and the row alone, so that a resumed run gets the same batches.
+
+    Args:
+        collator: collator of prepared rows, which carry their index (`ROW_KEY`).
+        share: share of the output poses of which codes are revealed, from 0 to 1.
+        seed: seed of the choice.
+
+    Raises:
+        ValueError: a share outside of 0 to 1, or the causal attention, which has no queries.
+    """
+
+    def __init__(self, collator: UniPoseDataCollator, share: float, seed: int):
+        if not 0 <= share <= 1:
+            raise ValueError(f"reveal_codes is {share}, expected a share of the output poses from 0 to 1")
+        if collator.pose_attention != "mixed":
+            raise ValueError('reveal_codes needs output poses of queries (pose_attention "mixed"), got "causal"')
+        self.collator = collator
+        self.share = share
+        self.seed = seed
+        self.epoch = torch.zeros((), dtype=torch.long).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Sets the epoch in this process and in its workers, persistent ones too."""
+        self.epoch.fill_(epoch)
+
+    def __call__(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+        batch = self.collator(rows)
+        processor = self.collator.processor
+        is_query = batch["input_ids"] == processor.pose_query_token_id
+        is_revealed = torch.zeros_like(is_query)
+        poses = block_index(is_query).amax(dim=1) + 1
+        for index, (row, count) in enumerate(zip(batch[ROW_KEY].tolist(), poses.tolist())):
+            if count:
+                rng = np.random.default_rng([self.seed, int(self.epoch), row, STREAM])
+                choice = [reveal_codes(rng, self.share, processor.num_pose_tokens) for _ in range(count)]
+                is_revealed[index, is_query[index]] = torch.from_numpy(np.concatenate(choice))
+        codes = batch["labels"] - processor.pose_code_start_id
+        batch["revealed_pose_codes"] = torch.where(is_revealed, codes, -1)
+        for name in ("labels", "shift_labels"):
+            batch[name] = batch[name].masked_fill(is_revealed, -100)
+        return batch
+
+
+def reveal_codes(rng: np.random.Generator, share: float, num_tokens: int) -> np.ndarray:
+    """Draws whether codes of a pose are revealed, and which: by a cosine schedule, a few more often than many.
+
+    Args:
+        rng: random generator; it is used alike whatever is drawn.
+        share: probability of revealing any.
+        num_tokens: number of codes of the pose.
+
+    Returns:
+        (num_tokens,) bool; at least one code is revealed and one hidden, or all are hidden.
+    """
+    reveals, ratio, order = rng.random() < share, rng.random(), rng.permutation(num_tokens)
+    hidden = math.ceil(math.cos(ratio * math.pi / 2) * num_tokens)
+    return order >= min(max(hidden, 1), num_tokens - 1) if reveals else np.zeros(num_tokens, dtype=bool)
