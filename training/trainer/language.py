@@ -26,7 +26,7 @@ from unipose.training.trainer.code_smoothing import CodeTargets, smoothed_cross_
 from unipose.training.trainer.collator import UniPoseDataCollator
 from unipose.training.trainer.config import RecipeParser, StageConfig
 from unipose.training.trainer.optimizer import OptimizerArguments, build_optimizer
-from unipose.training.trainer.prepared_rows import prepare_rows
+from unipose.training.trainer.prepared_rows import keep_rows, prepare_rows, remove_rows, rows_key
 from unipose.training.trainer.projector_init import standardize_projector
 from unipose.training.trainer.sample_callback import AnswerSampleCallback
 from unipose.training.trainer.samplers import GroupedSampler
@@ -168,6 +168,7 @@ def train_stage(
     model = gather_full_weights(trainer.accelerator.unwrap_model(trainer.model), arguments, lora, parts)
     if trainer.is_world_process_zero():
         save_merged(model, trainer.processing_class, config.output_dir)
+        remove_rows(Path(config.output_dir))
     return trainer
 
 
@@ -200,10 +201,9 @@ def build_trainer(
             "in float32"
         )
     collator = UniPoseDataCollator(processor, model.config.pose_attention)
-    rows = load_corpus(arguments.corpus, tasks=arguments.tasks)
-    if arguments.rows is not None:
-        rows = subsample_each_task(rows, arguments.rows)
-    rows = prepare_rows(rows, model, collator)
+    key = rows_key(arguments.corpus, [arguments.tasks, arguments.rows], model, collator)
+    with config.main_process_first(desc="preparation of the rows"):
+        rows = keep_rows(Path(config.output_dir), key, lambda: prepare_rows(select_rows(arguments), model, collator))
     evaluates = config.eval_strategy != "no"
     validation = load_corpus(arguments.corpus, "validation", tasks=arguments.tasks) if evaluates else None
     eval_dataset = None
@@ -234,6 +234,12 @@ def build_trainer(
         body = BodyModel.builtin()
         trainer.add_callback(AnswerSampleCallback(trainer, body, validation, processor, arguments.samples))
     return trainer
+
+
+def select_rows(arguments: LanguageArguments) -> Dataset:
+    """The training rows of the corpus that the stage names."""
+    rows = load_corpus(arguments.corpus, tasks=arguments.tasks)
+    return rows if arguments.rows is None else subsample_each_task(rows, arguments.rows)
 
 
 def load_model(arguments: LanguageArguments) -> UniPoseForConditionalGeneration:
