@@ -52,7 +52,12 @@ class Chain:
     undone: list[torch.Tensor] = field(default_factory=list)
 
     def add(self, turn: Turn, pose: torch.Tensor) -> None:
-        """Appends a turn and its pose."""
+        """Appends a turn.
+
+        Args:
+            turn: what is asked for.
+            pose: (22, 3, 3) the answer.
+        """
         self.poses.append(pose)
         self.turns.append(turn)
         if turn.kind == "undo":
