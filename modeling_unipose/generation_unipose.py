@@ -3,7 +3,8 @@
 An output pose costs one forward. The step after pose-start runs pose-start and all queries at once. The following
 steps take one query's logits each, so that sampling, scores, streamers and stopping stay the library's. Rows of a
 batch may be at different steps: while one row takes stored logits, the others continue. When its block is complete,
-its cache positions are filled with the queries' keys and values. The codes themselves are never fed back.
+its cache positions are filled with the queries' keys and values. The codes themselves are never fed back, except to
+the other queries of their block with `pose_refinement_steps` (see `pose_decoding`).
 
 Without poses (generation_mode="text") every decoding method of the library works, and compiles, unchanged.
 """
@@ -15,9 +16,12 @@ from transformers import Cache, GenerationConfig, GenerationMixin, LogitsProcess
 from transformers.generation import GenerationMode
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from .answer_scoring import AnswerLogits, TeacherForcing, answer_logits
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
-from .pose_blocks import PoseBlocks, codes_since_start
+from .pose_blocks import PoseBlocks, Refinement
+from .pose_decoding import CodeChooser, ExpectedCodes, PoseDecoding, PoseDecodingMode, options_of
+from .query_runs import codes_since_start
 
 
 PoseMode = Literal["pose", "text"]
@@ -95,7 +99,17 @@ class UniPoseGenerationMixin(GenerationMixin):
     dtype: torch.dtype
 
     @torch.no_grad()
-    def generate(self, inputs=None, generation_config=None, *, generation_mode: PoseMode | None = None, **kwargs):
+    def generate(
+        self,
+        inputs=None,
+        generation_config=None,
+        *,
+        generation_mode: PoseMode | None = None,
+        pose_decoding: PoseDecodingMode | None = None,
+        pose_temperature: float | None = None,
+        pose_refinement_steps: int | None = None,
+        **kwargs,
+    ):
         """Generates text and poses, like the library's `generate`.
 
         Args:
@@ -103,6 +117,10 @@ class UniPoseGenerationMixin(GenerationMixin):
             generation_config: The library's; default: the model's own.
             generation_mode: "pose": the answer is one pose and ends with it; "text": the answer holds no pose; None:
                 the model chooses, and text and poses may alternate.
+            pose_decoding: "argmax" or "expected" (see `PoseDecoding`); default: that of generation_config, else the
+                model's own generation config, else "argmax". The same holds for the two options below.
+            pose_temperature: Temperature of "expected"; default 1.
+            pose_refinement_steps: Number of forwards of each pose; default 1.
             kwargs: The library's; `inputs_embeds` must end before pose-start, because pose-start is found by its id.
 
         Returns:
@@ -111,7 +129,8 @@ class UniPoseGenerationMixin(GenerationMixin):
         Raises:
             ValueError: Beam search, assisted or prompt-lookup decoding, or guidance without generation_mode="text":
                 they would emit codes one by one. A prompt that ends in pose-start with generation_mode="text". A
-                prompt that ends inside a pose. A pose that does not fit. Pixels together with mm_encoder_outputs.
+                prompt that ends inside a pose. A pose that does not fit. Pixels together with mm_encoder_outputs. An
+                option of poses without an accepted value.
         """
         if generation_mode not in ("pose", "text", None):
             raise ValueError(f'generation_mode must be "pose", "text" or None, got {generation_mode!r}')
@@ -128,7 +147,99 @@ class UniPoseGenerationMixin(GenerationMixin):
         if generation_mode == "text" and prompt is not None:
             self.validate_no_open_pose(prompt)
         kwargs = self.encode_images(kwargs)
+        of_call = {
+            "pose_decoding": pose_decoding,
+            "pose_temperature": pose_temperature,
+            "pose_refinement_steps": pose_refinement_steps,
+        }
+        configs = (options_of(generation_config), options_of(self.generation_config))
+        decoding = PoseDecoding.resolve(self.config, of_call, *configs)
+        if generation_mode != "text":
+            kwargs["pose_options"] = decoding
         return super().generate(inputs, generation_config, generation_mode=generation_mode, **kwargs)
+
+    @torch.no_grad()
+    def score_generated(
+        self,
+        input_ids: torch.Tensor,
+        generated_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        generation_mode: PoseMode | None = None,
+        max_length: int | None = None,
+        do_sample: bool | None = None,
+        pose_decoding: PoseDecodingMode | None = None,
+        pose_temperature: float | None = None,
+        pose_refinement_steps: int | None = None,
+        **inputs,
+    ) -> torch.Tensor:
+        """The log-probability of each generated token, as generation had it.
+
+        One forward scores text and poses; each further refinement step costs one forward for each pose of a row. The
+        probabilities are those of the tokens that the grammar allows, without temperature or other processors.
+
+        Args:
+            input_ids: (batch, length) prompt ids, left-padded.
+            generated_ids: (batch, new tokens) what `generate` appended to them.
+            attention_mask: (batch, length); default: nothing is padding.
+            generation_mode: That of `generate`, as all of the following.
+            max_length: Maximum length of prompt and answer; default: none. A pose that would not fit is not started.
+            do_sample: Default: that of the model's generation config.
+            pose_decoding: Default: that of the model's generation config, as for the next two.
+            pose_temperature: Temperature of "expected".
+            pose_refinement_steps: Number of forwards of each pose.
+            inputs: Images and poses of the prompts, as for `generate`.
+
+        Returns:
+            (batch, new tokens); 0 at pose-end, which the grammar fixes, and behind the end of an answer.
+
+        Raises:
+            ValueError: An option of poses without an accepted value.
+        """
+        of_call = {
+            "pose_decoding": pose_decoding,
+            "pose_temperature": pose_temperature,
+            "pose_refinement_steps": pose_refinement_steps,
+        }
+        decoding = PoseDecoding.resolve(self.config, of_call, options_of(self.generation_config))
+        answers = self.score_answers(
+            input_ids, generated_ids, attention_mask, generation_mode, max_length, do_sample, decoding, inputs
+        )
+        return answers.log_probabilities
+
+    @torch.no_grad()
+    def score_answers(
+        self,
+        input_ids: torch.Tensor,
+        generated_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        generation_mode: PoseMode | None,
+        max_length: int | None,
+        do_sample: bool | None,
+        decoding: PoseDecoding,
+        inputs: dict[str, Any],
+    ) -> AnswerLogits:
+        """All that `score_generated` computes.
+
+        Args:
+            input_ids: See `score_generated`.
+            generated_ids: See there.
+            attention_mask: See there.
+            generation_mode: See there.
+            max_length: See there.
+            do_sample: See there.
+            decoding: The options of poses.
+            inputs: Images and poses of the prompts.
+        """
+        chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
+        forcing = TeacherForcing(self, input_ids, generated_ids, attention_mask, inputs)
+        limit = input_ids.shape[1] + generated_ids.shape[1] + self.config.pose_answer_length
+        grammar = PoseGrammar(self.config, max_length or limit, generation_mode)
+        sampled = bool(self.generation_config.do_sample if do_sample is None else do_sample)
+        ends = self.generation_config.eos_token_id
+        end_ids = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+        if generation_mode == "pose":
+            end_ids.append(self.config.pose_end_token_id)
+        return answer_logits(forcing, grammar, chooser, sampled, end_ids)
 
     def init_continuous_batching(self, *args, **kwargs):
         """Not supported.
@@ -166,16 +277,24 @@ class UniPoseGenerationMixin(GenerationMixin):
             validate_decoding(generation_config)
         processors = super()._get_logits_processor(generation_config, model_kwargs=model_kwargs, **kwargs)
         grammar = PoseGrammar(self.config, generation_config.max_length, mode)
+        decoding = model_kwargs.get("pose_options")
+        if decoding is not None and decoding.pose_decoding == "expected" and not generation_config.do_sample:
+            chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
+            processors = LogitsProcessorList([ExpectedCodes(self.config, chooser), *processors])
         return LogitsProcessorList([grammar, *processors, grammar] if processors else [grammar])
 
     def _sample(self, input_ids, generation_config, synced_gpus=False, **kwargs):
-        mode = kwargs.pop("generation_mode")
+        mode, decoding = kwargs.pop("generation_mode"), kwargs.pop("pose_options", None)
         self.validate_length(input_ids, generation_config.max_length, mode)
         if mode == "text" or self.config.pose_attention == "causal":
             return super()._sample(input_ids, generation_config=generation_config, synced_gpus=synced_gpus, **kwargs)
         # Forwards of one position and of many alternate, which would cause recompilation again and again.
         generation_config.disable_compile = True
-        blocks = PoseBlocks(self.config, input_ids.shape[1], never_skip=synced_gpus)
+        chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
+        refinement = Refinement.of_model(self, chooser, in_order=generation_config.do_sample)
+        if synced_gpus and refinement is not None:
+            raise ValueError("pose_refinement_steps > 1 runs forwards that other processes do not run: expected 1")
+        blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement)
         output = super()._sample(
             input_ids, generation_config=generation_config, synced_gpus=synced_gpus, pose_blocks=blocks, **kwargs
         )
@@ -243,9 +362,11 @@ class UniPoseGenerationMixin(GenerationMixin):
         is_first_iteration=False,
         pose_blocks: PoseBlocks | None = None,
         generation_mode: PoseMode | None = None,
+        pose_options: PoseDecoding | None = None,
         **kwargs,
     ):
         if pose_blocks is not None:
+            pose_blocks.refine_in_order(input_ids, cache)
             cached_logits = pose_blocks.next_logits(input_ids)
             if cached_logits is not None:
                 return {"cached_logits": cached_logits, CACHE: cache}
@@ -268,6 +389,7 @@ class UniPoseGenerationMixin(GenerationMixin):
                 inputs["input_ids"] = self.codes_to_queries(inputs["input_ids"], pose_blocks.prompt_length)
             if (codes_since_start(input_ids, self.config) == 0).any():
                 self.append_queries(inputs)
+                pose_blocks.inputs = {} if pose_blocks.refinement is None else dict(inputs)
         elif cache is not None and cache.is_compileable and next_sequence_length == 1:
             inputs["attention_mask"] = self.mask_of_one_position(inputs)
         return inputs

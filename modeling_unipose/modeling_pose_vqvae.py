@@ -1,6 +1,6 @@
 """The pose tokenizer, a separate model: 22 joint rotations <-> a few codes (paper, section 3.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import roma
@@ -170,6 +170,68 @@ class UniPoseVQVAE(PreTrainedModel):
     def codebook_of_token(self) -> torch.Tensor:
         """The index in `codebooks` of each token's codebook, (num_pose_tokens,)."""
         return self.quantizer.codebook_of_token(self.config.num_pose_tokens)
+
+    def expected_features(self, probabilities: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """The means of codebook vectors under distributions over codes.
+
+        Args:
+            probabilities: (n, codebook_size).
+            tokens: (n,) index of each one's token in a pose.
+
+        Returns:
+            (n, codebook_dim).
+        """
+        return self.per_codebook(tokens, lambda codebook: probabilities.float() @ codebook)
+
+    def code_variance(self, probabilities: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """The variances of codebook vectors under distributions over codes, relative to those of all codes alike.
+
+        Args:
+            probabilities: (n, codebook_size).
+            tokens: (n,) index of each one's token in a pose.
+
+        Returns:
+            (n,); 0 where one code has all the probability, about 1 where the distribution is flat.
+        """
+
+        def variance(codebook: torch.Tensor) -> torch.Tensor:
+            squares = probabilities.float() @ codebook.square().sum(dim=1)
+            of_all = codebook.var(dim=0, correction=0).sum().clamp_min(torch.finfo(torch.float32).tiny)
+            return (squares - (probabilities.float() @ codebook).square().sum(dim=1)).clamp_min(0.0) / of_all
+
+        return self.per_codebook(tokens, variance)
+
+    def nearest_codes(self, features: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """The codes nearest to features, each in the codebook of its token.
+
+        Args:
+            features: (n, codebook_dim).
+            tokens: (n,) index of each one's token in a pose.
+
+        Returns:
+            (n,).
+        """
+        # The nearest code has the largest x c - c^2 / 2.
+        closeness = self.per_codebook(
+            tokens, lambda codebook: features.float() @ codebook.T - codebook.square().sum(dim=1) / 2
+        )
+        return closeness.argmax(dim=1)
+
+    def per_codebook(self, tokens: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Rows of a function of the codebooks, each of its token's codebook.
+
+        Args:
+            tokens: (n,) index of each row's token in a pose.
+            function: Codebook (codebook_size, codebook_dim) in fp32 -> (n, ...).
+
+        Returns:
+            (n, ...).
+        """
+        codebooks = self.codebooks().float()
+        # Autocast would compute products in half precision, which changes the nearest codes.
+        with torch.autocast(codebooks.device.type, enabled=False):
+            results = torch.stack([function(codebook) for codebook in codebooks])
+        return results[self.codebook_of_token()[tokens], torch.arange(len(tokens), device=tokens.device)]
 
     def encode_features(self, pose_values: torch.Tensor) -> torch.Tensor:
         """(batch, 22, 6) -> (batch, num_pose_tokens, codebook_dim), before quantization.

@@ -1,42 +1,61 @@
 """Output poses inside the library's generation loop: one forward computes all codes, each step takes one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from transformers import Cache
+from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
+from .cache_keyword import CACHE
 from .configuration_unipose import UniPoseConfig
-
-
-def codes_since_start(ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
-    """Number of tokens of each row since its last pose-start.
-
-    Args:
-        ids: (batch, length).
-        config: Config with the token ids.
-
-    Returns:
-        (batch,) tokens since pose-start; 0 where a row ends in pose-start, -1 outside a pose block.
-    """
-    window = ids[:, -(config.num_pose_tokens + 1) :]
-    # A prompt of embeddings has no ids.
-    if window.shape[1] == 0:
-        return ids.new_full((len(ids),), -1)
-    position = torch.arange(window.shape[1], device=ids.device)
-    last_start = torch.where(window == config.pose_start_token_id, position, -1).max(dim=1).values
-    return torch.where(last_start < 0, -1, window.shape[1] - 1 - last_start)
+from .pose_decoding import CodeChooser, revealed_counts
+from .query_runs import codes_since_start
 
 
 @dataclass
 class PoseBlock:
-    """Rows whose pose block started at the same step; `start` is the position of pose-start in the sequence."""
+    """Rows whose pose block started at the same step; `start` is the position of pose-start in the sequence.
+
+    `inputs` are those of the forward that computed the block, with all rows of the batch.
+    """
 
     rows: torch.Tensor
     start: int
     logits: torch.Tensor
+    inputs: dict[str, Any] = field(default_factory=dict)
     keys: list[torch.Tensor] = field(default_factory=list)
     values: list[torch.Tensor] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How the codes of a block are revealed to each other.
+
+    Args:
+        chooser: Chooses the codes that are revealed.
+        counts: Number of known codes before each forward but the first.
+        in_order: Whether the first codes are revealed, which sampling has drawn; otherwise the surest.
+        forward: The model's forward.
+    """
+
+    chooser: CodeChooser
+    counts: list[int]
+    in_order: bool
+    forward: Callable[..., Any]
+
+    @classmethod
+    def of_model(cls, model: Any, chooser: CodeChooser, in_order: bool) -> "Refinement | None":
+        """The refinement of a call of `generate`; None with a single forward.
+
+        Args:
+            model: The model with its head.
+            chooser: Chooses the codes; it holds the options.
+            in_order: See above.
+        """
+        counts = revealed_counts(model.config.num_pose_tokens, chooser.decoding.pose_refinement_steps)
+        return cls(chooser, counts, in_order, model) if counts else None
 
 
 class PoseBlocks:
@@ -46,12 +65,18 @@ class PoseBlocks:
         config: Config with the token ids.
         prompt_length: Number of ids of the prompt.
         never_skip: Whether to run every forward, even if its logits are known, as all processes must under ZeRO-3.
+        refinement: How codes are revealed; None: one forward computes a block.
     """
 
-    def __init__(self, config: UniPoseConfig, prompt_length: int, never_skip: bool):
+    def __init__(
+        self, config: UniPoseConfig, prompt_length: int, never_skip: bool, refinement: "Refinement | None" = None
+    ):
         self.config = config
         self.prompt_length = prompt_length
         self.never_skip = never_skip
+        self.refinement = refinement
+        # Of the forward in progress, if it starts a block that will be refined.
+        self.inputs: dict[str, Any] = {}
         self.blocks: list[PoseBlock] = []
         self.ids = torch.empty(0, 0, dtype=torch.long)
         # Number of cache positions before input_ids, if a cache is continued with the new ids only.
@@ -83,10 +108,12 @@ class PoseBlocks:
         if not added:
             return self.merge(logits[:, -1:])
         rows = begins.nonzero().squeeze(1)
-        block = PoseBlock(rows=rows, start=self.ids.shape[1] - 1, logits=logits[rows, -tokens:].clone())
+        block = PoseBlock(rows, self.ids.shape[1] - 1, logits[rows, -tokens:].clone(), self.inputs)
         if cache is not None:
             self.stash_kv(cache, block)
         self.blocks.append(block)
+        if self.refinement is not None and not self.refinement.in_order:
+            self.refine_surest_first(self.refinement, block, cache)
         return self.merge(logits[:, -tokens - 1 : -tokens].clone())
 
     def merge(self, logits: torch.Tensor) -> torch.Tensor:
@@ -99,6 +126,79 @@ class PoseBlocks:
             if index < self.config.num_pose_tokens:
                 logits[block.rows, 0] = block.logits[:, index]
         return logits
+
+    def refine_surest_first(self, refinement: "Refinement", block: PoseBlock, cache: Cache | None) -> None:
+        """Predicts a block again and again; each time more of its surest codes are revealed.
+
+        Args:
+            refinement: How codes are revealed.
+            block: Its logits become those of the forward in which each code was chosen.
+            cache: Cache that ends in the block's pose-start; it does not change.
+        """
+        codes = torch.full_like(block.logits[..., 0], -1, dtype=torch.long)
+        for count in refinement.counts:
+            is_known = codes >= 0
+            is_revealed = refinement.chooser.surest(block.logits, is_known, count)
+            codes = torch.where(is_revealed & ~is_known, refinement.chooser.choose_all(block.logits), codes)
+            self.predict_hidden(refinement, block, codes, cache)
+
+    def refine_in_order(self, ids: torch.Tensor, cache: Cache | None) -> None:
+        """Predicts blocks again that have reached a count of the schedule; all of their codes so far are revealed.
+
+        Args:
+            ids: (batch, length).
+            cache: The cache; it does not change.
+        """
+        if self.refinement is None or not self.refinement.in_order:
+            return
+        for block in self.blocks:
+            count = ids.shape[1] - 1 - block.start
+            if count in self.refinement.counts:
+                codes = torch.full_like(block.logits[..., 0], -1, dtype=torch.long)
+                codes[:, :count] = ids[block.rows, block.start + 1 :] - self.config.pose_code_start_id
+                self.predict_hidden(self.refinement, block, codes, cache)
+
+    def predict_hidden(
+        self, refinement: "Refinement", block: PoseBlock, codes: torch.Tensor, cache: Cache | None
+    ) -> None:
+        """Replaces a block's logits of the codes that are not known.
+
+        Args:
+            refinement: Its forward is run once.
+            block: Changed in place.
+            codes: (rows, num_pose_tokens) known codes, -1 elsewhere.
+            cache: The cache, valid up to the block's pose-start; None: the whole sequences are run again.
+        """
+        tokens, inputs = self.config.num_pose_tokens, dict(block.inputs)
+        if cache is None:
+            revealed = codes.new_full(inputs["input_ids"].shape, -1)
+            revealed[block.rows, -tokens:] = codes
+        else:
+            revealed = codes
+            inputs = self.inputs_behind_cache(block, cache)
+        outputs = refinement.forward(**inputs | {"revealed_pose_codes": revealed, "logits_to_keep": tokens})
+        predicted = outputs.logits if cache is not None else outputs.logits[block.rows]
+        block.logits = torch.where((codes >= 0).unsqueeze(-1), block.logits, predicted)
+
+    def inputs_behind_cache(self, block: PoseBlock, cache: Cache) -> dict[str, Any]:
+        """The inputs of a block's rows and queries alone, with a copy of the cache up to their pose-start.
+
+        Args:
+            block: The block.
+            cache: The cache, whose layers may be static and longer.
+        """
+        tokens = self.config.num_pose_tokens
+        length = self.cache_positions(block, 0).start
+        past = DynamicCache()
+        for index, layer in enumerate(cache.layers):
+            past.update(layer.keys[block.rows, :, :length], layer.values[block.rows, :, :length], index)
+        mask, positions = block.inputs.get("attention_mask"), block.inputs.get("position_ids")
+        return {
+            "input_ids": block.inputs["input_ids"][block.rows, -tokens:],
+            "attention_mask": None if mask is None else mask[block.rows],
+            "position_ids": None if positions is None else positions[block.rows, -tokens:],
+            CACHE: past,
+        }
 
     def cache_positions(self, block: PoseBlock, count: int) -> slice:
         """The positions of a block's first codes in the cache.
@@ -191,4 +291,4 @@ def resize_layer(layer: DynamicLayer | StaticLayer, change: int) -> None:
         layer.values = torch.nn.functional.pad(layer.values, (0, 0, 0, change))
 
 
-__all__ = ["PoseBlock", "PoseBlocks", "codes_since_start"]
+__all__ = ["PoseBlock", "PoseBlocks", "Refinement"]

@@ -4,12 +4,33 @@ import torch
 from torch import nn
 from transformers import Cache
 
+from .configuration_unipose import UniPoseConfig
+
 
 def query_index(is_query: torch.Tensor) -> torch.Tensor:
     """(batch, length) bool -> number of queries before each position in its run; -1 outside."""
     position = torch.arange(is_query.shape[1], device=is_query.device).expand(is_query.shape)
     last_other = torch.where(is_query, -1, position).cummax(dim=1).values
     return position - last_other - 1
+
+
+def codes_since_start(ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
+    """Number of tokens of each row since its last pose-start.
+
+    Args:
+        ids: (batch, length).
+        config: Config with the token ids.
+
+    Returns:
+        (batch,) tokens since pose-start; 0 where a row ends in pose-start, -1 outside a pose block.
+    """
+    window = ids[:, -(config.num_pose_tokens + 1) :]
+    # A prompt of embeddings has no ids.
+    if window.shape[1] == 0:
+        return ids.new_full((len(ids),), -1)
+    position = torch.arange(window.shape[1], device=ids.device)
+    last_start = torch.where(window == config.pose_start_token_id, position, -1).max(dim=1).values
+    return torch.where(last_start < 0, -1, window.shape[1] - 1 - last_start)
 
 
 def cover_cache(blocks: torch.Tensor, cache: Cache | None) -> torch.Tensor:
@@ -52,4 +73,4 @@ def shift_pose_labels(is_query: torch.Tensor, labels: torch.Tensor) -> torch.Ten
     return torch.where(is_query, labels, following.masked_fill(edge, -100))
 
 
-__all__ = ["block_index", "cover_cache", "query_index", "shift_pose_labels"]
+__all__ = ["block_index", "codes_since_start", "cover_cache", "query_index", "shift_pose_labels"]

@@ -186,6 +186,7 @@ def test_saved_code_is_flat(tiny_checkpoint: Path) -> None:
         "pipeline_unipose.py",
         "placeholders.py",
         "pose_blocks.py",
+        "pose_decoding.py",
         "pose_features.py",
         "pretrained_unipose.py",
         "processing_unipose.py",

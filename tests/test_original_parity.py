@@ -24,7 +24,8 @@ from original import (
 )
 
 from unipose import UniPoseForConditionalGeneration
-from unipose.generation_unipose import PoseGrammar, codes_since_start
+from unipose.generation_unipose import PoseGrammar
+from unipose.query_runs import codes_since_start
 from unipose.vision_unipose import pose_encoder_features, vision_encoder_features
 
 

@@ -289,6 +289,32 @@ def test_rerunning_a_finished_run_changes_nothing(
     assert unequal_weights(*ends) == []
 
 
+def test_rows_are_prepared_once_and_again_only_for_another_key(tmp_path: Path) -> None:
+    prepared = []
+
+    def prepare() -> Dataset:
+        prepared.append(len(prepared))
+        return Dataset.from_dict({"call": prepared[-1:]})
+
+    assert keep_rows(tmp_path, "one", prepare)["call"] == [0]
+    assert keep_rows(tmp_path, "one", prepare)["call"] == [0]
+    assert keep_rows(tmp_path, "two", prepare)["call"] == [1]
+    assert keep_rows(tmp_path, "one", prepare)["call"] == [2]
+    remove_rows(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stopped_stage_resumes_with_the_rows_that_it_had_prepared(
+    text_checkpoint: Path, text_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = language_trainer(text_checkpoint, text_corpus, tmp_path, max_steps=1)
+    monkeypatch.setattr("unipose.training.trainer.language.prepare_rows", None)
+    again = language_trainer(text_checkpoint, text_corpus, tmp_path, max_steps=1)
+    assert again.train_dataset[0] == first.train_dataset[0]
+    with pytest.raises(TypeError, match="not callable"):
+        language_trainer(text_checkpoint, text_corpus, tmp_path, max_steps=1, rows=1)
+
+
 # Diverging.
 
 

@@ -1,11 +1,15 @@
 """The stage that pretrains the vision encoders: its images, the cells of joints, and that both encoders learn."""
 
+import io
 import sys
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
+import roma
 import torch
+from dataset_files import random_poses
 from datasets import Dataset
 from module_weights import unmoved_weights, weights_of
 from stage_corpus import CPU_ARGUMENTS
@@ -14,11 +18,21 @@ from transformers import CLIPVisionModel, VitPoseBackbone
 from unipose.configuration_unipose import patch_grid
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES
+from unipose.training.datasets.generation import MAX_HEADING
+from unipose.training.datasets.import_data import save_records
+from unipose.training.datasets.records import PoseRecord
 from unipose.training.models.encoder_sizes import encoder_configs, image_processor
 from unipose.training.models.text_tokenizer import train_text_tokenizer
+from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.stages import vision_encoders as stage
 from unipose.training.trainer.config import StageConfig
-from unipose.training.trainer.encoder_images import MirroredImages, render_encoder_images
+from unipose.training.trainer.encoder_images import (
+    FACING_SHARE,
+    FEATURES,
+    EncoderImages,
+    encoder_headings,
+    render_encoder_images,
+)
 from unipose.training.trainer.vision_encoders import (
     EncoderArguments,
     EncoderCollator,
@@ -61,26 +75,92 @@ def test_images_are_drawn_once(images: Dataset, folder: Path) -> None:
     assert all(text.endswith(".") for text in images["text"])
 
 
+def test_poses_come_from_the_records_too(folder: Path, tmp_path: Path) -> None:
+    """All records show one pose: with some noise, it is half of the poses."""
+    pose = archetype_poses(["squat"])[0].float()
+    recorded = roma.rotmat_to_rotvec(pose).numpy()
+    save_records([PoseRecord(str(index), recorded) for index in range(3)], tmp_path / "records", {})
+    with_records = render_encoder_images(folder, NUMBER, SIZE, SEED, records=[str(tmp_path / "records")])
+    rotmats = roma.rotvec_to_rotmat(torch.tensor(with_records["rotvecs"]))
+    angles = roma.rotmat_geodesic_distance(rotmats[:, 1:], pose[1:]).mean(dim=1)
+    assert (angles < 0.15).sum() == NUMBER // 2
+    assert len(list(folder.glob("*.parquet"))) == 2, "images of other poses are other files"
+
+
+def test_most_people_face_the_camera_and_some_do_not() -> None:
+    headings = encoder_headings(4000, np.random.default_rng(0)).numpy()
+    facing = np.abs(headings) <= np.radians(MAX_HEADING)
+    assert np.mean(facing) == pytest.approx(FACING_SHARE + (1 - FACING_SHARE) * MAX_HEADING / 180, abs=0.03)
+    assert np.histogram(headings, bins=8, range=(-np.pi, np.pi))[0].min() > 50, "also from behind"
+
+
 def test_visible_joints_are_in_the_image(images: Dataset) -> None:
     joints, visible = np.array(images["joints_2d"]), np.array(images["visible"])
     assert joints.shape == (NUMBER, 22, 2)
     assert ((joints[visible] >= 0) & (joints[visible] < 1)).all()
 
 
-def test_mirrored_images_show_the_other_side(images: Dataset) -> None:
-    both = MirroredImages(images)
+def test_whole_images_are_unchanged(images: Dataset) -> None:
+    batch = EncoderImages(images, SIZE, seed=None).__getitems__(list(range(NUMBER)))
+    for pixels, image in zip(batch["images"], images["image"]):
+        assert np.array_equal(pixels, np.array(image))
+    np.testing.assert_array_equal(batch["joints_2d"], np.array(images["joints_2d"], dtype=np.float32))
+    np.testing.assert_array_equal(batch["visible"], np.array(images["visible"]))
+    assert batch["texts"] == list(images["text"])
+
+
+def test_views_follow_from_seed_and_epoch(images: Dataset) -> None:
+    def view(seed: int, epoch: int, rows: list[int]) -> np.ndarray:
+        dataset = EncoderImages(images, SIZE, seed)
+        dataset.set_epoch(epoch)
+        return dataset.__getitems__(rows)["images"]
+
+    assert np.array_equal(view(0, 1, [3, 5]), view(0, 1, [5, 3])[::-1])
+    assert not np.array_equal(view(0, 1, [3, 5]), view(0, 2, [3, 5]))
+    assert not np.array_equal(view(0, 1, [3, 5]), view(1, 1, [3, 5]))
+
+
+def test_views_move_the_joints_with_the_pixels() -> None:
+    """A red square at a joint is still at that joint, whatever the crop, the size and the side."""
+    image = np.full((100, 100, 3), 90, dtype=np.uint8)
+    joints = np.random.default_rng(0).uniform(0.3, 0.7, (22, 2)).astype(np.float32)
     left, right = JOINT_NAMES.index("left_wrist"), JOINT_NAMES.index("right_wrist")
-    assert len(both) == 2 * NUMBER
-    for index in range(NUMBER):
-        row, mirrored = both[index], both[index + NUMBER]
-        assert np.array_equal(np.array(mirrored["image"]), np.array(row["image"])[:, ::-1])
-        joints, others = np.array(row["joints_2d"]), mirrored["joints_2d"]
-        np.testing.assert_allclose(others[right], [1.0 - joints[left, 0], joints[left, 1]], atol=1e-6)
-        assert mirrored["visible"][right] == row["visible"][left]
-        np.testing.assert_allclose(
-            mirrored["rotvecs"][right], np.multiply(row["rotvecs"][left], (1.0, -1.0, -1.0)), atol=1e-5
-        )
-        assert mirrored["text"].count("left") == row["text"].count("right")
+    x, y = (100 * joints[left]).astype(int)
+    image[y - 2 : y + 3, x - 2 : x + 3] = (250, 20, 20)
+    stream = io.BytesIO()
+    PIL.Image.fromarray(image).save(stream, "PNG")
+    row = {
+        "image": {"bytes": stream.getvalue(), "path": None},
+        "joints_2d": joints,
+        "visible": np.ones(22, dtype=bool),
+        "rotvecs": random_poses(1, 0)[0],
+        "text": "Their left hand is raised.",
+    }
+    dataset = EncoderImages(Dataset.from_list([row], features=FEATURES), 80, seed=0)
+    seen = set()
+    for epoch in range(12):
+        dataset.set_epoch(epoch)
+        batch = dataset.__getitems__([0])
+        mirrored = batch["texts"][0] == "Their right hand is raised."
+        shown = batch["images"][0].astype(int)
+        rows, columns = np.nonzero(shown[..., 0] - shown[..., 1] > 80)
+        place = batch["joints_2d"][0, right if mirrored else left]
+        np.testing.assert_allclose(80 * place, [columns.mean() + 0.5, rows.mean() + 0.5], atol=1.5)
+        expected = row["rotvecs"][left] * ((1.0, -1.0, -1.0) if mirrored else 1.0)
+        rotmat = batch["rotmats"][0, right if mirrored else left]
+        np.testing.assert_allclose(rotmat, roma.rotvec_to_rotmat(torch.tensor(expected).float()), atol=1e-5)
+        seen.add(mirrored)
+    assert seen == {True, False}
+
+
+def test_pixels_are_those_of_the_image_processor(images: Dataset) -> None:
+    vision, pose_vision = encoder_configs(EncoderArguments(**SIZES))
+    tokenizer = train_text_tokenizer(images["text"], 400)
+    processor = image_processor(vision, pose_vision)
+    batch = EncoderCollator(processor, tokenizer, pose_vision)(EncoderImages(images, SIZE, None).__getitems__([0, 1]))
+    expected = processor(images["image"][:2], return_tensors="pt")
+    for name, pixels in expected.items():
+        torch.testing.assert_close(batch[name], pixels, atol=1e-5, rtol=0)
 
 
 def test_cells_say_where_a_joint_is() -> None:
@@ -120,14 +200,14 @@ def test_both_encoders_learn_and_all_of_them_moves(images: Dataset, tmp_path: Pa
             save_strategy="no",
             **CPU_ARGUMENTS,
         ),
-        train_dataset=images,
+        train_dataset=EncoderImages(images, SIZE, 0),
         data_collator=EncoderCollator(
             image_processor(vision.config, pose_vision.config), tokenizer, pose_vision.config
         ),
     )
     trainer.train()
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
-    for part in ("cell_loss", "joint_distance", "caption_loss"):
+    for part in ("cell_loss", "place_loss", "joint_distance", "local_joint_distance", "caption_loss"):
         first, last = (np.mean([entry[part] for entry in entries]) for entries in (logged[:3], logged[-3:]))
         assert last < 0.8 * first, part
     unmoved = unmoved_weights(training, before)
@@ -146,6 +226,7 @@ def test_the_command_writes_two_encoders_that_a_model_takes(
         **SIZES,
         "images": folder,
         "num_images": NUMBER,
+        "render_size": SIZE,
         "image_seed": SEED,
         "output_dir": tmp_path,
         "max_steps": 2,

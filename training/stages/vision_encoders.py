@@ -15,7 +15,7 @@ from unipose.training.models.encoder_sizes import image_processor
 from unipose.training.models.text_tokenizer import train_text_tokenizer
 from unipose.training.trainer.checkpoints import find_checkpoint
 from unipose.training.trainer.config import RecipeParser, StageConfig
-from unipose.training.trainer.encoder_images import MirroredImages, render_encoder_images
+from unipose.training.trainer.encoder_images import EncoderImages, render_encoder_images
 from unipose.training.trainer.optimizer import OptimizerArguments, build_optimizer
 from unipose.training.trainer.vision_encoders import (
     POSE_VISION,
@@ -37,16 +37,22 @@ def main() -> None:
     arguments, optimizer, config = parser.parse_args_and_config()
     torch.manual_seed(config.seed)
     vision, pose_vision = build_encoders(arguments)
-    images = render_encoder_images(
-        arguments.images, arguments.num_images, vision.config.image_size, arguments.image_seed, arguments.workers
+    rows = render_encoder_images(
+        arguments.images,
+        arguments.num_images,
+        arguments.render_size,
+        arguments.image_seed,
+        arguments.workers,
+        arguments.records,
     )
-    tokenizer = train_text_tokenizer(images["text"], VOCABULARY)
+    images = EncoderImages(rows, vision.config.image_size, config.seed)
+    tokenizer = train_text_tokenizer(images.texts, VOCABULARY)
     encoders = EncoderPretraining(vision, pose_vision, len(tokenizer))
     trainer = EncoderTrainer(
         BodyModel.builtin(),
         model=encoders,
         args=config,
-        train_dataset=MirroredImages(images),
+        train_dataset=images,
         data_collator=EncoderCollator(
             image_processor(vision.config, pose_vision.config), tokenizer, pose_vision.config
         ),

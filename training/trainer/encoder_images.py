@@ -1,14 +1,18 @@
 """Rendered people with the targets of the vision encoders' pretraining: joints, pose and description."""
 
+import hashlib
+import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.ImageOps
+import numpy.typing as npt
+import PIL.Image
 import roma
 import torch
 from datasets import Dataset, Features, Image, List, Value, load_dataset
@@ -19,17 +23,21 @@ from unipose.processing.pose_features import MIRRORED_JOINTS, NUM_JOINTS, mirror
 from unipose.training.datasets.generation import (
     ANSWER_MAX_WORDS,
     caption_poses,
-    draw_poses,
     random_headings,
     to_rotvecs,
 )
-from unipose.training.geometry import rotate_heading, swap_sides
+from unipose.training.datasets.import_data import SavedRecords
+from unipose.training.datasets.records import Rotvecs
+from unipose.training.geometry import remove_heading, rotate_heading, swap_sides
 from unipose.training.io import atomic_path
+from unipose.training.sampling.mixing import add_noise
+from unipose.training.sampling.poses import sample_training_poses
 from unipose.training.synthetic_images.rendering import render_image
 from unipose.training.synthetic_images.style import random_style
+from unipose.training.trainer.collator import ROW_KEY
 
 
-SHARD_SIZE = 1000
+SHARD_SIZE = 2000
 FEATURES = Features(
     {
         "image": Image(),
@@ -39,36 +47,136 @@ FEATURES = Features(
         "text": Value("string"),
     }
 )
+# Of the poses, where records are given: those from the records; the others are sampled.
+RECORDED_SHARE = 0.5
+# Recorded frames repeat: each gets this share of the noise of `add_noise`.
+RECORDED_NOISE = 0.5
+# Of the people: those that face the camera like those of the corpus; the others face anywhere.
+FACING_SHARE = 0.7
+
+# Views of an image while training.
+MIRRORED_SHARE = 0.5
+MIN_CROP = 0.82  # side of the random crop, in sides of the image
+MAX_CONTRAST = 0.25  # largest change of the factor of the colors
+MAX_TINT = 14.0  # largest shift of a color channel, in 1/255
 
 
-class MirroredImages(torch.utils.data.Dataset[dict[str, Any]]):
-    """Rows of `render_encoder_images`, followed by the mirrored ones."""
+class EncoderImages(torch.utils.data.Dataset[dict[str, Any]]):
+    """Rows of `render_encoder_images`, a batch at a time: each mirrored, cropped and recolored at random.
 
-    def __init__(self, rows: Dataset):
-        self.rows = rows
+    A view follows from the seed, the epoch and the row alone: a resumed training gets the same views.
+
+    Args:
+        rows: result of `render_encoder_images`.
+        size: pixels of the square views.
+        seed: seed of the views; None: each whole image, unchanged.
+    """
+
+    def __init__(self, rows: Dataset, size: int, seed: int | None):
+        columns = rows.select_columns(["joints_2d", "visible", "rotvecs"]).with_format("numpy")
+        self.joints, self.visible, self.rotvecs = (np.stack(columns[name][:]) for name in columns.column_names)
+        self.texts: list[str] = rows["text"][:]
+        self.encoded = rows.select_columns(["image"]).cast_column("image", Image(decode=False))
+        self.size = size
+        self.seed = seed
+        self.epoch = torch.zeros((), dtype=torch.long).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Sets the epoch in this process and in its workers, persistent ones too."""
+        self.epoch.fill_(epoch)
 
     def __len__(self) -> int:
-        return 2 * len(self.rows)
+        return len(self.texts)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        row = self.rows[index % len(self.rows)]
-        return row if index < len(self.rows) else mirror_row(row)
+    def __getitems__(self, indices: list[int]) -> dict[str, Any]:
+        """A batch of views.
+
+        Args:
+            indices: rows.
+
+        Returns:
+            `images` (n, size, size, 3) uint8, `joints_2d` (n, 22, 2) as shares of the view's width and height,
+            `visible` (n, 22), `rotmats` (n, 22, 3, 3), `texts`, and the rows.
+        """
+        images = [PIL.Image.open(io.BytesIO(image["bytes"])) for image in self.encoded[indices]["image"]]
+        joints, visible = self.joints[indices], self.visible[indices]
+        rotmats = roma.rotvec_to_rotmat(torch.from_numpy(self.rotvecs[indices]))
+        texts = [self.texts[index] for index in indices]
+        views = [View.draw(self._generator(index)) for index in indices]
+        mirrored = np.array([view.mirrored for view in views])
+        corners, sides = np.array([view.corner for view in views]), np.array([view.side for view in views])
+        joints = (joints - corners[:, None]) / sides[:, None, None]
+        visible = visible & ((joints >= 0) & (joints < 1)).all(axis=-1)
+        flipped = np.stack([1.0 - joints[..., 0], joints[..., 1]], axis=-1)[:, list(MIRRORED_JOINTS)]
+        return {
+            "images": np.stack([view.of(image.convert("RGB"), self.size) for view, image in zip(views, images)]),
+            "joints_2d": np.where(mirrored[:, None, None], flipped, joints).astype(np.float32),
+            "visible": np.where(mirrored[:, None], visible[:, list(MIRRORED_JOINTS)], visible),
+            "rotmats": torch.where(torch.from_numpy(mirrored)[:, None, None, None], mirror_pose(rotmats), rotmats),
+            "texts": [swap_sides(text) if view.mirrored else text for view, text in zip(views, texts)],
+            ROW_KEY: torch.tensor(indices),
+        }
+
+    def _generator(self, index: int) -> np.random.Generator | None:
+        return None if self.seed is None else np.random.default_rng([self.seed, int(self.epoch), index])
 
 
-def mirror_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of `render_encoder_images` -> the row of the mirrored pose, seen from the mirrored camera."""
-    poses = roma.rotvec_to_rotmat(torch.tensor(row["rotvecs"]))
-    joints = np.array(row["joints_2d"], dtype=np.float32)[list(MIRRORED_JOINTS)]
-    return {
-        "image": PIL.ImageOps.mirror(row["image"]),
-        "joints_2d": np.stack([1.0 - joints[:, 0], joints[:, 1]], axis=1),
-        "visible": [row["visible"][joint] for joint in MIRRORED_JOINTS],
-        "rotvecs": to_rotvecs(mirror_pose(poses)),
-        "text": swap_sides(row["text"]),
-    }
+@dataclass(frozen=True)
+class View:
+    """How an image is shown while training: part of it, mirrored, in other colors.
+
+    Args:
+        mirrored: whether left and right are exchanged.
+        corner: (right, down) of the upper left corner, in sides of the image.
+        side: side of the part, in sides of the image.
+        contrast: factor of the colors' distance to middle gray.
+        tint: (3,) added to red, green and blue, in 1/255.
+    """
+
+    mirrored: bool = False
+    corner: tuple[float, float] = (0.0, 0.0)
+    side: float = 1.0
+    contrast: float = 1.0
+    tint: tuple[float, ...] = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator | None) -> "View":
+        """A random view; without `rng` the image as it is."""
+        if rng is None:
+            return cls()
+        side = float(rng.uniform(MIN_CROP, 1.0))
+        right, down = rng.uniform(0.0, 1.0 - side, 2).tolist()
+        return cls(
+            mirrored=bool(rng.random() < MIRRORED_SHARE),
+            corner=(right, down),
+            side=side,
+            contrast=float(1.0 + rng.uniform(-MAX_CONTRAST, MAX_CONTRAST)),
+            tint=tuple(rng.uniform(-MAX_TINT, MAX_TINT, 3).tolist()),
+        )
+
+    def of(self, image: PIL.Image.Image, size: int) -> npt.NDArray[np.uint8]:
+        """Shows an image.
+
+        Args:
+            image: square and RGB.
+            size: side of the result in pixels.
+
+        Returns:
+            (size, size, 3).
+        """
+        left, top, side = (value * image.width for value in (*self.corner, self.side))
+        box = (left, top, min(left + side, image.width), min(top + side, image.height))
+        pixels = np.asarray(image.resize((size, size), PIL.Image.Resampling.BICUBIC, box=box))
+        if self.contrast != 1.0 or any(self.tint):
+            levels = np.arange(256.0)[:, None]
+            table = np.clip((levels - 127.5) * self.contrast + 128.0 + np.array(self.tint), 0.0, 255.0)
+            pixels = table.astype(np.uint8)[pixels, np.arange(3)]
+        return pixels[:, ::-1] if self.mirrored else pixels
 
 
-def render_encoder_images(folder: str | Path, count: int, size: int, seed: int, workers: int = 1) -> Dataset:
+def render_encoder_images(
+    folder: str | Path, count: int, size: int, seed: int, workers: int = 1, records: Sequence[str] = ()
+) -> Dataset:
     """Renders missing shards, each written atomically, and opens all of them.
 
     Args:
@@ -77,18 +185,24 @@ def render_encoder_images(folder: str | Path, count: int, size: int, seed: int, 
         size: pixels of the square images.
         seed: seed of poses, texts and styles; every shard has its own.
         workers: number of processes.
+        records: folders of records by `import_data`, which `RECORDED_SHARE` of the poses are drawn from.
 
     Returns:
         Rows of image, joints_2d (22, 2) as shares of the image's width and height, visible (22,), rotvecs (22, 3) as
         the camera sees the pose, and text.
+
+    Raises:
+        ValueError: `records` names a folder without finished records.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    recorded = [SavedRecords(each).poses() for each in records]
     rows = [min(SHARD_SIZE, count - start) for start in range(0, count, SHARD_SIZE)]
-    files = [folder / f"size{size}-seed{seed}-{index:05d}-rows{own}.parquet" for index, own in enumerate(rows)]
+    digest = hashlib.sha256(b"".join(poses.tobytes() for poses in recorded)).hexdigest()[:8] if recorded else "sampled"
+    files = [folder / f"size{size}-seed{seed}-{digest}-{index:05d}-rows{own}.parquet" for index, own in enumerate(rows)]
     missing = [(file, index, rows[index]) for index, file in enumerate(files) if not file.exists()]
     if missing:
-        write = partial(_write_shard, size=size, seed=seed)
+        write = partial(_write_shard, size=size, seed=seed, recorded=np.concatenate(recorded) if recorded else None)
         with tqdm(total=len(missing), desc="images", unit=" shards") as progress:
             for _ in _map(write, missing, workers):
                 progress.update()
@@ -105,17 +219,17 @@ def _map(write: Callable[..., None], shards: Sequence[tuple[Path, int, int]], wo
         yield from pool.map(write, *zip(*shards))
 
 
-def _write_shard(file: Path, index: int, rows: int, size: int, seed: int) -> None:
+def _write_shard(file: Path, index: int, rows: int, size: int, seed: int, recorded: Rotvecs | None) -> None:
     rng = np.random.default_rng((seed, index))
     with atomic_path(file) as partial_file:
-        Dataset.from_list(list(_rows(rows, size, rng)), features=FEATURES).to_parquet(partial_file)
+        Dataset.from_list(list(_rows(rows, size, rng, recorded)), features=FEATURES).to_parquet(partial_file)
 
 
-def _rows(count: int, size: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+def _rows(count: int, size: int, rng: np.random.Generator, recorded: Rotvecs | None) -> Iterator[dict[str, Any]]:
     body = BodyModel.builtin()
-    poses, labels = draw_poses("train", count, rng, body)
+    poses, labels = draw_encoder_poses(count, rng, body, recorded)
     captions = caption_poses(poses, labels, rng, body, ANSWER_MAX_WORDS, 0.0)
-    for pose, caption in zip(rotate_heading(poses, random_headings(count, rng)), captions):
+    for pose, caption in zip(rotate_heading(poses, encoder_headings(count, rng)), captions):
         image = render_image(pose, random_style(rng), size, body)
         yield {
             "image": {"bytes": image.encode(), "path": None},
@@ -124,3 +238,34 @@ def _rows(count: int, size: int, rng: np.random.Generator) -> Iterator[dict[str,
             "rotvecs": to_rotvecs(pose),
             "text": caption.text,
         }
+
+
+def draw_encoder_poses(
+    count: int, rng: np.random.Generator, body: BodyModel, recorded: Rotvecs | None
+) -> tuple[torch.Tensor, list[str | None]]:
+    """Draws poses of the training split: sampled ones, and recorded ones with some noise.
+
+    Args:
+        count: number of poses.
+        rng: source of all randomness.
+        body: the body for which sampled poses must be plausible.
+        recorded: (m, 22, 3) recorded poses in the stored frame, or None.
+
+    Returns:
+        (count, 22, 3, 3) poses in the stored frame, heading removed, and the name of each one's archetype or None.
+    """
+    own = 0 if recorded is None else round(RECORDED_SHARE * count)
+    poses, labels = sample_training_poses(count - own, int(rng.integers(2**31)), body)
+    poses = poses.float()
+    if recorded is not None:
+        frames = roma.rotvec_to_rotmat(torch.from_numpy(recorded[rng.integers(len(recorded), size=own)]))
+        poses = torch.cat([poses, remove_heading(add_noise(frames, rng, RECORDED_NOISE)).float()])
+        labels = labels + [None] * own
+    order = rng.permutation(count)
+    return poses[torch.from_numpy(order)], [labels[index] for index in order]
+
+
+def encoder_headings(count: int, rng: np.random.Generator) -> torch.Tensor:
+    """(count,) radians: `FACING_SHARE` of the headings like those of the corpus, the others anywhere."""
+    anywhere = torch.from_numpy(rng.uniform(-np.pi, np.pi, count))
+    return torch.where(torch.from_numpy(rng.random(count) < FACING_SHARE), random_headings(count, rng), anywhere)

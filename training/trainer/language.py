@@ -10,6 +10,7 @@ import torch
 from datasets import Dataset
 from peft import PeftModel
 from PIL import Image
+from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin, set_seed
@@ -25,13 +26,14 @@ from unipose.training.trainer.code_smoothing import CodeTargets, smoothed_cross_
 from unipose.training.trainer.collator import UniPoseDataCollator
 from unipose.training.trainer.config import RecipeParser, StageConfig
 from unipose.training.trainer.optimizer import OptimizerArguments, build_optimizer
-from unipose.training.trainer.prepared_rows import prepare_rows
+from unipose.training.trainer.prepared_rows import keep_rows, prepare_rows, remove_rows, rows_key
 from unipose.training.trainer.projector_init import standardize_projector
 from unipose.training.trainer.sample_callback import AnswerSampleCallback
 from unipose.training.trainer.samplers import GroupedSampler
 from unipose.training.trainer.trainable_parts import LoraArguments, Part, merge_adapters, set_trainable
 from unipose.training.trainer.trainers import SampledDataMixin, StageTrainer
 from unipose.training.trainer.vision_encoders import load_vision_encoders
+from unipose.training.trainer.word_vectors import WordTable
 
 
 @dataclass
@@ -57,6 +59,12 @@ class LanguageArguments:
     code_smoothing: float | None = field(
         default=None,
         metadata={"help": "Width of the soft targets of pose codes; default: the paper's loss."},
+    )
+    word_vectors: str | None = field(
+        default=None,
+        metadata={
+            "help": "File of word vectors by build_model, along which the embeddings of words move; default: freely."
+        },
     )
     reveal_codes: float = field(
         default=0.0,
@@ -160,6 +168,7 @@ def train_stage(
     model = gather_full_weights(trainer.accelerator.unwrap_model(trainer.model), arguments, lora, parts)
     if trainer.is_world_process_zero():
         save_merged(model, trainer.processing_class, config.output_dir)
+        remove_rows(Path(config.output_dir))
     return trainer
 
 
@@ -192,10 +201,9 @@ def build_trainer(
             "in float32"
         )
     collator = UniPoseDataCollator(processor, model.config.pose_attention)
-    rows = load_corpus(arguments.corpus, tasks=arguments.tasks)
-    if arguments.rows is not None:
-        rows = subsample_each_task(rows, arguments.rows)
-    rows = prepare_rows(rows, model, collator)
+    key = rows_key(arguments.corpus, [arguments.tasks, arguments.rows], model, collator)
+    with config.main_process_first(desc="preparation of the rows"):
+        rows = keep_rows(Path(config.output_dir), key, lambda: prepare_rows(select_rows(arguments), model, collator))
     evaluates = config.eval_strategy != "no"
     validation = load_corpus(arguments.corpus, "validation", tasks=arguments.tasks) if evaluates else None
     eval_dataset = None
@@ -208,6 +216,9 @@ def build_trainer(
     if arguments.code_smoothing is not None:
         code_targets = CodeTargets(model.model.pose_tokenizer, arguments.code_smoothing)
     trained = set_trainable(model, parts, lora)
+    words = None
+    if arguments.word_vectors is not None:
+        words = WordTable.load(arguments.word_vectors, cast(nn.Embedding, trained.get_input_embeddings()).weight)
     trainer = LanguageTrainer(
         model=trained,
         args=config,
@@ -217,12 +228,18 @@ def build_trainer(
         processing_class=processor,
         code_targets=code_targets,
         reveal_codes=arguments.reveal_codes,
-        optimizers=build_optimizer(trained, optimizer, config),
+        optimizers=build_optimizer(trained, optimizer, config, words),
     )
     if validation is not None and arguments.samples:
         body = BodyModel.builtin()
         trainer.add_callback(AnswerSampleCallback(trainer, body, validation, processor, arguments.samples))
     return trainer
+
+
+def select_rows(arguments: LanguageArguments) -> Dataset:
+    """The training rows of the corpus that the stage names."""
+    rows = load_corpus(arguments.corpus, tasks=arguments.tasks)
+    return rows if arguments.rows is None else subsample_each_task(rows, arguments.rows)
 
 
 def load_model(arguments: LanguageArguments) -> UniPoseForConditionalGeneration:

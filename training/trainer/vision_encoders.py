@@ -5,12 +5,11 @@ encoder matches images with their descriptions, as CLIP does. The readouts are d
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-import roma
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -29,12 +28,20 @@ from unipose.configuration_unipose import patch_grid
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import NUM_JOINTS, rotation_6d_to_rotmat
 from unipose.training.models.encoder_sizes import EncoderSizes, encoder_configs
-from unipose.training.trainer.trainers import StageTrainer
+from unipose.training.trainer.callbacks import SetEpochCallback
+from unipose.training.trainer.collator import ROW_KEY
+from unipose.training.trainer.samplers import SeededSampler
+from unipose.training.trainer.trainers import SampledDataMixin, StageTrainer
 
 
-# Meters count more than squared entries of rotations; the cross-entropy of cells (up to log 48) must not dominate.
+# Meters count more than squared entries of rotations; the cross-entropy of cells (up to log 64) must not dominate.
 JOINT_WEIGHT = 5.0
 CELL_WEIGHT = 0.2
+# Of the joints that single patches locate: in the image (shares of its side), and from the pelvis (meters).
+PLACE_WEIGHT = 5.0
+LOCAL_JOINT_WEIGHT = 2.0
+# Offsets from a patch's center: outputs of about 1 shift by this share of the image's side.
+PLACE_SCALE = 0.2
 # Folders of the stage's output, one per encoder.
 VISION, POSE_VISION = "vision", "pose_vision"
 
@@ -47,6 +54,12 @@ class EncoderArguments(EncoderSizes):
         default="runs/encoder_images", metadata={"help": "Folder of the images; missing ones are rendered."}
     )
     num_images: int = field(default=60000, metadata={"help": "Number of images."})
+    render_size: int = field(
+        default=112, metadata={"help": "Pixels of the rendered images, of which the encoders see random parts."}
+    )
+    records: list[str] = field(
+        default_factory=list, metadata={"help": "Folders of records by import_data, for half of the poses."}
+    )
     image_seed: int = field(default=7, metadata={"help": "Seed of the poses, texts and styles of the images."})
     workers: int = field(default=2, metadata={"help": "Number of rendering processes."})
     attention: str = field(default="sdpa", metadata={"help": "Attention of both encoders: sdpa or eager."})
@@ -56,28 +69,54 @@ class EncoderArguments(EncoderSizes):
 
 
 class PoseReadout(nn.Module):
-    """The pose encoder with two readouts: the patch of each joint, and the pose.
+    """The pose encoder with two readouts: each joint where it is in the image, and the whole pose.
 
-    The pose is read from the mean of the patches, so that each patch carries all of it, and a language model finds it
+    A joint attends to the patches that show it (supervised with its place in the image); these say where exactly it is,
+    in the image and relative to the pelvis. So the patches learn to locate joints from the first steps on.
+
+    The pose is linear in the mean of the patches, so that each patch carries all of it, and a language model finds it
     wherever it attends. A readout by patch position works here, but the language model then does not find the pose.
 
     Args:
         encoder: the pose encoder.
-        hidden: width of the pose's readout.
     """
 
-    def __init__(self, encoder: VitPoseBackbone, hidden: int = 512):
+    centers: torch.Tensor
+
+    def __init__(self, encoder: VitPoseBackbone):
         super().__init__()
         width = encoder.config.hidden_size
         self.encoder = encoder
         self.cells = nn.Linear(width, NUM_JOINTS)
-        self.pose = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, NUM_JOINTS * 6))
+        self.joints = nn.Linear(width, NUM_JOINTS * 5)
+        self.pose = nn.Linear(width, NUM_JOINTS * 6)
+        self.register_buffer("centers", patch_centers(encoder.config), persistent=False)
 
-    def forward(self, pose_pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(images, 3, height, width) -> logits of patches (images, 22, patches), rotmats (images, 22, 3, 3)."""
+    def forward(self, pose_pixel_values: torch.Tensor) -> "ReadPoses":
+        """(images, 3, height, width) -> the readouts of each image."""
         patches = self.encoder(pose_pixel_values).feature_maps[-1]
+        logits = self.cells(patches).float().mT
+        values = self.joints(patches).float().unflatten(2, (NUM_JOINTS, 5)).transpose(1, 2)
+        values = torch.cat([PLACE_SCALE * values[..., :2] + self.centers, values[..., 2:]], dim=-1)
+        joints = (logits.softmax(dim=-1).unsqueeze(-2) @ values).squeeze(-2)
         rotation_6d = self.pose(patches.mean(dim=1)).float().unflatten(1, (NUM_JOINTS, 6))
-        return self.cells(patches).float().mT, rotation_6d_to_rotmat(rotation_6d)
+        return ReadPoses(logits, joints[..., :2], joints[..., 2:], rotation_6d_to_rotmat(rotation_6d))
+
+
+class ReadPoses(NamedTuple):
+    """What `PoseReadout` reads from images.
+
+    Args:
+        logits: (images, 22, patches), of the patch in which a joint is.
+        places: (images, 22, 2), of the joints as shares of the square image's width and height.
+        joints: (images, 22, 3) in meters from the pelvis, y up.
+        rotmats: (images, 22, 3, 3), the poses.
+    """
+
+    logits: torch.Tensor
+    places: torch.Tensor
+    joints: torch.Tensor
+    rotmats: torch.Tensor
 
 
 class CaptionMatch(nn.Module):
@@ -133,37 +172,48 @@ class EncoderPretraining(nn.Module):
         pixel_values: torch.Tensor,
         pose_pixel_values: torch.Tensor,
         cells: torch.Tensor,
+        places: torch.Tensor,
         rotmats: torch.Tensor,
         words: torch.Tensor,
         starts: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        """Three losses, each (), and the predicted rotmats; the arguments are a batch of `EncoderCollator`.
+        """Losses of the images, each (), and what is read from each image; the arguments are an `EncoderCollator` batch.
 
         Args:
             pixel_values: the vision encoder's pixels.
             pose_pixel_values: the pose encoder's pixels.
             cells: (images, 22, patches), of `joint_cells`.
+            places: (images, 22, 2), of the joints as shares of the image's width and height.
             rotmats: (images, 22, 3, 3), the target poses.
             words: ids of all descriptions, one after the other.
             starts: (images,), where each description starts in `words`.
         """
-        logits, predicted = self.poses(pose_pixel_values)
-        log_probabilities = nn.functional.log_softmax(logits, dim=-1)
+        read = self.poses(pose_pixel_values)
+        log_probabilities = nn.functional.log_softmax(read.logits, dim=-1)
+        shown = cells.sum(dim=-1)
+        distances = (read.places - places).abs().sum(dim=-1)
         return {
-            "cell_loss": -(cells * log_probabilities).sum() / cells.sum().clamp_min(1.0),
-            "rotation_loss": nn.functional.mse_loss(predicted, rotmats),
+            "cell_loss": -(cells * log_probabilities).sum() / shown.sum().clamp_min(1.0),
+            "place_loss": (shown * distances).sum() / shown.sum().clamp_min(1.0),
+            "rotation_loss": nn.functional.mse_loss(read.rotmats, rotmats),
             "caption_loss": self.captions(pixel_values, words, starts),
-            "rotmats": predicted,
+            "joints": read.joints,
+            "rotmats": read.rotmats,
         }
 
 
 class EncoderCollator:
-    """Rows of `render_encoder_images` -> the pixels of both encoders, patches of joints, rotations and words.
+    """Batches of `EncoderImages` -> the pixels of both encoders, patches and places of joints, rotations and words.
+
+    The pixels are those of the image processor, which takes one image at a time and thus longer.
 
     Args:
         image_processor: image processor of both encoders.
         tokenizer: tokenizer of the descriptions.
         pose_vision: config of the pose encoder.
+
+    Raises:
+        ValueError: the encoders see images of different heights.
     """
 
     def __init__(
@@ -172,23 +222,52 @@ class EncoderCollator:
         tokenizer: PreTrainedTokenizerBase,
         pose_vision: VitPoseBackboneConfig,
     ):
+        heights = image_processor.size["height"], image_processor.pose_size["height"]
+        if heights[0] != heights[1]:
+            raise ValueError(f"the encoders' images are {heights[0]} and {heights[1]} pixels high; expected one height")
         self.image_processor = image_processor
         self.tokenizer = tokenizer
         self.pose_vision = pose_vision
 
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        texts = self.tokenizer([row["text"] for row in rows])["input_ids"]
+    def __call__(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        texts = self.tokenizer(batch["texts"])["input_ids"]
         lengths = torch.tensor([len(text) for text in texts])
-        rotvecs, joints, visible = (
-            torch.tensor(np.array([row[name] for row in rows])) for name in ("rotvecs", "joints_2d", "visible")
-        )
+        places, visible = torch.from_numpy(batch["joints_2d"]), torch.from_numpy(batch["visible"])
+        images = torch.from_numpy(batch["images"]).permute(0, 3, 1, 2).float() / 255
+        processor = self.image_processor
+        pose_height, pose_width = self.pose_vision.image_size
+        left = (pose_height - pose_width) // 2
+        pose_images = images[..., left : left + pose_width]
         return {
-            **self.image_processor([row["image"] for row in rows], return_tensors="pt"),
-            "cells": joint_cells(joints, visible, self.pose_vision),
-            "rotmats": roma.rotvec_to_rotmat(rotvecs),
+            "pixel_values": normalize(images, processor.image_mean, processor.image_std),
+            "pose_pixel_values": normalize(pose_images, processor.pose_image_mean, processor.pose_image_std),
+            "cells": joint_cells(places, visible, self.pose_vision),
+            "places": places,
+            "rotmats": batch["rotmats"],
             "words": torch.tensor([word for text in texts for word in text]),
             "starts": lengths.cumsum(0) - lengths,
+            ROW_KEY: batch[ROW_KEY],
         }
+
+
+def normalize(images: torch.Tensor, mean: Sequence[float], deviation: Sequence[float]) -> torch.Tensor:
+    """Normalizes the colors.
+
+    Args:
+        images: (n, 3, height, width) in 0..1.
+        mean: of red, green and blue.
+        deviation: of red, green and blue.
+    """
+    return (images - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(deviation).view(3, 1, 1)
+
+
+def patch_centers(pose_vision: VitPoseBackboneConfig) -> torch.Tensor:
+    """(patches, 2): the center of each patch of the pose encoder, as shares of the square image's width and height."""
+    rows, columns = patch_grid(pose_vision)
+    height, width = pose_vision.image_size
+    down = (torch.arange(rows) + 0.5) / rows
+    right = ((torch.arange(columns) + 0.5) / columns - 0.5) * width / height + 0.5
+    return torch.stack([right.expand(rows, columns), down[:, None].expand(rows, columns)], dim=-1).flatten(0, 1)
 
 
 def joint_cells(joints: torch.Tensor, visible: torch.Tensor, pose_vision: VitPoseBackboneConfig) -> torch.Tensor:
@@ -213,8 +292,8 @@ def joint_cells(joints: torch.Tensor, visible: torch.Tensor, pose_vision: VitPos
     return cells.flatten(-2) * visible.unsqueeze(-1)
 
 
-class EncoderTrainer(StageTrainer):
-    """Adds the distance of the joints, in meters, to the loss and logs every component.
+class EncoderTrainer(SampledDataMixin, StageTrainer):
+    """Adds the distances of the joints, in meters, to the loss and logs every component.
 
     Args:
         body: body whose joints are compared.
@@ -224,16 +303,25 @@ class EncoderTrainer(StageTrainer):
         super().__init__(**kwargs)
         self.body = body.to(self.args.device)
 
+    def train_sampler(self) -> SeededSampler:
+        sampler = SeededSampler(len(self.train_dataset), self.args.seed)
+        self.add_callback(SetEpochCallback(sampler, self.train_dataset))
+        return sampler
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)
-        rotmats = outputs.pop("rotmats")
+        joints, rotmats = outputs.pop("joints"), outputs.pop("rotmats")
         with torch.autocast(rotmats.device.type, enabled=False):
             predicted, target = (self.body.forward_joints(poses) for poses in (rotmats, inputs["rotmats"]))
-        components = outputs | {"joint_distance": (predicted - target).norm(dim=-1).mean()}
+        components = outputs | {
+            "joint_distance": (predicted - target).norm(dim=-1).mean(),
+            "local_joint_distance": (joints - target).norm(dim=-1).mean(),
+        }
         if model.training:
             self.log_components(components)
         loss = components["rotation_loss"] + JOINT_WEIGHT * components["joint_distance"]
-        loss = loss + CELL_WEIGHT * components["cell_loss"]
+        loss = loss + LOCAL_JOINT_WEIGHT * components["local_joint_distance"]
+        loss = loss + CELL_WEIGHT * components["cell_loss"] + PLACE_WEIGHT * components["place_loss"]
         loss = loss + components["caption_loss"]
         return (loss, outputs) if return_outputs else loss
 
