@@ -199,7 +199,9 @@ def render_encoder_images(
     recorded = [SavedRecords(each).poses() for each in records]
     rows = [min(SHARD_SIZE, count - start) for start in range(0, count, SHARD_SIZE)]
     digest = hashlib.sha256(b"".join(poses.tobytes() for poses in recorded)).hexdigest()[:8] if recorded else "sampled"
-    files = [folder / f"size{size}-seed{seed}-{digest}-{index:05d}-rows{own}.parquet" for index, own in enumerate(rows)]
+    files = [
+        folder / f"size{size}-seed{seed}-{digest}-{index:05d}-rows{own}.parquet" for index, own in enumerate(rows)
+    ]
     missing = [(file, index, rows[index]) for index, file in enumerate(files) if not file.exists()]
     if missing:
         write = partial(_write_shard, size=size, seed=seed, recorded=np.concatenate(recorded) if recorded else None)

@@ -224,7 +224,9 @@ class EncoderCollator:
     ):
         heights = image_processor.size["height"], image_processor.pose_size["height"]
         if heights[0] != heights[1]:
-            raise ValueError(f"the encoders' images are {heights[0]} and {heights[1]} pixels high; expected one height")
+            raise ValueError(
+                f"the encoders' images are {heights[0]} and {heights[1]} pixels high; expected one height"
+            )
         self.image_processor = image_processor
         self.tokenizer = tokenizer
         self.pose_vision = pose_vision
