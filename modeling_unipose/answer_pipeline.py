@@ -1,6 +1,6 @@
 """What the pipeline does with the answers of a row beyond decoding them: choose one, and state a confidence."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .answer_choice import (
+    FEATURES,
     NO_PERSON,
     Answer,
     Chooser,
@@ -49,6 +50,7 @@ class AnswerPipelineMixin:
     processor: Any
     build_conversation: Any
     preprocess: Any
+    forward: Any
 
     def choose(self, row: Row, answers: list[Answer], task: Task | None, chooser: Chooser | ChooserName) -> Answer:
         """One of several answers.
@@ -144,26 +146,27 @@ class AnswerPipelineMixin:
         scored = self.model.score_answers(expanded_ids, generated, mask, mode, None, sampled, decoding, expanded)
         return answer_features(scored, CodeChooser(self.model.config, self.model.model.pose_tokenizer, decoding))
 
-    def add_confidence(self, row: Row, answer: Answer, task: Task | None) -> Answer:
+    def add_confidence(self, row: Row, answer: Answer, task: Task | None, return_features: bool = False) -> Answer:
         """Replaces the features of an answer by its confidence; says so where an image seems to have no person.
 
         Args:
             row: Inputs of the answer.
             answer: The answer.
             task: None where the model chose between text and poses.
+            return_features: Whether to keep all features, also those that this confidence does not need.
         """
         config, features = self.model.config, answer["features"]
         weights = (config.confidence_weights or {}).get("free" if task is None else task.name)
-        own = {"text": answer["text"], "poses": answer["poses"]}
-        if weights is not None:
-            features = features | self.slow_features(row, answer, task, weights)
+        needed = FEATURES.keys() if return_features else (weights or {}).keys()
+        features = features | self.slow_features(row, answer, task, needed)
         value = confidence(features, weights)
+        own = {"text": answer["text"], "poses": answer["poses"]} | ({"features": features} if return_features else {})
         threshold = config.no_person_below
         if task is not None and task.name == "image-to-text" and threshold is not None and value < threshold:
             own["text"] = NO_PERSON
         return {**own, "confidence": value}
 
-    def slow_features(self, row: Row, answer: Answer, task: Task | None, names: Any) -> dict[str, float]:
+    def slow_features(self, row: Row, answer: Answer, task: Task | None, names: Collection[str]) -> dict[str, float]:
         """The features that need forwards of their own.
 
         Args:
@@ -184,12 +187,9 @@ class AnswerPipelineMixin:
         """How vague the pose is that the model estimates in a row's image, whatever the row asks for."""
         task = TASKS["image-to-pose"]
         messages = [self.build_conversation(Row(None, row.images, []), task)]
-        inputs = self.to_device(self.preprocess(Conversations(messages), task.answer))
-        ids = inputs["input_ids"]
-        decoding = {"pose_refinement_steps": 1, "do_sample": False}
-        generated = self.model.generate(**inputs, generation_mode="pose", max_new_tokens=None, **decoding)
-        inputs.pop("input_ids")
-        return self.features_of(ids, generated[:, ids.shape[1] :], inputs, "pose", decoding)[0]["code_variance"]
+        inputs = self.preprocess(Conversations(messages), task.answer)
+        outputs = self.forward(inputs, generation_mode=task.answer, pose_refinement_steps=1, do_sample=False)
+        return outputs["features"][0]["code_variance"]
 
 
 def check_choice(count: int, best_of: int | None, chooser: Any) -> None:

@@ -48,6 +48,7 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         best_of: int | None = None,
         chooser: Chooser | ChooserName = "consistent",
         seed: int | None = None,
+        return_features: bool = False,
         **kwargs: Any,
     ) -> Any:
         """Answers one row, or each row of a list.
@@ -72,6 +73,7 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
                 task, where there is one; "central": the answer nearest to the others; or a function of the request
                 ({"text", "images", "poses", "task"}) and the answers, which returns an index.
             seed: Seed of this call's samples; torch's own random numbers do not change.
+            return_features: Whether an answer also has "features", of which its confidence is made: a dict of numbers.
             kwargs: More `generate_kwargs`. num_return_sequences > 1 samples, and gives a list of answers for each row.
 
         Returns:
@@ -104,7 +106,10 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
                 )
         if best_of is not None:
             groups = [[self.choose(row, group, chosen, chooser)] for row, group in zip(rows, groups)]
-        answers = [[self.add_confidence(row, one, chosen) for one in group] for row, group in zip(rows, groups)]
+        answers = [
+            [self.add_confidence(row, one, chosen, return_features) for one in group]
+            for row, group in zip(rows, groups)
+        ]
         results = [group if count > 1 else group[0] for group in answers]
         return results if many else results[0]
 
