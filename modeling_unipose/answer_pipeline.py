@@ -26,6 +26,7 @@ from .tasks_unipose import TASKS, Task
 
 # Of samples of which one is chosen: low enough that most are good, high enough that they differ.
 BEST_OF_TEMPERATURE = 0.5
+SAMPLING_ARGUMENTS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 
 
 class Row(NamedTuple):
@@ -212,6 +213,21 @@ def check_choice(count: int, best_of: int | None, chooser: Any) -> None:
         raise ValueError(f'chooser must be "consistent", "central" or a function, got {chooser!r}')
 
 
+def calls_of_generate(arguments: dict[str, Any], best_of: int | None) -> list[dict[str, Any]]:
+    """The arguments of the calls of `generate` that give all answers of a row.
+
+    Args:
+        arguments: Arguments of the user.
+        best_of: Number of answers of which one is chosen: the greedy one, and samples. None: no choice.
+    """
+    if best_of is None:
+        samples = arguments.get("num_return_sequences", 1) > 1 and "num_beams" not in arguments
+        return [{"do_sample": True, **arguments} if samples else arguments]
+    greedy = {name: value for name, value in arguments.items() if name not in SAMPLING_ARGUMENTS}
+    sampled = {"temperature": BEST_OF_TEMPERATURE, **arguments, "do_sample": True, "num_return_sequences": best_of - 1}
+    return [greedy | {"do_sample": False}, *([sampled] if best_of > 1 else [])]
+
+
 @contextmanager
 def own_seed(seed: int | None, device: torch.device) -> Iterator[None]:
     """Random numbers of the block follow from a seed; those after it do not change. None: nothing happens.
@@ -229,4 +245,4 @@ def own_seed(seed: int | None, device: torch.device) -> Iterator[None]:
         yield
 
 
-__all__ = ["BEST_OF_TEMPERATURE", "AnswerPipelineMixin", "Conversations", "Row", "check_choice", "own_seed"]
+__all__ = ["AnswerPipelineMixin", "Conversations", "Row", "calls_of_generate", "check_choice", "own_seed"]
