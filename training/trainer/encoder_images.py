@@ -26,12 +26,10 @@ from unipose.training.datasets.generation import (
     random_headings,
     to_rotvecs,
 )
-from unipose.training.datasets.import_data import SavedRecords
-from unipose.training.datasets.records import Rotvecs
-from unipose.training.geometry import remove_heading, rotate_heading, swap_sides
+from unipose.training.datasets.motion_records import load_motion
+from unipose.training.geometry import rotate_heading, swap_sides
 from unipose.training.io import atomic_path
-from unipose.training.sampling.mixing import add_noise
-from unipose.training.sampling.poses import sample_training_poses
+from unipose.training.sampling.poses import MotionPoses, SourceShares, sample_training_poses
 from unipose.training.synthetic_images.rendering import render_image
 from unipose.training.synthetic_images.style import random_style
 from unipose.training.trainer.collator import ROW_KEY
@@ -47,10 +45,8 @@ FEATURES = Features(
         "text": Value("string"),
     }
 )
-# Of the poses, where records are given: those from the records; the others are sampled.
-RECORDED_SHARE = 0.5
-# Recorded frames repeat: each gets this share of the noise of `add_noise`.
-RECORDED_NOISE = 0.5
+# More recorded frames than in the corpus: people in images move like them.
+SHARES = SourceShares(motion=0.5, mixed=0.2, blended=0.1, archetype=0.2)
 # Of the people: those that face the camera like those of the corpus; the others face anywhere.
 FACING_SHARE = 0.7
 
@@ -185,24 +181,26 @@ def render_encoder_images(
         size: pixels of the square images.
         seed: seed of poses, texts and styles; every shard has its own.
         workers: number of processes.
-        records: folders of records by `import_data`, which `RECORDED_SHARE` of the poses are drawn from.
+        records: folders of records by `import_data`, whose recorded motion is sampled beside the package's clips.
 
     Returns:
         Rows of image, joints_2d (22, 2) as shares of the image's width and height, visible (22,), rotvecs (22, 3) as
         the camera sees the pose, and text.
 
     Raises:
-        ValueError: `records` names a folder without finished records.
+        ValueError: see `load_motion`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    recorded = [SavedRecords(each).poses() for each in records]
+    motion = load_motion(records, BodyModel.builtin())
+    source = "clips" if motion is None else hashlib.sha256(motion.rotmats.tobytes()).hexdigest()[:8]
     rows = [min(SHARD_SIZE, count - start) for start in range(0, count, SHARD_SIZE)]
-    digest = hashlib.sha256(b"".join(poses.tobytes() for poses in recorded)).hexdigest()[:8] if recorded else "sampled"
-    files = [folder / f"size{size}-seed{seed}-{digest}-{index:05d}-rows{own}.parquet" for index, own in enumerate(rows)]
+    files = [
+        folder / f"size{size}-seed{seed}-{source}-{index:05d}-rows{own}.parquet" for index, own in enumerate(rows)
+    ]
     missing = [(file, index, rows[index]) for index, file in enumerate(files) if not file.exists()]
     if missing:
-        write = partial(_write_shard, size=size, seed=seed, recorded=np.concatenate(recorded) if recorded else None)
+        write = partial(_write_shard, size=size, seed=seed, motion=motion)
         with tqdm(total=len(missing), desc="images", unit=" shards") as progress:
             for _ in _map(write, missing, workers):
                 progress.update()
@@ -219,15 +217,16 @@ def _map(write: Callable[..., None], shards: Sequence[tuple[Path, int, int]], wo
         yield from pool.map(write, *zip(*shards))
 
 
-def _write_shard(file: Path, index: int, rows: int, size: int, seed: int, recorded: Rotvecs | None) -> None:
+def _write_shard(file: Path, index: int, rows: int, size: int, seed: int, motion: MotionPoses | None) -> None:
     rng = np.random.default_rng((seed, index))
     with atomic_path(file) as partial_file:
-        Dataset.from_list(list(_rows(rows, size, rng, recorded)), features=FEATURES).to_parquet(partial_file)
+        Dataset.from_list(list(_rows(rows, size, rng, motion)), features=FEATURES).to_parquet(partial_file)
 
 
-def _rows(count: int, size: int, rng: np.random.Generator, recorded: Rotvecs | None) -> Iterator[dict[str, Any]]:
+def _rows(count: int, size: int, rng: np.random.Generator, motion: MotionPoses | None) -> Iterator[dict[str, Any]]:
     body = BodyModel.builtin()
-    poses, labels = draw_encoder_poses(count, rng, body, recorded)
+    poses, labels = sample_training_poses(count, int(rng.integers(2**31)), body, SHARES, motion)
+    poses = poses.float()
     captions = caption_poses(poses, labels, rng, body, ANSWER_MAX_WORDS, 0.0)
     for pose, caption in zip(rotate_heading(poses, encoder_headings(count, rng)), captions):
         image = render_image(pose, random_style(rng), size, body)
@@ -238,31 +237,6 @@ def _rows(count: int, size: int, rng: np.random.Generator, recorded: Rotvecs | N
             "rotvecs": to_rotvecs(pose),
             "text": caption.text,
         }
-
-
-def draw_encoder_poses(
-    count: int, rng: np.random.Generator, body: BodyModel, recorded: Rotvecs | None
-) -> tuple[torch.Tensor, list[str | None]]:
-    """Draws poses of the training split: sampled ones, and recorded ones with some noise.
-
-    Args:
-        count: number of poses.
-        rng: source of all randomness.
-        body: the body for which sampled poses must be plausible.
-        recorded: (m, 22, 3) recorded poses in the stored frame, or None.
-
-    Returns:
-        (count, 22, 3, 3) poses in the stored frame, heading removed, and the name of each one's archetype or None.
-    """
-    own = 0 if recorded is None else round(RECORDED_SHARE * count)
-    poses, labels = sample_training_poses(count - own, int(rng.integers(2**31)), body)
-    poses = poses.float()
-    if recorded is not None:
-        frames = roma.rotvec_to_rotmat(torch.from_numpy(recorded[rng.integers(len(recorded), size=own)]))
-        poses = torch.cat([poses, remove_heading(add_noise(frames, rng, RECORDED_NOISE)).float()])
-        labels = labels + [None] * own
-    order = rng.permutation(count)
-    return poses[torch.from_numpy(order)], [labels[index] for index in order]
 
 
 def encoder_headings(count: int, rng: np.random.Generator) -> torch.Tensor:

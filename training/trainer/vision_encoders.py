@@ -4,7 +4,6 @@ The pose encoder locates joints and regresses the pose, as the original's does f
 encoder matches images with their descriptions, as CLIP does. The readouts are discarded after the training.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +39,8 @@ CELL_WEIGHT = 0.2
 # Of the joints that single patches locate: in the image (shares of its side), and from the pelvis (meters).
 PLACE_WEIGHT = 5.0
 LOCAL_JOINT_WEIGHT = 2.0
+# Pixels that `VitPoseBackbone` adds at the border before it cuts patches.
+PATCH_PADDING = 2
 # Offsets from a patch's center: outputs of about 1 shift by this share of the image's side.
 PLACE_SCALE = 0.2
 # Folders of the stage's output, one per encoder.
@@ -58,7 +59,7 @@ class EncoderArguments(EncoderSizes):
         default=112, metadata={"help": "Pixels of the rendered images, of which the encoders see random parts."}
     )
     records: list[str] = field(
-        default_factory=list, metadata={"help": "Folders of records by import_data, for half of the poses."}
+        default_factory=list, metadata={"help": "Folders of records by import_data, to sample their motion too."}
     )
     image_seed: int = field(default=7, metadata={"help": "Seed of the poses, texts and styles of the images."})
     workers: int = field(default=2, metadata={"help": "Number of rendering processes."})
@@ -71,7 +72,7 @@ class EncoderArguments(EncoderSizes):
 class PoseReadout(nn.Module):
     """The pose encoder with two readouts: each joint where it is in the image, and the whole pose.
 
-    A joint attends to the patches that show it (supervised with its place in the image); these say where exactly it is,
+    A joint attends to the patches that show it (supervised with its place in the image). They say where exactly it is,
     in the image and relative to the pelvis. So the patches learn to locate joints from the first steps on.
 
     The pose is linear in the mean of the patches, so that each patch carries all of it, and a language model finds it
@@ -177,7 +178,7 @@ class EncoderPretraining(nn.Module):
         words: torch.Tensor,
         starts: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        """Losses of the images, each (), and what is read from each image; the arguments are an `EncoderCollator` batch.
+        """Losses, each (), and what is read from each image; the arguments are a batch of `EncoderCollator`.
 
         Args:
             pixel_values: the vision encoder's pixels.
@@ -224,7 +225,7 @@ class EncoderCollator:
     ):
         heights = image_processor.size["height"], image_processor.pose_size["height"]
         if heights[0] != heights[1]:
-            raise ValueError(f"the encoders' images are {heights[0]} and {heights[1]} pixels high; expected one height")
+            raise ValueError(f"the encoders' images are {heights[0]} and {heights[1]} pixels high; expected the same")
         self.image_processor = image_processor
         self.tokenizer = tokenizer
         self.pose_vision = pose_vision
@@ -265,9 +266,13 @@ def patch_centers(pose_vision: VitPoseBackboneConfig) -> torch.Tensor:
     """(patches, 2): the center of each patch of the pose encoder, as shares of the square image's width and height."""
     rows, columns = patch_grid(pose_vision)
     height, width = pose_vision.image_size
-    down = (torch.arange(rows) + 0.5) / rows
-    right = ((torch.arange(columns) + 0.5) / columns - 0.5) * width / height + 0.5
-    return torch.stack([right.expand(rows, columns), down[:, None].expand(rows, columns)], dim=-1).flatten(0, 1)
+    down, right = (
+        size * (torch.arange(count) + 0.5) - PATCH_PADDING
+        for count, size in zip((rows, columns), pose_vision.patch_size)
+    )
+    right = right + (height - width) / 2
+    centers = torch.stack([right.expand(rows, columns), down[:, None].expand(rows, columns)], dim=-1)
+    return centers.flatten(0, 1) / height
 
 
 def joint_cells(joints: torch.Tensor, visible: torch.Tensor, pose_vision: VitPoseBackboneConfig) -> torch.Tensor:
@@ -279,17 +284,13 @@ def joint_cells(joints: torch.Tensor, visible: torch.Tensor, pose_vision: VitPos
         pose_vision: config of the encoder, which sees the middle of each image.
 
     Returns:
-        (images, 22, rows * columns): each visible joint shared among the four patches with the nearest centers, sum 1;
-        less at the border, 0 outside of the crop and where it is not visible.
+        (images, 22, patches): each visible joint shared among the four patches with the nearest centers, sum 1; less
+        at the border, 0 outside of the crop and where it is not visible.
     """
-    rows, columns = patch_grid(pose_vision)
-    height, width = pose_vision.image_size
-    x = ((joints[..., 0] - 0.5) * height / width + 0.5) * columns - 0.5
-    y = joints[..., 1] * rows - 0.5
-    cells = joints.new_zeros(*visible.shape, rows, columns)
-    for row, column in itertools.product(range(rows), range(columns)):
-        cells[..., row, column] = (1 - (y - row).abs()).clamp_min(0) * (1 - (x - column).abs()).clamp_min(0)
-    return cells.flatten(-2) * visible.unsqueeze(-1)
+    distances = (joints.unsqueeze(-2) - patch_centers(pose_vision)).abs() * pose_vision.image_size[0]
+    height, width = pose_vision.patch_size
+    shares = (1 - distances / torch.tensor([width, height])).clamp_min(0)
+    return shares.prod(dim=-1) * visible.unsqueeze(-1)
 
 
 class EncoderTrainer(SampledDataMixin, StageTrainer):
