@@ -111,6 +111,15 @@ def test_a_frame_can_be_the_reference(poses: torch.Tensor, tmp_path: Path) -> No
         list(BvhPoses(path, reference_frame=9))
 
 
+def test_feet_lean_with_legs_that_are_apart_at_rest(poses: torch.Tensor, tmp_path: Path) -> None:
+    """Legs of CMU's skeletons are 20 degrees apart at rest, their feet too: in other poses feet stay level."""
+    apart = to_z_up(pose_from_angles({"hip": (0, 0, 20), "shoulder": (-80, 0, 0)})[None])[0]
+    text = bvh_text(perform(poses, apart, torch.eye(3, dtype=torch.float64)), joint_names("mixamo"))
+    got = imported(BvhPoses(save(tmp_path / "clip.bvh", text)))
+    feet = [JOINT_NAMES.index(f"{side}_{part}") for side in ("left", "right") for part in ("ankle", "foot")]
+    assert roma.rotmat_geodesic_distance(got, poses)[:, feet].rad2deg().max() < 2.0
+
+
 def test_missing_joints_follow_their_neighbors(poses: torch.Tensor, tmp_path: Path) -> None:
     """With two joints of the spine the third lies between; without collars and feet the others stay right."""
     names = joint_names("mixamo")
