@@ -66,8 +66,8 @@ runs/pose_tokenizer/model.safetensors: | $(VENV)/.developing $(MOTION_IMPORTED)
 runs/corpus/corpus.json: | $(VENV)/.developing $(MOTION_IMPORTED)
 	$(BIN)/python -m unipose.training.datasets.build_corpus --config $(RECIPES)/corpus.yaml $(RECORDS) $(if $(MOTION),--clip_poses 0.045)
 
-runs/vision_encoders/pose_vision/model.safetensors: | $(VENV)/.developing
-	$(STAGE).vision_encoders --config $(RECIPES)/vision_encoders.yaml
+runs/vision_encoders/pose_vision/model.safetensors: | $(VENV)/.developing $(MOTION_IMPORTED)
+	$(STAGE).vision_encoders --config $(RECIPES)/vision_encoders.yaml $(RECORDS)
 
 # The package is wanted for its weights alone.
 runs/initial/model.safetensors: runs/pose_tokenizer/model.safetensors runs/corpus/corpus.json

@@ -1,6 +1,6 @@
 """What the pipeline does with the answers of a row beyond decoding them: choose one, and state a confidence."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .answer_choice import (
+    FEATURES,
     NO_PERSON,
     Answer,
     Chooser,
@@ -25,6 +26,7 @@ from .tasks_unipose import TASKS, Task
 
 # Of samples of which one is chosen: low enough that most are good, high enough that they differ.
 BEST_OF_TEMPERATURE = 0.5
+SAMPLING_ARGUMENTS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 
 
 class Row(NamedTuple):
@@ -49,6 +51,7 @@ class AnswerPipelineMixin:
     processor: Any
     build_conversation: Any
     preprocess: Any
+    forward: Any
 
     def choose(self, row: Row, answers: list[Answer], task: Task | None, chooser: Chooser | ChooserName) -> Answer:
         """One of several answers.
@@ -144,26 +147,27 @@ class AnswerPipelineMixin:
         scored = self.model.score_answers(expanded_ids, generated, mask, mode, None, sampled, decoding, expanded)
         return answer_features(scored, CodeChooser(self.model.config, self.model.model.pose_tokenizer, decoding))
 
-    def add_confidence(self, row: Row, answer: Answer, task: Task | None) -> Answer:
+    def add_confidence(self, row: Row, answer: Answer, task: Task | None, return_features: bool = False) -> Answer:
         """Replaces the features of an answer by its confidence; says so where an image seems to have no person.
 
         Args:
             row: Inputs of the answer.
             answer: The answer.
             task: None where the model chose between text and poses.
+            return_features: Whether to keep all features, also those that this confidence does not need.
         """
         config, features = self.model.config, answer["features"]
         weights = (config.confidence_weights or {}).get("free" if task is None else task.name)
-        own = {"text": answer["text"], "poses": answer["poses"]}
-        if weights is not None:
-            features = features | self.slow_features(row, answer, task, weights)
+        needed = FEATURES.keys() if return_features else (weights or {}).keys()
+        features = features | self.slow_features(row, answer, task, needed)
         value = confidence(features, weights)
+        own = {"text": answer["text"], "poses": answer["poses"]} | ({"features": features} if return_features else {})
         threshold = config.no_person_below
         if task is not None and task.name == "image-to-text" and threshold is not None and value < threshold:
             own["text"] = NO_PERSON
         return {**own, "confidence": value}
 
-    def slow_features(self, row: Row, answer: Answer, task: Task | None, names: Any) -> dict[str, float]:
+    def slow_features(self, row: Row, answer: Answer, task: Task | None, names: Collection[str]) -> dict[str, float]:
         """The features that need forwards of their own.
 
         Args:
@@ -184,12 +188,9 @@ class AnswerPipelineMixin:
         """How vague the pose is that the model estimates in a row's image, whatever the row asks for."""
         task = TASKS["image-to-pose"]
         messages = [self.build_conversation(Row(None, row.images, []), task)]
-        inputs = self.to_device(self.preprocess(Conversations(messages), task.answer))
-        ids = inputs["input_ids"]
-        decoding = {"pose_refinement_steps": 1, "do_sample": False}
-        generated = self.model.generate(**inputs, generation_mode="pose", max_new_tokens=None, **decoding)
-        inputs.pop("input_ids")
-        return self.features_of(ids, generated[:, ids.shape[1] :], inputs, "pose", decoding)[0]["code_variance"]
+        inputs = self.preprocess(Conversations(messages), task.answer)
+        outputs = self.forward(inputs, generation_mode=task.answer, pose_refinement_steps=1, do_sample=False)
+        return outputs["features"][0]["code_variance"]
 
 
 def check_choice(count: int, best_of: int | None, chooser: Any) -> None:
@@ -212,6 +213,21 @@ def check_choice(count: int, best_of: int | None, chooser: Any) -> None:
         raise ValueError(f'chooser must be "consistent", "central" or a function, got {chooser!r}')
 
 
+def calls_of_generate(arguments: dict[str, Any], best_of: int | None) -> list[dict[str, Any]]:
+    """The arguments of the calls of `generate` that give all answers of a row.
+
+    Args:
+        arguments: Arguments of the user.
+        best_of: Number of answers of which one is chosen: the greedy one, and samples. None: no choice.
+    """
+    if best_of is None:
+        samples = arguments.get("num_return_sequences", 1) > 1 and "num_beams" not in arguments
+        return [{"do_sample": True, **arguments} if samples else arguments]
+    greedy = {name: value for name, value in arguments.items() if name not in SAMPLING_ARGUMENTS}
+    sampled = {"temperature": BEST_OF_TEMPERATURE, **arguments, "do_sample": True, "num_return_sequences": best_of - 1}
+    return [greedy | {"do_sample": False}, *([sampled] if best_of > 1 else [])]
+
+
 @contextmanager
 def own_seed(seed: int | None, device: torch.device) -> Iterator[None]:
     """Random numbers of the block follow from a seed; those after it do not change. None: nothing happens.
@@ -229,4 +245,4 @@ def own_seed(seed: int | None, device: torch.device) -> Iterator[None]:
         yield
 
 
-__all__ = ["BEST_OF_TEMPERATURE", "AnswerPipelineMixin", "Conversations", "Row", "check_choice", "own_seed"]
+__all__ = ["AnswerPipelineMixin", "Conversations", "Row", "calls_of_generate", "check_choice", "own_seed"]

@@ -10,7 +10,7 @@ import torch
 from transformers import BatchFeature, Pipeline
 
 from .answer_choice import Answer, Chooser, ChooserName
-from .answer_pipeline import BEST_OF_TEMPERATURE, AnswerPipelineMixin, Conversations, Row, check_choice, own_seed
+from .answer_pipeline import AnswerPipelineMixin, Conversations, Row, calls_of_generate, check_choice, own_seed
 from .tasks_unipose import TASKS, Task
 
 
@@ -48,6 +48,7 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         best_of: int | None = None,
         chooser: Chooser | ChooserName = "consistent",
         seed: int | None = None,
+        return_features: bool = False,
         **kwargs: Any,
     ) -> Any:
         """Answers one row, or each row of a list.
@@ -67,11 +68,12 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
             generate_kwargs: Arguments of `generate`. Default: greedy, 128 new tokens, plus a pose where the answer
                 may have one.
             batch_size: Number of rows per batch.
-            best_of: Number of samples of each row, of which one is returned.
+            best_of: Number of answers of each row of which one is returned: the greedy one, and samples.
             chooser: How it is chosen. "consistent": the answer that makes the request most probable in the reverse
                 task, where there is one; "central": the answer nearest to the others; or a function of the request
                 ({"text", "images", "poses", "task"}) and the answers, which returns an index.
             seed: Seed of this call's samples; torch's own random numbers do not change.
+            return_features: Whether an answer also has "features", of which its confidence is made: a dict of numbers.
             kwargs: More `generate_kwargs`. num_return_sequences > 1 samples, and gives a list of answers for each row.
 
         Returns:
@@ -91,21 +93,24 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         arguments = {**(generate_kwargs or {}), **kwargs}
         count = arguments.get("num_return_sequences", 1)
         check_choice(count, best_of, chooser)
-        if (best_of or count) > 1 and "num_beams" not in arguments:
-            own = {} if best_of is None else {"temperature": BEST_OF_TEMPERATURE, "num_return_sequences": best_of}
-            arguments = {"do_sample": True, **own, **arguments}
-        groups: list[list[Answer]] = []
+        groups: list[list[Answer]] = [[] for _ in rows]
         with own_seed(seed, self.model.device):
-            for first in range(0, len(conversations), size):
-                groups += super().__call__(
-                    Conversations(conversations[first : first + size]),
-                    generation_mode=None if chosen is None else chosen.answer,
-                    generate_kwargs=arguments,
-                )
+            for own_arguments in calls_of_generate(arguments, best_of):
+                for first in range(0, len(conversations), size):
+                    found = super().__call__(
+                        Conversations(conversations[first : first + size]),
+                        generation_mode=None if chosen is None else chosen.answer,
+                        generate_kwargs=own_arguments,
+                    )
+                    for group, answers in zip(groups[first:], found):
+                        group += answers
         if best_of is not None:
             groups = [[self.choose(row, group, chosen, chooser)] for row, group in zip(rows, groups)]
-        answers = [[self.add_confidence(row, one, chosen) for one in group] for row, group in zip(rows, groups)]
-        results = [group if count > 1 else group[0] for group in answers]
+        finished = [
+            [self.add_confidence(row, one, chosen, return_features) for one in group]
+            for row, group in zip(rows, groups)
+        ]
+        results = [group if count > 1 else group[0] for group in finished]
         return results if many else results[0]
 
     def arrange_rows(self, text: Any, images: Any, poses: Any, task: Task | None) -> tuple[list[Row], bool]:

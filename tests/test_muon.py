@@ -51,6 +51,17 @@ def test_matrices_are_muons_and_the_rest_is_adamws(tmp_path) -> None:
     assert torch.linalg.svdvals(step.detach()).max() == pytest.approx(0.1, rel=0.3)
 
 
+def test_positions_of_one_row_are_adamws(tmp_path) -> None:
+    """Muon's step on a row of thousands of numbers would hardly move any of them."""
+    model = nn.Module()
+    model.positions = nn.Parameter(torch.zeros(1, 50, 8))
+    optimizer, _ = build_optimizer(model, OptimizerArguments(muon_learning_rate=0.1), arguments(tmp_path))
+    assert optimizer is not None
+    model.positions.sum().backward()
+    optimizer.step()
+    torch.testing.assert_close(model.positions.data, torch.full((1, 50, 8), -0.01))
+
+
 def test_the_state_is_saved_and_loaded(tmp_path) -> None:
     """Two steps, and one step, saved, loaded and another one: the same weights, bit by bit."""
 

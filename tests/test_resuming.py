@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import yaml
+from datasets import Dataset
 from module_weights import unequal_weights, weights_of
 from safetensors.torch import load_file
 from stage_corpus import STAGE_ARGUMENTS
@@ -27,6 +28,7 @@ from unipose.training.trainer.config import StageConfig
 from unipose.training.trainer.language import LanguageArguments, LanguageTrainer, build_trainer, run_stage
 from unipose.training.trainer.optimizer import OptimizerArguments
 from unipose.training.trainer.pose_tokenizer import PoseDataset, PoseTokenizerTrainer, collate_poses
+from unipose.training.trainer.prepared_rows import keep_rows, remove_rows
 from unipose.training.trainer.trainable_parts import ALIGN, LoraArguments
 
 
@@ -55,10 +57,15 @@ for module, arguments, file in json.loads(sys.argv[1]):
 
 
 def language_trainer(
-    model: Path, corpus: Path, folder: Path, lora: dict[str, Any] | None = None, **arguments
+    model: Path,
+    corpus: Path,
+    folder: Path,
+    lora: dict[str, Any] | None = None,
+    rows: int | None = None,
+    **arguments,
 ) -> LanguageTrainer:
     settings = StageConfig(output_dir=str(folder), **(STAGE_ARGUMENTS | {"save_strategy": "no"} | arguments))
-    stage = LanguageArguments(model=str(model), corpus=str(corpus))
+    stage = LanguageArguments(model=str(model), corpus=str(corpus), rows=rows)
     return build_trainer(stage, LoraArguments(**(lora or {})), OptimizerArguments(), settings, ALIGN)
 
 

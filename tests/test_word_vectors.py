@@ -138,8 +138,8 @@ def rows_of(built: InitialModel, *words: str) -> list[int]:
 
 
 def test_new_words_lie_as_their_vectors_do(built: InitialModel) -> None:
-    table, vectors = built.model.get_input_embeddings().weight.detach(), built.word_vectors
-    assert vectors is not None
+    assert built.word_vectors is not None
+    table, vectors = built.model.get_input_embeddings().weight.detach(), built.word_vectors.vectors
     squat, crouch, jump, minister = rows_of(built, "squat", "crouch", "jump", "minister")
     rows = torch.tensor([squat, crouch, jump, minister])
     torch.testing.assert_close(torch.cdist(table[rows], table[rows]), torch.cdist(vectors[rows], vectors[rows]))
@@ -149,7 +149,9 @@ def test_new_words_lie_as_their_vectors_do(built: InitialModel) -> None:
     assert table[: len(vectors)][is_word].std() == pytest.approx(built.model.config.initializer_range, rel=1e-4)
     assert not is_word[rows_of(built, ".", "")].any()
     tokens = built.processor.tokenizer.convert_ids_to_tokens(range(len(vectors)))
-    assert {"Ġcrouch", "Ġleap", "Ġminister"} <= {token for token, word in zip(tokens, is_word) if word}
+    unseen = {token for token, seen in zip(tokens, built.word_vectors.is_seen) if not seen}
+    assert {"Ġcrouch", "Ġleap", "Ġminister"} <= unseen <= {token for token, word in zip(tokens, is_word) if word}
+    assert not {"Ġsquat", "Ġjump", ".", "Ġ"} & unseen
 
 
 def test_wrong_choices_are_refused(encoder_folder: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,30 +174,29 @@ def test_wrong_choices_are_refused(encoder_folder: Path, corpus: Path, monkeypat
 
 
 class Factored(nn.Module):
-    """The table written out: free rows, and rows that are their start plus vectors times moves."""
+    """The table written out: rows of their own where the corpus has the word, plus vectors times moves."""
 
-    def __init__(self, table: torch.Tensor, vectors: torch.Tensor):
+    def __init__(self, table: torch.Tensor, vectors: torch.Tensor, is_seen: torch.Tensor):
         super().__init__()
-        self.start, self.vectors = table, vectors
-        self.free = nn.Embedding.from_pretrained(table.clone(), freeze=False)
+        self.vectors, self.is_seen = vectors, is_seen.unsqueeze(1)
+        self.own = nn.Embedding.from_pretrained(table.clone(), freeze=False)
         self.moves = nn.Parameter(torch.zeros(vectors.shape[1], table.shape[1]))
 
     def forward(self) -> torch.Tensor:
-        moved = self.start[: len(self.vectors)] + self.vectors @ self.moves
-        has_vector = self.vectors.any(dim=1, keepdim=True)
-        return torch.cat(
-            [torch.where(has_vector, moved, self.free.weight[: len(self.vectors)]), self.free.weight[len(moved) :]]
-        )
+        own, size = self.own.weight, len(self.vectors)
+        words = torch.where(self.is_seen, own[:size], own[:size].detach())
+        return torch.cat([words + self.vectors @ self.moves, own[size:]])
 
 
 def test_a_step_is_that_of_the_factored_table(tmp_path: Path) -> None:
     torch.manual_seed(0)
     start, vectors, target = torch.randn(9, 6), torch.randn(7, 3), torch.randn(9, 6)
+    is_seen = torch.tensor([True, True, True, True, False, False, True])
     vectors[2] = 0
     arguments = TrainingArguments(output_dir=str(tmp_path), learning_rate=0.01, weight_decay=0.0, use_cpu=True)
     settings = OptimizerArguments(muon_learning_rate=0.05)
-    plain, factored = nn.Embedding.from_pretrained(start.clone(), freeze=False), Factored(start, vectors)
-    words = WordTable(plain.weight, vectors)
+    plain, factored = nn.Embedding.from_pretrained(start.clone(), freeze=False), Factored(start, vectors, is_seen)
+    words = WordTable(plain.weight, vectors, is_seen)
     optimizers = [
         build_optimizer(plain, settings, arguments, words)[0],
         build_optimizer(factored, settings, arguments)[0],
@@ -204,13 +205,12 @@ def test_a_step_is_that_of_the_factored_table(tmp_path: Path) -> None:
         for optimizer, table in zip(optimizers, (plain.weight, factored())):
             assert optimizer is not None
             optimizer.zero_grad()
-            # Row 4 is in no loss, but moves along its vector.
+            # Row 4 is in no loss.
             (table - target)[[0, 1, 2, 3, 5, 6, 7, 8]].square().sum().backward()
             optimizer.step()
     torch.testing.assert_close(plain.weight, factored(), atol=1e-5, rtol=1e-4)
-    assert (plain.weight[4] - start[4]).norm() > 0.01
-    free = (plain.weight - start)[[2, 7, 8]]
-    assert free.abs().min() > 0.01, "rows without a vector are AdamW's"
+    moves = plain.weight.detach() - start
+    assert moves.abs().min() > 1e-4, "every row moves"
 
 
 def trainer(built_folder: Path, corpus: Path, folder: Path, **arguments) -> LanguageTrainer:
@@ -236,8 +236,8 @@ def test_unseen_words_follow_their_neighbors_and_a_resumed_run_is_the_same(
     assert not any("crouch" in text for text in corpus_texts(load_corpus(corpus)))
     squat, crouch, senate = rows_of(built, "squat", "crouch", "senate")
     moves = after - before
-    assert nn.functional.cosine_similarity(moves[squat], moves[crouch], dim=0) > 0.95
-    assert nn.functional.cosine_similarity(moves[squat], moves[senate], dim=0) < 0.9
+    assert nn.functional.cosine_similarity(moves[squat], moves[crouch], dim=0) > 0.5
+    assert nn.functional.cosine_similarity(moves[squat], moves[senate], dim=0) < 0.4
     resumed = trainer(tmp_path / "initial", corpus, tmp_path / "other", max_steps=6)
     resumed.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-3"))
     assert torch.equal(resumed.model.get_input_embeddings().weight, after)

@@ -313,3 +313,12 @@ def test_a_bad_file_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Non
     (tmp_path / "two.yaml").write_text(yaml.safe_dump({"sit": good}), "utf-8")
     with pytest.raises(ValueError, match="a second time"):
         load(sit=good)
+
+
+def test_negated_phrases() -> None:
+    forms = {form: verb_phrase("don't raise {their} arm", form) for form in ("base", "third", "participle")}
+    assert forms == {
+        "base": "don't raise {their} arm",
+        "third": "doesn't raise {their} arm",
+        "participle": "not raising {their} arm",
+    }

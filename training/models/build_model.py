@@ -49,9 +49,9 @@ from unipose.training.models.text_tokenizer import corpus_words, train_text_toke
 from unipose.training.models.vocabulary import extend_tokenizer, grow_tables, spread_pose_codes
 from unipose.training.models.word_vectors import (
     SentenceEncoder,
+    WordVectors,
     place_words,
     related_words,
-    save_vectors,
     word_vectors,
 )
 from unipose.vision_unipose import UniPoseMultiModalProjector
@@ -121,19 +121,19 @@ class InitialModel(NamedTuple):
     Args:
         model: the model.
         processor: its processor.
-        word_vectors: (text tokens, size) vectors of its words, along which the stages may move their embeddings.
+        word_vectors: vectors of its words, along which the stages may move their embeddings; None: it has none.
     """
 
     model: UniPoseForConditionalGeneration
     processor: UniPoseProcessor
-    word_vectors: torch.Tensor | None
+    word_vectors: WordVectors | None
 
     def save(self, folder: str | Path) -> None:
         """Saves all of it in a folder that `from_pretrained` loads."""
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
         if self.word_vectors is not None:
-            save_vectors(self.word_vectors, folder)
+            self.word_vectors.save(folder)
 
 
 def corpus_texts(corpus: Dataset, roles: Sequence[str] = ("user", "assistant")) -> Iterator[str]:
@@ -283,7 +283,7 @@ def build_processor(
     )
 
 
-def new_tokenizer(arguments: ModelArguments) -> tuple[PreTrainedTokenizerFast, torch.Tensor | None]:
+def new_tokenizer(arguments: ModelArguments) -> tuple[PreTrainedTokenizerFast, WordVectors | None]:
     """A text tokenizer trained on the corpus, and the vectors of its words if an encoder gives them.
 
     Args:
@@ -304,12 +304,12 @@ def new_tokenizer(arguments: ModelArguments) -> tuple[PreTrainedTokenizerFast, t
     encoder, words = SentenceEncoder.load(arguments.word_encoder), corpus_words(texts)
     related = related_words(encoder, words, arguments.vocab_size - len(words))
     tokenizer = train_word_tokenizer(texts, answers, arguments.vocab_size, related)
-    return tokenizer, word_vectors(encoder, tokenizer, {*words, *related}, arguments.word_vector_size)
+    return tokenizer, word_vectors(encoder, tokenizer, words, related, arguments.word_vector_size)
 
 
 def load_language_parts(
     arguments: ModelArguments, pose_tokenizer: UniPoseVQVAE
-) -> tuple[PreTrainedModel | None, PreTrainedTokenizerBase, torch.Tensor | None]:
+) -> tuple[PreTrainedModel | None, PreTrainedTokenizerBase, WordVectors | None]:
     """The pretrained language model if any, a tokenizer with UniPose's tokens, and the vectors of its words if any.
 
     Args:

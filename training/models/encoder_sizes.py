@@ -14,11 +14,14 @@ class EncoderSizes:
     vision_hidden_size: int = field(default=128, metadata={"help": "Width of a new vision encoder."})
     vision_layers: int = field(default=3, metadata={"help": "Number of layers of a new vision encoder."})
     pose_vision_hidden_size: int = field(default=192, metadata={"help": "Width of a new pose encoder."})
-    pose_vision_layers: int = field(default=5, metadata={"help": "Number of layers of a new pose encoder."})
+    pose_vision_layers: int = field(default=6, metadata={"help": "Number of layers of a new pose encoder."})
 
 
 def encoder_configs(sizes: EncoderSizes) -> tuple[CLIPVisionConfig, VitPoseBackboneConfig]:
-    """Configs for images of 96 pixels: 6 x 6 tokens of the vision encoder, 8 x 6 of the pose encoder."""
+    """Configs for square images of 96 pixels: 6 x 6 tokens of the vision encoder, 8 x 8 of the pose encoder.
+
+    The paper's pose encoder sees a portrait part. A square also shows all of a body that lies or spreads its arms.
+    """
     vision = CLIPVisionConfig(
         hidden_size=sizes.vision_hidden_size,
         intermediate_size=2 * sizes.vision_hidden_size,
@@ -32,7 +35,7 @@ def encoder_configs(sizes: EncoderSizes) -> tuple[CLIPVisionConfig, VitPoseBackb
         mlp_ratio=2,
         num_hidden_layers=sizes.pose_vision_layers,
         num_attention_heads=6,
-        image_size=[96, 72],
+        image_size=[96, 96],
         patch_size=[12, 12],
         out_indices=[sizes.pose_vision_layers],
         layer_norm_eps=1e-6,

@@ -1,7 +1,7 @@
 """What words mean before any training: their vectors from a small sentence encoder, a frozen teacher.
 
-Rows of a new embedding table that move only along these vectors (`trainer.word_vectors`) take words along that no
-text of the training holds. What that brought: docs/training/overview.md.
+Rows of a new embedding table that start from these vectors and move along them (`trainer.word_vectors`) take words
+along that no text of the training holds. What that brought: docs/training/overview.md.
 """
 
 import re
@@ -114,24 +114,48 @@ def related_words(encoder: SentenceEncoder, known: Sequence[str], count: int) ->
     return [candidates[index] for index in chosen]
 
 
+@dataclass(frozen=True)
+class WordVectors:
+    """Vectors of the text tokens.
+
+    Args:
+        vectors: (text tokens, size); zeros for tokens that are no words.
+        is_seen: (text tokens,) bool, False for words that the corpus does not hold.
+    """
+
+    vectors: torch.Tensor
+    is_seen: torch.Tensor
+
+    def save(self, folder: str | Path) -> None:
+        """Saves them beside a model."""
+        save_file({"vectors": self.vectors.contiguous(), "is_seen": self.is_seen}, Path(folder) / VECTORS_FILE)
+
+
 def word_vectors(
-    encoder: SentenceEncoder, tokenizer: PreTrainedTokenizerBase, words: Collection[str], size: int
-) -> torch.Tensor:
-    """(tokens, size) vectors of the tokens that are words: principal components of the encoder's, of mean square 1.
+    encoder: SentenceEncoder,
+    tokenizer: PreTrainedTokenizerBase,
+    words: Collection[str],
+    unseen: Collection[str],
+    size: int,
+) -> WordVectors:
+    """Vectors of the tokens that are words: principal components of the encoder's, of mean square 1.
 
     Other tokens have zeros: what a piece of a word means depends on the word.
 
     Args:
         encoder: the teacher.
         tokenizer: tokenizer of words, without UniPose's tokens.
-        words: words in lower case.
+        words: words of the corpus, in lower case.
+        unseen: other words.
         size: number of components.
 
     Raises:
         ValueError: there are fewer words or components than `size`.
     """
     tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    rows = [row for row, token in enumerate(tokens) if token[:1] == "Ġ" and token[1:] in words]
+    others = set(unseen)
+    known = {*words, *others}
+    rows = [row for row, token in enumerate(tokens) if token[:1] == "Ġ" and token[1:] in known]
     most = min(encoder.model.config.hidden_size, len(rows))
     if not 0 < size <= most:
         raise ValueError(f"word_vector_size is {size}; expected 1 to {most}")
@@ -141,34 +165,24 @@ def word_vectors(
     components = meanings @ directions[:size].T
     vectors = torch.zeros(len(tokens), size)
     vectors[rows] = components / components.square().mean().sqrt()
-    return vectors
+    return WordVectors(vectors, torch.tensor([not (token[:1] == "Ġ" and token[1:] in others) for token in tokens]))
 
 
 @torch.no_grad()
-def place_words(model: UniPoseForConditionalGeneration, vectors: torch.Tensor) -> torch.Tensor:
+def place_words(model: UniPoseForConditionalGeneration, words: WordVectors) -> WordVectors:
     """Initializes the embeddings of words by a random orthogonal map of their vectors, at the scale of new weights.
 
     Args:
         model: a new model, changed in place.
-        vectors: (text tokens, size), zeros for tokens that are no words.
+        words: their vectors.
 
     Returns:
-        (text tokens, size) the vectors at the embeddings' scale: rows times an orthogonal map are the embeddings.
+        The vectors at the embeddings' scale: these times an orthogonal map are the embeddings.
     """
     table = cast(nn.Embedding, model.get_input_embeddings()).weight
-    is_word = vectors.any(dim=1)
-    projection = nn.init.orthogonal_(torch.empty(vectors.shape[1], table.shape[1]))
-    rows = vectors[is_word] @ projection
+    is_word = words.vectors.any(dim=1)
+    projection = nn.init.orthogonal_(torch.empty(words.vectors.shape[1], table.shape[1]))
+    rows = words.vectors[is_word] @ projection
     scale = model.config.initializer_range / rows.std()
-    table[: len(vectors)][is_word] = (scale * rows).to(table)
-    return scale * vectors
-
-
-def save_vectors(vectors: torch.Tensor, folder: str | Path) -> None:
-    """Saves word vectors beside a model.
-
-    Args:
-        vectors: (text tokens, size).
-        folder: folder of the model.
-    """
-    save_file({"vectors": vectors.contiguous()}, Path(folder) / VECTORS_FILE)
+    table[: len(is_word)][is_word] = (scale * rows).to(table)
+    return WordVectors(scale * words.vectors, words.is_seen)

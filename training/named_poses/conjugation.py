@@ -43,6 +43,7 @@ _COMPOUNDS = (
     "speed skate",
 )
 
+_NEGATED = "don't "
 _COMPOUND = re.compile(rf"(?:{'|'.join(_COMPOUNDS)})(?![\w-])")
 _FIRST = re.compile(r"[\w'-]+")
 _MARKED = re.compile(r"\*([\w'-]+)")
@@ -81,12 +82,18 @@ def verb_phrase(text: str, form: str) -> str:
         text: the phrase in the base form.
         form: "base", "third" or "participle".
 
+    A phrase that begins with "don't" is negated: "doesn't sit", "not sitting".
+
     Returns:
         The phrase, without the marks.
 
     Raises:
         ValueError: if the phrase does not start with a word.
     """
+    if text.startswith(_NEGATED):
+        rest = text.removeprefix(_NEGATED)
+        positive = verb_phrase(rest, "participle" if form == "participle" else "base")
+        return {"base": _NEGATED, "third": "doesn't ", "participle": "not "}[form] + positive
     forms: dict[str, Callable[[str], str]] = {"base": str, "third": third_person, "participle": participle}
     inflect = forms[form]
     compound = _COMPOUND.match(text)

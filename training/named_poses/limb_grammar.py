@@ -65,7 +65,8 @@ def composed_text(composition: Composition, rng: Generator) -> str:
         return _request(subject.fill(lead + _tail(parts, rng)), rng)
     if parts and rng.random() < 0.2:
         sentences = [_own_sentence(part, subject, rng) for part in parts]
-        return typed(subject.fill(". ".join([sentence, *sentences])), rng)
+        link = pick((". ", ". ", ", and ", "; "), rng)
+        return typed(subject.fill(link.join([sentence, *sentences])), rng)
     return typed(sentence + subject.fill(_tail(parts, rng)), rng)
 
 
@@ -111,7 +112,9 @@ def _tail(parts: list[_Part], rng: Generator) -> str:
     if draw < 0.7:
         return f", {joined([part.state for part in parts])}"
     doing = [verb_phrase(part.do, "participle") for part in parts]
-    return f"{', ' if len(doing) > 1 or draw < 0.85 else ' and '}{joined(doing)}"
+    if draw < 0.8:
+        return f" while {joined(doing)}"
+    return f", {joined(doing)}"
 
 
 def _own_sentence(part: _Part, subject: Subject, rng: Generator) -> str:

@@ -16,6 +16,7 @@ from unipose.training.models.text_tokenizer import train_text_tokenizer
 from unipose.training.trainer.checkpoints import find_checkpoint
 from unipose.training.trainer.config import RecipeParser, StageConfig
 from unipose.training.trainer.encoder_images import EncoderImages, render_encoder_images
+from unipose.training.trainer.encoder_init import initialize_encoders
 from unipose.training.trainer.optimizer import OptimizerArguments, build_optimizer
 from unipose.training.trainer.vision_encoders import (
     POSE_VISION,
@@ -30,6 +31,8 @@ from unipose.training.trainer.vision_encoders import (
 
 # Vocabulary size of the descriptions.
 VOCABULARY = 2000
+# Number of images whose patches are whitened.
+WHITENED_IMAGES = 512
 
 
 def main() -> None:
@@ -47,15 +50,17 @@ def main() -> None:
     )
     images = EncoderImages(rows, vision.config.image_size, config.seed)
     tokenizer = train_text_tokenizer(images.texts, VOCABULARY)
+    collator = EncoderCollator(image_processor(vision.config, pose_vision.config), tokenizer, pose_vision.config)
+    if arguments.start is None:
+        batch = collator(images.__getitems__(list(range(min(WHITENED_IMAGES, len(images))))))
+        initialize_encoders(vision, pose_vision, batch["pixel_values"], batch["pose_pixel_values"])
     encoders = EncoderPretraining(vision, pose_vision, len(tokenizer))
     trainer = EncoderTrainer(
         BodyModel.builtin(),
         model=encoders,
         args=config,
         train_dataset=images,
-        data_collator=EncoderCollator(
-            image_processor(vision.config, pose_vision.config), tokenizer, pose_vision.config
-        ),
+        data_collator=collator,
         optimizers=build_optimizer(encoders, optimizer, config),
     )
     trainer.train(resume_from_checkpoint=find_checkpoint(config))

@@ -14,9 +14,10 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin, set_seed
+from transformers.utils import ModelOutput
 from trl import SFTTrainer
 
-from unipose import UniPoseForConditionalGeneration
+from unipose import UniPoseForConditionalGeneration, UniPoseModel
 from unipose.processing.body_model import BodyModel
 from unipose.training.datasets.shards import load_corpus
 from unipose.training.trainer.callbacks import HasEpoch, SetEpochCallback
@@ -85,7 +86,8 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
     """TRL's trainer on prepared rows (`length`, `has_image`, `task`, `source`), with the model's own loss.
 
     TRL's fused head pads the labeled positions to whole tiles and computes their logits in fp32, half of a step at a
-    small model's size. Here the model computes the logits of the labeled positions only.
+    small model's size. Here the model computes the logits of the labeled positions only, with `code_targets` those of
+    codes alone where the label is a code.
 
     Args:
         code_targets: target distributions of pose codes; one-hot where left out.
@@ -95,33 +97,66 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
     def __init__(self, *args, code_targets: CodeTargets | None = None, reveal_codes: float = 0.0, **kwargs):
         super().__init__(*args, **kwargs)
         self.code_targets = None if code_targets is None else code_targets.to(self.args.device)
+        # Below the head, and below what may wrap the model.
+        self.decoder = next(module for module in self.model.modules() if isinstance(module, UniPoseModel))
         self.revealing_collator = None
         if reveal_codes:
             self.revealing_collator = CodeRevealingCollator(self.data_collator, reveal_codes, self.args.seed)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        is_labeled = inputs["shift_labels"] != -100
-        targets = inputs["shift_labels"][is_labeled]
         if self.code_targets is None:
+            is_labeled = inputs["shift_labels"] != -100
             outputs = model(
                 **inputs, logits_to_keep=is_labeled, num_items_in_batch=num_items_in_batch, use_cache=False
             )
             loss = outputs.loss
+            is_right = outputs.logits.argmax(dim=-1) == inputs["shift_labels"][is_labeled]
         else:
-            unlabeled = {name: value for name, value in inputs.items() if "labels" not in name}
-            outputs = model(**unlabeled, logits_to_keep=is_labeled, use_cache=False)
-            config = self.model.config
-            codebooks = self.code_targets.codebook_of_position(inputs["input_ids"], config)[is_labeled]
-            distributions = self.code_targets.distributions
-            loss = smoothed_cross_entropy(outputs.logits, targets, config.pose_code_start_id, distributions, codebooks)
-            num_items = len(targets) if num_items_in_batch is None else num_items_in_batch
+            loss, is_right, outputs = self.smoothed_loss(model, inputs)
+            num_items = len(is_right) if num_items_in_batch is None else num_items_in_batch
             loss = loss / torch.as_tensor(num_items, device=loss.device).clamp_min(1)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             # The divisor counts the labels of all processes, and their gradients are averaged.
             loss = loss * self.accelerator.num_processes
         if model.training and (self.state.global_step + 1) % self.args.logging_steps == 0:
-            self.log_components({"token_accuracy": (outputs.logits.argmax(dim=-1) == targets).float().mean()})
+            self.log_components({"token_accuracy": is_right.float().mean()})
         return (loss, outputs) if return_outputs else loss
+
+    def smoothed_loss(
+        self, model: nn.Module, inputs: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor, ModelOutput]:
+        """The summed loss with soft targets of pose codes.
+
+        The head computes all logits where the label is a word, and those of the codes where it is a code.
+
+        Args:
+            model: the model, wrapped or not.
+            inputs: a batch.
+
+        Returns:
+            The sum, whether each label is the likeliest, and the output of the model.
+        """
+        config, labels, unlabeled = self.model.config, inputs["shift_labels"], dict(inputs)
+        for name in ("labels", "shift_labels"):
+            unlabeled.pop(name, None)
+        first, size = config.pose_code_start_id, config.pose_tokenizer_config.codebook_size
+        is_code = (labels >= first) & (labels < first + size)
+        is_word = (labels != -100) & ~is_code
+        hidden: list[torch.Tensor] = []
+        hook = self.decoder.register_forward_hook(lambda module, args, output: hidden.append(output[0]))
+        try:
+            outputs = model(**unlabeled, logits_to_keep=is_word, use_cache=False)
+        finally:
+            hook.remove()
+        with self.accelerator.autocast():
+            head = self.model.get_output_embeddings().weight
+            code_logits = nn.functional.linear(hidden[0][is_code], head[first : first + size])
+        codes, words = labels[is_code] - first, labels[is_word]
+        codebooks = self.code_targets.codebook_of_position(inputs["input_ids"], config)[is_code]
+        loss = smoothed_cross_entropy(code_logits, codes, self.code_targets.distributions, codebooks)
+        loss = loss + nn.functional.cross_entropy(outputs.logits.float(), words, reduction="sum")
+        is_right = torch.cat([code_logits.argmax(dim=-1) == codes, outputs.logits.argmax(dim=-1) == words])
+        return loss, is_right, outputs
 
     def train_collator(self) -> Any:
         return self.revealing_collator or self.data_collator

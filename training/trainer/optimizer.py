@@ -133,7 +133,7 @@ def build_optimizer(
 ) -> tuple[MuonAdamW | None, None]:
     """A trainer's `optimizers`: Muon and AdamW, or None for the trainer's own.
 
-    Embeddings are looked up, not multiplied, so they belong to AdamW.
+    Embeddings are looked up and positions are added, neither is multiplied, so they belong to AdamW.
 
     Args:
         model: model whose trainable parameters are optimized.
@@ -150,7 +150,8 @@ def build_optimizer(
         return None, None
     tables = {id(module.weight) for module in model.modules() if isinstance(module, (nn.Embedding, nn.EmbeddingBag))}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    is_matrix = [parameter.ndim >= 2 and id(parameter) not in tables for parameter in trained]
+    # Positions of patches have the shape (1, patches, width): one row.
+    is_matrix = [parameter.ndim >= 2 and len(parameter) > 1 and id(parameter) not in tables for parameter in trained]
     return (
         MuonAdamW(
             [parameter for parameter, matrix in zip(trained, is_matrix) if matrix],

@@ -1,8 +1,8 @@
-"""Rows of an embedding table that move only along frozen word vectors, so that similar words move together.
+"""Rows of an embedding table that move along frozen word vectors, so that similar words move together.
 
-The table is W0 + V D: V are the vectors, D starts at zero and is trained in place of the rows. So a word that no text
-of the training holds moves as its neighbors in meaning do. D is folded into the table at every step: checkpoints and
-the saved model are those of a plain table.
+The table is W + V D: V are the vectors, D starts at zero and is trained beside the rows W. So a word that no text of
+the training holds moves as its neighbors in meaning do. D is folded into the table at every step: checkpoints and the
+saved model are those of a plain table.
 """
 
 from dataclasses import dataclass, field
@@ -19,11 +19,14 @@ class WordTable:
 
     Args:
         table: (tokens, width).
-        vectors: (text tokens, size) of the first tokens; a token with zeros moves freely, and so do all others.
+        vectors: (text tokens, size) of the first tokens; zeros for those that are no words.
+        is_seen: (text tokens,) bool, whether the corpus has the token. Others move along their vectors alone: as
+            outputs that are always wrong, they would drift away.
     """
 
     table: nn.Parameter
     vectors: torch.Tensor
+    is_seen: torch.Tensor
     # D, zero between two steps.
     moves: nn.Parameter = field(init=False)
 
@@ -31,9 +34,8 @@ class WordTable:
         tokens, size = self.vectors.shape
         if tokens > len(self.table):
             raise ValueError(f"got word vectors of {tokens} tokens for a table of {len(self.table)}; expected fewer")
-        self.vectors = self.vectors.to(self.table)
+        self.vectors, self.is_seen = self.vectors.to(self.table), self.is_seen.to(self.table.device)
         self.moves = nn.Parameter(self.table.new_zeros(size, self.table.shape[1]))
-        self.has_vector = self.vectors.any(dim=1)
 
     @classmethod
     def load(cls, path: str | Path, table: nn.Parameter) -> "WordTable":
@@ -48,16 +50,17 @@ class WordTable:
         """
         if not table.requires_grad:
             raise ValueError("word_vectors is set, but this stage does not train the embeddings: leave it out")
-        return cls(table, load_file(path)["vectors"])
+        saved = load_file(path)
+        return cls(table, saved["vectors"], saved["is_seen"])
 
     @torch.no_grad()
     def gather(self) -> None:
-        """Moves the gradient of the words' rows to D."""
+        """Takes D's gradient from the rows', and leaves them that of their own moves."""
         if self.table.grad is None:
             return
         rows = self.table.grad[: len(self.vectors)]
         self.moves.grad = self.vectors.T @ rows
-        rows.mul_(~self.has_vector.unsqueeze(1))
+        rows.mul_(self.is_seen.unsqueeze(1))
 
     @torch.no_grad()
     def apply(self) -> None:
