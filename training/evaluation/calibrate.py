@@ -168,13 +168,16 @@ def fit_confidence(examples: Examples, names: Sequence[str], seed: int) -> Fit:
         names: names of the features.
         seed: seed of the folds.
     """
+    # As in the pipeline, an answer that lacks a feature, because it is empty, has no confidence.
+    whole = np.array([all(name in row for name in names) for row in examples.features])
     values = np.array([[row.get(name, 0.0) for name in names] for row in examples.features])
     fold = np.random.default_rng(seed).permutation(len(values)) % FOLDS
     held_out = np.zeros(len(values))
     for index in range(FOLDS):
-        weights = fit_logistic(values[fold != index], examples.right[fold != index])
-        held_out[fold == index] = 1.0 / (1.0 + np.exp(-(values[fold == index] @ weights[:-1] + weights[-1])))
-    weights = fit_logistic(values, examples.right)
+        own, others = whole & (fold == index), whole & (fold != index)
+        weights = fit_logistic(values[others], examples.right[others])
+        held_out[own] = 1.0 / (1.0 + np.exp(-np.clip(values[own] @ weights[:-1] + weights[-1], -60, 60)))
+    weights = fit_logistic(values[whole], examples.right[whole])
     groups = np.array_split(np.argsort(held_out, kind="stable"), 10)
     errors = [
         len(group) * abs(held_out[group].mean() - examples.right[group].mean()) for group in groups if len(group)
