@@ -30,6 +30,7 @@ from unipose.training.datasets.clip_frames import load_clip_frames
 from unipose.training.datasets.corpus_card import push_corpus
 from unipose.training.datasets.generation import RecordGenerator
 from unipose.training.datasets.human_words import HumanWords, share_of
+from unipose.training.datasets.image_words import ImageWords
 from unipose.training.datasets.instructions import load_instructions
 from unipose.training.datasets.motion_records import load_motion
 from unipose.training.datasets.records import PosePairRecord, PoseRecord
@@ -55,6 +56,8 @@ SHARES = (
     "human_edits",
     "action_captions",
     "change_questions",
+    "image_questions",
+    "empty_scenes",
     "typed_forms",
 )
 
@@ -114,6 +117,12 @@ class Recipe:
     change_questions: float = field(
         default=0.0, metadata={"help": "Share of the training rows of pose-diff that ask what changed in an edit."}
     )
+    image_questions: float = field(
+        default=0.0, metadata={"help": "Share of the training rows of image-to-text with a question and an answer."}
+    )
+    empty_scenes: float = field(
+        default=0.0, metadata={"help": "Share of the training rows of image-to-text with an image without a person."}
+    )
     typed_forms: float = field(
         default=0.0,
         metadata={"help": "Share of the captioner's prompts that are put as people type: case, stop, subject, typos."},
@@ -138,6 +147,11 @@ class Recipe:
             )
         if self.clip_poses and not self.records:
             raise ValueError(f"got clip_poses {self.clip_poses} without records; expected folders of labeled clips")
+        if self.image_questions + self.empty_scenes > 1.0:
+            raise ValueError(
+                f"got image_questions {self.image_questions} and empty_scenes {self.empty_scenes}; "
+                "expected at most 1 together"
+            )
         train = {task: getattr(self, task.replace("-", "_")) for task in TASKS}
         if self.questions < 0:
             raise ValueError(f"got {self.questions} questions; expected at least 0")
@@ -237,6 +251,10 @@ def human_records(recipe: Recipe, shard: Shard, generator: RecordGenerator) -> l
         records += words.edits(int(rows * recipe.human_edits), rng, name)
     if task == "pose-diff" and recipe.change_questions:
         records += words.change_questions(int(rows * recipe.change_questions), rng, name)
+    if task == "image-to-text":
+        images = ImageWords(generator.body, generator.render_scene, generator.motion)
+        records += images.questions(int(rows * recipe.image_questions), rng, name) if recipe.image_questions else []
+        records += images.empty_scenes(int(rows * recipe.empty_scenes), rng, name)
     return records
 
 

@@ -35,6 +35,7 @@ from unipose.training.sampling.poses import (
     motion_poses,
     sample_training_poses,
 )
+from unipose.training.synthetic_images.empty_scenes import empty_scene
 from unipose.training.synthetic_images.rendering import random_image
 
 
@@ -178,10 +179,21 @@ class RecordGenerator:
             records.append(ImagePairRecord(f"{name}:{index}", first, second, (text,), pair.same_sequence))
         return records
 
+    def render_scene(self, pose: torch.Tensor | None, rng: np.random.Generator) -> bytes:
+        """An encoded image in a random style.
+
+        Args:
+            pose: (22, 3, 3) in the stored frame, heading relative to the camera; None for a scene without a person.
+            rng: source of all randomness.
+        """
+        if pose is None:
+            return empty_scene(self.body, self.image_size, rng)
+        return random_image(pose, self.body, self.image_size, rng)["bytes"]
+
     def _render(
         self, name: str, pose: torch.Tensor, rng: np.random.Generator, captions: tuple[str, ...] = ()
     ) -> ImageRecord:
-        image = random_image(pose, self.body, self.image_size, rng)["bytes"]
+        image = self.render_scene(pose, rng)
         return ImageRecord(name, image, to_rotvecs(pose), captions)
 
     def _described_poses(

@@ -3,7 +3,7 @@
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -40,6 +40,17 @@ FRAMES = (
     "{question} the pose is {pose}",
     "i have a question about {pose}: {question}",
 )
+IMAGE_FRAMES = (
+    *("{image} {question}",) * 4,
+    "{question} {image}",
+    "{question} {image}",
+    "{image}\n{question}",
+    "{question}\n{image}",
+    "look at {image} {question}",
+    "here is an image: {image} {question}",
+    "in {image}, {question}",
+    "this is a photo: {image} {question}",
+)
 # The pose may also stand in the question itself, as the person that it is about; not in a typo.
 _POSE = "\x01"
 INLINE = 0.2
@@ -60,6 +71,9 @@ PEOPLE = (
 )
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+Shown = Literal["pose", "image"]
 
 
 class Question(NamedTuple):
@@ -85,7 +99,12 @@ def load_questions() -> dict[str, dict[str, Any]]:
 
 
 def ask_questions(
-    count: int, rotmats: torch.Tensor, labels: list[str | None], rng: np.random.Generator, body: BodyModel
+    count: int,
+    rotmats: torch.Tensor,
+    labels: list[str | None],
+    rng: np.random.Generator,
+    body: BodyModel,
+    shown: Shown = "pose",
 ) -> list[Question]:
     """Questions about poses, kinds as often as `OFTEN` says, and of each kind all answers alike.
 
@@ -95,11 +114,24 @@ def ask_questions(
         labels: for each pose the name of its archetype, or None.
         rng: source of all randomness.
         body: the body that is measured.
+        shown: whether the prompt has the placeholder of a pose or of an image.
     """
     facts = {DOING: labels} | pose_facts(rotmats, body)
     places = {kind: _places(kind, values) for kind, values in facts.items()}
     kinds = [kind for kind in load_questions() for _ in range(OFTEN.get(kind, 1)) if places[kind]]
-    return [_ask(pick(kinds, rng), places, facts, rng) for _ in range(count)]
+    return [_ask(pick(kinds, rng), places, facts, rng, shown) for _ in range(count)]
+
+
+def question_prompt(words: str, rng: np.random.Generator, shown: Shown = "pose") -> str:
+    """A question as typed, with the placeholder of what is shown.
+
+    Args:
+        words: the question, without its mark.
+        rng: source of all randomness.
+        shown: "pose" or "image".
+    """
+    frame = pick(FRAMES if shown == "pose" else IMAGE_FRAMES, rng)
+    return frame.replace("{question}", typed(words, rng, question=True))
 
 
 def _places(kind: str, values: Values) -> dict[str, list[int]]:
@@ -112,7 +144,11 @@ def _places(kind: str, values: Values) -> dict[str, list[int]]:
 
 
 def _ask(
-    kind: str, places: dict[str, dict[str, list[int]]], facts: dict[str, Values], rng: np.random.Generator
+    kind: str,
+    places: dict[str, dict[str, list[int]]],
+    facts: dict[str, Values],
+    rng: np.random.Generator,
+    shown: Shown,
 ) -> Question:
     by_value = places[kind]
     yes, no = [value for value in by_value if value == "yes"], [value for value in by_value if value != "yes"]
@@ -124,10 +160,9 @@ def _ask(
     if words.count("{they}") == 1 and rng.random() < INLINE:
         person = PEOPLE[2]
         asked = Subject(pick(OWNERS, rng), "their", "them", "themselves")
-        prompt = typed(_fill(words, asked), rng, question=True).replace(_POSE, "{pose}")
+        prompt = typed(_fill(words, asked), rng, question=True).replace(_POSE, f"{{{shown}}}")
     else:
-        question = typed(_fill(words, person), rng, question=True)
-        prompt = pick(FRAMES, rng).replace("{question}", question)
+        prompt = question_prompt(_fill(words, person), rng, shown)
     if kind == DOING:
         answer = _action(str(value), person, rng)
     else:

@@ -83,6 +83,23 @@ class ImageRecord:
 
 
 @dataclass(frozen=True)
+class ImageAnswerRecord:
+    """An image, with or without a person, and an answer about it.
+
+    Args:
+        name: unique in its dataset.
+        image: an encoded image.
+        answer: one or more sentences.
+        prompt: the question with the placeholder {image}; drawn from the templates of image-to-text where empty.
+    """
+
+    name: str
+    image: bytes
+    answer: str
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
 class ImagePairRecord:
     """Two images of single persons and texts about how the second pose differs from the first.
 

@@ -17,6 +17,7 @@ from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.instructions import TEXTS, check_tasks, check_template, load_instructions
 from unipose.training.datasets.records import (
     ChainRecord,
+    ImageAnswerRecord,
     ImagePairRecord,
     ImageRecord,
     PosePairRecord,
@@ -27,7 +28,7 @@ from unipose.training.datasets.records import (
 
 Row = dict[str, Any]
 Block = dict[str, str]
-Record = PoseRecord | PosePairRecord | ChainRecord | ImageRecord | ImagePairRecord
+Record = PoseRecord | PosePairRecord | ChainRecord | ImageRecord | ImageAnswerRecord | ImagePairRecord
 
 FEATURES = Features(
     {
@@ -46,8 +47,8 @@ TASK_RECORDS: dict[str, type[Record]] = {
     for name, task in TASKS.items()
 }
 POSE_ANSWERS = frozenset(name for name, task in TASKS.items() if task.answer == "pose")
-# The task of a chat of several turns.
-CHAIN_TASK = "pose-edit"
+# The task of a chat of several turns, and of an answer about an image.
+CHAIN_TASK, IMAGE_ANSWER_TASK = "pose-edit", "image-to-text"
 # Prompts without a template, and their share: a plain caption or instruction should work as a prompt.
 BARE_PROMPTS = {
     name: " ".join(f"{{{placeholder}}}" for placeholder in task.placeholders)
@@ -95,6 +96,8 @@ def record_content(record: Record) -> Content:
         content = Content((), (record.first, record.second), record.texts)
     elif isinstance(record, ChainRecord):
         content = Content((), record.poses, record.turns)
+    elif isinstance(record, ImageAnswerRecord):
+        content = Content((record.image,), (), (record.answer,))
     elif isinstance(record, ImageRecord):
         content = Content((record.image,), (record.rotvecs,), record.captions)
     else:
@@ -139,7 +142,9 @@ def rows_from_records(
         if isinstance(record, ChainRecord) and CHAIN_TASK in tasks:
             yield make_chain_row(record)
         for task in tasks:
-            if isinstance(record, TASK_RECORDS[task]):
+            if isinstance(record, TASK_RECORDS[task]) or (
+                isinstance(record, ImageAnswerRecord) and task == IMAGE_ANSWER_TASK
+            ):
                 texts = ("",) if task == "image-to-pose" else content.texts
                 for text in texts:
                     prompt = _own_prompt(record) or _draw_prompt(task, templates[task], rng)
@@ -147,7 +152,7 @@ def rows_from_records(
 
 
 def _own_prompt(record: Record) -> str:
-    return record.prompt if isinstance(record, PoseRecord | PosePairRecord) else ""
+    return record.prompt if isinstance(record, PoseRecord | PosePairRecord | ImageAnswerRecord) else ""
 
 
 def _draw_prompt(task: str, templates: Sequence[str], rng: np.random.Generator) -> str:
