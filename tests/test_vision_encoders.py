@@ -201,7 +201,7 @@ def test_both_encoders_learn_and_all_of_them_moves(images: Dataset, tmp_path: Pa
             save_strategy="no",
             **CPU_ARGUMENTS,
         ),
-        train_dataset=EncoderImages(images, SIZE, 0),
+        train_dataset=EncoderImages(images, SIZE, seed=None),
         data_collator=EncoderCollator(
             image_processor(vision.config, pose_vision.config), tokenizer, pose_vision.config
         ),

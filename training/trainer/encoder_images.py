@@ -30,8 +30,8 @@ from unipose.training.datasets.motion_records import load_motion
 from unipose.training.geometry import rotate_heading, swap_sides
 from unipose.training.io import atomic_path
 from unipose.training.sampling.poses import MotionPoses, SourceShares, sample_training_poses
+from unipose.training.synthetic_images.random_styles import random_style
 from unipose.training.synthetic_images.rendering import render_image
-from unipose.training.synthetic_images.style import random_style
 from unipose.training.trainer.collator import ROW_KEY
 
 

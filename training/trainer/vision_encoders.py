@@ -33,9 +33,9 @@ from unipose.training.trainer.samplers import SeededSampler
 from unipose.training.trainer.trainers import SampledDataMixin, StageTrainer
 
 
-# Meters count more than squared entries of rotations; the cross-entropy of cells (up to log 64) must not dominate.
-JOINT_WEIGHT = 5.0
-CELL_WEIGHT = 0.2
+# Meters count more than squared entries of rotations; the cross-entropy of cells leads the first steps.
+JOINT_WEIGHT = 2.0
+CELL_WEIGHT = 1.0
 # Of the joints that single patches locate: in the image (shares of its side), and from the pelvis (meters).
 PLACE_WEIGHT = 5.0
 LOCAL_JOINT_WEIGHT = 2.0
