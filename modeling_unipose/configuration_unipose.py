@@ -120,6 +120,9 @@ class UniPoseConfig(PreTrainedConfig):
         image_start_token_id, image_end_token_id: Tokens around every image.
         pose_opening_ids: Token ids of an answer before pose-start. A model converted from the original release starts
             every answer with a word-start mark.
+        confidence_weights: Weights of the confidence in an answer, by task ("free" without one), feature and "bias";
+            None: not calibrated.
+        no_person_below: Confidence below which image-to-text says that it sees no person; None: never.
 
     Raises:
         ValueError: If text_config has layers without full attention, or too small a vocabulary for the pose codes.
@@ -157,6 +160,9 @@ class UniPoseConfig(PreTrainedConfig):
     image_start_token_id: int = 34053
     image_end_token_id: int = 34054
     pose_opening_ids: list[int] | None = None
+    # Confidence
+    confidence_weights: dict[str, dict[str, float]] | None = None
+    no_person_below: float | None = None
 
     def __post_init__(self, **kwargs):
         # If the installed package has registered its pipeline, `pipeline("unipose", model=...)` must use that one

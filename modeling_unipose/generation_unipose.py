@@ -16,6 +16,7 @@ from transformers import Cache, GenerationConfig, GenerationMixin, LogitsProcess
 from transformers.generation import GenerationMode
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from .answer_scoring import AnswerLogits, TeacherForcing, answer_logits
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
 from .pose_blocks import PoseBlocks, Refinement
@@ -156,6 +157,89 @@ class UniPoseGenerationMixin(GenerationMixin):
         if generation_mode != "text":
             kwargs["pose_options"] = decoding
         return super().generate(inputs, generation_config, generation_mode=generation_mode, **kwargs)
+
+    @torch.no_grad()
+    def score_generated(
+        self,
+        input_ids: torch.Tensor,
+        generated_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        generation_mode: PoseMode | None = None,
+        max_length: int | None = None,
+        do_sample: bool | None = None,
+        pose_decoding: PoseDecodingMode | None = None,
+        pose_temperature: float | None = None,
+        pose_refinement_steps: int | None = None,
+        **inputs,
+    ) -> torch.Tensor:
+        """The log-probability of each generated token, as generation had it.
+
+        One forward scores text and poses; each further refinement step costs one forward for each pose of a row. The
+        probabilities are those of the tokens that the grammar allows, without temperature or other processors.
+
+        Args:
+            input_ids: (batch, length) prompt ids, left-padded.
+            generated_ids: (batch, new tokens) what `generate` appended to them.
+            attention_mask: (batch, length); default: nothing is padding.
+            generation_mode: That of `generate`, as all of the following.
+            max_length: Maximum length of prompt and answer; default: none. A pose that would not fit is not started.
+            do_sample: Default: that of the model's generation config.
+            pose_decoding: Default: that of the model's generation config, as for the next two.
+            pose_temperature: Temperature of "expected".
+            pose_refinement_steps: Number of forwards of each pose.
+            inputs: Images and poses of the prompts, as for `generate`.
+
+        Returns:
+            (batch, new tokens); 0 at pose-end, which the grammar fixes, and behind the end of an answer.
+
+        Raises:
+            ValueError: An option of poses without an accepted value.
+        """
+        of_call = {
+            "pose_decoding": pose_decoding,
+            "pose_temperature": pose_temperature,
+            "pose_refinement_steps": pose_refinement_steps,
+        }
+        decoding = PoseDecoding.resolve(self.config, of_call, options_of(self.generation_config))
+        answers = self.score_answers(
+            input_ids, generated_ids, attention_mask, generation_mode, max_length, do_sample, decoding, inputs
+        )
+        return answers.log_probabilities
+
+    @torch.no_grad()
+    def score_answers(
+        self,
+        input_ids: torch.Tensor,
+        generated_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        generation_mode: PoseMode | None,
+        max_length: int | None,
+        do_sample: bool | None,
+        decoding: PoseDecoding,
+        inputs: dict[str, Any],
+    ) -> AnswerLogits:
+        """All that `score_generated` computes.
+
+        Args:
+            input_ids: See `score_generated`.
+            generated_ids: See there.
+            attention_mask: See there.
+            generation_mode: See there.
+            max_length: See there.
+            do_sample: See there.
+            decoding: The options of poses.
+            inputs: Images and poses of the prompts.
+        """
+        chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
+        forcing = TeacherForcing(self, input_ids, generated_ids, attention_mask, inputs)
+        limit = input_ids.shape[1] + generated_ids.shape[1] + self.config.pose_answer_length
+        grammar = PoseGrammar(self.config, max_length or limit, generation_mode)
+        sampled = bool(self.generation_config.do_sample if do_sample is None else do_sample)
+        ends = self.generation_config.eos_token_id
+        end_ids = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+        if generation_mode == "pose":
+            end_ids.append(self.config.pose_end_token_id)
+        return answer_logits(forcing, grammar, chooser, sampled, end_ids)
 
     def init_continuous_batching(self, *args, **kwargs):
         """Not supported.

@@ -2,36 +2,22 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from transformers import BatchFeature, Pipeline
 
+from .answer_choice import Answer, Chooser, ChooserName
+from .answer_pipeline import AnswerPipelineMixin, Conversations, Row, calls_of_generate, check_choice, own_seed
 from .tasks_unipose import TASKS, Task
 
 
 DEFAULT_NEW_TOKENS = 128
 
 
-class Row(NamedTuple):
-    """Inputs of one answer: a text or a chat, and the images and poses that belong to it."""
-
-    text: Any
-    images: list[Any]
-    poses: list[Any]
-
-
-@dataclass(frozen=True)
-class Conversations:
-    """Chats of one batch; every image and pose block has its value."""
-
-    messages: list[list[dict[str, Any]]]
-
-
-class UniPosePipeline(Pipeline):
+class UniPosePipeline(AnswerPipelineMixin, Pipeline):
     """Describes, compares, generates, estimates and edits poses.
 
     ```python
@@ -59,6 +45,10 @@ class UniPosePipeline(Pipeline):
         task: str | None = None,
         generate_kwargs: dict[str, Any] | None = None,
         batch_size: int | None = None,
+        best_of: int | None = None,
+        chooser: Chooser | ChooserName = "consistent",
+        seed: int | None = None,
+        return_features: bool = False,
         **kwargs: Any,
     ) -> Any:
         """Answers one row, or each row of a list.
@@ -78,11 +68,17 @@ class UniPosePipeline(Pipeline):
             generate_kwargs: Arguments of `generate`. Default: greedy, 128 new tokens, plus a pose where the answer
                 may have one.
             batch_size: Number of rows per batch.
-            kwargs: More `generate_kwargs`.
+            best_of: Number of answers of each row of which one is returned: the greedy one, and samples.
+            chooser: How it is chosen. "consistent": the answer that makes the request most probable in the reverse
+                task, where there is one; "central": the answer nearest to the others; or a function of the request
+                ({"text", "images", "poses", "task"}) and the answers, which returns an index.
+            seed: Seed of this call's samples; torch's own random numbers do not change.
+            return_features: Whether an answer also has "features", of which its confidence is made: a dict of numbers.
+            kwargs: More `generate_kwargs`. num_return_sequences > 1 samples, and gives a list of answers for each row.
 
         Returns:
-            {"text": str, "poses": [array (22, 3, 3), ...]}: rotation matrices, the global orientation in the stored
-            (z-up) frame; a list of these for a list of rows.
+            {"text": str, "poses": [array (22, 3, 3), ...], "confidence": float}: rotation matrices, the global
+            orientation in the stored (z-up) frame, and a number from 0 to 1; a list of these for a list of rows.
 
         Raises:
             ValueError: An unknown task; poses, images or a text that do not fit the task or the placeholders; an
@@ -94,14 +90,28 @@ class UniPosePipeline(Pipeline):
         rows, many = self.arrange_rows(text, images, poses, chosen)
         conversations = [self.build_conversation(row, chosen) for row in rows]
         size = batch_size or self._batch_size or 1
-        answers = []
-        for first in range(0, len(conversations), size):
-            answers += super().__call__(
-                Conversations(conversations[first : first + size]),
-                generation_mode=None if chosen is None else chosen.answer,
-                generate_kwargs={**(generate_kwargs or {}), **kwargs},
-            )
-        return answers if many else answers[0]
+        arguments = {**(generate_kwargs or {}), **kwargs}
+        count = arguments.get("num_return_sequences", 1)
+        check_choice(count, best_of, chooser)
+        groups: list[list[Answer]] = [[] for _ in rows]
+        with own_seed(seed, self.model.device):
+            for own_arguments in calls_of_generate(arguments, best_of):
+                for first in range(0, len(conversations), size):
+                    found = super().__call__(
+                        Conversations(conversations[first : first + size]),
+                        generation_mode=None if chosen is None else chosen.answer,
+                        generate_kwargs=own_arguments,
+                    )
+                    for group, answers in zip(groups[first:], found):
+                        group += answers
+        if best_of is not None:
+            groups = [[self.choose(row, group, chosen, chooser)] for row, group in zip(rows, groups)]
+        finished = [
+            [self.add_confidence(row, one, chosen, return_features) for one in group]
+            for row, group in zip(rows, groups)
+        ]
+        results = [group if count > 1 else group[0] for group in finished]
+        return results if many else results[0]
 
     def arrange_rows(self, text: Any, images: Any, poses: Any, task: Task | None) -> tuple[list[Row], bool]:
         """Groups the inputs of a call by row.
@@ -212,8 +222,6 @@ class UniPosePipeline(Pipeline):
         **kwargs: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         generate_kwargs = {**(generate_kwargs or {}), **kwargs}
-        if generate_kwargs.get("num_return_sequences", 1) != 1:
-            raise ValueError("a row has one answer: repeat the row instead of num_return_sequences")
         mode = {"generation_mode": generation_mode}
         return mode, {**generate_kwargs, **mode}, {}
 
@@ -232,7 +240,7 @@ class UniPosePipeline(Pipeline):
         model_inputs: BatchFeature,
         generation_mode: Literal["pose", "text"] | None = None,
         **generate_kwargs: Any,
-    ) -> dict[str, torch.Tensor]:
+    ) -> dict[str, Any]:
         overrides: dict[str, Any] = {"return_dict_in_generate": False}
         passed = self._get_set_generation_params({**self._generate_kwargs, **generate_kwargs})
         if not passed.keys() & {"max_new_tokens", "max_length"}:
@@ -240,11 +248,15 @@ class UniPosePipeline(Pipeline):
             lengths = {"pose": pose_length, "text": DEFAULT_NEW_TOKENS, None: DEFAULT_NEW_TOKENS + pose_length}
             overrides["max_new_tokens"] = lengths[generation_mode]
         arguments = self._prepare_generate_kwargs(generate_kwargs, **overrides)
-        ids = self.model.generate(**model_inputs, generation_mode=generation_mode, **arguments)
-        return {"ids": ids[:, model_inputs["input_ids"].shape[1] :]}
+        inputs = self.model.encode_images(dict(model_inputs))
+        ids = self.model.generate(**inputs, generation_mode=generation_mode, **arguments)
+        prompt = inputs.pop("input_ids")
+        generated = ids[:, prompt.shape[1] :]
+        features = self.features_of(prompt, generated, inputs, generation_mode, arguments)
+        return {"ids": generated, "features": features, "rows": len(prompt)}
 
     @torch.no_grad()
-    def postprocess(self, model_outputs: dict[str, torch.Tensor]) -> list[dict[str, Any]]:  # type: ignore[override]
+    def postprocess(self, model_outputs: dict[str, Any]) -> list[list[Answer]]:  # type: ignore[override]
         rows = self.processor.post_process_generation(model_outputs["ids"])
         counts = [len(row["pose_codes"]) for row in rows]
         rotmats = np.empty((0, self.model.config.pose_tokenizer_config.num_joints, 3, 3), dtype=np.float32)
@@ -252,7 +264,12 @@ class UniPosePipeline(Pipeline):
             codes = torch.cat([row["pose_codes"] for row in rows])
             rotmats = self.model.decode_pose_codes(codes).float().cpu().numpy()
         poses = np.split(rotmats, np.cumsum(counts)[:-1])
-        return [{"text": row["text"], "poses": list(row_poses)} for row, row_poses in zip(rows, poses)]
+        answers = [
+            {"text": row["text"], "poses": list(row_poses), "features": features}
+            for row, row_poses, features in zip(rows, poses, model_outputs["features"])
+        ]
+        count = len(answers) // model_outputs["rows"]
+        return [answers[first : first + count] for first in range(0, len(answers), count)]
 
     def save_pretrained(self, save_directory: str | PathLike, **kwargs: Any) -> None:
         """Saves the model, its processor and their code."""

@@ -137,7 +137,9 @@ class PoseBlocks:
         """
         codes = torch.full_like(block.logits[..., 0], -1, dtype=torch.long)
         for count in refinement.counts:
-            codes = refinement.chooser.choose_surest(block.logits, codes, count)
+            is_known = codes >= 0
+            is_revealed = refinement.chooser.surest(block.logits, is_known, count)
+            codes = torch.where(is_revealed & ~is_known, refinement.chooser.choose_all(block.logits), codes)
             self.predict_hidden(refinement, block, codes, cache)
 
     def refine_in_order(self, ids: torch.Tensor, cache: Cache | None) -> None:

@@ -129,29 +129,36 @@ class CodeChooser:
         features = self.pose_tokenizer.expected_features(probabilities, tokens)
         return self.pose_tokenizer.nearest_codes(features, tokens)
 
-    def choose_surest(self, logits: torch.Tensor, codes: torch.Tensor, count: int) -> torch.Tensor:
-        """Adds the surest choices to the codes of poses.
+    def choose_all(self, logits: torch.Tensor) -> torch.Tensor:
+        """(poses, num_pose_tokens, vocab_size) -> (poses, num_pose_tokens), the chosen codes of whole poses."""
+        poses, num_tokens, _ = logits.shape
+        tokens = torch.arange(num_tokens, device=logits.device).repeat(poses)
+        return self.choose(logits[..., self.ids].flatten(0, 1), tokens).view(poses, num_tokens)
+
+    def variances(self, logits: torch.Tensor) -> torch.Tensor:
+        """(poses, num_pose_tokens, vocab_size) -> (poses, num_pose_tokens), see `UniPoseVQVAE.code_variance`."""
+        poses, num_tokens, _ = logits.shape
+        tokens = torch.arange(num_tokens, device=logits.device).repeat(poses)
+        probabilities = logits[..., self.ids].flatten(0, 1).float().softmax(dim=-1)
+        return self.pose_tokenizer.code_variance(probabilities, tokens).view(poses, num_tokens)
+
+    def surest(self, logits: torch.Tensor, is_known: torch.Tensor, count: int) -> torch.Tensor:
+        """The codes that are known after a forward.
 
         A code is sure if others that are likely too lie near it in the codebook: its vector has a small variance.
-        Entropy would call a code unsure whose neighbors, which give almost the same pose, are as likely.
+        Entropy would call a code unsure whose neighbors, which give almost the same pose, are as likely. It follows
+        from the logits alone, so that scoring finds the order of generation again.
 
         Args:
             logits: (poses, num_pose_tokens, vocab_size).
-            codes: (poses, num_pose_tokens) known codes, -1 elsewhere.
+            is_known: (poses, num_pose_tokens) codes that are known already.
             count: Number of codes of each pose that are known then.
 
         Returns:
-            (poses, num_pose_tokens) codes, -1 elsewhere.
+            (poses, num_pose_tokens) bool.
         """
-        poses, num_tokens = codes.shape
-        tokens = torch.arange(num_tokens, device=codes.device).repeat(poses)
-        code_logits = logits[..., self.ids].flatten(0, 1).float()
-        chosen = self.choose(code_logits, tokens).view(poses, num_tokens)
-        variance = self.pose_tokenizer.code_variance(code_logits.softmax(dim=-1), tokens).view(poses, num_tokens)
-        # Known codes stay known.
-        order = variance.masked_fill(codes >= 0, -1.0).argsort(dim=1, stable=True)
-        is_known = torch.zeros_like(codes, dtype=torch.bool).scatter_(1, order[:, :count], True)
-        return torch.where(is_known & (codes < 0), chosen, codes)
+        order = self.variances(logits).masked_fill(is_known, -1.0).argsort(dim=1, stable=True)
+        return torch.zeros_like(is_known).scatter_(1, order[:, :count], True)
 
 
 class ExpectedCodes(LogitsProcessor):

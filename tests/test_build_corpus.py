@@ -129,12 +129,12 @@ def test_an_interrupted_build_resumes(small_corpus: Path, tmp_path: Path, monkey
     built: list[str] = []
     whole = building.build_shard
 
-    def stop_after_three(folder: Path, recipe: Recipe, shard: Shard) -> Shard:
+    def stop_after_three(folder: Path, recipe: Recipe, shard: Shard, motion: None) -> Shard:
         if len(built) == 3:
             (folder / f"{shard.name}.partial").write_bytes(b"half a shard")
             raise KeyboardInterrupt
         built.append(shard.name)
-        return whole(folder, recipe, shard)
+        return whole(folder, recipe, shard, motion)
 
     monkeypatch.setattr(building, "build_shard", stop_after_three)
     with pytest.raises(KeyboardInterrupt):
@@ -156,9 +156,9 @@ from unipose.training.datasets.build_corpus import Recipe
 
 whole = building.build_shard
 
-def slow_shard(folder, recipe, shard):
+def slow_shard(folder, recipe, shard, motion):
     time.sleep(0.2)
-    return whole(folder, recipe, shard)
+    return whole(folder, recipe, shard, motion)
 
 building.build_shard = slow_shard
 if __name__ == "__main__":

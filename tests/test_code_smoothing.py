@@ -1,12 +1,21 @@
 """A loss with soft targets for pose codes that are close in the codebook."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from stage_corpus import STAGE_ARGUMENTS, write_tiny_corpus
+from tiny_checkpoint import save_tiny_checkpoint
 from tiny_models import BODY_PARTS_SIZES, EOS, tiny_config
 from torch import nn
 
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.training.trainer.code_smoothing import CodeTargets, smooth_targets, smoothed_cross_entropy
+from unipose.training.trainer.collator import ROW_KEY
+from unipose.training.trainer.config import StageConfig
+from unipose.training.trainer.language import LanguageArguments, build_trainer
+from unipose.training.trainer.optimizer import OptimizerArguments
+from unipose.training.trainer.trainable_parts import ALIGN, LoraArguments
 
 
 CODEBOOKS = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [5.0, 5.0], [5.0, 6.0]]])
@@ -28,26 +37,19 @@ def test_no_smoothing_is_refused() -> None:
 
 
 def test_the_loss_is_the_usual_one_at_hard_targets() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits, labels = torch.randn(6, 9, generator=generator), torch.tensor([0, 3, 4, 6, 8, 1])
-    usual = nn.functional.cross_entropy(logits, labels, reduction="sum")
-    torch.testing.assert_close(
-        smoothed_cross_entropy(logits, labels, 3, torch.eye(4)[None], torch.zeros(6, dtype=torch.long)), usual
-    )
+    logits, codes = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 3, 1, 2, 2, 1])
+    usual = nn.functional.cross_entropy(logits, codes, reduction="sum")
+    first = torch.zeros(6, dtype=torch.long)
+    torch.testing.assert_close(smoothed_cross_entropy(logits, codes, torch.eye(4)[None], first), usual)
 
 
-def test_only_codes_are_smoothed_and_the_likelier_near_code_costs_less() -> None:
+def test_the_likelier_near_code_costs_less() -> None:
     targets = smooth_targets(CODEBOOKS, 1.0)
-    near, far = torch.zeros(1, 9), torch.zeros(1, 9)
-    near[0, 3 + 1] = far[0, 3 + 2] = 5.0
-    label = torch.tensor([3])
-    first = torch.tensor([0])
-    loss_near, loss_far = (smoothed_cross_entropy(logits, label, 3, targets, first) for logits in (near, far))
+    near, far = torch.zeros(1, 4), torch.zeros(1, 4)
+    near[0, 1] = far[0, 2] = 5.0
+    first = code = torch.tensor([0])
+    loss_near, loss_far = (smoothed_cross_entropy(logits, code, targets, first) for logits in (near, far))
     assert loss_near < loss_far - 1
-    word = torch.tensor([1])
-    for logits in (near, far):
-        usual = nn.functional.cross_entropy(logits, word, reduction="sum")
-        torch.testing.assert_close(smoothed_cross_entropy(logits, word, 3, targets, first), usual)
 
 
 def test_a_heading_is_near_the_headings_beside_it_and_across_the_end_of_the_circle() -> None:
@@ -76,3 +78,38 @@ def test_only_the_first_token_of_each_output_pose_is_a_heading(pose_attention: s
     codebooks = targets.codebook_of_position(ids, config)
     predicts = ids == code if mixed else torch.cat([ids[:, 1:] == code, ids[:, :1] < 0], dim=1)
     assert codebooks[predicts].tolist() == ([0] + [1] * (tokens - 1)) * 4
+
+
+def test_the_trainers_loss_is_that_of_codes_among_codes_and_words_among_all(tmp_path: Path) -> None:
+    save_tiny_checkpoint(tmp_path / "model")
+    write_tiny_corpus(tmp_path / "corpus", ("pose-to-text", "text-to-pose"))
+    trainer = build_trainer(
+        LanguageArguments(model=str(tmp_path / "model"), corpus=str(tmp_path / "corpus"), code_smoothing=1.0),
+        LoraArguments(),
+        OptimizerArguments(),
+        StageConfig(output_dir=str(tmp_path / "run"), **(STAGE_ARGUMENTS | {"save_strategy": "no", "max_steps": 1})),
+        ALIGN,
+    )
+    batch = trainer.data_collator([trainer.train_dataset[row] for row in (0, 1, -1, -2)])
+    batch.pop(ROW_KEY)
+    loss, outputs = trainer.compute_loss(trainer.model, batch, return_outputs=True)
+    model, labels = trainer.model, batch["shift_labels"]
+    inputs = {name: value for name, value in batch.items() if "labels" not in name}
+    logits, first = model(**inputs).logits, model.config.pose_code_start_id
+    size = model.config.pose_tokenizer_config.codebook_size
+    is_code = (labels >= first) & (labels < first + size)
+    is_word = (labels != -100) & ~is_code
+    assert is_code.any()
+    assert is_word.any()
+    soft = smooth_targets(model.model.pose_tokenizer.codebooks(), 1.0)[0][labels[is_code] - first]
+    expected = nn.functional.cross_entropy(logits[is_code][:, first : first + size], soft, reduction="sum")
+    expected = expected + nn.functional.cross_entropy(logits[is_word], labels[is_word], reduction="sum")
+    torch.testing.assert_close(loss, expected / (labels != -100).sum(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(outputs.logits, logits[is_word])
+    loss.backward()
+    weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    got = {name: weight.grad.clone() for name, weight in weights.items() if weight.grad is not None}
+    model.zero_grad()
+    (expected / (labels != -100).sum()).backward()
+    for name, gradient in got.items():
+        torch.testing.assert_close(gradient, weights[name].grad, rtol=1e-3, atol=1e-5)

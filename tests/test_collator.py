@@ -266,3 +266,20 @@ def test_rows_without_poses_have_no_codes(model: UniPoseForConditionalGeneration
     rows = Dataset.from_list([{"poses": []}, {"poses": random_rotvecs(2).tolist()}])
     mapped = rows.map(add_pose_codes, batched=True, fn_kwargs={"pose_tokenizer": model.model.pose_tokenizer})
     assert [np.shape(codes) for codes in mapped["pose_codes"]] == [(0,), (2, POSE_TOKENS)]
+
+
+def test_only_the_last_answer_of_a_chat_is_trained(collator: UniPoseDataCollator) -> None:
+    """The pose before it is in the input as its codes, as in a chat that the pipeline continues."""
+    row = make_row([POSE, text("sit down")], [POSE], [FIRST, SECOND, FIRST])
+    row["messages"] += [{"role": "user", "content": [text("undo")]}, {"role": "assistant", "content": [POSE]}]
+    encoded = collator.encode(row)
+    single = collator.encode(make_row([text("undo")], [POSE], [FIRST]))
+    start = collator.processor.pose_code_start_id
+    known = [start + code for code in SECOND]
+    ids = encoded["input_ids"]
+    assert any(ids[place : place + len(known)] == known for place in range(len(ids)))
+    for name in ("labels", "shift_labels"):
+        labeled = [value for value in encoded[name] if value != -100]
+        assert labeled == [value for value in single[name] if value != -100], name
+    last = len(ids) - 1 - ids[::-1].index(collator.processor.tokenizer.convert_tokens_to_ids("<|user|>"))
+    assert all(value == -100 for value in encoded["labels"][:last])

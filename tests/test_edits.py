@@ -1,6 +1,7 @@
 """Edits of any pose and chats of several turns: by the joints they do what their text says, and nothing else."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,3 +185,21 @@ def test_a_chat_with_a_wrong_number_of_poses_is_refused() -> None:
                 [ChainRecord("a", (pose,), ("{pose} up", "down"))], ["pose-edit"], np.random.default_rng(0)
             )
         )
+
+
+def test_a_chain_ends_where_no_next_edit_works_out(
+    editor: Editor, pool: PosePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among them chains whose last turn cannot be undone."""
+    rng = np.random.default_rng(4)
+    attempt = Editor.attempt
+
+    def rarely(self: Editor, bases: torch.Tensor, *arguments: Any) -> Any:
+        result, good = attempt(self, bases, *arguments)
+        return result, good & (rng.random(len(good)) < 0.2)
+
+    monkeypatch.setattr(Editor, "attempt", rarely)
+    ended = sample_chains([6] * 40, pool.poses, editor.measure(pool.poses), rng, editor)
+    assert all(1 <= len(chain.turns) <= 6 and len(chain.poses) == len(chain.turns) + 1 for chain in ended)
+    assert min(len(chain.turns) for chain in ended) < 6
+    assert all(not torch.equal(*chain.poses[-2:]) for chain in ended if chain.turns[-1].kind == "undo")

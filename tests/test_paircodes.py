@@ -30,7 +30,7 @@ from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.sampling.poses import load_motion_clips, sample_training_poses
 
 
-NUM_PAIRS = 400
+NUM_PAIRS = 600
 HALF_A_SECOND = 0.5
 HEAD = {"head", "head_rotation", "head_tilt"}
 KINDS = {"heading", "bend", "move", "distance", "reach", "torso", "twist", "lean"} | HEAD

@@ -70,7 +70,9 @@ def test_task_batched_as_single(pipe: UniPosePipeline, name: str) -> None:
     assert not is_same(singles[0], singles[1])
     for single, answer in zip(singles, batched):
         assert_same(single, answer)
-        assert set(answer) == {"text", "poses"}
+        assert set(answer) == {"text", "poses", "confidence"}
+        assert answer["confidence"] == pytest.approx(single["confidence"], rel=1e-3)
+        assert 0 < answer["confidence"] < 1
         assert len(answer["poses"]) == (TASKS[name].answer == "pose")
         for pose in answer["poses"]:
             assert pose.shape == (22, 3, 3)
@@ -133,7 +135,7 @@ def test_chat(pipe: UniPosePipeline) -> None:
     ]
     before = copy.deepcopy(chat)
     answer = pipe(chat, **SHORT)
-    assert set(answer) == {"text", "poses"}
+    assert set(answer) == {"text", "poses", "confidence"}
     assert repr(chat[1:]) == repr([*before[1:3], chat[3]])
     assert chat[3]["content"][0].keys() == before[3]["content"][0].keys()
 
@@ -163,8 +165,6 @@ def test_generation_arguments(pipe: UniPosePipeline) -> None:
     assert np.abs(sample(0) - sample(1)).max() > 1e-3
     with pytest.raises(ValueError, match=f"at least {POSE_TOKENS + 1}"):
         pipe("Run.", task="text-to-pose", max_new_tokens=3)
-    with pytest.raises(ValueError, match="num_return_sequences"):
-        pipe("Run.", num_return_sequences=2)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_free_answers_may_hold_poses(pipe: UniPosePipeline) -> None:
     """A prompt that ends in pose-start is answered with a pose, whatever the mode."""
     ids = pipe.processor(text="Run.", generation_mode="pose", return_tensors="pt")
     generated = pipe._forward(ids, max_new_tokens=POSE_TOKENS + 4)
-    answers = pipe.postprocess(generated)
+    (answers,) = pipe.postprocess(generated)
     assert len(answers[0]["poses"]) == 1
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import yaml
+from datasets import Dataset
 from module_weights import unequal_weights, weights_of
 from safetensors.torch import load_file
 from stage_corpus import STAGE_ARGUMENTS
@@ -27,6 +28,7 @@ from unipose.training.trainer.config import StageConfig
 from unipose.training.trainer.language import LanguageArguments, LanguageTrainer, build_trainer, run_stage
 from unipose.training.trainer.optimizer import OptimizerArguments
 from unipose.training.trainer.pose_tokenizer import PoseDataset, PoseTokenizerTrainer, collate_poses
+from unipose.training.trainer.prepared_rows import keep_rows, remove_rows
 from unipose.training.trainer.trainable_parts import ALIGN, LoraArguments
 
 
@@ -55,10 +57,15 @@ for module, arguments, file in json.loads(sys.argv[1]):
 
 
 def language_trainer(
-    model: Path, corpus: Path, folder: Path, lora: dict[str, Any] | None = None, **arguments
+    model: Path,
+    corpus: Path,
+    folder: Path,
+    lora: dict[str, Any] | None = None,
+    rows: int | None = None,
+    **arguments,
 ) -> LanguageTrainer:
     settings = StageConfig(output_dir=str(folder), **(STAGE_ARGUMENTS | {"save_strategy": "no"} | arguments))
-    stage = LanguageArguments(model=str(model), corpus=str(corpus))
+    stage = LanguageArguments(model=str(model), corpus=str(corpus), rows=rows)
     return build_trainer(stage, LoraArguments(**(lora or {})), OptimizerArguments(), settings, ALIGN)
 
 
@@ -287,6 +294,32 @@ def test_rerunning_a_finished_run_changes_nothing(
         run_stage(ALIGN)
         ends.append(load_file(tmp_path / "run" / "model.safetensors"))
     assert unequal_weights(*ends) == []
+
+
+def test_rows_are_prepared_once_and_again_only_for_another_key(tmp_path: Path) -> None:
+    prepared = []
+
+    def prepare() -> Dataset:
+        prepared.append(len(prepared))
+        return Dataset.from_dict({"call": prepared[-1:]})
+
+    assert keep_rows(tmp_path, "one", prepare)["call"] == [0]
+    assert keep_rows(tmp_path, "one", prepare)["call"] == [0]
+    assert keep_rows(tmp_path, "two", prepare)["call"] == [1]
+    assert keep_rows(tmp_path, "one", prepare)["call"] == [2]
+    remove_rows(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stopped_stage_resumes_with_the_rows_that_it_had_prepared(
+    text_checkpoint: Path, text_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = language_trainer(text_checkpoint, text_corpus, tmp_path, max_steps=1)
+    monkeypatch.setattr("unipose.training.trainer.language.prepare_rows", None)
+    again = language_trainer(text_checkpoint, text_corpus, tmp_path, max_steps=1)
+    assert again.train_dataset[0] == first.train_dataset[0]
+    with pytest.raises(TypeError, match="not callable"):
+        language_trainer(text_checkpoint, text_corpus, tmp_path, max_steps=1, rows=1)
 
 
 # Diverging.

@@ -92,7 +92,8 @@ class Recipe:
         metadata={"help": "Share of these rows with legs, arms and head of different named poses, in people's words."},
     )
     human_edits: float = field(
-        default=0.0, metadata={"help": "Share of the training rows of pose-edit in people's words, of composed poses."}
+        default=0.0,
+        metadata={"help": "Share of the training rows of pose-edit in people's words, single or in chats."},
     )
     human_wordings: float = field(
         default=0.0,

@@ -68,9 +68,10 @@ def load_change_questions() -> dict[str, dict[str, Any]]:
 
 
 def moved_parts(first: torch.Tensor, second: torch.Tensor) -> list[str]:
-    """The keys of `PARTS` of which a joint is rotated otherwise in the second of two (22, 3, 3) poses.
+    """The keys of `PARTS` that move between two poses; a turn of the whole body does not count.
 
-    The turn of the whole body does not count.
+    Args:
+        first, second: (22, 3, 3) in the stored frame.
     """
     angles = roma.rotmat_geodesic_distance(first, second).rad2deg()
     angles[0] = 0.0

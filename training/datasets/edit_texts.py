@@ -84,9 +84,9 @@ def edit_text(change: Change, editor: Editor, rng: Generator) -> str:
         return _of_kind(kind, side, rng)
     state = editor.states[kind][name]
     if state.states and kind != "base" and rng.random() < STATE:
-        leads = STATE_LEADS if kind in ("arm", "head") else KIND_LEADS
+        lead = pick(STATE_LEADS if kind in ("arm", "head") else KIND_LEADS, rng)
         words = arm_text(pick(state.states, rng), side, rng)
-        return typed(COMMAND.fill(pick(leads, rng).format(words)), rng)
+        return typed(COMMAND.fill(lead.format(words)), rng)
     leads = LEADS if kind in ("base", "posture") else PART_LEADS
     return _command(arm_text(pick(state.do, rng), side, rng), rng, leads)
 

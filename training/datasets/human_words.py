@@ -31,7 +31,7 @@ from unipose.training.named_poses.grammar import phrase
 from unipose.training.named_poses.limb_grammar import composed_text
 from unipose.training.named_poses.wordings import wordings_of
 from unipose.training.sampling.composition import Composer
-from unipose.training.sampling.edit_chains import sample_chains, sample_edits
+from unipose.training.sampling.edit_chains import Chain, sample_chains, sample_edits
 from unipose.training.sampling.edits import Editor, Measures
 from unipose.training.sampling.named import sample_named_poses
 from unipose.training.sampling.poses import MotionPoses, sample_training_poses
@@ -215,26 +215,12 @@ class HumanWords:
         name: str,
     ) -> list[ChainRecord]:
         """Chats that begin with a pose or with words for one; each turn after an edit ends a record."""
-        turns = rng.integers(2, MAX_TURNS + 1, size=-(-count // 2)).tolist()
         records: list[ChainRecord] = []
-        for chain in sample_chains(turns, pool.poses, measures, rng, editor):
-            opening = pool.text(chain.start, rng) if rng.random() < WORDS_FIRST else ""
-            said = [turn_text(turn, editor, rng) for turn in chain.turns]
-            said = (
-                [opening, *said] if opening else [pick(EDIT_PROMPTS, rng).replace("{instruction}", said[0]), *said[1:]]
-            )
-            poses = tuple(to_rotvecs(torch.stack(chain.poses)))
-            # With the first pose in the prompt there is one more pose than turns.
-            shown = int(not opening)
-            ends = range(2, len(said) + 1)
-            records += [
-                ChainRecord(
-                    f"{name}:{chain.turns[end - 1 - (1 - shown)].kind}:{HUMAN}:chat{len(records) + place}",
-                    poses[: end + shown],
-                    tuple(said[:end]),
-                )
-                for place, end in enumerate(ends)
-            ]
+        while len(records) < count:
+            turns = rng.integers(2, MAX_TURNS + 1, size=-(-(count - len(records)) // 2)).tolist()
+            for chain in sample_chains(turns, pool.poses, measures, rng, editor):
+                opening = pool.text(chain.start, rng) if rng.random() < WORDS_FIRST else ""
+                records += _chat_records(chain, opening, editor, rng, name, len(records))
         return [records[index] for index in rng.permutation(len(records))[:count]]
 
     def questions(self, count: int, rng: np.random.Generator, name: str) -> list[PoseRecord]:
@@ -262,6 +248,32 @@ class HumanWords:
             )
             for index, question in enumerate(asked)
         ]
+
+
+def _chat_records(
+    chain: Chain, opening: str, editor: Editor, rng: np.random.Generator, name: str, start: int
+) -> list[ChainRecord]:
+    """The records of a chat, one that ends with each turn from the second one on.
+
+    Args:
+        chain: the poses and edits.
+        opening: the text that the first pose answers; "": the first pose is in the prompt.
+        editor: has the states.
+        rng: source of all randomness.
+        name: start of the names.
+        start: number of the first record.
+    """
+    said = [turn_text(turn, editor, rng) for turn in chain.turns]
+    kinds = [turn.kind for turn in chain.turns]
+    if opening:
+        said, kinds, shown = [opening, *said], ["text", *kinds], 0
+    else:
+        said[0], shown = pick(EDIT_PROMPTS, rng).replace("{instruction}", said[0]), 1
+    poses = tuple(to_rotvecs(torch.stack(chain.poses)))
+    return [
+        ChainRecord(f"{name}:{kinds[end - 1]}:{HUMAN}:chat{start + end - 2}", poses[: end + shown], tuple(said[:end]))
+        for end in range(2, len(said) + 1)
+    ]
 
 
 def share_of(rows: Sequence[int], total: int, part: int) -> int:

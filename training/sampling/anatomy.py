@@ -4,8 +4,8 @@ The ranges hold for the body's joints, on SMPL's axes, as intrinsic Euler angles
 come from recorded motion: the 0.2 and 99.8 % quantiles of 35 minutes of public capture (CMU's subjects, DeepMimic,
 Mesh2Motion), rounded outwards, with room for dancers and gymnasts. Collars and feet hardly move in that capture: their
 ranges leave room for capture that is fitted to a body's surface (AMASS), which divides rotations among neighboring
-joints in its own way. Wrists may twist freely, since skeletons differ in where the forearm's rotation is zero. Spine and neck also have ranges for the whole
-chain, since several joints that each bend a little add up.
+joints in its own way. Wrists may twist freely, since skeletons differ in where the forearm's rotation is zero. Spine
+and neck also have ranges for the whole chain, since several joints that each bend a little add up.
 
 Hips are measured as clinics do, flexion first and rotation about the thigh last (XZY): in the order of `joint_angles`
 (YXZ) a hip bent by 90 degrees and rotated, as in a cross-legged seat, is near gimbal lock. Elbows and knees are hinges

@@ -52,7 +52,12 @@ class Chain:
     undone: list[torch.Tensor] = field(default_factory=list)
 
     def add(self, turn: Turn, pose: torch.Tensor) -> None:
-        """Appends a turn and its pose."""
+        """Appends a turn.
+
+        Args:
+            turn: what is asked for.
+            pose: (22, 3, 3) the answer.
+        """
         self.poses.append(pose)
         self.turns.append(turn)
         if turn.kind == "undo":
@@ -117,7 +122,7 @@ def sample_chains(
     """Draws chains of edits.
 
     Args:
-        turns: number of turns of each chain, at least 1.
+        turns: number of turns of each chain, at least 1; a chain has fewer where no next edit works out.
         poses: (n, 22, 3, 3) poses to start from, heading removed.
         measures: result of `Editor.measure` of these.
         rng: source of all randomness.
@@ -162,7 +167,8 @@ def _add_turns(chains: list[Chain], rng: np.random.Generator, editor: Editor) ->
         else:
             pending = []
     for chain in pending:
-        chain.add(Turn("undo", None), chain.undone[-2] if len(chain.undone) > 1 else chain.poses[-1])
+        if len(chain.undone) > 1:
+            chain.add(Turn("undo", None), chain.undone[-2])
 
 
 def _may_start(changes: list[Change], measures: Measures, editor: Editor) -> Flags:

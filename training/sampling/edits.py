@@ -13,7 +13,14 @@ import torch
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up
 from unipose.training.captions.codes import Array, Flags
 from unipose.training.captions.measures import measure
-from unipose.training.geometry import heading, remove_heading, rotate_heading, swap_sides
+from unipose.training.geometry import (
+    heading,
+    heading_rotation,
+    remove_heading,
+    rotate_globally,
+    rotate_heading,
+    swap_sides,
+)
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
 from unipose.training.named_poses.chance import pick
 from unipose.training.named_poses.limbs import LimbState, Ranges, donor_poses, in_ranges, load_limbs
@@ -116,6 +123,8 @@ KINDS: dict[str, float] = {
 }
 _SIDED_KINDS = {*ARM_KINDS, "arm_straight", "arm_bent", "arm_higher", "arm_lower", "elbow_bend", "elbow_straighten"}
 
+# The measurements that `Editor._apply` needs.
+_DECIDING = ("torso.facing", "torso.tilt", "left_hand.ground", "right_hand.ground")
 _LIMBS = {limb: [JOINT_NAMES.index(joint) for joint in joints] for limb, joints in LIMBS.items()}
 _SPINE = _LIMBS["torso"]
 _LEGS = [*_LIMBS["left_leg"], *_LIMBS["right_leg"]]
@@ -221,8 +230,12 @@ class Editor:
         for row, change in enumerate(changes):
             groups.setdefault(change, []).append(row)
         allowed = self._off_balance(first)
+        noise = add_noise(torch.eye(3).expand_as(first), rng, NAMED_NOISE)
+        turns = heading_rotation(torch.from_numpy(heading(to_y_up(first)[:, 0].double().numpy())).to(first))
+        few = {name: before[name] for name in _DECIDING}
         for change, rows in groups.items():
-            second[rows], limit = self._apply(change, first[rows], {k: v[rows] for k, v in _few(before).items()}, rng)
+            own = {name: values[rows] for name, values in few.items()}
+            second[rows], limit = self._apply(change, first[rows], own, noise[rows], turns[rows], rng)
             allowed[rows] = torch.maximum(allowed[rows], limit) if change.kind == "base" else allowed[rows] + limit
         joints = [self.composer.body.forward_joints(poses).numpy() for poses in (first, second)]
         after = measure(joints[1], second)
@@ -239,9 +252,18 @@ class Editor:
         return off_balance(poses, self.composer.body, self.composer.capsules)
 
     def _apply(
-        self, change: Change, poses: torch.Tensor, before: Measures, rng: np.random.Generator
+        self,
+        change: Change,
+        poses: torch.Tensor,
+        before: Measures,
+        noise: torch.Tensor,
+        turns: torch.Tensor,
+        rng: np.random.Generator,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The changed poses, and (n,) meters by which they may be off balance beyond their first poses."""
+        """The changed poses, and (n,) meters by which they may be off balance beyond their first poses.
+
+        `noise` is added to donors, and `turns` are their headings.
+        """
         kind, name, side = change
         changed, free = poses.clone(), torch.zeros(len(poses))
         whole = torch.full((len(poses),), torch.inf)
@@ -257,16 +279,14 @@ class Editor:
             return changed, free
         if kind in SMALL or kind in ("arm_straight", "arm_bent"):
             return self._part_of_the_way(change, poses, rng), free
-        donor = self._donor(change, poses, before)
-        yaw = torch.from_numpy(heading(to_y_up(poses)[:, 0].double().numpy()))
-        donor = rotate_heading(remove_heading(add_noise(donor, rng, NAMED_NOISE)), yaw)
+        donor = rotate_globally(self._donor(change, poses, before) @ noise, turns)
         if kind in ("named", "posture", "reset", "roll_over"):
             return donor, whole
         if kind == "base":
-            joints = torch.zeros(len(poses), len(_ALL), dtype=torch.bool)
-            joints[:, _BASE] = True
-            joints[torch.from_numpy(~self._keeps_arms(name, before))] = True
-            return torch.where(joints[..., None, None], donor, poses), self._off_balance(donor)
+            replaced = torch.zeros(len(poses), len(_ALL), dtype=torch.bool)
+            replaced[:, _BASE] = True
+            replaced[torch.from_numpy(~self._keeps_arms(name, before))] = True
+            return torch.where(replaced[..., None, None], donor, poses), self._off_balance(donor)
         joints = self.joints(change)
         changed[:, joints] = donor[:, joints]
         return changed, free
@@ -376,9 +396,3 @@ def _other(side: str) -> str:
 def _sides(side: str) -> tuple[str, ...]:
     """The sides that a change is about, for a measurement; "" where it has none."""
     return SIDES if side == "both" else (side,) if side else ("left",)
-
-
-def _few(measures: Measures) -> Measures:
-    """The measurements that `_apply` needs."""
-    names = ("torso.facing", "torso.tilt", "left_hand.ground", "right_hand.ground")
-    return {name: measures[name] for name in names}

@@ -72,20 +72,17 @@ class CodeTargets:
 
 
 def smoothed_cross_entropy(
-    logits: torch.Tensor, labels: torch.Tensor, first_code: int, targets: torch.Tensor, codebooks: torch.Tensor
+    logits: torch.Tensor, codes: torch.Tensor, targets: torch.Tensor, codebooks: torch.Tensor
 ) -> torch.Tensor:
-    """The sum of cross-entropies, with soft targets where a label is a pose code.
+    """The sum of the cross-entropies of pose codes with soft targets, among codes alone.
+
+    Generation allows nothing else at these positions. And with the words of a whole vocabulary beside the codes, this
+    loss would be half of a small model's step.
 
     Args:
-        logits: (positions, vocab_size).
-        labels: (positions,), none of them ignored.
-        first_code: id of pose code 0.
+        logits: (positions, codes).
+        codes: (positions,), the right code of each.
         targets: (codebooks, codes, codes), from `smooth_targets`.
-        codebooks: (positions,) index of each label's codebook; of no meaning where a label is no code.
+        codebooks: (positions,) index of each code's codebook.
     """
-    log_probabilities = nn.functional.log_softmax(logits.float(), dim=-1)
-    codes, size = labels - first_code, targets.shape[-1]
-    is_code = (codes >= 0) & (codes < size)
-    code_log_probabilities = log_probabilities[is_code, first_code : first_code + size]
-    soft = (targets[codebooks[is_code], codes[is_code]] * code_log_probabilities).sum()
-    return -soft - log_probabilities[~is_code].gather(1, labels[~is_code].unsqueeze(1)).sum()
+    return -(targets[codebooks, codes] * nn.functional.log_softmax(logits.float(), dim=-1)).sum()

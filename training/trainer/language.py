@@ -10,12 +10,14 @@ import torch
 from datasets import Dataset
 from peft import PeftModel
 from PIL import Image
+from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin, set_seed
+from transformers.utils import ModelOutput
 from trl import SFTTrainer
 
-from unipose import UniPoseForConditionalGeneration
+from unipose import UniPoseForConditionalGeneration, UniPoseModel
 from unipose.processing.body_model import BodyModel
 from unipose.training.datasets.shards import load_corpus
 from unipose.training.trainer.callbacks import HasEpoch, SetEpochCallback
@@ -25,13 +27,14 @@ from unipose.training.trainer.code_smoothing import CodeTargets, smoothed_cross_
 from unipose.training.trainer.collator import UniPoseDataCollator
 from unipose.training.trainer.config import RecipeParser, StageConfig
 from unipose.training.trainer.optimizer import OptimizerArguments, build_optimizer
-from unipose.training.trainer.prepared_rows import prepare_rows
+from unipose.training.trainer.prepared_rows import keep_rows, prepare_rows, remove_rows, rows_key
 from unipose.training.trainer.projector_init import standardize_projector
 from unipose.training.trainer.sample_callback import AnswerSampleCallback
 from unipose.training.trainer.samplers import GroupedSampler
 from unipose.training.trainer.trainable_parts import LoraArguments, Part, merge_adapters, set_trainable
 from unipose.training.trainer.trainers import SampledDataMixin, StageTrainer
 from unipose.training.trainer.vision_encoders import load_vision_encoders
+from unipose.training.trainer.word_vectors import WordTable
 
 
 @dataclass
@@ -58,6 +61,12 @@ class LanguageArguments:
         default=None,
         metadata={"help": "Width of the soft targets of pose codes; default: the paper's loss."},
     )
+    word_vectors: str | None = field(
+        default=None,
+        metadata={
+            "help": "File of word vectors by build_model, along which the embeddings of words move; default: freely."
+        },
+    )
     reveal_codes: float = field(
         default=0.0,
         metadata={"help": "Share of the output poses of which random codes are given, for pose_refinement_steps."},
@@ -77,7 +86,8 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
     """TRL's trainer on prepared rows (`length`, `has_image`, `task`, `source`), with the model's own loss.
 
     TRL's fused head pads the labeled positions to whole tiles and computes their logits in fp32, half of a step at a
-    small model's size. Here the model computes the logits of the labeled positions only.
+    small model's size. Here the model computes the logits of the labeled positions only, with `code_targets` those of
+    codes alone where the label is a code.
 
     Args:
         code_targets: target distributions of pose codes; one-hot where left out.
@@ -87,33 +97,66 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
     def __init__(self, *args, code_targets: CodeTargets | None = None, reveal_codes: float = 0.0, **kwargs):
         super().__init__(*args, **kwargs)
         self.code_targets = None if code_targets is None else code_targets.to(self.args.device)
+        # Below the head, and below what may wrap the model.
+        self.decoder = next(module for module in self.model.modules() if isinstance(module, UniPoseModel))
         self.revealing_collator = None
         if reveal_codes:
             self.revealing_collator = CodeRevealingCollator(self.data_collator, reveal_codes, self.args.seed)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        is_labeled = inputs["shift_labels"] != -100
-        targets = inputs["shift_labels"][is_labeled]
         if self.code_targets is None:
+            is_labeled = inputs["shift_labels"] != -100
             outputs = model(
                 **inputs, logits_to_keep=is_labeled, num_items_in_batch=num_items_in_batch, use_cache=False
             )
             loss = outputs.loss
+            is_right = outputs.logits.argmax(dim=-1) == inputs["shift_labels"][is_labeled]
         else:
-            unlabeled = {name: value for name, value in inputs.items() if "labels" not in name}
-            outputs = model(**unlabeled, logits_to_keep=is_labeled, use_cache=False)
-            config = self.model.config
-            codebooks = self.code_targets.codebook_of_position(inputs["input_ids"], config)[is_labeled]
-            distributions = self.code_targets.distributions
-            loss = smoothed_cross_entropy(outputs.logits, targets, config.pose_code_start_id, distributions, codebooks)
-            num_items = len(targets) if num_items_in_batch is None else num_items_in_batch
+            loss, is_right, outputs = self.smoothed_loss(model, inputs)
+            num_items = len(is_right) if num_items_in_batch is None else num_items_in_batch
             loss = loss / torch.as_tensor(num_items, device=loss.device).clamp_min(1)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             # The divisor counts the labels of all processes, and their gradients are averaged.
             loss = loss * self.accelerator.num_processes
         if model.training and (self.state.global_step + 1) % self.args.logging_steps == 0:
-            self.log_components({"token_accuracy": (outputs.logits.argmax(dim=-1) == targets).float().mean()})
+            self.log_components({"token_accuracy": is_right.float().mean()})
         return (loss, outputs) if return_outputs else loss
+
+    def smoothed_loss(
+        self, model: nn.Module, inputs: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor, ModelOutput]:
+        """The summed loss with soft targets of pose codes.
+
+        The head computes all logits where the label is a word, and those of the codes where it is a code.
+
+        Args:
+            model: the model, wrapped or not.
+            inputs: a batch.
+
+        Returns:
+            The sum, whether each label is the likeliest, and the output of the model.
+        """
+        config, labels, unlabeled = self.model.config, inputs["shift_labels"], dict(inputs)
+        for name in ("labels", "shift_labels"):
+            unlabeled.pop(name, None)
+        first, size = config.pose_code_start_id, config.pose_tokenizer_config.codebook_size
+        is_code = (labels >= first) & (labels < first + size)
+        is_word = (labels != -100) & ~is_code
+        hidden: list[torch.Tensor] = []
+        hook = self.decoder.register_forward_hook(lambda module, args, output: hidden.append(output[0]))
+        try:
+            outputs = model(**unlabeled, logits_to_keep=is_word, use_cache=False)
+        finally:
+            hook.remove()
+        with self.accelerator.autocast():
+            head = self.model.get_output_embeddings().weight
+            code_logits = nn.functional.linear(hidden[0][is_code], head[first : first + size])
+        codes, words = labels[is_code] - first, labels[is_word]
+        codebooks = self.code_targets.codebook_of_position(inputs["input_ids"], config)[is_code]
+        loss = smoothed_cross_entropy(code_logits, codes, self.code_targets.distributions, codebooks)
+        loss = loss + nn.functional.cross_entropy(outputs.logits.float(), words, reduction="sum")
+        is_right = torch.cat([code_logits.argmax(dim=-1) == codes, outputs.logits.argmax(dim=-1) == words])
+        return loss, is_right, outputs
 
     def train_collator(self) -> Any:
         return self.revealing_collator or self.data_collator
@@ -160,6 +203,7 @@ def train_stage(
     model = gather_full_weights(trainer.accelerator.unwrap_model(trainer.model), arguments, lora, parts)
     if trainer.is_world_process_zero():
         save_merged(model, trainer.processing_class, config.output_dir)
+        remove_rows(Path(config.output_dir))
     return trainer
 
 
@@ -192,10 +236,9 @@ def build_trainer(
             "in float32"
         )
     collator = UniPoseDataCollator(processor, model.config.pose_attention)
-    rows = load_corpus(arguments.corpus, tasks=arguments.tasks)
-    if arguments.rows is not None:
-        rows = subsample_each_task(rows, arguments.rows)
-    rows = prepare_rows(rows, model, collator)
+    key = rows_key(arguments.corpus, [arguments.tasks, arguments.rows], model, collator)
+    with config.main_process_first(desc="preparation of the rows"):
+        rows = keep_rows(Path(config.output_dir), key, lambda: prepare_rows(select_rows(arguments), model, collator))
     evaluates = config.eval_strategy != "no"
     validation = load_corpus(arguments.corpus, "validation", tasks=arguments.tasks) if evaluates else None
     eval_dataset = None
@@ -208,6 +251,9 @@ def build_trainer(
     if arguments.code_smoothing is not None:
         code_targets = CodeTargets(model.model.pose_tokenizer, arguments.code_smoothing)
     trained = set_trainable(model, parts, lora)
+    words = None
+    if arguments.word_vectors is not None:
+        words = WordTable.load(arguments.word_vectors, cast(nn.Embedding, trained.get_input_embeddings()).weight)
     trainer = LanguageTrainer(
         model=trained,
         args=config,
@@ -217,12 +263,18 @@ def build_trainer(
         processing_class=processor,
         code_targets=code_targets,
         reveal_codes=arguments.reveal_codes,
-        optimizers=build_optimizer(trained, optimizer, config),
+        optimizers=build_optimizer(trained, optimizer, config, words),
     )
     if validation is not None and arguments.samples:
         body = BodyModel.builtin()
         trainer.add_callback(AnswerSampleCallback(trainer, body, validation, processor, arguments.samples))
     return trainer
+
+
+def select_rows(arguments: LanguageArguments) -> Dataset:
+    """The training rows of the corpus that the stage names."""
+    rows = load_corpus(arguments.corpus, tasks=arguments.tasks)
+    return rows if arguments.rows is None else subsample_each_task(rows, arguments.rows)
 
 
 def load_model(arguments: LanguageArguments) -> UniPoseForConditionalGeneration:

@@ -1,9 +1,21 @@
 """Rows of a corpus, prepared once: codes for poses, ids for text; images are processed batch by batch."""
 
-from datasets import Dataset
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from datasets import Dataset, load_from_disk
 
 from unipose import UniPoseForConditionalGeneration
+from unipose.training.datasets.shards import RECIPE_FILE, read_summary
+from unipose.training.io import atomic_path, read_json
 from unipose.training.trainer.collator import ROW_KEY, UniPoseDataCollator, add_pose_codes
+
+
+# Folder of the prepared rows within the output folder of a stage.
+ROWS_FOLDER = "prepared_rows"
 
 
 def prepare_rows(rows: Dataset, model: UniPoseForConditionalGeneration, collator: UniPoseDataCollator) -> Dataset:
@@ -31,3 +43,46 @@ def prepare_rows(rows: Dataset, model: UniPoseForConditionalGeneration, collator
     for name, column in columns.items():
         rows = rows.add_column(name, column)
     return rows
+
+
+def keep_rows(output: Path, key: str, prepare: Callable[[], Dataset]) -> Dataset:
+    """Rows that a stage has prepared before, or prepares and keeps now: a resumed run starts at once.
+
+    Rows of another key are removed.
+
+    Args:
+        output: output folder of the stage.
+        key: result of `rows_key`.
+        prepare: prepares the rows.
+    """
+    folder = output / ROWS_FOLDER / key
+    if not folder.exists():
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        with atomic_path(folder) as partial:
+            prepare().save_to_disk(partial)
+    return load_from_disk(folder)
+
+
+def remove_rows(output: Path) -> None:
+    """Removes the rows that a stage has kept, once it is finished."""
+    shutil.rmtree(output / ROWS_FOLDER, ignore_errors=True)
+
+
+def rows_key(
+    corpus: str, selection: object, model: UniPoseForConditionalGeneration, collator: UniPoseDataCollator
+) -> str:
+    """A digest of all that prepared rows depend on.
+
+    Args:
+        corpus: folder of a corpus.
+        selection: which of its rows are prepared, as JSON.
+        model: model whose pose tokenizer encodes the poses.
+        collator: the model's collator.
+    """
+    processor = collator.processor
+    recipe = [read_json(Path(corpus) / RECIPE_FILE), read_summary(corpus), selection]
+    texts = [processor.tokenizer.get_vocab(), processor.chat_template, collator.pose_attention]
+    digest = hashlib.sha256(json.dumps([recipe, texts], sort_keys=True).encode())
+    for name, weight in model.model.pose_tokenizer.state_dict().items():
+        digest.update(name.encode() + weight.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -42,7 +42,7 @@ SOURCES = {
     "mpi_inf_3dhp": Source("MPI-INF-3DHP", "https://vcai.mpi-inf.mpg.de/3dhp-dataset", RESEARCH),
     "mpii": Source("MPII Human Pose", "http://human-pose.mpi-inf.mpg.de", "see its page"),
     "coco": Source("COCO", "https://cocodataset.org", "CC BY 4.0 (annotations), Flickr's terms (images)"),
-    "motion": Source("motion archives", "http://mocap.cs.cmu.edu", "each source's own: the archive's `license`"),
+    "motion": Source("motion capture", "http://mocap.cs.cmu.edu", "each source's own"),
     "3dpw": Source("3DPW", "https://virtualhumans.mpi-inf.mpg.de/3DPW", RESEARCH),
 }
 

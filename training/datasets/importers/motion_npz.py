@@ -8,14 +8,14 @@ clip_labels  (clips,) what the clip shows, in words: "cartwheel"
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 
+from unipose.training.datasets.importers.clips import ClipChoice
 from unipose.training.datasets.importers.errors import SOURCES, DatasetError
 from unipose.training.datasets.importers.files import body_rotvecs, read_arrays, require_path
-from unipose.training.datasets.records import PoseRecord, Rotvecs
+from unipose.training.datasets.records import PoseRecord
 
 
 ARRAYS = ("poses", "clip", "clip_names", "clip_labels")
@@ -79,24 +79,10 @@ class MotionArchives:
                 f"{path}: got poses {poses.shape}, clip {clip.shape} up to {clip.max()} and {len(names)} clip_names; "
                 "expected (frames, 22, 3), (frames,) and a name for every clip"
             )
+        choice = ClipChoice(self.clips, self.skip_clips, self.min_change)
         rotvecs = body_rotvecs(poses.reshape(len(poses), -1), str(path))
         for index, (name, label) in enumerate(zip(names.tolist(), arrays["clip_labels"].tolist())):
-            if self.takes(f"{path.stem}/{name}"):
+            if choice.takes(f"{path.stem}/{name}"):
                 rows = np.flatnonzero(clip == index)
-                for frame in self.select_frames(rotvecs[rows]):
+                for frame in choice.frames(rotvecs[rows]):
                     yield PoseRecord(f"{path.stem}/{name}:{frame}", rotvecs[rows[frame]], (label,))
-
-    def takes(self, clip: str) -> bool:
-        """Whether a clip, `<file>/<clip>`, matches the patterns."""
-        kept = self.clips is None or any(fnmatch(clip, pattern) for pattern in self.clips)
-        return kept and not any(fnmatch(clip, pattern) for pattern in self.skip_clips)
-
-    def select_frames(self, rotvecs: Rotvecs) -> list[int]:
-        """The frames of one clip, (frames, 22, 3), that differ enough from the one before."""
-        kept = [0]
-        for frame in range(1, len(rotvecs)):
-            # Small rotations: the difference of the vectors is close to the angle.
-            change = np.degrees(np.linalg.norm(rotvecs[frame] - rotvecs[kept[-1]], axis=-1)).mean()
-            if change >= self.min_change:
-                kept.append(frame)
-        return kept if len(rotvecs) else []

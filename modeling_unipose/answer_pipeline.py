@@ -1,0 +1,248 @@
+"""What the pipeline does with the answers of a row beyond decoding them: choose one, and state a confidence."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+import torch
+
+from .answer_choice import (
+    FEATURES,
+    NO_PERSON,
+    Answer,
+    Chooser,
+    ChooserName,
+    ReverseRequest,
+    confidence,
+    most_central,
+    reverse_request,
+)
+from .answer_scoring import answer_features
+from .pose_decoding import CodeChooser, PoseDecoding, options_of
+from .tasks_unipose import TASKS, Task
+
+
+# Of samples of which one is chosen: low enough that most are good, high enough that they differ.
+BEST_OF_TEMPERATURE = 0.5
+SAMPLING_ARGUMENTS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+
+
+class Row(NamedTuple):
+    """Inputs of one answer: a text or a chat, and the images and poses that belong to it."""
+
+    text: Any
+    images: list[Any]
+    poses: list[Any]
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """Chats of one batch; every image and pose block has its value."""
+
+    messages: list[list[dict[str, Any]]]
+
+
+class AnswerPipelineMixin:
+    """Choice and confidence of answers, for `UniPosePipeline`."""
+
+    model: Any
+    processor: Any
+    build_conversation: Any
+    preprocess: Any
+    forward: Any
+
+    def choose(self, row: Row, answers: list[Answer], task: Task | None, chooser: Chooser | ChooserName) -> Answer:
+        """One of several answers.
+
+        Args:
+            row: Inputs of the answers.
+            answers: The answers; each has its features.
+            task: None where the model chose between text and poses.
+            chooser: See `UniPosePipeline.__call__`.
+
+        Raises:
+            ValueError: An index that the chooser may not return.
+        """
+        if callable(chooser):
+            request = {"text": row.text, "images": row.images, "poses": row.poses, "task": task and task.name}
+            shown = [{name: answer[name] for name in ("text", "poses")} for answer in answers]
+            index = chooser(request, shown)
+            if isinstance(index, bool) or not isinstance(index, int | np.integer) or not 0 <= index < len(answers):
+                raise ValueError(f"the chooser returned {index!r}, expected an index from 0 to {len(answers) - 1}")
+            return answers[index]
+        if chooser == "consistent":
+            scores = self.consistencies(row, answers, task)
+            if scores is not None:
+                return answers[int(np.argmax(scores))]
+        return answers[most_central(answers)]
+
+    def consistencies(self, row: Row, answers: Sequence[Answer], task: Task | None) -> list[float] | None:
+        """The mean log-probability of the request, given each answer; None where the task has no reverse.
+
+        Args:
+            row: Inputs of the answers.
+            answers: The answers.
+            task: Task of the answers.
+        """
+        if task is None or not isinstance(row.text, str | None):
+            return None
+        requests = [reverse_request(task, row.text, row.poses, answer) for answer in answers]
+        known = [request for request in requests if request is not None]
+        scores = iter(self.score_requests(known) if known else [])
+        return None if not known else [-np.inf if request is None else next(scores) for request in requests]
+
+    @torch.no_grad()
+    def score_requests(self, requests: Sequence[ReverseRequest]) -> list[float]:
+        """The mean log-probability of the tokens of each request's known answer; the requests have one task."""
+        task = requests[0].task
+        rows = [Row(request.text, [], request.poses) for request in requests]
+        messages = [self.build_conversation(own, task) for own in rows]
+        inputs = self.to_device(self.preprocess(Conversations(messages), task.answer))
+        ids, mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
+        answers = [self.answer_ids(request) for request in requests]
+        length, pad = max(map(len, answers)), self.processor.tokenizer.pad_token_id
+        generated = ids.new_tensor([answer + [pad] * (length - len(answer)) for answer in answers])
+        scored = self.model.score_answers(ids, generated, mask, task.answer, None, False, PoseDecoding(), inputs)
+        chooser = CodeChooser(self.model.config, self.model.model.pose_tokenizer, PoseDecoding())
+        return [features["log_prob"] for features in answer_features(scored, chooser)]
+
+    def answer_ids(self, request: ReverseRequest) -> list[int]:
+        """The ids of a request's known answer, to its end."""
+        if request.task.answer == "text":
+            ends = self.model.generation_config.eos_token_id
+            end = [] if ends is None else [ends] if isinstance(ends, int) else list(ends[:1])
+            return [*self.processor.tokenizer(request.answer, add_special_tokens=False).input_ids, *end]
+        values = self.processor(text=[self.processor.pose_token], poses=[[request.answer]], return_tensors="pt")
+        values = values["pose_values"].to(self.model.device)
+        codes = self.model.model.pose_tokenizer.encode(values)[0] + self.model.config.pose_code_start_id
+        return [*codes.tolist(), self.model.config.pose_end_token_id]
+
+    def to_device(self, inputs: Any) -> dict[str, Any]:
+        """A batch on the model's device, its images encoded."""
+        moved = {name: value.to(self.model.device) for name, value in inputs.items()}
+        return self.model.encode_images(moved)
+
+    def features_of(
+        self, ids: torch.Tensor, generated: torch.Tensor, inputs: dict[str, Any], mode: Any, arguments: dict[str, Any]
+    ) -> list[dict[str, float]]:
+        """The features of generated answers.
+
+        Args:
+            ids: (rows, length) prompts.
+            generated: (rows * answers of each, new tokens).
+            inputs: The other inputs of the prompts.
+            mode: The generation mode.
+            arguments: Arguments of `generate`.
+        """
+        expanded_ids, expanded = self.model._expand_inputs_for_generation(
+            len(generated) // len(ids), input_ids=ids, **inputs
+        )
+        config = arguments.get("generation_config") or self.model.generation_config
+        sources = (options_of(config), options_of(self.model.generation_config))
+        decoding = PoseDecoding.resolve(self.model.config, arguments, *sources)
+        sampled = bool(arguments.get("do_sample", config.do_sample))
+        mask = expanded.pop("attention_mask", None)
+        scored = self.model.score_answers(expanded_ids, generated, mask, mode, None, sampled, decoding, expanded)
+        return answer_features(scored, CodeChooser(self.model.config, self.model.model.pose_tokenizer, decoding))
+
+    def add_confidence(self, row: Row, answer: Answer, task: Task | None, return_features: bool = False) -> Answer:
+        """Replaces the features of an answer by its confidence; says so where an image seems to have no person.
+
+        Args:
+            row: Inputs of the answer.
+            answer: The answer.
+            task: None where the model chose between text and poses.
+            return_features: Whether to keep all features, also those that this confidence does not need.
+        """
+        config, features = self.model.config, answer["features"]
+        weights = (config.confidence_weights or {}).get("free" if task is None else task.name)
+        needed = FEATURES.keys() if return_features else (weights or {}).keys()
+        features = features | self.slow_features(row, answer, task, needed)
+        value = confidence(features, weights)
+        own = {"text": answer["text"], "poses": answer["poses"]} | ({"features": features} if return_features else {})
+        threshold = config.no_person_below
+        if task is not None and task.name == "image-to-text" and threshold is not None and value < threshold:
+            own["text"] = NO_PERSON
+        return {**own, "confidence": value}
+
+    def slow_features(self, row: Row, answer: Answer, task: Task | None, names: Collection[str]) -> dict[str, float]:
+        """The features that need forwards of their own.
+
+        Args:
+            row: Inputs of the answer.
+            answer: The answer.
+            task: Its task.
+            names: Names of the needed features; those that a task does not have are left out.
+        """
+        features = {}
+        if "consistency" in names and (scores := self.consistencies(row, [answer], task)) is not None:
+            features["consistency"] = scores[0]
+        if "image_variance" in names and len(row.images) == 1:
+            features["image_variance"] = self.image_variance(row)
+        return features
+
+    @torch.no_grad()
+    def image_variance(self, row: Row) -> float:
+        """How vague the pose is that the model estimates in a row's image, whatever the row asks for."""
+        task = TASKS["image-to-pose"]
+        messages = [self.build_conversation(Row(None, row.images, []), task)]
+        inputs = self.preprocess(Conversations(messages), task.answer)
+        outputs = self.forward(inputs, generation_mode=task.answer, pose_refinement_steps=1, do_sample=False)
+        return outputs["features"][0]["code_variance"]
+
+
+def check_choice(count: int, best_of: int | None, chooser: Any) -> None:
+    """Checks how many answers a row has, and how one is chosen.
+
+    Args:
+        count: `num_return_sequences`.
+        best_of: Number of samples of which one is chosen; None: no choice.
+        chooser: See `UniPosePipeline.__call__`.
+
+    Raises:
+        ValueError: Values that are not accepted.
+    """
+    for name, value in (("num_return_sequences", count), ("best_of", best_of)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    if best_of is not None and count != 1:
+        raise ValueError(f"best_of gives one answer a row, got num_return_sequences={count} too")
+    if not callable(chooser) and chooser not in get_args(ChooserName):
+        raise ValueError(f'chooser must be "consistent", "central" or a function, got {chooser!r}')
+
+
+def calls_of_generate(arguments: dict[str, Any], best_of: int | None) -> list[dict[str, Any]]:
+    """The arguments of the calls of `generate` that give all answers of a row.
+
+    Args:
+        arguments: Arguments of the user.
+        best_of: Number of answers of which one is chosen: the greedy one, and samples. None: no choice.
+    """
+    if best_of is None:
+        samples = arguments.get("num_return_sequences", 1) > 1 and "num_beams" not in arguments
+        return [{"do_sample": True, **arguments} if samples else arguments]
+    greedy = {name: value for name, value in arguments.items() if name not in SAMPLING_ARGUMENTS}
+    sampled = {"temperature": BEST_OF_TEMPERATURE, **arguments, "do_sample": True, "num_return_sequences": best_of - 1}
+    return [greedy | {"do_sample": False}, *([sampled] if best_of > 1 else [])]
+
+
+@contextmanager
+def own_seed(seed: int | None, device: torch.device) -> Iterator[None]:
+    """Random numbers of the block follow from a seed; those after it do not change. None: nothing happens.
+
+    Args:
+        seed: The seed.
+        device: The model's device.
+    """
+    if seed is None:
+        yield
+        return
+    devices = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(devices, device_type="cuda" if device.type == "cpu" else device.type):
+        torch.manual_seed(seed)
+        yield
+
+
+__all__ = ["AnswerPipelineMixin", "Conversations", "Row", "calls_of_generate", "check_choice", "own_seed"]

@@ -1,0 +1,215 @@
+"""Probabilities of given answers, as generation had them: poses in parallel, refined as often, text one by one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import LogitsProcessor
+
+from .pose_decoding import CodeChooser, revealed_counts
+from .query_runs import block_index, codes_since_start
+
+
+@dataclass
+class AnswerLogits:
+    """What each token of answers was chosen from.
+
+    Args:
+        scores: (batch, new tokens, vocab_size) log-probabilities of the tokens that the grammar allows.
+        generated_ids: (batch, new tokens).
+        is_code: (batch, new tokens) bool, codes of output poses.
+        is_text: (batch, new tokens) bool, tokens of text, and the end of the answer.
+        token_of_pose: (batch, new tokens) index of each code in its pose; of no meaning elsewhere.
+    """
+
+    scores: torch.Tensor
+    generated_ids: torch.Tensor
+    is_code: torch.Tensor
+    is_text: torch.Tensor
+    token_of_pose: torch.Tensor
+
+    @property
+    def log_probabilities(self) -> torch.Tensor:
+        """(batch, new tokens); 0 where the grammar leaves one choice, and behind the end of an answer."""
+        chosen = self.scores.gather(2, self.generated_ids.unsqueeze(2)).squeeze(2)
+        return torch.where(self.is_code | self.is_text, chosen, 0.0)
+
+
+class TeacherForcing:
+    """One sequence of prompt and answer for each row, and the forwards that score it.
+
+    Args:
+        model: The model with its head.
+        input_ids: (batch, prompt length), left-padded.
+        generated_ids: (batch, new tokens), right-padded.
+        attention_mask: (batch, prompt length), or None.
+        inputs: The other inputs of the prompt.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        generated_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        inputs: dict[str, Any],
+    ):
+        config = model.config
+        self.model, self.config, self.inputs = model, config, inputs
+        self.prompt_length, self.new_tokens = input_ids.shape[1], generated_ids.shape[1]
+        self.ids = torch.cat([input_ids, generated_ids], dim=1)
+        tokens, query = config.num_pose_tokens, config.pose_query_token_id
+        is_mixed = config.pose_attention == "mixed"
+        # Generation ran all queries of a pose, also where a limit cut the answer inside it.
+        tail = self.ids.new_full((len(self.ids), tokens), config.pose_end_token_id)
+        cut = codes_since_start(self.ids, config)
+        is_open = (cut >= 0) & (self.ids[:, -1] != config.pose_end_token_id)
+        missing = torch.where(is_open, tokens - cut, 0).unsqueeze(1)
+        if is_mixed:
+            tail = torch.where(torch.arange(tokens, device=tail.device) < missing, query, tail)
+        seen = model.codes_to_queries(self.ids, self.prompt_length) if is_mixed else self.ids
+        self.seen = torch.cat([seen, tail], dim=1)
+        self.is_query = self.seen == query
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        self.attention_mask = torch.nn.functional.pad(mask, (0, self.seen.shape[1] - self.prompt_length), value=1)
+        self.position_ids = (self.attention_mask.cumsum(dim=1) - 1).clamp_min(0)
+
+    def forward(self, revealed_pose_codes: torch.Tensor | None = None) -> torch.Tensor:
+        """The logits from the last position of the prompt on.
+
+        Args:
+            revealed_pose_codes: (batch, length) known codes, -1 elsewhere.
+
+        Returns:
+            (batch, 1 + new tokens + num_pose_tokens, vocab_size).
+        """
+        return self.model(
+            input_ids=self.seen,
+            attention_mask=self.attention_mask,
+            position_ids=self.position_ids,
+            revealed_pose_codes=revealed_pose_codes,
+            logits_to_keep=self.new_tokens + self.config.num_pose_tokens + 1,
+            use_cache=False,
+            **self.inputs,
+        ).logits
+
+    def logits(self, chooser: CodeChooser, in_order: bool) -> torch.Tensor:
+        """The logits that each generated token was chosen from.
+
+        Args:
+            chooser: Chooses the codes; it holds the number of forwards.
+            in_order: Whether sampling drew the codes.
+
+        Returns:
+            (batch, new tokens, vocab_size).
+        """
+        logits = self.forward()
+        runs = torch.where(self.is_query, block_index(self.is_query), -1)
+        counts = revealed_counts(self.config.num_pose_tokens, chooser.decoding.pose_refinement_steps)
+        for number in range(int(runs.max()) + 1 if counts else 0):
+            self.refine(logits, runs == number, counts, chooser, in_order)
+        is_own = self.is_query[:, self.prompt_length : self.prompt_length + self.new_tokens].unsqueeze(2)
+        return torch.where(is_own, logits[:, 1 : self.new_tokens + 1], logits[:, : self.new_tokens])
+
+    def refine(
+        self, logits: torch.Tensor, in_block: torch.Tensor, counts: list[int], chooser: CodeChooser, in_order: bool
+    ) -> None:
+        """Replaces the logits of one pose of each row by those of the forward in which each code was chosen.
+
+        Args:
+            logits: (batch, kept positions, vocab_size), changed in place.
+            in_block: (batch, length) bool, the queries of the pose; rows may have none.
+            counts: Number of known codes before each forward but the first.
+            chooser: Chooses the codes.
+            in_order: Whether sampling drew the codes.
+        """
+        rows, kept = in_block.any(dim=1), logits.shape[1]
+        tokens = self.config.num_pose_tokens
+        given = torch.nn.functional.pad(self.ids, (0, tokens), value=-1)[in_block].view(-1, tokens)
+        given = torch.where(given >= 0, given - self.config.pose_code_start_id, given)
+        codes, is_known = torch.full_like(given, -1), torch.zeros_like(given, dtype=torch.bool)
+        for count in counts:
+            block = logits[in_block[:, -kept:]].view(len(given), tokens, -1)
+            if in_order:
+                is_revealed = (torch.arange(tokens, device=given.device) < count).expand_as(is_known)
+            else:
+                is_revealed = chooser.surest(block, is_known, count)
+            # The codes behind a cut are those that generation would have chosen.
+            known = torch.where(given >= 0, given, chooser.choose_all(block))
+            codes = torch.where(is_revealed & ~is_known, known, codes)
+            is_known = is_revealed
+            revealed = torch.full_like(self.seen, -1).masked_scatter(in_block, codes)
+            predicted = self.forward(revealed)[rows][in_block[rows][:, -kept:]].view_as(block)
+            block = torch.where(is_known.unsqueeze(-1), block, predicted)
+            logits[in_block[:, -kept:]] = block.flatten(0, 1)
+
+
+def answer_logits(
+    forcing: TeacherForcing, grammar: LogitsProcessor, chooser: CodeChooser, in_order: bool, end_ids: list[int]
+) -> AnswerLogits:
+    """Scores the answers.
+
+    Args:
+        forcing: Prompts and answers.
+        grammar: Bans what generation could not choose.
+        chooser: Chooses the codes that are revealed.
+        in_order: Whether sampling drew the codes.
+        end_ids: Tokens that end an answer; what follows is padding.
+    """
+    ids, prompt, config = forcing.ids, forcing.prompt_length, forcing.config
+    logits = forcing.logits(chooser, in_order).float()
+    allowed = [grammar(ids[:, : prompt + step], logits[:, step]) for step in range(forcing.new_tokens)]
+    generated = ids[:, prompt:]
+    ended = torch.isin(generated, generated.new_tensor(end_ids)).cumsum(dim=1)
+    is_open = torch.nn.functional.pad(ended, (1, 0))[:, :-1] == 0
+    code = generated - config.pose_code_start_id
+    is_code = (code >= 0) & (code < config.pose_tokenizer_config.codebook_size)
+    position = torch.arange(ids.shape[1], device=ids.device)
+    start = torch.where(ids == config.pose_start_token_id, position, 0).cummax(dim=1).values
+    return AnswerLogits(
+        scores=torch.stack(allowed, dim=1).log_softmax(dim=-1),
+        generated_ids=generated,
+        is_code=is_code & is_open,
+        is_text=~is_code & is_open & (generated != config.pose_end_token_id),
+        token_of_pose=(position - start - 1)[:, prompt:],
+    )
+
+
+def answer_features(answers: AnswerLogits, chooser: CodeChooser) -> list[dict[str, float]]:
+    """What tells how sure the model was of each answer; see `FEATURES`.
+
+    Args:
+        answers: The scored answers.
+        chooser: Holds the codebooks.
+    """
+    log_probabilities = answers.log_probabilities
+    parts: dict[str, tuple[torch.Tensor, torch.Tensor]] = {
+        "log_prob": (log_probabilities, answers.is_code | answers.is_text),
+        "text_log_prob": (log_probabilities, answers.is_text),
+        "code_log_prob": (log_probabilities, answers.is_code),
+    }
+    if answers.is_code.any():
+        tokens = answers.token_of_pose[answers.is_code]
+        scores = answers.scores[answers.is_code][:, chooser.ids]
+        probabilities = scores.softmax(dim=-1)
+        entropy = -(probabilities * scores.clamp_min(torch.finfo(scores.dtype).min)).sum(dim=-1)
+        expected = chooser.pose_tokenizer.expected_features(probabilities, tokens)
+        nearest = chooser.pose_tokenizer.nearest_codes(expected, tokens)
+        values = {
+            "code_entropy": entropy,
+            "code_variance": chooser.pose_tokenizer.code_variance(probabilities, tokens),
+            "code_agreement": (nearest == scores.argmax(dim=-1)).float(),
+        }
+        for name, value in values.items():
+            spread = torch.zeros_like(log_probabilities).masked_scatter(answers.is_code, value)
+            parts[name] = (spread, answers.is_code)
+    features = {
+        name: torch.where(mask, values, 0.0).sum(dim=1) / mask.sum(dim=1).clamp_min(1)
+        for name, (values, mask) in parts.items()
+    }
+    features["text_min_log_prob"] = torch.where(answers.is_text, log_probabilities, 0.0).amin(dim=1)
+    columns = {name: values.tolist() for name, values in features.items()}
+    return [dict(zip(columns, row)) for row in zip(*columns.values())]
+
+
+__all__ = ["AnswerLogits", "TeacherForcing", "answer_features", "answer_logits"]
