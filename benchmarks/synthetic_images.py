@@ -19,8 +19,8 @@ from measure import print_machine, print_table
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.sampling.poses import sample_training_poses
+from unipose.training.synthetic_images.random_styles import random_style
 from unipose.training.synthetic_images.rendering import render_image
-from unipose.training.synthetic_images.style import random_style
 
 
 # JPEG quality, or None for a PNG, or no encoding at all.
@@ -48,13 +48,13 @@ def run_worker(count: int, size: int, seed: int, encoding: dict[str, int | None]
     while gate.recv():
         rng, start = np.random.default_rng(seed), time.process_time()
         for index in range(count):
-            style = random_style(rng, allow_bystander=True)
-            other = poses[index - 1] if style.bystander is not None else None
+            style = random_style(rng, allow_bystanders=True)
+            others = [poses[index - 1 - number] for number in range(len(style.bystanders))]
             if encoding is None:
-                render_image(poses[index], style, size, body, other)
+                render_image(poses[index], style, size, body, others)
             else:
                 style = replace(style, sensor=replace(style.sensor, jpeg_quality=encoding["jpeg_quality"]))
-                render_image(poses[index], style, size, body, other).encode()
+                render_image(poses[index], style, size, body, others).encode()
         gate.send(time.process_time() - start)
 
 

@@ -26,6 +26,8 @@ from .tasks_unipose import TASKS, Task
 
 # Of samples of which one is chosen: low enough that most are good, high enough that they differ.
 BEST_OF_TEMPERATURE = 0.5
+# Of the request given the answer, against the answer given the request.
+CONSISTENCY_WEIGHT = 3.0
 SAMPLING_ARGUMENTS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 
 
@@ -75,7 +77,10 @@ class AnswerPipelineMixin:
         if chooser == "consistent":
             scores = self.consistencies(row, answers, task)
             if scores is not None:
-                return answers[int(np.argmax(scores))]
+                # The codes of a pose have flat distributions, and their probabilities say little about it.
+                is_text = task is not None and task.answer == "text"
+                own = [answer["features"]["log_prob"] if is_text else 0.0 for answer in answers]
+                return answers[int(np.argmax(np.array(own) + CONSISTENCY_WEIGHT * np.array(scores)))]
         return answers[most_central(answers)]
 
     def consistencies(self, row: Row, answers: Sequence[Answer], task: Task | None) -> list[float] | None:

@@ -69,9 +69,9 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
                 may have one.
             batch_size: Number of rows per batch.
             best_of: Number of answers of each row of which one is returned: the greedy one, and samples.
-            chooser: How it is chosen. "consistent": the answer that makes the request most probable in the reverse
-                task, where there is one; "central": the answer nearest to the others; or a function of the request
-                ({"text", "images", "poses", "task"}) and the answers, which returns an index.
+            chooser: How it is chosen. "consistent": the answer that makes the request probable in the reverse task
+                (a text must be probable itself); without such a task as "central": the answer nearest to the others;
+                or a function of the request ({"text", "images", "poses", "task"}) and the answers: an index.
             seed: Seed of this call's samples; torch's own random numbers do not change.
             return_features: Whether an answer also has "features", of which its confidence is made: a dict of numbers.
             kwargs: More `generate_kwargs`. num_return_sequences > 1 samples, and gives a list of answers for each row.

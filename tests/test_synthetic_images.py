@@ -12,10 +12,13 @@ from PIL import Image
 from unipose.processing.body_model import BodyModel
 from unipose.processing.clothing import MATERIALS, PRINTS, Clothes, Landmarks, Outfit, Palette, materials
 from unipose.processing.pose_features import JOINT_NAMES
-from unipose.processing.rasterizing import Camera
+from unipose.processing.rasterizing import Camera, vertex_normals
 from unipose.processing.rendering import Light, render_pose
 from unipose.training.sampling.poses import sample_training_poses
+from unipose.training.synthetic_images import scenes
 from unipose.training.synthetic_images.body_shapes import BodyShape, shape_body
+from unipose.training.synthetic_images.props import PROPS, Prop
+from unipose.training.synthetic_images.random_styles import plain_style, random_style
 from unipose.training.synthetic_images.rendering import (
     MAX_HIDDEN_SHARE,
     MIN_JOINTS_INSIDE,
@@ -23,6 +26,9 @@ from unipose.training.synthetic_images.rendering import (
     random_image,
     render_image,
 )
+from unipose.training.synthetic_images.scenes import empty_image, empty_scene
+from unipose.training.synthetic_images.shading import Fabric, fold_normals, lit_share
+from unipose.training.synthetic_images.skirts import Skirt, add_skirt
 from unipose.training.synthetic_images.style import (
     CROPS,
     PATTERNS,
@@ -33,8 +39,6 @@ from unipose.training.synthetic_images.style import (
     Occluder,
     Pattern,
     Sensor,
-    plain_style,
-    random_style,
 )
 
 
@@ -49,8 +53,10 @@ def one_color(color: tuple[int, int, int]) -> Clothes:
     return Clothes(palette=Palette(color, color, color, color, color, lips=color, eyes=color))
 
 
+STEEP = Light(direction=(0.2, 1.0, 0.2))
+CRATE = Prop("crate", place=(0.3, 0.7), size=(0.4, 0.4), color=BLACK, second=RED)
 FRIEND = Bystander(side=1, overlap=0.2, depth=0.5, clothes=one_color(BLUE), shape=BodyShape(height=0.9))
-PAIR = ImageStyle(bystander=FRIEND)
+PAIR = ImageStyle(bystanders=(FRIEND,))
 WALL = Pattern(kind="checks", color=RED, second=BLUE)
 
 
@@ -166,14 +172,33 @@ CHANGES: dict[str, tuple[ImageStyle, dict[str, Any]]] = {
         for name, value in {"place": (0.3, 0.8), "size": (0.1, 0.1), "angle": 40.0, "color": RED}.items()
     },
     **{
-        f"bystander's {name}": (PAIR, {"bystander": replace(FRIEND, **{name: value})})
+        f"bystander's {name}": (PAIR, {"bystanders": (replace(FRIEND, **{name: value}),)})
         for name, value in {
             "side": -1,
             "overlap": -0.2,
             "depth": 1.5,
             "clothes": one_color(RED),
             "shape": BodyShape(),
+            "skirt": Skirt(),
         }.items()
+    },
+    "another bystander": (PAIR, {"bystanders": (FRIEND, replace(FRIEND, side=-1))}),
+    "skirt": (ImageStyle(), {"skirt": Skirt()}),
+    "skirt's length": (ImageStyle(skirt=Skirt()), {"skirt": Skirt(length=0.6)}),
+    "skirt's flare": (ImageStyle(skirt=Skirt()), {"skirt": Skirt(flare=1.8)}),
+    "folds": (ImageStyle(), {"fabric": Fabric(folds=0.5)}),
+    "folds' seed": (ImageStyle(fabric=Fabric(folds=0.5)), {"fabric": Fabric(folds=0.5, seed=1)}),
+    "self-shadow": (ImageStyle(light=STEEP), {"self_shadow": 1.0}),
+    **{
+        f"prop {kind}": (ImageStyle(), {"background": Background(props=(replace(CRATE, kind=kind),))})
+        for kind in PROPS
+    },
+    **{
+        f"prop's {name}": (
+            ImageStyle(background=Background(props=(CRATE,))),
+            {"background": Background(props=(replace(CRATE, **{name: value}),))},
+        )
+        for name, value in {"place": (0.8, 0.6), "size": (0.1, 0.1), "color": RED, "second": BLUE}.items()
     },
     "blur": (ImageStyle(), {"sensor": Sensor(blur=4.0)}),
     "noise": (ImageStyle(), {"sensor": Sensor(noise=5.0)}),
@@ -188,15 +213,16 @@ THICK = ("outfit hair_volume", "outfit looseness")
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_field_of_a_style_changes_the_image(name: str, body: BodyModel, poses: torch.Tensor) -> None:
     style, change = CHANGES[name]
-    other = poses[1] if style.bystander is not None else None
+    changed = replace(style, **change)
     # A face is seen only from the front, at a size at which it has pixels.
     size = 192 if name in ("palette lips", "palette eyes") else SIZE
     standing = facing_pose(body)
-    before = render_image(standing, style, size, body, other)
-    after = render_image(standing, replace(style, **change), size, body, other)
+    before, after = (
+        render_image(standing, each, size, body, poses[1 : 1 + len(each.bystanders)]) for each in (style, changed)
+    )
     assert before.encode() != after.encode()
     # The camera keeps all of a person in the image, thick clothes and hair included.
-    if not {"shape", "camera", "framing", "bystander"} & set(change) and name not in THICK:
+    if not {"shape", "camera", "framing", "bystanders", "skirt"} & set(change) and name not in THICK:
         np.testing.assert_array_equal(before.joints_2d, after.joints_2d)
 
 
@@ -284,9 +310,9 @@ def test_the_main_person_stays_in_the_middle(body: BodyModel, poses: torch.Tenso
             light=BRIGHT,
             camera=Camera(elevation=rng.uniform(-10, 30), field_of_view=rng.uniform(20, 60)),
             framing=Framing(fill=0.7, shift=(rng.uniform(-1, 1), 0.0)),
-            bystander=replace(FRIEND, side=1 - 2 * (index % 2), overlap=0.35, depth=rng.uniform(-0.2, 1.5)),
+            bystanders=(replace(FRIEND, side=1 - 2 * (index % 2), overlap=0.35, depth=rng.uniform(-0.2, 1.5)),),
         )
-        rendered = render_image(pose, style, SIZE, body, poses[index - 1])
+        rendered = render_image(pose, style, SIZE, body, [poses[index - 1]])
         red, _, blue = np.asarray(rendered.image).astype(int).transpose(2, 0, 1) > 120
         columns = [np.flatnonzero(mask.any(axis=0)) for mask in (red, blue)]
         assert rendered.visible[spine]
@@ -339,16 +365,98 @@ def test_clothes_end_where_the_outfit_says(body: BodyModel) -> None:
 
 def test_random_styles_cover_what_there_is() -> None:
     rng = np.random.default_rng(0)
-    styles = [random_style(rng, allow_bystander=True) for _ in range(400)]
+    styles = [random_style(rng, allow_bystanders=True) for _ in range(400)]
     assert {style.background.wall.kind for style in styles} == set(PATTERNS)
     assert {style.framing.crop for style in styles} == set(CROPS)
     assert {occluder.kind for style in styles for occluder in style.occluders} == {"box", "bar", "disc"}
     assert {style.clothes.outfit.print for style in styles} == set(PRINTS)
-    assert 0.05 < np.mean([style.bystander is not None for style in styles]) < 0.5
+    assert {len(style.bystanders) for style in styles} == {0, 1, 2, 3}
+    assert {prop.kind for style in styles for prop in style.background.props} == set(PROPS)
+    assert 0.05 < np.mean([bool(style.bystanders) for style in styles]) < 0.5
+    for present in ("skirt", "self_shadow"):
+        assert 0.03 < np.mean([bool(getattr(style, present)) for style in styles]) < 0.8
+    assert 0.3 < np.mean([style.fabric.folds > 0 for style in styles]) < 0.8
     elevations = np.array([style.camera.elevation for style in styles])
     assert elevations.min() >= -10
     assert elevations.max() <= 35
-    assert all(random_style(rng).bystander is None for _ in range(100))
+    assert all(random_style(rng).bystanders == () for _ in range(100))
+
+
+def test_skirts_hide_the_thighs_and_keep_the_pose(body: BodyModel, poses: torch.Tensor) -> None:
+    standing = facing_pose(body)
+    clothes = Clothes(replace(one_color(RED).palette, trousers=BLUE, shins=RED), Outfit(leg=0.1))
+    style = ImageStyle(clothes=clothes, background=DARK, light=BRIGHT, skirt=Skirt(length=0.35))
+    rendered = render_image(standing, style, SIZE, body)
+    left, right = (rendered.joints_2d[JOINT_NAMES.index(f"{side}_knee")] for side in ("left", "right"))
+    column, row = ((left + right) / 2).astype(int)
+    blue = np.asarray(rendered.image)[..., 2] > 150
+    assert blue[row - 6, column], "cloth is between the legs, above the knees"
+    assert not blue[row + 3].any(), "and not below them"
+    skirted = add_skirt(body, Skirt())
+    torch.testing.assert_close(skirted(poses).joints, body(poses).joints)
+    torch.testing.assert_close(skirted(poses).vertices[:, : len(body.v_template)], body(poses).vertices)
+
+
+def test_cloth_moves_with_the_thigh(body: BodyModel) -> None:
+    """Of a raised leg, the nearest hem is raised too."""
+    bent = torch.eye(3).repeat(1, 22, 1, 1)
+    bent[0, JOINT_NAMES.index("left_hip")] = torch.tensor([[1.0, 0, 0], [0, 0.0, 1.0], [0, -1.0, 0.0]])
+    bent[0, 0] = facing_pose(body)[0]
+    resting = bent.clone()
+    resting[0, JOINT_NAMES.index("left_hip")] = torch.eye(3)
+    skirted, count = add_skirt(body, Skirt()), len(body.v_template)
+    hem = [skirted(pose).vertices[0, count:].numpy()[-24:] for pose in (resting, bent)]
+    left = hem[0][:, 0] > 0.1
+    assert (hem[1][left, 1] > hem[0][left, 1] + 0.2).all()
+    right = hem[0][:, 0] < -0.1
+    np.testing.assert_allclose(hem[1][right], hem[0][right], atol=0.05)
+
+
+def test_folds_tilt_cloth_and_nothing_else(body: BodyModel) -> None:
+    template, landmarks = body.v_template.numpy(), Landmarks.of(body)
+    worn = materials(template, landmarks, Outfit())
+    normals = vertex_normals(template, body.faces.numpy())
+    folded = fold_normals(normals, template, worn, Fabric(folds=0.5))
+    np.testing.assert_allclose(np.linalg.norm(folded, axis=1), 1.0, atol=1e-5)
+    cosines = (folded * normals).sum(axis=1)
+    cloth = np.isin(worn, [MATERIALS.index(name) for name in ("shirt", "trousers")])
+    assert np.degrees(np.arccos(cosines[cloth].clip(-1, 1))).mean() > 10
+    np.testing.assert_allclose(cosines[~cloth], 1.0, atol=1e-5)
+
+
+def test_a_lamp_from_above_leaves_what_is_below_in_shadow() -> None:
+    """A plate half a meter above a floor: the floor below it is dark, the plate and the other floor are not."""
+    side = np.linspace(-1.0, 1.0, 51)
+    floor = np.stack([*np.meshgrid(side, side), np.zeros((51, 51))], axis=-1).reshape(-1, 3)[:, [0, 2, 1]]
+    plate = floor[np.abs(floor).max(axis=1) < 0.4] + (0.0, 0.5, 0.0)
+    lit = lit_share(np.concatenate([floor, plate]).astype(np.float32), np.array([0.0, 1.0, 0.0]))
+    distance = np.abs(floor).max(axis=1)
+    assert (lit[len(floor) :] == 1).all()
+    assert (lit[: len(floor)][distance < 0.3] == 0).all()
+    assert (lit[: len(floor)][distance > 0.6] == 1).all()
+
+
+def test_empty_scenes_follow_from_the_seed() -> None:
+    first = [empty_scene(np.random.default_rng(seed), SIZE).tobytes() for seed in range(20)]
+    assert [empty_scene(np.random.default_rng(seed), SIZE).tobytes() for seed in range(20)] == first
+    assert len(set(first)) > 12, "only the plain ones are the same"
+    assert empty_image(np.random.default_rng(0), (80, 48)) == empty_image(np.random.default_rng(0), (80, 48))
+
+
+def test_empty_scenes_show_nobody(body: BodyModel, poses: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person of the same style, in a color of its own, is in the image with one and not in the empty scene."""
+    magenta = (255, 0, 255)
+    style = ImageStyle(clothes=one_color(magenta), light=BRIGHT, background=replace(DARK, props=(CRATE,)))
+    monkeypatch.setattr(scenes, "random_style", lambda rng: style)
+
+    def has_color(image: Image.Image) -> bool:
+        pixels = np.asarray(image).astype(int)
+        return bool(((pixels[..., 0] > 150) & (pixels[..., 1] < 60) & (pixels[..., 2] > 150)).any())
+
+    scene = empty_scene(np.random.default_rng(0), SIZE)
+    assert not has_color(scene)
+    assert has_color(render_image(poses[0], style, SIZE, body).image)
+    assert (np.asarray(scene)[..., 0] > 150).any(), "the thing behind the person is there"
 
 
 def test_images_are_encoded_as_the_style_says(body: BodyModel, poses: torch.Tensor) -> None:
@@ -372,6 +480,8 @@ def test_images_are_encoded_as_the_style_says(body: BodyModel, poses: torch.Tens
         (lambda: Pattern(kind="tartan"), "kind is 'tartan'"),
         (lambda: replace(BOX, kind="cat"), "kind is 'cat'"),
         (lambda: replace(FRIEND, overlap=0.8), "overlap 0.8"),
+        (lambda: replace(CRATE, kind="cat"), "kind is 'cat'"),
+        (lambda: Skirt(length=3.0), "length is 3.0"),
         (lambda: BodyShape(legs=0.0), "legs is 0.0"),
         (lambda: ImageStyle(camera=Camera(azimuth=20.0)), "azimuth is 20.0; expected 0: rotate the pose"),
     ],
@@ -385,12 +495,14 @@ def test_bad_arguments_are_named(body: BodyModel, poses: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"shape \(2, 22, 3, 3\)"):
         render_image(poses[:2], ImageStyle(), SIZE, body)
     with pytest.raises(ValueError, match=r"shape \(22, 3\)"):
-        render_image(poses[0], PAIR, SIZE, body, poses[1, :, 0])
+        render_image(poses[0], PAIR, SIZE, body, [poses[1, :, 0]])
     with pytest.raises(ValueError, match="expected at least 1"):
         render_image(poses[0], ImageStyle(), 0, body)
-    with pytest.raises(ValueError, match="expected that pose as `other`"):
+    with pytest.raises(ValueError, match="1 bystanders and 0 poses"):
         render_image(poses[0], PAIR, SIZE, body)
-    with pytest.raises(ValueError, match="a style without a bystander"):
-        render_image(poses[0], ImageStyle(), SIZE, body, poses[1])
+    with pytest.raises(ValueError, match="0 bystanders and 1 poses"):
+        render_image(poses[0], ImageStyle(), SIZE, body, poses[1:2])
+    with pytest.raises(ValueError, match="expected at least 1"):
+        empty_scene(np.random.default_rng(0), 0)
     with pytest.raises(ValueError, match="print is 'dots'"):
         render_image(poses[0], ImageStyle(clothes=Clothes(outfit=Outfit(print="dots"))), SIZE, body)

@@ -24,8 +24,10 @@ from unipose.training.datasets.records import PoseRecord
 from unipose.training.models.encoder_sizes import encoder_configs, image_processor
 from unipose.training.models.text_tokenizer import train_text_tokenizer
 from unipose.training.stages import vision_encoders as stage
+from unipose.training.trainer import encoder_images
 from unipose.training.trainer.config import StageConfig
 from unipose.training.trainer.encoder_images import (
+    EMPTY_TEXTS,
     FACING_SHARE,
     FEATURES,
     EncoderImages,
@@ -40,6 +42,7 @@ from unipose.training.trainer.vision_encoders import (
     build_encoders,
     joint_cells,
     load_vision_encoders,
+    mean_of_people,
     patch_centers,
 )
 
@@ -92,6 +95,18 @@ def test_most_people_face_the_camera_and_some_do_not() -> None:
     assert np.histogram(headings, bins=8, range=(-np.pi, np.pi))[0].min() > 50, "also from behind"
 
 
+def test_images_of_nobody_have_no_pose_to_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_images, "EMPTY_SHARE", 0.5)
+    rows = render_encoder_images(tmp_path, NUMBER, SIZE, SEED)
+    empty = ~np.array(rows["has_person"])
+    assert 0 < empty.sum() < NUMBER
+    assert not np.array(rows["visible"])[empty].any()
+    assert {text in EMPTY_TEXTS for text, nobody in zip(rows["text"], empty) if nobody} == {True}
+    values, person = torch.rand(NUMBER, 22, 3), torch.from_numpy(~empty).float()
+    torch.testing.assert_close(mean_of_people(values, person), values[~empty].mean())
+    assert mean_of_people(values, torch.zeros(NUMBER)) == 0
+
+
 def test_visible_joints_are_in_the_image(images: Dataset) -> None:
     joints, visible = np.array(images["joints_2d"]), np.array(images["visible"])
     assert joints.shape == (NUMBER, 22, 2)
@@ -132,6 +147,7 @@ def test_views_move_the_joints_with_the_pixels() -> None:
         "joints_2d": joints,
         "visible": np.ones(22, dtype=bool),
         "rotvecs": random_poses(1, 0)[0],
+        "has_person": True,
         "text": "Their left hand is raised.",
     }
     dataset = EncoderImages(Dataset.from_list([row], features=FEATURES), 80, seed=0)
@@ -201,7 +217,7 @@ def test_both_encoders_learn_and_all_of_them_moves(images: Dataset, tmp_path: Pa
             save_strategy="no",
             **CPU_ARGUMENTS,
         ),
-        train_dataset=EncoderImages(images, SIZE, 0),
+        train_dataset=EncoderImages(images, SIZE, seed=None),
         data_collator=EncoderCollator(
             image_processor(vision.config, pose_vision.config), tokenizer, pose_vision.config
         ),

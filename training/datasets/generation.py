@@ -35,8 +35,8 @@ from unipose.training.sampling.poses import (
     motion_poses,
     sample_training_poses,
 )
-from unipose.training.synthetic_images.empty_scenes import empty_scene
 from unipose.training.synthetic_images.rendering import random_image
+from unipose.training.synthetic_images.scenes import empty_image
 
 
 SPLITS = ("train", *SPLIT_CLIPS)
@@ -187,7 +187,7 @@ class RecordGenerator:
             rng: source of all randomness.
         """
         if pose is None:
-            return empty_scene(self.body, self.image_size, rng)
+            return empty_image(rng, self.image_size)["bytes"]
         return random_image(pose, self.body, self.image_size, rng)["bytes"]
 
     def _render(

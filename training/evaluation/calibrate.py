@@ -29,9 +29,7 @@ from unipose.training.evaluation.posecode_metrics import paircode_precision, pos
 from unipose.training.evaluation.tasks import first_poses
 from unipose.training.io import markdown_table, write_json, write_text
 from unipose.training.sampling.poses import held_out_poses
-from unipose.training.synthetic_images.backgrounds import paint_background
-from unipose.training.synthetic_images.rendering import fit_camera, pose_person
-from unipose.training.synthetic_images.style import random_style
+from unipose.training.synthetic_images.scenes import empty_scene
 
 
 # An estimated pose is right within this PA-MPJPE, in mm.
@@ -168,13 +166,16 @@ def fit_confidence(examples: Examples, names: Sequence[str], seed: int) -> Fit:
         names: names of the features.
         seed: seed of the folds.
     """
+    # As in the pipeline, an answer that lacks a feature, because it is empty, has no confidence.
+    whole = np.array([all(name in row for name in names) for row in examples.features])
     values = np.array([[row.get(name, 0.0) for name in names] for row in examples.features])
     fold = np.random.default_rng(seed).permutation(len(values)) % FOLDS
     held_out = np.zeros(len(values))
     for index in range(FOLDS):
-        weights = fit_logistic(values[fold != index], examples.right[fold != index])
-        held_out[fold == index] = 1.0 / (1.0 + np.exp(-(values[fold == index] @ weights[:-1] + weights[-1])))
-    weights = fit_logistic(values, examples.right)
+        own, others = whole & (fold == index), whole & (fold != index)
+        weights = fit_logistic(values[others], examples.right[others])
+        held_out[own] = 1.0 / (1.0 + np.exp(-np.clip(values[own] @ weights[:-1] + weights[-1], -60, 60)))
+    weights = fit_logistic(values[whole], examples.right[whole])
     groups = np.array_split(np.argsort(held_out, kind="stable"), 10)
     errors = [
         len(group) * abs(held_out[group].mean() - examples.right[group].mean()) for group in groups if len(group)
@@ -197,12 +198,11 @@ def no_person_threshold(fit: Fit, examples: Examples) -> float:
     return float(np.quantile(fit.confidences[~examples.empty], FALSE_ALARMS))
 
 
-def image_without_person(rng: np.random.Generator, body: BodyModel, size: int) -> Image.Image:
-    """A background of the synthetic images without a person, one color, or noise.
+def image_without_person(rng: np.random.Generator, size: int) -> Image.Image:
+    """A synthetic scene without a person, or sometimes one color, or noise.
 
     Args:
         rng: source of all randomness.
-        body: the body that the camera would show.
         size: pixels of the square image.
     """
     kind = rng.integers(4)
@@ -210,11 +210,7 @@ def image_without_person(rng: np.random.Generator, body: BodyModel, size: int) -
         return Image.new("RGB", (size, size), tuple(rng.integers(0, 256, 3).tolist()))
     if kind == 1:
         return Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8))
-    style = random_style(rng)
-    person = pose_person(torch.eye(3).expand(22, 3, 3), style.clothes, style.shape, body)
-    projection = fit_camera(person, style, size, size)
-    canvas = paint_background(style.background, projection, (size, size), float(person.vertices[:, 1].min()))
-    return Image.fromarray((np.clip(canvas, 0, 255) + 0.5).astype(np.uint8))
+    return empty_scene(rng, size)
 
 
 def collect_examples(pipe: Any, body: BodyModel, arguments: CalibrationArguments) -> Iterator[tuple[str, Examples]]:
@@ -287,7 +283,7 @@ def _images(
     ask: Ask, held_out: HeldOutFrames, body: BodyModel, arguments: CalibrationArguments
 ) -> Iterator[tuple[str, Examples]]:
     rng, count = np.random.default_rng(arguments.seed), arguments.empty_images
-    empty = [image_without_person(rng, body, arguments.image_size) for _ in range(count)]
+    empty = [image_without_person(rng, arguments.image_size) for _ in range(count)]
     images, targets = [*held_out.images, *empty], held_out.camera_poses
     answers = ask("image-to-pose", images=images)
     poses = first_poses(answers)

@@ -24,14 +24,17 @@ from unipose.training.synthetic_images.backgrounds import (
     paint_background,
     paint_occluder,
 )
-from unipose.training.synthetic_images.body_shapes import BodyShape, shape_body
+from unipose.training.synthetic_images.body_shapes import shape_body
+from unipose.training.synthetic_images.props import paint_props
+from unipose.training.synthetic_images.random_styles import random_style
+from unipose.training.synthetic_images.shading import fold_normals, lit_share
+from unipose.training.synthetic_images.skirts import add_skirt, painted_places, skirt_faces
 from unipose.training.synthetic_images.style import (
     CROPS,
     Bystander,
     Framing,
     ImageStyle,
     Occluder,
-    random_style,
 )
 
 
@@ -86,7 +89,7 @@ def random_image(
         body: the body to pose and reshape.
         size: pixels of a square, or (width, height).
         rng: source of all randomness; the same state gives the same bytes.
-        others: poses, each (22, 3, 3), for a bystander; without them there is none.
+        others: poses, each (22, 3, 3), for bystanders; without them there are none.
 
     Returns:
         A value of a `datasets.Image` column: {"bytes": JPEG or PNG, "path": None}.
@@ -94,13 +97,13 @@ def random_image(
     Raises:
         ValueError: a wrong shape, or a size below 1.
     """
-    style = random_style(rng, allow_bystander=others is not None and len(others) > 0)
-    other = None if others is None or style.bystander is None else others[int(rng.integers(len(others)))]
-    return {"bytes": render_image(rotmat, style, size, body, other).encode(), "path": None}
+    style = random_style(rng, allow_bystanders=others is not None and len(others) > 0)
+    beside = [] if others is None else [others[int(rng.integers(len(others)))] for _ in style.bystanders]
+    return {"bytes": render_image(rotmat, style, size, body, beside).encode(), "path": None}
 
 
 def render_image(
-    rotmat: torch.Tensor, style: ImageStyle, size: Size, body: BodyModel, other: torch.Tensor | None = None
+    rotmat: torch.Tensor, style: ImageStyle, size: Size, body: BodyModel, others: Sequence[torch.Tensor] = ()
 ) -> RenderedImage:
     """Renders a pose in a style.
 
@@ -112,26 +115,23 @@ def render_image(
         style: everything else.
         size: pixels of a square, or (width, height).
         body: the body to pose and reshape.
-        other: (22, 3, 3), the pose of the style's bystander.
+        others: (22, 3, 3) each, the poses of the style's bystanders.
 
     Raises:
-        ValueError: a wrong shape, a size below 1, or a bystander without a pose or a pose without a bystander.
+        ValueError: a wrong shape, a size below 1, or other numbers of bystanders and of their poses.
     """
-    width, height = (size, size) if isinstance(size, int) else size
-    if min(width, height) < 1:
-        raise ValueError(f"size is {(width, height)}; expected at least 1")
-    if (other is None) != (style.bystander is None):
+    width, height = image_size(size)
+    if len(others) != len(style.bystanders):
         raise ValueError(
-            "got a style with a bystander and no pose for it; expected that pose as `other`"
-            if other is None
-            else "got the pose `other` and a style without a bystander; expected both or none"
+            f"got a style with {len(style.bystanders)} bystanders and {len(others)} poses for them; expected one each"
         )
-    person = pose_person(rotmat, style.clothes, style.shape, body)
+    person = pose_person(rotmat, style, body)
     projection = fit_camera(person, style, width, height)
     people = [person]
-    if style.bystander is not None and other is not None:
-        people.append(place_bystander(other, style.bystander, body, person, projection))
-    image = _render_background(people, style, projection, (width, height))
+    for bystander, other in zip(style.bystanders, others):
+        people.append(place_bystander(other, bystander, body, person, projection))
+    ground = float(person.vertices[:, 1].min())
+    image = render_background(style, projection, (width, height), ground, people)
     mask = _render_people(image, people, style, projection)
     joints = projection.to_screen(projection.to_camera(person.joints))
     visible = _joints_inside(mask, joints)
@@ -145,14 +145,27 @@ def render_image(
     return RenderedImage(image=image, joints_2d=joints, visible=visible, style=style)
 
 
+def image_size(size: Size) -> tuple[int, int]:
+    """Width and height in pixels.
+
+    Raises:
+        ValueError: one of them is below 1.
+    """
+    width, height = (size, size) if isinstance(size, int) else size
+    if min(width, height) < 1:
+        raise ValueError(f"size is {(width, height)}; expected at least 1")
+    return width, height
+
+
 @dataclass(frozen=True)
 class Person:
     """A posed and dressed body.
 
     Args:
-        vertices, normals: (V, 3) in the y-up world.
+        vertices: (V, 3) in the y-up world.
+        normals: (V, 3), as light sees them: with the folds of clothes.
         joints: (22, 3) in the y-up world.
-        template: (V, 3) the rest pose in the body's own shape, on which clothes are defined.
+        template: (V, 3) the place on the rest pose that each vertex has its color from.
         faces: (F, 3).
         parts: (V,) the joint that moves each vertex most.
         clothes: colors and cut.
@@ -181,13 +194,12 @@ class Person:
         return surface_colors(fragments.blend(template), self.landmarks, self.clothes)
 
 
-def pose_person(rotmat: torch.Tensor, clothes: Clothes, shape: BodyShape, body: BodyModel) -> Person:
+def pose_person(rotmat: torch.Tensor, style: ImageStyle | Bystander, body: BodyModel) -> Person:
     """Reshapes, poses and dresses a body.
 
     Args:
         rotmat: (22, 3, 3) in the stored z-up frame.
-        clothes: colors and cut.
-        shape: scale factors of the body.
+        style: shape, clothes, fabric and skirt.
         body: left unchanged.
 
     Raises:
@@ -196,23 +208,31 @@ def pose_person(rotmat: torch.Tensor, clothes: Clothes, shape: BodyShape, body: 
     rotmat = torch.as_tensor(rotmat)
     if rotmat.shape != (len(JOINT_NAMES), 3, 3):
         raise ValueError(f"rotmat has shape {tuple(rotmat.shape)}; expected one pose, (22, 3, 3)")
+    dressed = body if style.skirt is None else add_skirt(body, style.skirt)
     with torch.no_grad():
-        posed = shape_body(body, shape)(rotmat[None].to(body.v_template))
-    faces, template = body.faces.cpu().numpy(), body.v_template.float().cpu().numpy()
-    landmarks = Landmarks.of(body)
+        posed = shape_body(dressed, style.shape)(rotmat[None].to(body.v_template))
+    faces, template = dressed.faces.cpu().numpy(), dressed.v_template.float().cpu().numpy()
+    outfit, landmarks = style.clothes.outfit, Landmarks.of(body)
     vertices = posed.vertices[0].float().cpu().numpy()
-    normals = vertex_normals(vertices, faces)
-    outfit = clothes.outfit
-    if outfit.looseness > 0 or outfit.hair_volume > 0:
-        vertices = vertices + thickness(materials(template, landmarks, outfit), outfit)[:, None] * normals
+    outside = faces
+    if style.skirt is not None:
+        # The faces of both sides of the cloth would cancel out.
+        outside = faces[: len(faces) - len(skirt_faces()) // 2]
+        template = painted_places(template, outfit.waist)
+    normals = vertex_normals(vertices, outside)
+    if outfit.looseness > 0 or outfit.hair_volume > 0 or style.fabric.folds > 0:
+        worn = materials(template, landmarks, outfit)
+        vertices = vertices + thickness(worn, outfit)[:, None] * normals
+        rest = dressed.v_template.float().cpu().numpy()
+        normals = fold_normals(normals, rest, worn, style.fabric)
     return Person(
         vertices=vertices,
         normals=normals,
         joints=posed.joints[0].float().cpu().numpy(),
         template=template,
         faces=faces,
-        parts=body.vertex_joints().cpu().numpy(),
-        clothes=clothes,
+        parts=dressed.vertex_joints().cpu().numpy(),
+        clothes=style.clothes,
         landmarks=landmarks,
     )
 
@@ -226,10 +246,10 @@ def fit_camera(person: Person, style: ImageStyle, width: int, height: int) -> Pr
         width, height: size of the image in pixels.
     """
     framing = style.framing
-    if style.bystander is not None:
-        # Shifted toward the bystander, the main person stays nearest to the image's center.
+    if style.bystanders:
+        # Shifted toward the nearest bystander, the main person stays nearest to the image's center.
         right, down = framing.shift
-        framing = replace(framing, shift=(0.5 * style.bystander.side * abs(right), down))
+        framing = replace(framing, shift=(0.5 * style.bystanders[0].side * abs(right), down))
     centered = replace(framing, fill=min(framing.fill, Framing.fill), shift=(0.0, 0.0))
     for attempt in (framing, centered, replace(centered, crop="full")):
         projection = _project(person, style, attempt, width, height)
@@ -268,7 +288,7 @@ def place_bystander(
         main: the main person.
         projection: projection of the image's camera.
     """
-    person = pose_person(rotmat, bystander.clothes, bystander.shape, body)
+    person = pose_person(rotmat, bystander, body)
     center, other_center = (0.5 * (each.vertices.min(axis=0) + each.vertices.max(axis=0)) for each in (main, person))
     offset = center - other_center
     offset[1] = main.vertices[:, 1].min() - person.vertices[:, 1].min()
@@ -285,12 +305,27 @@ def place_bystander(
     return replace(person, vertices=person.vertices + offset.astype(np.float32), joints=person.joints + offset)
 
 
-def _render_background(
-    people: Sequence[Person], style: ImageStyle, projection: Projection, size: tuple[int, int]
+def render_background(
+    style: ImageStyle,
+    projection: Projection,
+    size: tuple[int, int],
+    ground: float,
+    people: Sequence[Person] = (),
 ) -> Image.Image:
-    """The image without people: background and shadows."""
-    ground = float(people[0].vertices[:, 1].min())
+    """The image without people, but with their shadows on the ground.
+
+    Args:
+        style: style with background and light.
+        projection: projection of the image's camera.
+        size: width and height in pixels.
+        ground: height of the floor in meters.
+        people: who casts shadows.
+    """
     canvas = paint_background(style.background, projection, size, ground)
+    if style.background.props:
+        image = Image.fromarray((canvas + 0.5).astype(np.uint8))
+        paint_props(image, style.background.props)
+        canvas = np.array(image, dtype=np.float32)
     if style.background.shadow > 0:
         x, y, z = style.light.world_direction(projection.axes)
         slant = -style.background.slant * np.array([x, z]) / max(y, 0.1)
@@ -298,6 +333,27 @@ def _render_background(
         for person in people:
             darken_ground(canvas, person.vertices, projection, style.background.shadow, (slant[0], slant[1]))
     return Image.fromarray((canvas + 0.5).astype(np.uint8))
+
+
+def light_people(vertices: np.ndarray, normals: np.ndarray, style: ImageStyle, axes: np.ndarray) -> np.ndarray:
+    """The brightness of people, with the shadows that they cast on themselves and on each other.
+
+    Args:
+        vertices: (V, 3) of all people in the y-up world.
+        normals: (V, 3).
+        style: style with the light.
+        axes: (3, 3) axes of the camera.
+
+    Returns:
+        (V, 3) factors of red, green and blue.
+    """
+    light = style.light
+    brightness = light.on(normals, axes)
+    if style.self_shadow <= 0:
+        return brightness
+    lamp = light.world_direction(axes)
+    taken = style.self_shadow * light.strength * np.maximum(normals @ lamp, 0.0) * (1.0 - lit_share(vertices, lamp))
+    return brightness - taken[:, None].astype(np.float32) * np.array(light.color, dtype=np.float32)
 
 
 def _render_people(
@@ -317,7 +373,7 @@ def _render_people(
     for index, person in enumerate(people):
         rows = np.flatnonzero(owner == index)
         colors[rows] = person.paint(fragments.take(rows) if len(people) > 1 else fragments, template)
-    composite(image, fragments, colors, style.light.on(normals, projection.axes), shape)
+    composite(image, fragments, colors, light_people(vertices, normals, style, projection.axes), shape)
     covered = np.zeros(shape[0] * shape[1], dtype=bool)
     covered[fragments.pixels[owner == 0]] = True
     rows, columns = (

@@ -18,6 +18,7 @@ from unipose.training.ablations.variants import MeasureArguments
 from unipose.training.datasets.build_corpus import BuildArguments, Recipe
 from unipose.training.datasets.corpus_of_records import RecordsArguments
 from unipose.training.datasets.import_data import ImportArguments
+from unipose.training.evaluation.calibrate import CalibrationArguments
 from unipose.training.evaluation.evaluate import EvaluationArguments
 from unipose.training.io import markdown_table, write_text
 from unipose.training.models.build_model import ModelArguments
@@ -43,6 +44,7 @@ OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "unipose.training.trainer.language": (LanguageArguments, LoraArguments, OptimizerArguments),
     "unipose.training.trainer.config": (StageConfig,),
     "unipose.training.ablations.variants": (MeasureArguments,),
+    "unipose.training.evaluation.calibrate": (CalibrationArguments,),
     "unipose.training.evaluation.evaluate": (EvaluationArguments,),
 }
 # Defaults that differ from machine to machine.

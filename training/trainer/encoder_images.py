@@ -30,8 +30,9 @@ from unipose.training.datasets.motion_records import load_motion
 from unipose.training.geometry import rotate_heading, swap_sides
 from unipose.training.io import atomic_path
 from unipose.training.sampling.poses import MotionPoses, SourceShares, sample_training_poses
+from unipose.training.synthetic_images.random_styles import random_style
 from unipose.training.synthetic_images.rendering import render_image
-from unipose.training.synthetic_images.style import random_style
+from unipose.training.synthetic_images.scenes import empty_image
 from unipose.training.trainer.collator import ROW_KEY
 
 
@@ -42,6 +43,7 @@ FEATURES = Features(
         "joints_2d": List(List(Value("float32"), length=2), length=NUM_JOINTS),
         "visible": List(Value("bool"), length=NUM_JOINTS),
         "rotvecs": List(List(Value("float32"), length=3), length=NUM_JOINTS),
+        "has_person": Value("bool"),
         "text": Value("string"),
     }
 )
@@ -49,6 +51,14 @@ FEATURES = Features(
 SHARES = SourceShares(motion=0.5, mixed=0.2, blended=0.1, archetype=0.2)
 # Of the people: those that face the camera like those of the corpus; the others face anywhere.
 FACING_SHARE = 0.7
+# Of the images: those that show nobody.
+EMPTY_SHARE = 0.03
+EMPTY_TEXTS = (
+    "There is no person in the image.",
+    "Nobody is in the image.",
+    "The image shows no person.",
+    "No person can be seen.",
+)
 
 # Views of an image while training.
 MIRRORED_SHARE = 0.5
@@ -69,8 +79,11 @@ class EncoderImages(torch.utils.data.Dataset[dict[str, Any]]):
     """
 
     def __init__(self, rows: Dataset, size: int, seed: int | None):
-        columns = rows.select_columns(["joints_2d", "visible", "rotvecs"]).with_format("numpy")
-        self.joints, self.visible, self.rotvecs = (np.stack(columns[name][:]) for name in columns.column_names)
+        columns = rows.select_columns(["joints_2d", "visible", "rotvecs", "has_person"]).with_format("numpy")
+        self.joints, self.visible, self.rotvecs = (
+            np.stack(columns[name][:]) for name in ("joints_2d", "visible", "rotvecs")
+        )
+        self.has_person = columns["has_person"][:]
         self.texts: list[str] = rows["text"][:]
         self.encoded = rows.select_columns(["image"]).cast_column("image", Image(decode=False))
         self.size = size
@@ -92,7 +105,7 @@ class EncoderImages(torch.utils.data.Dataset[dict[str, Any]]):
 
         Returns:
             `images` (n, size, size, 3) uint8, `joints_2d` (n, 22, 2) as shares of the view's width and height,
-            `visible` (n, 22), `rotmats` (n, 22, 3, 3), `texts`, and the rows.
+            `visible` (n, 22), `rotmats` (n, 22, 3, 3), `has_person` (n,), `texts`, and the rows.
         """
         images = [PIL.Image.open(io.BytesIO(image["bytes"])) for image in self.encoded[indices]["image"]]
         joints, visible = self.joints[indices], self.visible[indices]
@@ -109,6 +122,7 @@ class EncoderImages(torch.utils.data.Dataset[dict[str, Any]]):
             "joints_2d": np.where(mirrored[:, None, None], flipped, joints).astype(np.float32),
             "visible": np.where(mirrored[:, None], visible[:, list(MIRRORED_JOINTS)], visible),
             "rotmats": torch.where(torch.from_numpy(mirrored)[:, None, None, None], mirror_pose(rotmats), rotmats),
+            "has_person": self.has_person[indices],
             "texts": [swap_sides(text) if view.mirrored else text for view, text in zip(views, texts)],
             ROW_KEY: torch.tensor(indices),
         }
@@ -185,7 +199,7 @@ def render_encoder_images(
 
     Returns:
         Rows of image, joints_2d (22, 2) as shares of the image's width and height, visible (22,), rotvecs (22, 3) as
-        the camera sees the pose, and text.
+        the camera sees the pose, has_person, and text. Where nobody is in the image, nothing is visible.
 
     Raises:
         ValueError: see `load_motion`.
@@ -228,15 +242,33 @@ def _rows(count: int, size: int, rng: np.random.Generator, motion: MotionPoses |
     poses, labels = sample_training_poses(count, int(rng.integers(2**31)), body, SHARES, motion)
     poses = poses.float()
     captions = caption_poses(poses, labels, rng, body, ANSWER_MAX_WORDS, 0.0)
-    for pose, caption in zip(rotate_heading(poses, encoder_headings(count, rng)), captions):
-        image = render_image(pose, random_style(rng), size, body)
+    poses = rotate_heading(poses, encoder_headings(count, rng))
+    for pose, caption in zip(poses, captions):
+        if rng.random() < EMPTY_SHARE:
+            yield _empty_row(size, rng)
+            continue
+        style = random_style(rng, allow_bystanders=True)
+        others = [poses[int(rng.integers(count))] for _ in style.bystanders]
+        image = render_image(pose, style, size, body, others)
         yield {
             "image": {"bytes": image.encode(), "path": None},
             "joints_2d": (image.joints_2d / size).astype(np.float32),
             "visible": image.visible,
             "rotvecs": to_rotvecs(pose),
+            "has_person": True,
             "text": caption.text,
         }
+
+
+def _empty_row(size: int, rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "image": empty_image(rng, size),
+        "joints_2d": np.full((NUM_JOINTS, 2), 0.5, dtype=np.float32),
+        "visible": np.zeros(NUM_JOINTS, dtype=bool),
+        "rotvecs": np.zeros((NUM_JOINTS, 3), dtype=np.float32),
+        "has_person": False,
+        "text": EMPTY_TEXTS[int(rng.integers(len(EMPTY_TEXTS)))],
+    }
 
 
 def encoder_headings(count: int, rng: np.random.Generator) -> torch.Tensor:

@@ -33,9 +33,9 @@ from unipose.training.trainer.samplers import SeededSampler
 from unipose.training.trainer.trainers import SampledDataMixin, StageTrainer
 
 
-# Meters count more than squared entries of rotations; the cross-entropy of cells (up to log 64) must not dominate.
-JOINT_WEIGHT = 5.0
-CELL_WEIGHT = 0.2
+# Meters count more than squared entries of rotations; the cross-entropy of cells leads the first steps.
+JOINT_WEIGHT = 2.0
+CELL_WEIGHT = 1.0
 # Of the joints that single patches locate: in the image (shares of its side), and from the pelvis (meters).
 PLACE_WEIGHT = 5.0
 LOCAL_JOINT_WEIGHT = 2.0
@@ -175,6 +175,7 @@ class EncoderPretraining(nn.Module):
         cells: torch.Tensor,
         places: torch.Tensor,
         rotmats: torch.Tensor,
+        has_person: torch.Tensor,
         words: torch.Tensor,
         starts: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
@@ -186,6 +187,7 @@ class EncoderPretraining(nn.Module):
             cells: (images, 22, patches), of `joint_cells`.
             places: (images, 22, 2), of the joints as shares of the image's width and height.
             rotmats: (images, 22, 3, 3), the target poses.
+            has_person: (images,) 1, or 0 for an image without a person, which has no pose.
             words: ids of all descriptions, one after the other.
             starts: (images,), where each description starts in `words`.
         """
@@ -196,11 +198,21 @@ class EncoderPretraining(nn.Module):
         return {
             "cell_loss": -(cells * log_probabilities).sum() / shown.sum().clamp_min(1.0),
             "place_loss": (shown * distances).sum() / shown.sum().clamp_min(1.0),
-            "rotation_loss": nn.functional.mse_loss(read.rotmats, rotmats),
+            "rotation_loss": mean_of_people((read.rotmats - rotmats).square(), has_person),
             "caption_loss": self.captions(pixel_values, words, starts),
             "joints": read.joints,
             "rotmats": read.rotmats,
         }
+
+
+def mean_of_people(values: torch.Tensor, has_person: torch.Tensor) -> torch.Tensor:
+    """The mean over the images with a person, ().
+
+    Args:
+        values: (images, ...).
+        has_person: (images,) 1 or 0.
+    """
+    return (values.flatten(1).mean(dim=1) * has_person).sum() / has_person.sum().clamp_min(1.0)
 
 
 class EncoderCollator:
@@ -245,6 +257,7 @@ class EncoderCollator:
             "cells": joint_cells(places, visible, self.pose_vision),
             "places": places,
             "rotmats": batch["rotmats"],
+            "has_person": torch.from_numpy(batch["has_person"]).float(),
             "words": torch.tensor([word for text in texts for word in text]),
             "starts": lengths.cumsum(0) - lengths,
             ROW_KEY: batch[ROW_KEY],
@@ -315,8 +328,8 @@ class EncoderTrainer(SampledDataMixin, StageTrainer):
         with torch.autocast(rotmats.device.type, enabled=False):
             predicted, target = (self.body.forward_joints(poses) for poses in (rotmats, inputs["rotmats"]))
         components = outputs | {
-            "joint_distance": (predicted - target).norm(dim=-1).mean(),
-            "local_joint_distance": (joints - target).norm(dim=-1).mean(),
+            name: mean_of_people((found - target).norm(dim=-1), inputs["has_person"])
+            for name, found in (("joint_distance", predicted), ("local_joint_distance", joints))
         }
         if model.training:
             self.log_components(components)
