@@ -46,7 +46,10 @@ def test_answers_are_true(asked: list[PosePairRecord]) -> None:
             assert answer.startswith("Yes") == arms["left" if "left" in answer else "right"]
         if kind == "same":
             checked["same"] += 1
-            assert ("same" in answer) == (max(moved.values()) < 1)
+            assert answer.startswith("Yes") == (max(moved.values()) < 1)
+        if kind == "changed":
+            checked[kind] += 1
+            assert answer.startswith("No") == (max(moved.values()) < 1)
     assert len(checked) >= 6
 
 

@@ -29,7 +29,7 @@ from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.clip_frames import load_clip_frames
 from unipose.training.datasets.corpus_card import push_corpus
 from unipose.training.datasets.generation import RecordGenerator
-from unipose.training.datasets.human_words import HumanWords, share_of
+from unipose.training.datasets.human_words import EDIT_PROMPTS, TEXT_PROMPT, HumanWords, share_of
 from unipose.training.datasets.image_words import ImageWords
 from unipose.training.datasets.instructions import load_instructions
 from unipose.training.datasets.motion_records import load_motion
@@ -43,6 +43,7 @@ from unipose.training.datasets.shards import (
     plan_shards,
     write_shard,
 )
+from unipose.training.named_poses.chance import pick
 from unipose.training.named_poses.grammar import vary_command, vary_sentence
 from unipose.training.sampling.poses import MotionPoses
 
@@ -261,6 +262,8 @@ def human_records(recipe: Recipe, shard: Shard, generator: RecordGenerator) -> l
 def vary_form(record: Record, share: float, task: str, rng: np.random.Generator) -> Record:
     """A record whose text is put as a person types it, in a share of the prompts of text-to-pose and pose-edit.
 
+    Such a text has no template around it: it may hold a request of its own.
+
     Args:
         record: of the captioner.
         share: of the records that are changed.
@@ -268,9 +271,11 @@ def vary_form(record: Record, share: float, task: str, rng: np.random.Generator)
         rng: source of all randomness.
     """
     if isinstance(record, PoseRecord) and task == "text-to-pose" and rng.random() < share:
-        return replace(record, captions=tuple(vary_sentence(text, rng) for text in record.captions))
+        captions = tuple(vary_sentence(text, rng) for text in record.captions)
+        return replace(record, captions=captions, prompt=TEXT_PROMPT)
     if isinstance(record, PosePairRecord) and task == "pose-edit" and rng.random() < share:
-        return replace(record, texts=tuple(vary_command(text, rng) for text in record.texts))
+        texts = tuple(vary_command(text, rng) for text in record.texts)
+        return replace(record, texts=texts, prompt=pick(EDIT_PROMPTS, rng))
     return record
 
 

@@ -96,7 +96,7 @@ def ask_about_change(
     parts = moved_parts(first, second)
     turned = change is not None and change.kind in TURNS
     told = _told(change, editor, rng)
-    kinds = ["what", "part", "same", *(["now", "now"] if told else []), *([] if turned else ["arm"])]
+    kinds = ["what", "part", "same", "changed", *(["now", "now"] if told else []), *([] if turned else ["arm"])]
     kind = pick(kinds, rng)
     entry = load_change_questions()[kind]
     words = {"parts": _listed(parts), "way": WAYS[change.kind] if change is not None and turned else ""}
@@ -105,7 +105,7 @@ def ask_about_change(
         case = "yes" if words["part"] in parts else "no"
     elif kind == "arm":
         case = _arm_case(parts)
-    elif kind == "same":
+    elif kind in ("same", "changed"):
         case = "turned" if turned else "different" if parts else "same"
     else:
         case = "turned" if turned else "none" if not parts else "one" if len(parts) == 1 else "many"

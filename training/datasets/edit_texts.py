@@ -93,7 +93,8 @@ def edit_text(change: Change, editor: Editor, rng: Generator) -> str:
 
 def _of_kind(kind: str, side: str, rng: Generator) -> str:
     words = arm_text(pick(load_edit_wordings()[kind], rng), side, rng)
-    return typed(COMMAND.fill(pick(KIND_LEADS, rng).format(words)), rng, command=True)
+    lead = "{}" if "please" in words else pick(KIND_LEADS, rng)
+    return typed(COMMAND.fill(lead.format(words)), rng, command=True)
 
 
 def _command(verb: str, rng: Generator, leads: tuple[str, ...] = LEADS) -> str:

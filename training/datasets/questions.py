@@ -15,7 +15,7 @@ from unipose.training.named_poses.chance import pick
 from unipose.training.named_poses.grammar import statement
 from unipose.training.named_poses.subjects import Subject
 from unipose.training.named_poses.typing_style import capitalized, typed
-from unipose.training.named_poses.wordings import wordings_of
+from unipose.training.named_poses.wordings import Kind, wordings_of
 
 
 QUESTIONS_FILE = Path(__file__).parent.parent / "assets" / "questions.yaml"
@@ -23,6 +23,8 @@ QUESTIONS_FILE = Path(__file__).parent.parent / "assets" / "questions.yaml"
 DOING = "doing"
 # Kinds that are asked more often than the others.
 OFTEN = {DOING: 4, "posture": 2, "standing": 2, "raised_arm": 2}
+# How often the answer to what a person is doing is no verb phrase.
+STATES = 0.15
 # Where the pose stands in the prompt.
 FRAMES = (
     "{pose} {question}",
@@ -173,8 +175,8 @@ def _ask(
 def _action(name: str, person: Subject, rng: np.random.Generator) -> str:
     """A sentence about what the person of a named pose is doing."""
     wordings = wordings_of(name)
-    entries = [(kind, text) for kind, text in wordings.entries() if kind in ("do", "be")]
-    kind, text = pick(entries, rng)
+    kind: Kind = "be" if wordings.be and rng.random() < STATES else "do"
+    text = pick(getattr(wordings, kind), rng)
     return f"{capitalized(statement(kind, text, person))}."
 
 
