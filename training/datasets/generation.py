@@ -6,7 +6,7 @@ validation and test are frames of held-out clips.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -186,9 +186,9 @@ class RecordGenerator:
             pose: (22, 3, 3) in the stored frame, heading relative to the camera; None for a scene without a person.
             rng: source of all randomness.
         """
-        if pose is None:
-            return empty_image(rng, self.image_size)["bytes"]
-        return random_image(pose, self.body, self.image_size, rng)["bytes"]
+        size = self.image_size
+        image = empty_image(rng, size) if pose is None else random_image(pose, self.body, size, rng)
+        return cast(bytes, image["bytes"])
 
     def _render(
         self, name: str, pose: torch.Tensor, rng: np.random.Generator, captions: tuple[str, ...] = ()

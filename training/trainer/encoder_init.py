@@ -6,6 +6,7 @@ seconds on a single GPU" (2024).
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import nn
@@ -41,7 +42,7 @@ def initialize_encoders(
     whiten_patches(pose_embeddings.patch_embeddings.projection, pose_pixel_values)
     with torch.no_grad():
         positions = embeddings.position_embedding.weight
-        side = vision.config.image_size // vision.config.patch_size
+        side = cast(int, vision.config.image_size) // cast(int, vision.config.patch_size)
         positions[1:] = waves(side, side, positions.shape[1])
         positions = pose_embeddings.position_embeddings
         positions[0, 1:] = waves(*patch_grid(pose_vision.config), positions.shape[2])

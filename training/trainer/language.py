@@ -17,7 +17,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedM
 from transformers.utils import ModelOutput
 from trl import SFTTrainer
 
-from unipose import UniPoseForConditionalGeneration, UniPoseModel
+from unipose import UniPoseConfig, UniPoseForConditionalGeneration, UniPoseModel
 from unipose.processing.body_model import BodyModel
 from unipose.training.datasets.shards import load_corpus
 from unipose.training.trainer.callbacks import HasEpoch, SetEpochCallback
@@ -136,7 +136,9 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
         Returns:
             The sum, whether each label is the likeliest, and the output of the model.
         """
-        config, labels, unlabeled = self.model.config, inputs["shift_labels"], dict(inputs)
+        targets = cast(CodeTargets, self.code_targets)
+        config = cast(UniPoseConfig, self.model.config)
+        labels, unlabeled = inputs["shift_labels"], dict(inputs)
         for name in ("labels", "shift_labels"):
             unlabeled.pop(name, None)
         first, size = config.pose_code_start_id, config.pose_tokenizer_config.codebook_size
@@ -149,11 +151,11 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
         finally:
             hook.remove()
         with self.accelerator.autocast():
-            head = self.model.get_output_embeddings().weight
+            head = cast(nn.Linear, self.model.get_output_embeddings()).weight
             code_logits = nn.functional.linear(hidden[0][is_code], head[first : first + size])
         codes, words = labels[is_code] - first, labels[is_word]
-        codebooks = self.code_targets.codebook_of_position(inputs["input_ids"], config)[is_code]
-        loss = smoothed_cross_entropy(code_logits, codes, self.code_targets.distributions, codebooks)
+        codebooks = targets.codebook_of_position(inputs["input_ids"], config)[is_code]
+        loss = smoothed_cross_entropy(code_logits, codes, targets.distributions, codebooks)
         loss = loss + nn.functional.cross_entropy(outputs.logits.float(), words, reduction="sum")
         is_right = torch.cat([code_logits.argmax(dim=-1) == codes, outputs.logits.argmax(dim=-1) == words])
         return loss, is_right, outputs
