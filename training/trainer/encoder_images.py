@@ -272,6 +272,14 @@ def _empty_row(size: int, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def encoder_headings(count: int, rng: np.random.Generator) -> torch.Tensor:
-    """(count,) radians: `FACING_SHARE` of the headings like those of the corpus, the others anywhere."""
+    """Headings relative to the camera: `FACING_SHARE` of them like those of the corpus, the others anywhere.
+
+    Args:
+        count: number of headings.
+        rng: source of all randomness.
+
+    Returns:
+        (count,) radians.
+    """
     anywhere = torch.from_numpy(rng.uniform(-np.pi, np.pi, count))
     return torch.where(torch.from_numpy(rng.random(count) < FACING_SHARE), random_headings(count, rng), anywhere)
