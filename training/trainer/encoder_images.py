@@ -272,7 +272,7 @@ def _empty_row(size: int, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def encoder_headings(count: int, rng: np.random.Generator) -> torch.Tensor:
-    """Headings of people in images: `FACING_SHARE` of them like those of the corpus, the others anywhere.
+    """Headings relative to the camera: `FACING_SHARE` of them like those of the corpus, the others anywhere.
 
     Args:
         count: number of headings.
