@@ -136,7 +136,7 @@ def test_samples_and_evaluations_are_left_out_where_nobody_asks(
     assert not any(isinstance(callback, AnswerSampleCallback) for callback in silent.callback_handler.callbacks)
     assert len(silent.eval_dataset) == 5
     (corpus_of_train := tmp_path / "corpus").mkdir()
-    for name in ("corpus.json", "train"):
+    for name in ("corpus.json", "recipe.json", "train"):
         (corpus_of_train / name).symlink_to(tiny_corpus / name)
     blind = language_trainer(tiny_checkpoint, corpus_of_train, tmp_path, {"tasks": ["pose-edit"]})
     assert blind.eval_dataset is None

@@ -361,7 +361,7 @@ def test_pipeline_and_command_line_read_the_pose(space_then_pose: Path, tmp_path
     free = pipe("[no task] " + description)
     assert len(given["poses"]) == 1
     assert given["text"] == ""
-    assert set(free) == {"text", "poses"}
+    assert set(free) == {"text", "poses", "confidence"}
     out = tmp_path / "pose.npy"
     assert unipose([description, "--model", str(space_then_pose), "--out", str(out)]) == 0
     np.testing.assert_allclose(np.load(out), given["poses"][0], atol=1e-6)

@@ -45,7 +45,10 @@ UNFOLDED = (
         re.compile(rf"\b({_LEAN}) (forwards?)(?:,? and|,) (?:slightly )?(to {_THE} (?:left|right))\b"),
         r"\1 \2 and \1 \3",
     ),
-    (re.compile(rf"\b(is|are) ([^,.;]+?)(?:,? and so|, as) (?:is|are) ({_PART})"), r"\1 \2 and \3 \1 \2"),
+    (
+        re.compile(rf"\b(is|are) ((?:(?!\b(?:is|are)\b)[^,.;])+?)(?:,? and so|, as) (?:is|are) ({_PART})"),
+        r"\1 \2 and \3 \1 \2",
+    ),
 )
 
 
