@@ -151,7 +151,7 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
         finally:
             hook.remove()
         with self.accelerator.autocast():
-            head = cast(nn.Linear, self.model.get_output_embeddings()).weight
+            head = cast(nn.Linear, cast(PreTrainedModel, self.model).get_output_embeddings()).weight
             code_logits = nn.functional.linear(hidden[0][is_code], head[first : first + size])
         codes, words = labels[is_code] - first, labels[is_word]
         codebooks = targets.codebook_of_position(inputs["input_ids"], config)[is_code]
