@@ -151,7 +151,8 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
         finally:
             hook.remove()
         with self.accelerator.autocast():
-            head = cast(nn.Linear, cast(PreTrainedModel, self.model).get_output_embeddings()).weight
+            model_with_head = cast(PreTrainedModel, self.model)
+            head = cast(nn.Linear, model_with_head.get_output_embeddings()).weight
             code_logits = nn.functional.linear(hidden[0][is_code], head[first : first + size])
         codes, words = labels[is_code] - first, labels[is_word]
         codebooks = targets.codebook_of_position(inputs["input_ids"], config)[is_code]
