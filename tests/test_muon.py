@@ -51,6 +51,20 @@ def test_matrices_are_muons_and_the_rest_is_adamws(tmp_path) -> None:
     assert torch.linalg.svdvals(step.detach()).max() == pytest.approx(0.1, rel=0.3)
 
 
+def test_only_matrices_decay(tmp_path) -> None:
+    model = small_network()
+    before = deepcopy(model)
+    settings = TrainingArguments(output_dir=str(tmp_path), learning_rate=0.01, weight_decay=10.0, use_cpu=True)
+    optimizer, _ = build_optimizer(model, OptimizerArguments(muon_learning_rate=1e-3), settings)
+    assert optimizer is not None
+    model(torch.tensor([1, 3, 3])).square().sum().backward()
+    optimizer.step()
+    unused = torch.tensor([0, 2, 4])
+    assert torch.equal(model[0].weight[unused], before[0].weight[unused]), "these rows have no gradient"
+    shrunk = model[1].weight.norm() / before[1].weight.norm()
+    assert shrunk < 0.995
+
+
 def test_positions_of_one_row_are_adamws(tmp_path) -> None:
     """Muon's step on a row of thousands of numbers would hardly move any of them."""
     model = nn.Module()

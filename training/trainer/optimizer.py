@@ -36,7 +36,7 @@ class MuonAdamW(torch.optim.AdamW):
 
     Args:
         matrices: parameters of two or more dimensions; all dimensions after the first count as one.
-        others: all other parameters.
+        others: all other parameters; their weights do not decay.
         muon_learning_rate: learning rate of the matrices: the spectral norm of a step, for a square one.
         momentum: Nesterov momentum of the matrices.
         inner_dtype: dtype of the products inside Muon.
@@ -58,7 +58,11 @@ class MuonAdamW(torch.optim.AdamW):
         self.words = words
         if words is not None:
             matrices = [*matrices, words.moves]
-        groups = [{"params": matrices, "lr": muon_learning_rate, "momentum": momentum}, {"params": others}]
+        groups = [
+            {"params": matrices, "lr": muon_learning_rate, "momentum": momentum},
+            # Decay would shrink the embeddings of words that no text of the training holds.
+            {"params": others, "weight_decay": 0.0},
+        ]
         super().__init__([group for group in groups if group["params"]], **arguments)
 
     @torch.no_grad()
