@@ -134,9 +134,7 @@ class HumanWords:
             rng: source of all randomness.
             name: records are named "<name>:<kind>:human:<number>".
         """
-        composer = Composer.load(self.body)
-        editor = Editor.load(composer)
-        pool = PosePool.draw(max(MIN_POOL, count // 2), rng, composer, self.motion)
+        editor, pool = self._poses_to_edit(count, rng)
         measures = editor.measure(pool.poses)
         num_chats = round(count * CHATS)
         changes, starts, second = sample_edits(count - num_chats, pool.poses, measures, rng, editor)
@@ -153,6 +151,11 @@ class HumanWords:
         ]
         return [*single, *self._chats(num_chats, pool, measures, rng, editor, name)]
 
+    def _poses_to_edit(self, count: int, rng: np.random.Generator) -> tuple[Editor, PosePool]:
+        """An editor, and poses to draw `count` edits from."""
+        composer = Composer.load(self.body)
+        return Editor.load(composer), PosePool.draw(max(MIN_POOL, count // 2), rng, composer, self.motion)
+
     def change_questions(self, count: int, rng: np.random.Generator, name: str) -> list[PosePairRecord]:
         """Questions about what changed between two poses, for pose-diff.
 
@@ -161,9 +164,7 @@ class HumanWords:
             rng: source of all randomness.
             name: records are named "<name>:<kind>:human:<number>".
         """
-        composer = Composer.load(self.body)
-        editor = Editor.load(composer)
-        pool = PosePool.draw(max(MIN_POOL, count // 2), rng, composer, self.motion)
+        editor, pool = self._poses_to_edit(count, rng)
         changes, starts, second = sample_edits(count, pool.poses, editor.measure(pool.poses), rng, editor)
         first = pool.poses[starts]
         same = torch.from_numpy(rng.random(count) < SAME_POSE)
