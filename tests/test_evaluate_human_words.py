@@ -87,9 +87,9 @@ def test_edits_are_judged_by_change_and_by_what_stays(body: BodyModel) -> None:
 @pytest.mark.parametrize(
     ("question", "answer", "right"),
     [
-        (Question("stand", "", yes=True), "Yes, she is standing.", True),
-        (Question("stand", "", yes=True), "No.", False),
-        (Question("stand", "", yes=False), "A person stands.", False),
+        (Question("stand", "", is_true=True), "Yes, she is standing.", True),
+        (Question("stand", "", is_true=True), "No.", False),
+        (Question("stand", "", is_true=False), "A person stands.", False),
         (Question("stand", "", any=("left",), none=("right",)), "The left arm.", True),
         (Question("stand", "", any=("left",), none=("right",)), "The left and the right arm.", False),
         (Question("stand", "", any=("squat",)), "The person is squatting.", True),
@@ -142,7 +142,7 @@ def test_sentences_and_questions_are_answered_in_their_order(body: BodyModel) ->
         "T-pose": True,
         "lies on her left side": False,
     }
-    (answer,) = answer_questions(pipe, [Question("hands_up", "up?", yes=True)])
+    (answer,) = answer_questions(pipe, [Question("hands_up", "up?", is_true=True)])
     assert (answer.right, answer.answer) == (True, "Yes.")
     sheet = draw_rows([answer], body, columns=1)
     assert sheet.width >= CELL

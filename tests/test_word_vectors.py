@@ -252,10 +252,10 @@ def test_word_vectors_need_muon_and_a_trained_table(built: InitialModel, corpus:
     built.save(tmp_path)
     table = deepcopy(built.model.get_input_embeddings()).requires_grad_(False)
     with pytest.raises(ValueError, match="this stage does not train the embeddings"):
-        WordTable.load(tmp_path / VECTORS_FILE, table.weight)
+        WordTable.load(tmp_path / VECTORS_FILE, table.weight, "cpu")
     with pytest.raises(ValueError, match="for a table of 3; expected fewer"):
-        WordTable.load(tmp_path / VECTORS_FILE, nn.Parameter(torch.zeros(3, WIDTH)))
-    words = WordTable.load(tmp_path / VECTORS_FILE, table.requires_grad_(True).weight)
+        WordTable.load(tmp_path / VECTORS_FILE, nn.Parameter(torch.zeros(3, WIDTH)), "cpu")
+    words = WordTable.load(tmp_path / VECTORS_FILE, table.requires_grad_(True).weight, "cpu")
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
     with pytest.raises(ValueError, match="set muon_learning_rate"):
         build_optimizer(table, OptimizerArguments(), arguments, words)

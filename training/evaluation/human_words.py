@@ -117,16 +117,16 @@ class Question:
 
     pose: str
     text: str
-    yes: bool | None = None
+    is_true: bool | None = None
     any: tuple[str, ...] = ()
     none: tuple[str, ...] = ()
 
     def is_right(self, answer: str) -> bool:
         """Whether an answer says yes or no as expected, or has one of the expected words and no wrong one."""
         words = answer.lower()
-        if self.yes is not None:
+        if self.is_true is not None:
             opening = re.match(r"\W*(yes|no)\b", words)
-            return opening is not None and (opening[1] == "yes") == self.yes
+            return opening is not None and (opening[1] == "yes") == self.is_true
         found = {word for word in self.any + self.none if re.search(rf"\b{re.escape(word)}", words)}
         return bool(found & set(self.any)) and not found & set(self.none)
 
@@ -168,7 +168,7 @@ def load_chains() -> list[Chain]:
 def load_questions() -> list[Question]:
     """The packaged questions."""
     return [
-        Question(row["pose"], row["text"], row.get("yes"), tuple(row.get("any", ())), tuple(row.get("none", ())))
+        Question(row["pose"], row["text"], row.get("is_true"), tuple(row.get("any", ())), tuple(row.get("none", ())))
         for row in _read("questions")["questions"]
     ]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -74,6 +75,7 @@ class LanguageArguments:
     compile_language_model: bool = field(
         default=False, metadata={"help": "Whether to compile the language model, which needs a C++ compiler."}
     )
+    workers: int = field(default=1, metadata={"help": "Number of processes that prepare the rows."})
     eval_rows: int = field(
         default=256, metadata={"help": "Maximum number of validation rows for the loss of an evaluation."}
     )
@@ -240,13 +242,14 @@ def build_trainer(
         )
     collator = UniPoseDataCollator(processor, model.config.pose_attention)
     key = rows_key(arguments.corpus, [arguments.tasks, arguments.rows], model, collator)
+    prepare = partial(prepare_rows, model=model, collator=collator, workers=arguments.workers)
     with config.main_process_first(desc="preparation of the rows"):
-        rows = keep_rows(Path(config.output_dir), key, lambda: prepare_rows(select_rows(arguments), model, collator))
+        rows = keep_rows(Path(config.output_dir), key, lambda: prepare(select_rows(arguments)))
     evaluates = config.eval_strategy != "no"
     validation = load_corpus(arguments.corpus, "validation", tasks=arguments.tasks) if evaluates else None
     eval_dataset = None
     if validation is not None:
-        eval_dataset = prepare_rows(subsample(validation, arguments.eval_rows), model, collator)
+        eval_dataset = prepare(subsample(validation, arguments.eval_rows))
     if arguments.standardize_image_features is not None:
         images = sample_images(rows, arguments.standardize_image_features)
         standardize_projector(model, processor.image_processor(images, return_tensors="pt"))
@@ -256,7 +259,8 @@ def build_trainer(
     trained = set_trainable(model, parts, lora)
     words = None
     if arguments.word_vectors is not None:
-        words = WordTable.load(arguments.word_vectors, cast(nn.Embedding, trained.get_input_embeddings()).weight)
+        table = cast(nn.Embedding, trained.get_input_embeddings()).weight
+        words = WordTable.load(arguments.word_vectors, table, config.device)
     trainer = LanguageTrainer(
         model=trained,
         args=config,

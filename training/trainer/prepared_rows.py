@@ -11,14 +11,16 @@ from datasets import Dataset, load_from_disk
 from unipose import UniPoseForConditionalGeneration
 from unipose.training.datasets.shards import RECIPE_FILE, read_summary
 from unipose.training.io import atomic_path, read_json
-from unipose.training.trainer.collator import ROW_KEY, UniPoseDataCollator, add_pose_codes
+from unipose.training.trainer.collator import ROW_KEY, Row, UniPoseDataCollator, add_pose_codes
 
 
 # Folder of the prepared rows within the output folder of a stage.
 ROWS_FOLDER = "prepared_rows"
 
 
-def prepare_rows(rows: Dataset, model: UniPoseForConditionalGeneration, collator: UniPoseDataCollator) -> Dataset:
+def prepare_rows(
+    rows: Dataset, model: UniPoseForConditionalGeneration, collator: UniPoseDataCollator, workers: int = 1
+) -> Dataset:
     """Adds input_ids, labels, shift_labels, `length` in tokens, `has_image` and the row's index (`ROW_KEY`).
 
     Keeps the corpus columns `images`, and `task` and `source`, which identify a row in error messages.
@@ -27,22 +29,32 @@ def prepare_rows(rows: Dataset, model: UniPoseForConditionalGeneration, collator
         rows: rows of a corpus.
         model: model whose pose tokenizer encodes the poses.
         collator: the model's collator.
+        workers: number of processes; does not change the result.
     """
+    processes = min(workers, len(rows)) if workers > 1 else None
     rows = rows.map(
         add_pose_codes,
         batched=True,
         batch_size=512,
+        num_proc=processes,
         fn_kwargs={"pose_tokenizer": model.model.pose_tokenizer},
         desc="pose codes",
     )
     used = [name for name in rows.column_names if name not in ("images", "task", "source")]
-    rows = rows.map(collator.encode, desc="text tokens", remove_columns=used)
-    image_token_id = model.config.image_token_id
-    lengths, has_image = zip(*((len(ids), image_token_id in ids) for ids in rows["input_ids"]))
-    columns = {"length": list(lengths), "has_image": list(has_image), ROW_KEY: list(range(len(rows)))}
-    for name, column in columns.items():
-        rows = rows.add_column(name, column)
-    return rows
+    return rows.map(
+        _prepare_row,
+        with_indices=True,
+        num_proc=processes,
+        fn_kwargs={"collator": collator, "image_token_id": model.config.image_token_id},
+        desc="text tokens",
+        remove_columns=used,
+    )
+
+
+def _prepare_row(row: Row, index: int, collator: UniPoseDataCollator, image_token_id: int) -> Row:
+    encoded = collator.encode(row)
+    ids = encoded["input_ids"]
+    return encoded | {"length": len(ids), "has_image": image_token_id in ids, ROW_KEY: index}
 
 
 def keep_rows(output: Path, key: str, prepare: Callable[[], Dataset]) -> Dataset:

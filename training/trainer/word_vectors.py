@@ -34,16 +34,17 @@ class WordTable:
         tokens, size = self.vectors.shape
         if tokens > len(self.table):
             raise ValueError(f"got word vectors of {tokens} tokens for a table of {len(self.table)}; expected fewer")
-        self.vectors, self.is_seen = self.vectors.to(self.table), self.is_seen.to(self.table.device)
-        self.moves = nn.Parameter(self.table.new_zeros(size, self.table.shape[1]))
+        self.vectors = self.vectors.to(self.table.dtype)
+        self.moves = nn.Parameter(self.vectors.new_zeros(size, self.table.shape[1]))
 
     @classmethod
-    def load(cls, path: str | Path, table: nn.Parameter) -> "WordTable":
+    def load(cls, path: str | Path, table: nn.Parameter, device: torch.device | str) -> "WordTable":
         """Loads the vectors that `build_model` saves.
 
         Args:
             path: the file.
             table: the embedding table that is trained.
+            device: where the table is trained; the trainer may still have to move it there.
 
         Raises:
             ValueError: the table is not trained, or has fewer tokens than there are vectors.
@@ -51,7 +52,7 @@ class WordTable:
         if not table.requires_grad:
             raise ValueError("word_vectors is set, but this stage does not train the embeddings: leave it out")
         saved = load_file(path)
-        return cls(table, saved["vectors"], saved["is_seen"])
+        return cls(table, saved["vectors"].to(device), saved["is_seen"].to(device))
 
     @torch.no_grad()
     def gather(self) -> None:
