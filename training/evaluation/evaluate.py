@@ -10,17 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import roma
 import torch
 from transformers import pipeline
 from trl import TrlParser
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.datasets.import_data import SavedRecords
 from unipose.training.evaluation.held_out import (
     HeldOutFrames,
     HeldOutPairs,
+    load_recorded,
     make_held_out_frames,
     make_held_out_pairs,
 )
@@ -118,21 +116,6 @@ def evaluate_recorded(
         "image-to-pose": evaluate_image_to_pose(pipe, frames, training, body, batch_size, seed),
         "pose-to-text": evaluate_pose_to_text(pipe, frames, body, batch_size, seed),
     }
-
-
-def load_recorded(folders: list[str], count: int) -> torch.Tensor:
-    """At most `count` poses of records, spread evenly over each folder's frames.
-
-    Args:
-        folders: outputs of `import_data`.
-        count: maximum number of poses.
-
-    Raises:
-        ValueError: a folder has no records, or its import is not finished.
-    """
-    rotvecs = np.concatenate([SavedRecords(folder).poses() for folder in folders])
-    count = min(count, len(rotvecs))
-    return roma.rotvec_to_rotmat(torch.from_numpy(rotvecs[np.arange(count) * len(rotvecs) // count]))
 
 
 def evaluate_words(pipe: Any, body: BodyModel, arguments: EvaluationArguments) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -242,7 +241,10 @@ def build_trainer(
         )
     collator = UniPoseDataCollator(processor, model.config.pose_attention)
     key = rows_key(arguments.corpus, [arguments.tasks, arguments.rows], model, collator)
-    prepare = partial(prepare_rows, model=model, collator=collator, workers=arguments.workers)
+
+    def prepare(chosen: Dataset) -> Dataset:
+        return prepare_rows(chosen, model, collator, arguments.workers)
+
     with config.main_process_first(desc="preparation of the rows"):
         rows = keep_rows(Path(config.output_dir), key, lambda: prepare(select_rows(arguments)))
     evaluates = config.eval_strategy != "no"
