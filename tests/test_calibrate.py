@@ -15,7 +15,6 @@ from unipose.training.evaluation.calibrate import (
     TASK_FEATURES,
     CalibrationArguments,
     Examples,
-    auroc,
     collect_examples,
     disturb_words,
     fit_confidence,
@@ -24,6 +23,7 @@ from unipose.training.evaluation.calibrate import (
     no_person_threshold,
     write_weights,
 )
+from unipose.training.evaluation.metrics import auroc
 from unipose.training.evaluation.reader_chooser import ReaderChooser
 from unipose.training.named_poses.archetypes import archetype_poses
 

@@ -30,7 +30,7 @@ from unipose.training.evaluation.held_out import (
     make_held_out_frames,
     make_held_out_pairs,
 )
-from unipose.training.evaluation.metrics import pose_errors
+from unipose.training.evaluation.metrics import auroc, pose_errors
 from unipose.training.evaluation.named_wordings import is_named_pose, sample_named_wordings
 from unipose.training.evaluation.posecode_metrics import paircode_precision, posecode_precision
 from unipose.training.evaluation.tasks import first_poses
@@ -125,22 +125,6 @@ class Fit:
     auroc: float
     calibration_error: float
     confidences: Array
-
-
-def auroc(scores: Array, right: npt.NDArray[np.bool_]) -> float:
-    """The probability that a right answer has a higher score than a wrong one; a tie counts half.
-
-    Args:
-        scores: (n,).
-        right: (n,) booleans.
-
-    Returns:
-        NaN if all are right or all are wrong.
-    """
-    good, bad = scores[right], scores[~right]
-    if not len(good) or not len(bad):
-        return float("nan")
-    return float((good[:, None] > bad).mean() + 0.5 * (good[:, None] == bad).mean())
 
 
 def fit_logistic(values: Array, right: npt.NDArray[np.bool_], penalty: float = 1.0) -> Array:

@@ -22,7 +22,7 @@ from unipose.training.evaluation.held_out import (
     make_held_out_frames,
     make_held_out_pairs,
 )
-from unipose.training.evaluation.human_words import evaluate_human_words
+from unipose.training.evaluation.human_words import confidence_aurocs, evaluate_human_words
 from unipose.training.evaluation.metrics import reconstruction_error
 from unipose.training.evaluation.named_wordings import evaluate_named_wordings, sample_named_wordings
 from unipose.training.evaluation.report import Metrics, to_markdown, words_to_markdown
@@ -118,7 +118,9 @@ def evaluate_recorded(
     }
 
 
-def evaluate_words(pipe: Any, body: BodyModel, arguments: EvaluationArguments) -> dict[str, Any]:
+def evaluate_words(
+    pipe: Any, body: BodyModel, arguments: EvaluationArguments
+) -> tuple[dict[str, Any], dict[str, float]]:
     """People's sentences, edits, chains of edits and questions, and altered wordings of named poses.
 
     Args:
@@ -127,14 +129,16 @@ def evaluate_words(pipe: Any, body: BodyModel, arguments: EvaluationArguments) -
         arguments: number of wordings, batch size and seed.
 
     Returns:
-        {"human words": {set: [right of each row]}, "named poses": {alteration: [right of each row]}}.
+        {"human words": {set: [right of each row]}, "named poses": {alteration: [right of each row]}}, and the AUROC
+        of the confidence of each set.
     """
     human = evaluate_human_words(pipe, body)
     wordings = sample_named_wordings(arguments.wordings, arguments.seed)
-    return {
+    words = {
         "human words": {name: [row.right for row in rows] for name, rows in human.items()},
         "named poses": evaluate_named_wordings(pipe, wordings, body, arguments.batch_size),
     }
+    return words, confidence_aurocs(human)
 
 
 def main() -> None:
@@ -147,8 +151,10 @@ def main() -> None:
     pairs = make_held_out_pairs(arguments.pairs, body, seed)
     report: dict[str, Any] = {"settings": vars(arguments), "frames": len(frames)}
     report["metrics"] = evaluate(pipe, held_out, pairs, training, body, arguments.batch_size, seed)
-    report["words"] = evaluate_words(pipe, body, arguments)
+    report["words"], report["confidence_auroc"] = evaluate_words(pipe, body, arguments)
     print(f"{len(frames)} held-out frames\n\n{to_markdown(report['metrics'])}\n\n{words_to_markdown(report['words'])}")
+    for name, value in report["confidence_auroc"].items():
+        print(f"{name}: AUROC of the confidence {value:.3f}")
     if arguments.records:
         poses = load_recorded(arguments.records, arguments.recorded_poses)
         report["recorded"] = evaluate_recorded(pipe, poses, training, body, arguments)
