@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from unipose.processing.processing_unipose import UniPoseProcessor
 from unipose.training.trainer.collator import Row, UniPoseDataCollator
 
 
@@ -33,8 +34,8 @@ class RandomCollator:
         if not 0 <= share <= 1:
             raise ValueError(f"{self.option} is {share}, expected a share of the output poses from 0 to 1")
         self.collator = collator
-        self.processor = collator.processor
-        self.pose_attention = collator.pose_attention
+        self.processor: UniPoseProcessor = collator.processor
+        self.pose_attention: str = collator.pose_attention
         self.share = share
         self.seed = seed
         self.epoch = torch.zeros((), dtype=torch.long).share_memory_()
