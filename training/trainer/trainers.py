@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from transformers import Trainer
 from unipose.training.trainer.callbacks import TimeLimitCallback
 from unipose.training.trainer.checkpoints import checkpoints, is_complete
 from unipose.training.trainer.collator import ROW_KEY
+from unipose.training.trainer.config import StageConfig
 
 
 class NonFiniteGuard(Trainer):
@@ -188,8 +189,9 @@ class TimeLimitMixin(Trainer):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        if self.args.max_minutes is not None:
-            self.add_callback(TimeLimitCallback(self.args.max_minutes))
+        minutes = cast(StageConfig, self.args).max_minutes
+        if minutes is not None:
+            self.add_callback(TimeLimitCallback(minutes))
 
 
 class StageTrainer(
