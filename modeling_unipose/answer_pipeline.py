@@ -118,7 +118,8 @@ class AnswerPipelineMixin:
         if request.task.answer == "text":
             ends = self.model.generation_config.eos_token_id
             end = [] if ends is None else [ends] if isinstance(ends, int) else list(ends[:1])
-            return [*self.processor.tokenizer(request.answer, add_special_tokens=False).input_ids, *end]
+            text = self.processor.plain_text(request.answer)
+            return [*self.processor(text=[text], add_special_tokens=False)["input_ids"][0], *end]
         values = self.processor(text=[self.processor.pose_token], poses=[[request.answer]], return_tensors="pt")
         values = values["pose_values"].to(self.model.device)
         codes = self.model.model.pose_tokenizer.encode(values)[0] + self.model.config.pose_code_start_id

@@ -190,6 +190,11 @@ class UniPoseConfig(PreTrainedConfig):
             )
 
     @property
+    def max_positions(self) -> int | None:
+        """Maximum number of tokens of a prompt and its answer; None: the language model has no limit."""
+        return getattr(self.text_config, "max_position_embeddings", None)
+
+    @property
     def num_pose_tokens(self) -> int:
         """Tokens of a pose."""
         return self.pose_tokenizer_config.num_pose_tokens

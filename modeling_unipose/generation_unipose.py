@@ -9,6 +9,7 @@ the other queries of their block with `pose_refinement_steps` (see `pose_decodin
 Without poses (generation_mode="text") every decoding method of the library works, and compiles, unchanged.
 """
 
+import sys
 from typing import Any, Literal
 
 import torch
@@ -19,14 +20,20 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from .answer_scoring import AnswerLogits, TeacherForcing, answer_logits
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
+from .generation_arguments import check_generation_arguments
 from .pose_blocks import PoseBlocks, Refinement
 from .pose_decoding import CodeChooser, ExpectedCodes, PoseDecoding, PoseDecodingMode, options_of
 from .query_runs import codes_since_start
+from .whole_poses import protect_poses, restrict_processors
 
 
 PoseMode = Literal["pose", "text"]
 IMAGE_INPUTS = ("pixel_values", "pose_pixel_values")
 ONE_BY_ONE = 'would emit the codes of a pose one by one: use greedy search or sampling, or generation_mode="text"'
+
+
+class ContinuousBatchingError(NotImplementedError, ValueError):
+    """Continuous batching is not implemented."""
 
 
 class PoseGrammar(LogitsProcessor):
@@ -39,11 +46,16 @@ class PoseGrammar(LogitsProcessor):
         config: Config with the token ids.
         max_length: Maximum length of prompt and answer; a pose that would not fit is not started.
         generation_mode: See `UniPoseGenerationMixin.generate`.
+        prompt_length: Number of tokens of the prompt. Where not even the whole answer has room for a pose, nothing is
+            banned: the model would say something else, as if it had chosen to, and `RoomForPoses` raises an error.
     """
 
-    def __init__(self, config: UniPoseConfig, max_length: int, generation_mode: PoseMode | None):
+    def __init__(
+        self, config: UniPoseConfig, max_length: int, generation_mode: PoseMode | None, prompt_length: int = 0
+    ):
         self.config = config
-        self.max_length = max_length
+        has_room = prompt_length + config.num_pose_tokens + 2 <= max_length
+        self.max_length = max_length if has_room else sys.maxsize
         self.generation_mode = generation_mode
 
     def allowed_tokens(self, ids: torch.Tensor, vocab_size: int) -> torch.Tensor:
@@ -129,11 +141,15 @@ class UniPoseGenerationMixin(GenerationMixin):
         Raises:
             ValueError: Beam search, assisted or prompt-lookup decoding, or guidance without generation_mode="text":
                 they would emit codes one by one. A prompt that ends in pose-start with generation_mode="text". A
-                prompt that ends inside a pose. A pose that does not fit. Pixels together with mm_encoder_outputs. An
-                option of poses without an accepted value.
+                prompt that ends inside a pose. A pose that does not fit, also one that the model starts of its own. A
+                prompt that leaves no position of the model for an answer. Pixels together with mm_encoder_outputs. An
+                argument without an accepted value.
         """
         if generation_mode not in ("pose", "text", None):
             raise ValueError(f'generation_mode must be "pose", "text" or None, got {generation_mode!r}')
+        check_generation_arguments(kwargs)
+        if generation_config is not None:
+            check_generation_arguments(vars(generation_config), "generation_config: ")
         if generation_mode == "pose":
             config = generation_config or self.generation_config
             ends = kwargs.get("eos_token_id", config.eos_token_id)
@@ -233,7 +249,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
         forcing = TeacherForcing(self, input_ids, generated_ids, attention_mask, inputs)
         limit = input_ids.shape[1] + generated_ids.shape[1] + self.config.pose_answer_length
-        grammar = PoseGrammar(self.config, max_length or limit, generation_mode)
+        grammar = PoseGrammar(self.config, max_length or limit, generation_mode, input_ids.shape[1])
         sampled = bool(self.generation_config.do_sample if do_sample is None else do_sample)
         ends = self.generation_config.eos_token_id
         end_ids = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
@@ -241,16 +257,40 @@ class UniPoseGenerationMixin(GenerationMixin):
             end_ids.append(self.config.pose_end_token_id)
         return answer_logits(forcing, grammar, chooser, sampled, end_ids)
 
+    def generate_batch(self, *args, **kwargs):
+        """Not supported.
+
+        Raises:
+            ContinuousBatchingError: Always.
+        """
+        return self.init_continuous_batching()
+
     def init_continuous_batching(self, *args, **kwargs):
         """Not supported.
 
         Raises:
-            NotImplementedError: Always; `generate_batch` ends here too.
+            ContinuousBatchingError: Always.
         """
-        raise NotImplementedError(
+        raise ContinuousBatchingError(
             "continuous batching (generate_batch) takes neither images nor poses and would emit the codes of a pose "
             "one by one: use generate, which takes batches"
         )
+
+    def _prepare_generated_length(self, generation_config, *args, input_ids_length, inputs_tensor, **kwargs):
+        """Ends an answer at the model's last position; a prompt that leaves none is an error."""
+        generation_config = super()._prepare_generated_length(
+            generation_config, *args, input_ids_length=input_ids_length, inputs_tensor=inputs_tensor, **kwargs
+        )
+        limit, embedded = self.config.max_positions, inputs_tensor.shape[1] if input_ids_length == 0 else 0
+        if limit is not None:
+            length = input_ids_length + embedded
+            if length >= limit:
+                raise ValueError(
+                    f"the prompt has {length} tokens, but the model has {limit} positions (max_position_embeddings), "
+                    "and the answer needs some of them: shorten the prompt"
+                )
+            generation_config.max_length = min(generation_config.max_length, limit - embedded)
+        return generation_config
 
     def encode_images(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Replaces the pixels by `mm_encoder_outputs`: every image is encoded once, however often its row is repeated.
@@ -271,12 +311,18 @@ class UniPoseGenerationMixin(GenerationMixin):
         others = {name: value for name, value in kwargs.items() if name not in IMAGE_INPUTS}
         return {**others, "mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=features)}}
 
-    def _get_logits_processor(self, generation_config, model_kwargs=None, **kwargs) -> LogitsProcessorList:
+    def _get_logits_processor(
+        self, generation_config, input_ids_seq_length=0, model_kwargs=None, **kwargs
+    ) -> LogitsProcessorList:
         mode = model_kwargs["generation_mode"]
         if mode != "text":
             validate_decoding(generation_config)
-        processors = super()._get_logits_processor(generation_config, model_kwargs=model_kwargs, **kwargs)
-        grammar = PoseGrammar(self.config, generation_config.max_length, mode)
+        processors = super()._get_logits_processor(
+            generation_config, input_ids_seq_length, model_kwargs=model_kwargs, **kwargs
+        )
+        if mode != "text":
+            processors = restrict_processors(processors, self.config)
+        grammar = PoseGrammar(self.config, generation_config.max_length, mode, input_ids_seq_length)
         decoding = model_kwargs.get("pose_options")
         if decoding is not None and decoding.pose_decoding == "expected" and not generation_config.do_sample:
             chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
@@ -286,6 +332,9 @@ class UniPoseGenerationMixin(GenerationMixin):
     def _sample(self, input_ids, generation_config, synced_gpus=False, **kwargs):
         mode, decoding = kwargs.pop("generation_mode"), kwargs.pop("pose_options", None)
         self.validate_length(input_ids, generation_config.max_length, mode)
+        if mode != "text":
+            criteria = protect_poses(kwargs["stopping_criteria"], self.config, generation_config.max_length)
+            kwargs["stopping_criteria"] = criteria
         if mode == "text" or self.config.pose_attention == "causal":
             return super()._sample(input_ids, generation_config=generation_config, synced_gpus=synced_gpus, **kwargs)
         # Forwards of one position and of many alternate, which would cause recompilation again and again.

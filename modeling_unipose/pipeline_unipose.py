@@ -11,6 +11,8 @@ from transformers import BatchFeature, Pipeline
 
 from .answer_choice import Answer, Chooser, ChooserName
 from .answer_pipeline import AnswerPipelineMixin, Conversations, Row, calls_of_generate, check_choice, own_seed
+from .generation_arguments import check_batch_size
+from .pipeline_streams import AnswerStream, is_stream
 from .tasks_unipose import TASKS, Task
 
 
@@ -49,12 +51,18 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         chooser: Chooser | ChooserName = "consistent",
         seed: int | None = None,
         return_features: bool = False,
+        allow_urls: bool = False,
+        allow_local_files: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Answers one row, or each row of a list.
+        """Answers one row, each row of a list, or each row of a stream.
 
         A flat list of poses (images) belongs to one row if there is a single text or the task takes two of them;
         otherwise it has one for each row. An input that is not a list is used in every row.
+
+        A stream is a generator, a dataset such as `KeyDataset` or a column of one, for any of the three inputs; an item
+        of `text` may also be a dict of text, images and poses. Its answers come one by one, as an iterator; each batch
+        of a seeded stream has a seed of its own, seed + its number.
 
         Args:
             text: The description, the instruction or the question; or a chat (a list of messages with "role" and
@@ -74,6 +82,8 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
                 or a function of the request ({"text", "images", "poses", "task"}) and the answers: an index.
             seed: Seed of this call's samples; torch's own random numbers do not change.
             return_features: Whether an answer also has "features", of which its confidence is made: a dict of numbers.
+            allow_urls: Whether images in chats may be http addresses: only for chats whose authors are trusted.
+            allow_local_files: Whether images and poses in chats may be local files: likewise.
             kwargs: More `generate_kwargs`. num_return_sequences > 1 samples, and gives a list of answers for each row.
 
         Returns:
@@ -81,15 +91,24 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
             orientation in the stored (z-up) frame, and a number from 0 to 1; a list of these for a list of rows.
 
         Raises:
-            ValueError: An unknown task; poses, images or a text that do not fit the task or the placeholders; an
-                image for a model without vision encoders.
+            ValueError: An unknown task; poses, images or a text that do not fit the task or the placeholders; a chat of
+                another form; an image for a model without vision encoders; a prompt that is too long for the model;
+                arguments of generation without an accepted value.
         """
         if task is not None and task not in TASKS:
             raise ValueError(f"unknown task {task!r}; accepted: {', '.join(TASKS)}")
         chosen = None if task is None else TASKS[task]
+        size = check_batch_size(self._batch_size or 1 if batch_size is None else batch_size)
+        if any(is_stream(inputs) for inputs in (text, images, poses)):
+            options = {"task": task, "generate_kwargs": generate_kwargs, "batch_size": size, "best_of": best_of}
+            options |= {"chooser": chooser, "return_features": return_features, "allow_urls": allow_urls}
+            options |= {"allow_local_files": allow_local_files, **kwargs}
+            return self.answer_stream({"text": text, "images": images, "poses": poses}, size, seed, options)
+        if not isinstance(generate_kwargs, Mapping | None):
+            raise ValueError(f"generate_kwargs must be a dict, got {type(generate_kwargs).__name__}")
         rows, many = self.arrange_rows(text, images, poses, chosen)
+        rows = [self.check_chat(row, allow_urls, allow_local_files) for row in rows]
         conversations = [self.build_conversation(row, chosen) for row in rows]
-        size = batch_size or self._batch_size or 1
         arguments = {**(generate_kwargs or {}), **kwargs}
         count = arguments.get("num_return_sequences", 1)
         check_choice(count, best_of, chooser)
@@ -112,6 +131,33 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         ]
         results = [group if count > 1 else group[0] for group in finished]
         return results if many else results[0]
+
+    def answer_stream(
+        self, inputs: dict[str, Any], size: int, seed: int | None, options: dict[str, Any]
+    ) -> AnswerStream:
+        """Answers of a stream of rows.
+
+        Args:
+            inputs: "text", "images" and "poses" of `__call__`; lists of rows count as streams.
+            size: Number of rows of a batch.
+            seed: See `__call__`.
+            options: Its other arguments.
+        """
+        group = {"images": self.processor.group_images, "poses": self.processor.group_poses}
+        streams = {
+            name: value
+            for name, value in inputs.items()
+            if is_stream(value)
+            or (name == "text" and isinstance(value, list | tuple) and not is_chat(value))
+            or (name != "text" and group[name](value).layout == "nested")
+        }
+
+        def answer(rows: list[dict[str, Any]], number: int) -> list[Any]:
+            items = {name: [group[name](row[name]).items for row in rows] for name in group}
+            own_seed = None if seed is None else seed + number
+            return self(text=[row["text"] for row in rows], **items, seed=own_seed, **options)
+
+        return AnswerStream(answer, inputs, streams, size)
 
     def arrange_rows(self, text: Any, images: Any, poses: Any, task: Task | None) -> tuple[list[Row], bool]:
         """Groups the inputs of a call by row.
@@ -144,6 +190,22 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         filled = [values if many else list(values) * length for values, many in columns.values()]
         return [Row(*values) for values in zip(*filled)], bool(lengths)
 
+    def check_chat(self, row: Row, allow_urls: bool, allow_local_files: bool) -> Row:
+        """A row whose chat, if it has one, is checked.
+
+        Args:
+            row: Inputs of one answer.
+            allow_urls: See `__call__`.
+            allow_local_files: See there.
+
+        Raises:
+            ValueError: The chat has another form, or refers to what may not be read.
+        """
+        if not is_chat(row.text):
+            return row
+        (messages,), _ = self.processor.check_chats(row.text, allow_urls, allow_local_files)
+        return row._replace(text=messages)
+
     def build_conversation(self, row: Row, task: Task | None) -> list[dict[str, Any]]:
         """Writes one row as messages in which every image and pose is a block with its value.
 
@@ -152,14 +214,16 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
             task: None where the model chooses.
 
         Raises:
-            ValueError: Inputs that do not fit the task or the placeholders, a chat that ends with the assistant, or
-                an image for a model without vision encoders.
+            ValueError: Inputs that do not fit the task or the placeholders, a chat that does not end with the user,
+                more images and poses than the model has positions for, or an image for a model without vision encoders.
         """
         pending = {"image": list(row.images), "pose": list(row.poses)}
         if is_chat(row.text):
             messages = [{**message, "content": self.split_content(message["content"])} for message in row.text]
-            if messages[-1]["role"] == "assistant":
-                raise ValueError("the last message of the chat is the assistant's: end it with the user's")
+            if messages[-1]["role"] != "user":
+                raise ValueError(
+                    f"the last message of the chat is the {messages[-1]['role']}'s: end it with the user's"
+                )
         else:
             if task is not None:
                 check_inputs(row, task)
@@ -173,7 +237,23 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
             fill_blocks(blocks, kind, values, self.processor.block_keys[kind])
         if self.model.config.num_image_tokens == 0 and any(block["type"] == "image" for block in blocks):
             raise ValueError("this model has no vision encoder and takes no images")
+        self.check_number_of_inputs(blocks)
         return messages
+
+    def check_number_of_inputs(self, blocks: Sequence[Mapping[str, Any]]) -> None:
+        """Checks that images and poses fit the model, before any is read.
+
+        Args:
+            blocks: Content blocks of one chat.
+
+        Raises:
+            ValueError: They do not; with both numbers.
+        """
+        config = self.model.config
+        lengths = {"image": config.num_image_tokens, "pose": config.num_pose_tokens}
+        needed, limit = sum(lengths.get(block["type"], 0) for block in blocks), config.max_positions
+        if limit is not None and needed > limit:
+            raise ValueError(f"the images and poses take {needed} tokens, but the model has {limit} positions")
 
     def format_prompt(self, text: Any, task: Task | None) -> str:
         """The user's text, the task's instruction if there is none, or the task's prompt around the text.
@@ -228,6 +308,9 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
     def preprocess(self, inputs: Conversations, generation_mode: str | None = None) -> Any:  # type: ignore[override]
         return self.processor.apply_chat_template(
             inputs.messages,
+            is_checked=True,
+            # Placeholders of the texts are blocks already.
+            sanitize_control_tokens=True,
             add_generation_prompt=True,
             generation_mode=generation_mode,
             tokenize=True,
@@ -293,8 +376,8 @@ def distribute(inputs: Any, one_per_row: bool) -> tuple[list[list[Any]], bool]:
 
 
 def is_chat(text: Any) -> bool:
-    """Whether it is a list of messages."""
-    return isinstance(text, list | tuple) and bool(text) and isinstance(text[0], Mapping) and "role" in text[0]
+    """Whether it is meant as one chat: a list with a message."""
+    return isinstance(text, list | tuple) and any(isinstance(message, Mapping) for message in text)
 
 
 def check_inputs(row: Row, task: Task) -> None:

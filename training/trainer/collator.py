@@ -40,22 +40,17 @@ class UniPoseDataCollator:
     def encode(self, row: Row) -> Row:
         """Tokenizes one row with `pose_codes` (poses, num_pose_tokens), which `add_pose_codes` adds.
 
-        Of several answers only the last is trained: the poses before it are known to the model as codes.
+        Control tokens and placeholders that are typed in its texts are plain text. Of several answers only the last is trained: the poses before it are known to the model as codes.
 
         Returns:
             input_ids, labels and shift_labels (length,); labels of questions and pose-end are -100 (ignored).
 
         Raises:
-            ValueError: the row's poses and the pose blocks of its messages differ in number.
+            ValueError: the messages have another form (see `chat_schema`); the row's poses and the pose blocks of its
+                messages differ in number.
         """
-        processor, tokenizer = self.processor, self.processor.tokenizer
-        encoded = tokenizer.apply_chat_template(
-            row["messages"],
-            chat_template=processor.chat_template,
-            **processor.template_variables(processor.chat_template),
-            return_dict=True,
-            return_assistant_tokens_mask=True,
-        )
+        processor = self.processor
+        encoded = processor.encode_chat(row["messages"])
         ids = torch.tensor(encoded["input_ids"])
         is_answer = torch.tensor(encoded["assistant_masks"]).bool()
         begins = (is_answer & ~is_answer.roll(1)).nonzero()[:, 0]

@@ -30,6 +30,9 @@ def prepare_rows(
         model: model whose pose tokenizer encodes the poses.
         collator: the model's collator.
         workers: number of processes; does not change the result.
+
+    Raises:
+        ValueError: a row that cannot be encoded, or is longer than the model's positions, with its index.
     """
     processes = min(workers, len(rows)) if workers > 1 else None
     rows = rows.map(
@@ -45,15 +48,27 @@ def prepare_rows(
         _prepare_row,
         with_indices=True,
         num_proc=processes,
-        fn_kwargs={"collator": collator, "image_token_id": model.config.image_token_id},
+        fn_kwargs={
+            "collator": collator,
+            "image_token_id": model.config.image_token_id,
+            "max_positions": model.config.max_positions,
+        },
         desc="text tokens",
         remove_columns=used,
     )
 
 
-def _prepare_row(row: Row, index: int, collator: UniPoseDataCollator, image_token_id: int) -> Row:
-    encoded = collator.encode(row)
+def _prepare_row(
+    row: Row, index: int, collator: UniPoseDataCollator, image_token_id: int, max_positions: int | None
+) -> Row:
+    name = f"row {index} ({row.get('task')}, {row.get('source')})"
+    try:
+        encoded = collator.encode(row)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
     ids = encoded["input_ids"]
+    if max_positions is not None and len(ids) > max_positions:
+        raise ValueError(f"{name} has {len(ids)} tokens, but the model has {max_positions} positions")
     return encoded | {"length": len(ids), "has_image": image_token_id in ids, ROW_KEY: index}
 
 
