@@ -24,13 +24,8 @@ class Accepted(NamedTuple):
     def wording(self) -> str:
         """What is accepted, for errors."""
         kind = "an integer" if self.whole else "a number"
-        if self.open_low:
-            return f"{kind} above {self.low:g}" + ("" if math.isinf(self.high) else f", at most {self.high:g}")
-        return (
-            f"{kind} of at least {self.low:g}"
-            if math.isinf(self.high)
-            else f"{kind} from {self.low:g} to {self.high:g}"
-        )
+        low = f"{kind} {'above' if self.open_low else 'of at least'} {self.low:g}"
+        return low if math.isinf(self.high) else f"{low} and at most {self.high:g}"
 
     def allows(self, value: Any) -> bool:
         """Whether a value is accepted."""

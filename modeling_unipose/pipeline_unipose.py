@@ -60,9 +60,9 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         A flat list of poses (images) belongs to one row if there is a single text or the task takes two of them;
         otherwise it has one for each row. An input that is not a list is used in every row.
 
-        A stream is a generator, a dataset such as `KeyDataset` or a column of one, for any of the three inputs; an item
-        of `text` may also be a dict of text, images and poses. Its answers come one by one, as an iterator; each batch
-        of a seeded stream has a seed of its own, seed + its number.
+        A stream is a generator, a dataset such as `KeyDataset` or a column of one, for any of the three inputs; an
+        item of `text` may also be a dict of text, images and poses. Its answers come one by one, as an iterator; each
+        batch of a seeded stream has a seed of its own, seed + its number.
 
         Args:
             text: The description, the instruction or the question; or a chat (a list of messages with "role" and
@@ -91,9 +91,9 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
             orientation in the stored (z-up) frame, and a number from 0 to 1; a list of these for a list of rows.
 
         Raises:
-            ValueError: An unknown task; poses, images or a text that do not fit the task or the placeholders; a chat of
-                another form; an image for a model without vision encoders; a prompt that is too long for the model;
-                arguments of generation without an accepted value.
+            ValueError: An unknown task; poses, images or a text that do not fit the task or the placeholders; a chat
+                of another form; an image for a model without vision encoders; a prompt that is too long for the
+                model; arguments of generation without an accepted value.
         """
         if task is not None and task not in TASKS:
             raise ValueError(f"unknown task {task!r}; accepted: {', '.join(TASKS)}")
@@ -215,7 +215,7 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
 
         Raises:
             ValueError: Inputs that do not fit the task or the placeholders, a chat that does not end with the user,
-                more images and poses than the model has positions for, or an image for a model without vision encoders.
+                more images and poses than the model has positions for, an image for a model without vision encoders.
         """
         pending = {"image": list(row.images), "pose": list(row.poses)}
         if is_chat(row.text):

@@ -1,4 +1,4 @@
-"""Nothing but the model, temperature, top-k and top-p decides about the codes of a pose, and every pose is finished."""
+"""Only the model, temperature, top-k and top-p decide about the codes of a pose, and every pose is finished."""
 
 import torch
 from transformers import (
@@ -21,7 +21,15 @@ INSIDE_POSES = (TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, Log
 
 
 def inside_pose(ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
-    """(batch, length) ids -> (batch,) bool: pose-start is there, and pose-end is missing."""
+    """Which rows end inside a pose: its pose-start is there, and its pose-end is missing.
+
+    Args:
+        ids: (batch, length).
+        config: Config with the token ids.
+
+    Returns:
+        (batch,) bool.
+    """
     return (codes_since_start(ids, config) >= 0) & ~(ids[:, -1:] == config.pose_end_token_id).any(dim=1)
 
 
@@ -93,8 +101,8 @@ class RoomForPoses(StoppingCriteria):
             rows = (codes_since_start(input_ids, self.config) == 0).nonzero().flatten().tolist()
             if rows:
                 raise ValueError(
-                    f"the answer of row {rows[0]} starts a pose, which takes {needed} more tokens, but the limit leaves "
-                    f'{room}: raise max_new_tokens by at least {needed - room}, or ask with generation_mode="text"'
+                    f"the answer of row {rows[0]} starts a pose, which takes {needed} more tokens, but the limit "
+                    f'leaves {room}: raise max_new_tokens by at least {needed - room}, or ask with generation_mode="text"'
                 )
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 

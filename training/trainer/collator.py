@@ -40,7 +40,8 @@ class UniPoseDataCollator:
     def encode(self, row: Row) -> Row:
         """Tokenizes one row with `pose_codes` (poses, num_pose_tokens), which `add_pose_codes` adds.
 
-        Control tokens and placeholders that are typed in its texts are plain text. Of several answers only the last is trained: the poses before it are known to the model as codes.
+        Of several answers only the last is trained: the poses before it are known to the model as codes. Control
+        tokens and placeholders that are typed in its texts are plain text.
 
         Returns:
             input_ids, labels and shift_labels (length,); labels of questions and pose-end are -100 (ignored).
