@@ -96,13 +96,13 @@ class RoomForPoses(StoppingCriteria):
         self.max_length = max_length
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs) -> torch.Tensor:
-        needed, room = self.config.num_pose_tokens + 1, self.max_length - input_ids.shape[1]
+        needed, room = self.config.num_pose_tokens + 2, self.max_length - input_ids.shape[1] + 1
         if room < needed:
             rows = (codes_since_start(input_ids, self.config) == 0).nonzero().flatten().tolist()
             if rows:
                 raise ValueError(
-                    f"the answer of row {rows[0]} starts a pose, which takes {needed} more tokens, but the limit "
-                    f'leaves {room}: raise max_new_tokens by at least {needed - room}, or ask with generation_mode="text"'
+                    f"the answer of row {rows[0]} starts a pose, which takes {needed} tokens, but the limit leaves "
+                    f'{room}: raise max_new_tokens by {needed - room} or more, or ask with generation_mode="text"'
                 )
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 

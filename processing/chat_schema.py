@@ -103,7 +103,7 @@ def _check_message(message: Any, sources: ChatSources, name: str) -> Message:
             raise ValueError(f"{name} has no {key!r}; accepted: {ACCEPTED_CHATS}")
     role, content = given["role"], given["content"]
     if not isinstance(role, str) or role not in ROLES:
-        raise ValueError(f"{name} has the role {role!r}; accepted: {', '.join(ROLES)}")
+        raise ValueError(f"{name} has the role {shown(role)}; accepted: {', '.join(ROLES)}")
     if isinstance(content, str):
         check_text(content, name)
     elif isinstance(content, list | tuple):
@@ -113,13 +113,24 @@ def _check_message(message: Any, sources: ChatSources, name: str) -> Message:
     texts = [content] if isinstance(content, str) else [part.get("text", part["type"]) for part in content]
     if role == "user" and not "".join(texts).strip():
         raise ValueError(f"{name} is empty")
-    return {"role": role, "content": content}
+    return {"role": role, "content": content if isinstance(content, str) else _joined(content)}
+
+
+def _joined(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Parts in which adjacent texts are one: the template writes them without a gap, and halves would make a token."""
+    joined: list[dict[str, Any]] = []
+    for part in parts:
+        if joined and part["type"] == joined[-1]["type"] == "text":
+            joined[-1] = {"type": "text", "text": joined[-1]["text"] + part["text"]}
+        else:
+            joined.append(part)
+    return joined
 
 
 def _check_keys(given: Mapping[Any, Any], accepted: Sequence[str], name: str) -> None:
     unknown = [key for key in given if key not in accepted]
     if unknown:
-        raise ValueError(f"{name} has the unknown keys {unknown}; accepted: {', '.join(accepted)}")
+        raise ValueError(f"{name} has the unknown keys {shown(unknown)}; accepted: {', '.join(accepted)}")
 
 
 def _check_part(part: Any, sources: ChatSources, name: str) -> dict[str, Any]:
@@ -127,6 +138,8 @@ def _check_part(part: Any, sources: ChatSources, name: str) -> dict[str, Any]:
         raise ValueError(f"{name} is a {type(part).__name__}; accepted: {ACCEPTED_CHATS}")
     given = {key: value for key, value in part.items() if value is not None}
     kind = given.pop("type", None)
+    if not isinstance(kind, str) or kind not in ("text", "image_url", *BLOCK_KEYS):
+        raise ValueError(f"{name} has the type {shown(kind)}; accepted: text, image and pose")
     if kind == "image_url":
         # OpenAI's form.
         address = given.get("image_url")
@@ -137,8 +150,6 @@ def _check_part(part: Any, sources: ChatSources, name: str) -> dict[str, Any]:
             got = type(given["text"]).__name__ if "text" in given else "nothing"
             raise ValueError(f"{name}: the text of a part must be a string, got {got}")
         return {"type": "text", "text": check_text(given["text"], name)}
-    if not isinstance(kind, str) or kind not in BLOCK_KEYS:
-        raise ValueError(f"{name} has the type {kind!r}; accepted: text, image and pose")
     keys, options = BLOCK_KEYS[kind], BLOCK_OPTIONS[kind]
     _check_keys(given, (*keys, *options), name)
     present = [key for key in keys if key in given]

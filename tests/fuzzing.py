@@ -1,0 +1,24 @@
+"""Settings of the hypothesis suites: the same examples in every run of the tests, ever new ones with UNIPOSE_FUZZ=n.
+
+n multiplies the number of examples.
+"""
+
+import os
+
+from hypothesis import HealthCheck, Phase, settings
+
+
+FACTOR = int(os.environ.get("UNIPOSE_FUZZ", "0"))
+
+
+def examples(count: int) -> settings:
+    """A profile with this many examples."""
+    return settings(
+        max_examples=count * max(FACTOR, 1),
+        derandomize=FACTOR == 0,
+        database=None,
+        deadline=None,
+        print_blob=False,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
