@@ -4,6 +4,8 @@ n multiplies the number of examples.
 """
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 
@@ -22,3 +24,11 @@ def examples(count: int) -> settings:
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
+
+
+def attempt(call: Callable[[], Any]) -> tuple[Any, str | None]:
+    """The result of a call and None, or None and its documented error; others pass through."""
+    try:
+        return call(), None
+    except ValueError as error:
+        return None, str(error) or "(empty)"

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fuzzing import examples
+from fuzzing import attempt, examples
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from tiny_models import EOS, PAD, POSE_TOKENS, tiny_model, words
@@ -47,10 +47,12 @@ def blocks(model: UniPoseForConditionalGeneration, row: list[int]) -> list[list[
     first, last = config.pose_code_start_id, config.pose_code_start_id + config.pose_tokenizer_config.codebook_size
     found, place = [], 0
     while place < len(row):
-        assert row[place] != config.pose_end_token_id and not first <= row[place] < last, row
+        assert row[place] != config.pose_end_token_id, row
+        assert not first <= row[place] < last, row
         if row[place] == config.pose_start_token_id:
             codes = row[place + 1 : place + 1 + POSE_TOKENS]
-            assert len(codes) == POSE_TOKENS and all(first <= code < last for code in codes), row
+            assert len(codes) == POSE_TOKENS, row
+            assert all(first <= code < last for code in codes), row
             place += POSE_TOKENS + 1
             assert row[place : place + 1] == [config.pose_end_token_id], row
             found.append(codes)
@@ -73,7 +75,7 @@ TEXT_ARGUMENTS = {
 }
 
 
-@examples(120)
+@examples(40)
 @given(kwargs=st.fixed_dictionaries({}, optional=TEXT_ARGUMENTS), seed=st.integers(0, 9))
 def test_arguments_for_text_leave_poses_alone(
     model: UniPoseForConditionalGeneration, kwargs: dict[str, Any], seed: int
@@ -84,7 +86,7 @@ def test_arguments_for_text_leave_poses_alone(
     assert model.generate(prompt, **fixed, **kwargs).tolist() == plain.tolist()
 
 
-@examples(120)
+@examples(45)
 @given(
     kwargs=st.fixed_dictionaries(
         {"max_new_tokens": st.integers(1, 30)},
@@ -113,10 +115,9 @@ def test_free_answers_are_whole(
     processor = LogitsProcessorList([StartAt(model, 4, steps)])
     assume(kwargs.get("num_return_sequences", 1) == 1 or kwargs.get("do_sample"))
     torch.manual_seed(seed)
-    try:
-        output = model.generate(prompt, pad_token_id=PAD, logits_processor=processor, **kwargs)
-    except ValueError as error:
-        assert "raise max_new_tokens" in str(error), error
+    output, error = attempt(lambda: model.generate(prompt, pad_token_id=PAD, logits_processor=processor, **kwargs))
+    if error is not None:
+        assert "raise max_new_tokens" in error, error
         assert kwargs["max_new_tokens"] < POSE_TOKENS + 2
         return
     for row in output[:, 4:].tolist():
@@ -135,7 +136,7 @@ class StopAt(StoppingCriteria):
         return torch.full((len(input_ids),), input_ids.shape[1] == self.step)
 
 
-@examples(40)
+@examples(15)
 @given(step=st.integers(5, 12), seed=st.integers(0, 9))
 def test_a_stop_waits_for_the_end_of_a_pose(model: UniPoseForConditionalGeneration, step: int, seed: int) -> None:
     prompt = torch.tensor([words(4, seed)])
@@ -149,41 +150,60 @@ def test_a_stop_waits_for_the_end_of_a_pose(model: UniPoseForConditionalGenerati
 @given(length=st.integers(LIMIT - 12, LIMIT + 3), new=st.integers(1, 40), mode=st.sampled_from([None, "text", "pose"]))
 def test_prompts_must_fit(model: UniPoseForConditionalGeneration, length: int, new: int, mode: str | None) -> None:
     prompt = torch.tensor([words(length, 1)])
-    try:
-        output = model.generate(prompt, generation_mode=mode, max_new_tokens=new, pad_token_id=PAD)
-    except ValueError as error:
-        numbers = (f"{length} tokens", f"{LIMIT} positions") if length >= LIMIT else (f"leaves {min(new, LIMIT - length)}",)
-        assert all(number in str(error) for number in numbers), error
-        assert length >= LIMIT or mode != "text"
-    else:
+    output, error = attempt(lambda: model.generate(prompt, generation_mode=mode, max_new_tokens=new, pad_token_id=PAD))
+    if error is None:
         assert length < output.shape[1] <= min(LIMIT, length + new)
+    else:
+        too_long = (f"{length} tokens", f"{LIMIT} positions")
+        numbers = too_long if length >= LIMIT else (f"leaves {min(new, LIMIT - length)}",)
+        assert all(number in error for number in numbers), error
+        assert length >= LIMIT or mode != "text"
 
 
 WRONG = st.sampled_from(
-    [-1, 0, 0.0, -0.5, 1.5, float("nan"), float("inf"), "2", True, [], {}, b"x", 10**30, 1e-320, object(), [1, 2], (3,)]
+    [
+        -1,
+        0,
+        0.0,
+        -0.5,
+        1.5,
+        float("nan"),
+        float("inf"),
+        "2",
+        True,
+        [],
+        {},
+        b"x",
+        10**30,
+        1e-320,
+        object(),
+        [1, 2],
+        (3,),
+    ]
 )
 NAMES = (
-    "num_beams num_return_sequences max_new_tokens max_length min_new_tokens min_length top_k top_p min_p typical_p "
-    "temperature repetition_penalty no_repeat_ngram_size epsilon_cutoff eta_cutoff max_time do_sample use_cache seed "
-    "length_penalty return_dict_in_generate output_scores eos_token_id pad_token_id bos_token_id stop_strings "
-    "bad_words_ids suppress_tokens begin_suppress_tokens sequence_bias forced_bos_token_id forced_eos_token_id "
-    "exponential_decay_length_penalty guidance_scale penalty_alpha num_beam_groups diversity_penalty constraints "
-    "cache_implementation pose_decoding pose_temperature pose_refinement_steps generation_mode stopping_criteria "
-    "logits_processor streamer assistant_model prompt_lookup_num_tokens attention_mask position_ids unknown_argument "
-    "renormalize_logits remove_invalid_values early_stopping low_memory dola_layers token_healing top_h"
-).split()
+    "num_beams", "num_return_sequences", "max_new_tokens", "max_length", "min_new_tokens", "min_length", "top_k",
+    "top_p", "min_p", "typical_p", "temperature", "repetition_penalty", "no_repeat_ngram_size", "epsilon_cutoff",
+    "eta_cutoff", "max_time", "do_sample", "use_cache", "seed", "length_penalty", "return_dict_in_generate",
+    "output_scores", "eos_token_id", "pad_token_id", "bos_token_id", "stop_strings", "bad_words_ids",
+    "suppress_tokens", "begin_suppress_tokens", "sequence_bias", "forced_bos_token_id", "forced_eos_token_id",
+    "exponential_decay_length_penalty", "guidance_scale", "penalty_alpha", "num_beam_groups", "diversity_penalty",
+    "constraints", "cache_implementation", "pose_decoding", "pose_temperature", "pose_refinement_steps",
+    "generation_mode", "stopping_criteria", "logits_processor", "streamer", "assistant_model",
+    "prompt_lookup_num_tokens", "attention_mask", "position_ids", "unknown_argument", "renormalize_logits",
+    "remove_invalid_values", "early_stopping", "low_memory", "dola_layers", "token_healing", "top_h",
+)  # fmt: skip
 
 
-@examples(400)
-@given(kwargs=st.dictionaries(st.sampled_from(NAMES), WRONG, min_size=1, max_size=2), mode=st.sampled_from([None, "pose"]))
+@examples(250)
+@given(
+    kwargs=st.dictionaries(st.sampled_from(NAMES), WRONG, min_size=1, max_size=2), mode=st.sampled_from([None, "pose"])
+)
 def test_wrong_arguments(model: UniPoseForConditionalGeneration, kwargs: dict[str, Any], mode: str | None) -> None:
     prompt = torch.tensor([words(4, 3)])
     arguments = {"generation_mode": mode, "max_new_tokens": 12, "pad_token_id": PAD, **kwargs}
-    try:
-        output = model.generate(prompt, **arguments)
-    except ValueError as error:
-        assert str(error)
-    else:
+    output, error = attempt(lambda: model.generate(prompt, **arguments))
+    if error is None:
         for row in getattr(output, "sequences", output)[:, 4:].tolist():
             blocks(model, row)
 
@@ -191,7 +211,7 @@ def test_wrong_arguments(model: UniPoseForConditionalGeneration, kwargs: dict[st
 @examples(60)
 @given(size=WRONG | st.integers(-3, 3))
 def test_batch_sizes(pipe: UniPosePipeline, size: Any) -> None:
-    if type(size) is int and 1 <= size < 10**30 or size == 10**30:
+    if type(size) is int and size >= 1:
         assert len(pipe(["Run.", "Sit."], task="text-to-pose", batch_size=size)) == 2
     else:
         with pytest.raises(ValueError, match="batch_size must be an integer of at least 1"):
@@ -234,10 +254,15 @@ def test_streams_of_poses_and_of_two_inputs(pipe: UniPosePipeline) -> None:
     assert same(pipe(poses=iter(POSES), **short), expected)
     assert same(pipe(text=["Describe the pose."] * 3, poses=(pose.tolist() for pose in POSES), **short), expected)
     edits = pipe(text=ITEMS, poses=POSES, task="pose-edit")
-    assert same(pipe(text=iter(ITEMS), poses=POSES[0], task="pose-edit"), pipe(ITEMS, poses=POSES[0], task="pose-edit"))
+    assert same(
+        pipe(text=iter(ITEMS), poses=POSES[0], task="pose-edit"), pipe(ITEMS, poses=POSES[0], task="pose-edit")
+    )
     assert same(pipe(text=iter(ITEMS), poses=iter(POSES), task="pose-edit", batch_size=2), edits)
     pairs = [[POSES[0], POSES[1]], [POSES[1], POSES[2]]]
-    assert same(pipe(poses=iter(pairs), task="pose-diff", max_new_tokens=4), pipe(poses=pairs, task="pose-diff", max_new_tokens=4))
+    assert same(
+        pipe(poses=iter(pairs), task="pose-diff", max_new_tokens=4),
+        pipe(poses=pairs, task="pose-diff", max_new_tokens=4),
+    )
     with pytest.raises(ValueError, match="different numbers of rows: 3 of text, 2 of poses"):
         list(pipe(text=iter(ITEMS), poses=iter(POSES[:2]), task="pose-edit", batch_size=4))
     with pytest.raises(ValueError, match=r"row 1 has the keys \['caption'\]"):
