@@ -145,7 +145,27 @@ class UniPoseVQVAE(PreTrainedModel):
                 config.codebook_size, config.codebook_dim, config.decay, config.dead_code_threshold
             )
             self.decoder = PoseDecoder(config)
+        if self.dtype.itemsize < 4:
+            self.float()
         self.post_init()
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> "UniPoseVQVAE":
+        """Moves and casts like any module, but never to less than fp32: codes are arg-minima, which rounding changes.
+
+        `half()`, `bfloat16()` and `to(dtype)` of a whole model, or of one that wraps it, end here.
+
+        Args:
+            fn: What is applied to each tensor.
+            recurse: torch's.
+        """
+
+        def in_fp32(tensor: torch.Tensor) -> torch.Tensor:
+            result = fn(tensor)
+            is_low = result.is_floating_point() and result.dtype.itemsize < 4
+            was_low = tensor.is_floating_point() and tensor.dtype.itemsize < 4
+            return tensor.to(result.device) if is_low and not was_low else result
+
+        return super()._apply(in_fp32, recurse)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

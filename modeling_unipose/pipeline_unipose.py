@@ -11,6 +11,7 @@ from transformers import BatchFeature, Pipeline
 
 from .answer_choice import Answer, Chooser, ChooserName
 from .answer_pipeline import AnswerPipelineMixin, Conversations, Row, calls_of_generate, check_choice, own_seed
+from .body_parts import body_heading, rotate_heading
 from .generation_arguments import check_batch_size
 from .pipeline_streams import AnswerStream, is_stream
 from .tasks_unipose import TASKS, Task
@@ -53,6 +54,8 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         return_features: bool = False,
         allow_urls: bool = False,
         allow_local_files: bool = False,
+        frame: str | None = None,
+        output_frame: str = "z_up",
         **kwargs: Any,
     ) -> Any:
         """Answers one row, each row of a list, or each row of a stream.
@@ -79,20 +82,24 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
             best_of: Number of answers of each row of which one is returned: the greedy one, and samples.
             chooser: How it is chosen. "consistent": the answer that makes the request probable in the reverse task
                 (a text must be probable itself); without such a task as "central": the answer nearest to the others;
-                or a function of the request ({"text", "images", "poses", "task"}) and the answers: an index.
+                or a function of the request ({"text", "images", "poses", "task"}) and the answers: an index. It sees
+                poses as the model does: rotation matrices, z up, facing the front (see `read_row`).
             seed: Seed of this call's samples; torch's own random numbers do not change.
             return_features: Whether an answer also has "features", of which its confidence is made: a dict of numbers.
             allow_urls: Whether images in chats may be http addresses: only for chats whose authors are trusted.
             allow_local_files: Whether images and poses in chats may be local files: likewise.
+            frame: Frame of the input poses: "z_up" (AMASS), "y_up" (smplx, WHAM, GVHMR) or "camera" (HMR2, TokenHMR,
+                ROMP). Default: what a file says, otherwise "z_up". A content block may state its own.
+            output_frame: Frame of the poses of the answers.
             kwargs: More `generate_kwargs`. num_return_sequences > 1 samples, and gives a list of answers for each row.
 
         Returns:
             {"text": str, "poses": [array (22, 3, 3), ...], "confidence": float}: rotation matrices, the global
-            orientation in the stored (z-up) frame, and a number from 0 to 1; a list of these for a list of rows.
+            orientation in `output_frame`, and a number from 0 to 1; a list of these for a list of rows.
 
         Raises:
-            ValueError: An unknown task; poses, images or a text that do not fit the task or the placeholders; a chat
-                of another form; an image for a model without vision encoders; a prompt that is too long for the
+            ValueError: An unknown task or frame; poses, images or a text that do not fit the task or the placeholders;
+                a chat of another form; an image for a model without vision encoders; a prompt that is too long for the
                 model; arguments of generation without an accepted value.
         """
         if task is not None and task not in TASKS:
@@ -102,12 +109,17 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         if any(is_stream(inputs) for inputs in (text, images, poses)):
             options = {"task": task, "generate_kwargs": generate_kwargs, "batch_size": size, "best_of": best_of}
             options |= {"chooser": chooser, "return_features": return_features, "allow_urls": allow_urls}
-            options |= {"allow_local_files": allow_local_files, **kwargs}
+            options |= {"allow_local_files": allow_local_files, "frame": frame}
+            options |= {"output_frame": output_frame, **kwargs}
             return self.answer_stream({"text": text, "images": images, "poses": poses}, size, seed, options)
         if not isinstance(generate_kwargs, Mapping | None):
             raise ValueError(f"generate_kwargs must be a dict, got {type(generate_kwargs).__name__}")
         rows, many = self.arrange_rows(text, images, poses, chosen)
         rows = [self.check_chat(row, allow_urls, allow_local_files) for row in rows]
+        self.processor.to_frame(torch.eye(3).repeat(1, 1, 1), output_frame, "output_frame")
+        names = [f"row {number}, " if many else "" for number in range(1, len(rows) + 1)]
+        read = [self.read_row(row, frame, name) for row, name in zip(rows, names)]
+        rows = [row for row, _ in read]
         conversations = [self.build_conversation(row, chosen) for row in rows]
         arguments = {**(generate_kwargs or {}), **kwargs}
         count = arguments.get("num_return_sequences", 1)
@@ -126,8 +138,11 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         if best_of is not None:
             groups = [[self.choose(row, group, chosen, chooser)] for row, group in zip(rows, groups)]
         finished = [
-            [self.add_confidence(row, one, chosen, return_features) for one in group]
-            for row, group in zip(rows, groups)
+            [
+                self.turn_back(self.add_confidence(row, one, chosen, return_features), turn, output_frame)
+                for one in group
+            ]
+            for (row, turn), group in zip(read, groups)
         ]
         results = [group if count > 1 else group[0] for group in finished]
         return results if many else results[0]
@@ -205,6 +220,58 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
             return row
         (messages,), _ = self.processor.check_chats(row.text, allow_urls, allow_local_files)
         return row._replace(text=messages)
+
+    def read_row(self, row: Row, frame: str | None, name: str = "") -> tuple[Row, torch.Tensor]:
+        """Reads the poses of a row, also those of its chat, and turns all of them to face the front.
+
+        No answer depends on the heading of the poses, only on headings relative to the first one: one common turn
+        about the vertical takes the heading of the first pose away, and `turn_back` gives it to the answer. With
+        images the heading is relative to the camera, and is kept.
+
+        Args:
+            row: Inputs of one answer.
+            frame: As in `__call__`.
+            name: Name of the row in error messages.
+
+        Returns:
+            The row, whose poses are (22, 3, 3) rotation matrices in the stored frame, and the heading in radians.
+
+        Raises:
+            ValueError: An input is not a pose.
+        """
+        text, blocks = copy_chat(row.text) if is_chat(row.text) else (row.text, [])
+        keys = self.processor.block_keys["pose"]
+        own = [
+            (block, next(key for key in keys if block.get(key) is not None))
+            for block in blocks
+            if block.get("type") == "pose" and any(block.get(key) is not None for key in keys)
+        ]
+        values = [(pose, None) for pose in row.poses] + [(block[key], block.get("frame")) for block, key in own]
+        read = [
+            self.processor.read_pose(pose, f"{name}pose {number}", frame, block_frame)
+            for number, (pose, block_frame) in enumerate(values, start=1)
+        ]
+        heading = torch.zeros(())
+        if read and not row.images and all(block.get("type") != "image" for block in blocks):
+            heading = body_heading(read[0][0])
+            read = [torch.cat([rotate_heading(pose[:1], -heading[None]), pose[1:]]) for pose in read]
+        for (block, key), pose in zip(own, read[len(row.poses) :]):
+            del block[key]
+            block |= {"pose": pose, "frame": "z_up"}
+        return Row(text, row.images, read[: len(row.poses)]), heading
+
+    def turn_back(self, answer: Answer, heading: torch.Tensor, output_frame: str) -> Answer:
+        """An answer whose poses have the heading of the row's first pose, in the wanted frame.
+
+        Args:
+            answer: The answer.
+            heading: Result of `read_row`.
+            output_frame: As in `__call__`.
+        """
+        poses = [torch.from_numpy(pose) for pose in answer["poses"]]
+        if heading != 0:
+            poses = [torch.cat([rotate_heading(pose[:1], heading[None]), pose[1:]]) for pose in poses]
+        return {**answer, "poses": [self.processor.to_frame(pose, output_frame).numpy() for pose in poses]}
 
     def build_conversation(self, row: Row, task: Task | None) -> list[dict[str, Any]]:
         """Writes one row as messages in which every image and pose is a block with its value.
@@ -306,8 +373,9 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         return mode, {**generate_kwargs, **mode}, {}
 
     def preprocess(self, inputs: Conversations, generation_mode: str | None = None) -> Any:  # type: ignore[override]
+        messages = [[self.mark_poses(message) for message in chat] for chat in inputs.messages]
         return self.processor.apply_chat_template(
-            inputs.messages,
+            messages,
             is_checked=True,
             # Placeholders of the texts are blocks already.
             sanitize_control_tokens=True,
@@ -317,6 +385,14 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
             return_dict=True,
             processor_kwargs={"return_tensors": "pt", "padding_side": "left"},
         )
+
+    def mark_poses(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A message of `build_conversation` whose poses are marked as read, as `read_row` has done."""
+        content = [
+            {**block, "pose": self.processor.mark_read(block["pose"])} if block["type"] == "pose" else block
+            for block in message["content"]
+        ]
+        return {**message, "content": content}
 
     def _forward(  # type: ignore[override]
         self,
@@ -373,6 +449,18 @@ def distribute(inputs: Any, one_per_row: bool) -> tuple[list[list[Any]], bool]:
     if inputs.layout == "flat" and one_per_row:
         return [[] if item is None else [item] for item in inputs.items], True
     return inputs.rows, inputs.layout == "nested"
+
+
+def copy_chat(chat: Sequence[Any]) -> tuple[list[Any], list[dict[str, Any]]]:
+    """A copy of a chat, and the content blocks of the copy; what is no message or block stays as it is."""
+    messages = [dict(message) if isinstance(message, Mapping) else message for message in chat]
+    blocks = []
+    for message in messages:
+        if isinstance(message, dict) and isinstance(message.get("content"), list | tuple):
+            content = [dict(block) if isinstance(block, Mapping) else block for block in message["content"]]
+            message["content"] = content
+            blocks += [block for block in content if isinstance(block, dict)]
+    return messages, blocks
 
 
 def is_chat(text: Any) -> bool:

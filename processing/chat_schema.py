@@ -25,7 +25,7 @@ BLOCK_OPTIONS: dict[str, tuple[str, ...]] = {"image": (), "pose": ("frame",)}
 ACCEPTED_CHATS = (
     'a list of messages {"role": "system" | "user" | "assistant", "content": a string or a list of parts '
     '{"type": "text", "text"}, {"type": "image", "image" | "url" | "path" | "base64"}, '
-    '{"type": "pose", "pose" | "path"}}'
+    '{"type": "pose", "pose" | "path", "frame"}}'
 )
 
 Message = dict[str, Any]

@@ -8,6 +8,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from .chat_schema import ChatSources, Message, check_chat, check_text
 from .control_tokens import break_control_tokens, control_token_pattern, encode_texts
+from .pose_features import Frame
 
 
 class ChatTemplateMixin:
@@ -122,6 +123,7 @@ class ChatTemplateMixin:
         chat_template: str | None = None,
         *,
         generation_mode: str | None = None,
+        frame: Frame | None = None,
         tokenize: bool = False,
         processor_kwargs: dict[str, Any] | None = None,
         sanitize_control_tokens: bool = False,
@@ -133,8 +135,9 @@ class ChatTemplateMixin:
         """Formats a conversation, or a list of them.
 
         A message is {"role", "content"}; its content is a string or blocks {"type": "text", "text"},
-        {"type": "image", "image" | "url" | "path" | "base64"}, {"type": "pose", "pose" | "path"}. A block without its
-        image or pose takes the next of `images` or `poses` in `processor_kwargs`. Keys that are None are ignored.
+        {"type": "image", "image" | "url" | "path" | "base64"}, {"type": "pose", "pose" | "path", "frame"}. A block
+        without its image or pose takes the next of `images` or `poses` in `processor_kwargs`. Keys that are None are
+        ignored.
 
         Control tokens in the texts of a chat are plain text; `<pose>` and `<image>` are placeholders. A string of
         `tokenize=False` has an invisible break in such control tokens, which `__call__` does not encode.
@@ -143,6 +146,7 @@ class ChatTemplateMixin:
             conversation: Messages, or a list of conversations.
             chat_template: Another Jinja template.
             generation_mode: "pose" adds the generation prompt and pose-start.
+            frame: Frame of the poses, as in `__call__`; a block's own "frame" comes first.
             tokenize: Whether to return ids (with `return_dict=True` the whole batch, as `__call__`), not strings.
             processor_kwargs: Arguments of `__call__`; its images and poses may be paths and URLs.
             sanitize_control_tokens: Whether `<pose>` and `<image>` in texts are plain text too.
@@ -171,6 +175,8 @@ class ChatTemplateMixin:
             processor_kwargs = {"add_special_tokens": False, **(processor_kwargs or {})}
             if generation_mode is not None:
                 processor_kwargs["generation_mode"] = generation_mode
+            if frame is not None:
+                processor_kwargs["frame"] = frame
         try:
             output = super().apply_chat_template(
                 chats if is_batched else chats[0],

@@ -19,7 +19,7 @@ from .chat_templating import ChatTemplateMixin
 from .control_tokens import encode_texts
 from .image_processing_unipose import UniPoseImageProcessor, group_images
 from .placeholders import Grouped, Placeholder, check_counts, expand_placeholders
-from .pose_features import group_poses, poses_to_pose_values
+from .pose_features import Frame, FramedPose, check_frame, group_poses, pose_to_rotmats, poses_to_pose_values, to_frame
 from .pose_vocabulary import SPECIAL_TOKENS, add_pose_tokens
 
 
@@ -163,6 +163,40 @@ class UniPoseProcessor(ChatTemplateMixin, ProcessorMixin):
         """Poses in any form that `__call__` takes, by row; None for none."""
         return Grouped([[]], "single") if poses is None else group_poses(poses)
 
+    @staticmethod
+    def read_pose(pose: Any, name: str = "pose 1", frame: Any = None, block_frame: Any = None) -> torch.Tensor:
+        """Reads one pose -> (22, 3, 3) in the stored z-up frame.
+
+        Args:
+            pose: In any form that `__call__` takes.
+            name: Name of this input in error messages.
+            frame: As in `__call__`.
+            block_frame: The frame that the content block of the pose states; it comes first.
+
+        Raises:
+            ValueError: It is not a pose.
+        """
+        return pose_to_rotmats(_with_frame(pose, block_frame), name, frame)
+
+    @staticmethod
+    def mark_read(rotmats: torch.Tensor) -> FramedPose:
+        """A result of `read_pose` as an input of `__call__`, of which no warning is logged again."""
+        return FramedPose(rotmats, "z_up", quiet=True)
+
+    @staticmethod
+    def to_frame(rotmats: torch.Tensor, frame: Any, name: str = "frame") -> torch.Tensor:
+        """Rotates poses from the stored z-up frame into another.
+
+        Args:
+            rotmats: (..., 22, 3, 3).
+            frame: "z_up", "y_up" or "camera".
+            name: Name of this argument in error messages.
+
+        Raises:
+            ValueError: An unknown frame.
+        """
+        return to_frame(rotmats, check_frame(frame, name))
+
     def template_variables(self, template: str) -> dict[str, int]:
         """The variables that a chat template needs to expand images and poses, in addition to the tokenizer's."""
         counts = {"num_pose_tokens": self.num_pose_tokens, "num_image_tokens": self.num_image_tokens}
@@ -178,6 +212,7 @@ class UniPoseProcessor(ChatTemplateMixin, ProcessorMixin):
         images: Any = None,
         poses: Any = None,
         generation_mode: str | None = None,
+        frame: Frame | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
         """Makes one batch.
@@ -190,6 +225,8 @@ class UniPoseProcessor(ChatTemplateMixin, ProcessorMixin):
             poses: Poses in placeholder order, each in any form of `pose_features.ACCEPTED_FORMS`: one, a flat list or
                 array, or a list for each text.
             generation_mode: "pose" ends every text with pose-start, so that the answer is a pose.
+            frame: Frame of the poses: "z_up" (AMASS), "y_up" (smplx, WHAM, GVHMR) or "camera" (HMR2, TokenHMR, ROMP).
+                Default: what a file says, otherwise "z_up".
             kwargs: The tokenizer's (`padding`, True by default, `padding_side`, `max_length`, ...), the image
                 processor's, and `return_tensors`.
 
@@ -204,6 +241,7 @@ class UniPoseProcessor(ChatTemplateMixin, ProcessorMixin):
         texts = [text] if isinstance(text, str) else None if text is None else list(text)
         if texts is None and images is None and poses is None:
             raise ValueError("nothing to process: text, images and poses are all missing")
+        check_frame(frame)
         image_inputs, pose_inputs = self.group_images(images), self.group_poses(poses)
         merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
         text_kwargs = merged["text_kwargs"]
@@ -223,7 +261,7 @@ class UniPoseProcessor(ChatTemplateMixin, ProcessorMixin):
             if return_offsets:
                 data["text_replacement_offsets"] = [spans for _, spans in expanded]
         if pose_inputs.items:
-            data["pose_values"] = poses_to_pose_values(pose_inputs.items)
+            data["pose_values"] = poses_to_pose_values(pose_inputs.items, frame)
         if image_inputs.items:
             data.update(self.image_processor(image_inputs.items, **merged["images_kwargs"]))
         return BatchFeature(
@@ -324,7 +362,16 @@ def _block_values(messages: list[dict[str, Any]], kind: str, keys: tuple[str, ..
     contents = [message["content"] for message in messages if isinstance(message.get("content"), list | tuple)]
     blocks = [block for content in contents for block in content if block["type"] == kind]
     values_of = [[block[key] for key in keys if block.get(key) is not None] for block in blocks]
-    return [values[0] for values in values_of if values]
+    return [
+        values[0] if kind != "pose" else _with_frame(values[0], block.get("frame"))
+        for values, block in zip(values_of, blocks)
+        if values
+    ]
+
+
+def _with_frame(pose: Any, frame: Any) -> Any:
+    """A pose with the frame that its block states, if any."""
+    return pose if frame is None else FramedPose(pose, check_frame(frame, "frame of a pose block"))
 
 
 __all__ = ["UniPoseProcessor", "add_pose_tokens"]

@@ -152,7 +152,7 @@ def test_numbers_out_of_range(array: np.ndarray, value: float, dtype: Any, form:
 
 odd_values = st.one_of(
     st.none(), st.integers(), st.floats(), st.text(max_size=300), st.binary(max_size=60), st.just("x" * 5000),
-    st.sampled_from(["\x00", "/dev/zero", "/", ".", "ftp://a/b.png", "file:///etc/passwd", "data:,x", "data:x;base64,?"]),
+    st.sampled_from(["\x00", "/dev/zero", "/", ".", "ftp://a/b.png", "file:///etc/a", "data:,x", "data:x;base64,?"]),
     st.dictionaries(st.sampled_from(["bytes", "path", "x"]), st.none() | st.text(max_size=9) | st.binary(max_size=9)),
     st.sampled_from([np.zeros((0, 3)), np.zeros((3, 3, 3, 3), np.uint8), np.zeros((3, 3), bool), np.array("a")]),
 )  # fmt: skip

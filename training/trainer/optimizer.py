@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from transformers import TrainingArguments
 
+from unipose.training.trainer.moving_rows import MovingTable
 from unipose.training.trainer.precision import fastest_dtype
-from unipose.training.trainer.word_vectors import WordTable
 
 
 # Coefficients of the quintic iteration that drives all singular values of a matrix to about 1.
@@ -40,7 +40,7 @@ class MuonAdamW(torch.optim.AdamW):
         muon_learning_rate: learning rate of the matrices: the spectral norm of a step, for a square one.
         momentum: Nesterov momentum of the matrices.
         inner_dtype: dtype of the products inside Muon.
-        words: the embedding table if its rows move along word vectors; Muon trains these moves.
+        table: the embedding table if some of its rows move along vectors; Muon trains these moves.
         arguments: AdamW's arguments.
     """
 
@@ -51,13 +51,13 @@ class MuonAdamW(torch.optim.AdamW):
         muon_learning_rate: float,
         momentum: float,
         inner_dtype: torch.dtype = torch.bfloat16,
-        words: WordTable | None = None,
+        table: MovingTable | None = None,
         **arguments,
     ):
         self.inner_dtype = inner_dtype
-        self.words = words
-        if words is not None:
-            matrices = [*matrices, words.moves]
+        self.table = table
+        if table is not None:
+            matrices = [*matrices, *(rows.moves for rows in table.ranges)]
         groups = [
             {"params": matrices, "lr": muon_learning_rate, "momentum": momentum},
             # Decay would shrink the embeddings of words that no text of the training holds.
@@ -72,8 +72,8 @@ class MuonAdamW(torch.optim.AdamW):
         A matrix with a zero gradient was not used, such as the projector in a batch without images: it stays
         unchanged. The size of a step does not shrink with its momentum, so the matrix would keep moving otherwise.
         """
-        if self.words is not None:
-            self.words.gather()
+        if self.table is not None:
+            self.table.gather()
         for group in self.param_groups:
             if "momentum" in group:
                 groups: dict[torch.Size, list[nn.Parameter]] = {}
@@ -83,8 +83,8 @@ class MuonAdamW(torch.optim.AdamW):
                     self._step_matrices(matrices, group)
                 for matrix in group["params"]:
                     matrix.grad = None
-        if self.words is not None:
-            self.words.apply()
+        if self.table is not None:
+            self.table.apply()
         return super().step(closure)
 
     def _step_matrices(self, matrices: list[nn.Parameter], group: dict) -> None:
@@ -133,7 +133,7 @@ def orthogonalize(matrices: torch.Tensor, dtype: torch.dtype = torch.bfloat16) -
 
 
 def build_optimizer(
-    model: nn.Module, optimizer: OptimizerArguments, arguments: TrainingArguments, words: WordTable | None = None
+    model: nn.Module, optimizer: OptimizerArguments, arguments: TrainingArguments, table: MovingTable | None = None
 ) -> tuple[MuonAdamW | None, None]:
     """A trainer's `optimizers`: Muon and AdamW, or None for the trainer's own.
 
@@ -143,14 +143,14 @@ def build_optimizer(
         model: model whose trainable parameters are optimized.
         optimizer: Muon's learning rate and momentum.
         arguments: training arguments, with those of AdamW.
-        words: the model's embedding table if its rows move along word vectors.
+        table: the model's embedding table if some of its rows move along vectors.
 
     Raises:
-        ValueError: word vectors without Muon.
+        ValueError: moves along vectors without Muon.
     """
     if optimizer.muon_learning_rate is None:
-        if words is not None:
-            raise ValueError("word_vectors needs Muon: set muon_learning_rate")
+        if table is not None:
+            raise ValueError("word_vectors and code_vectors need Muon: set muon_learning_rate")
         return None, None
     tables = {id(module.weight) for module in model.modules() if isinstance(module, (nn.Embedding, nn.EmbeddingBag))}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -163,7 +163,7 @@ def build_optimizer(
             optimizer.muon_learning_rate,
             optimizer.muon_momentum,
             fastest_dtype(arguments.device),
-            words,
+            table,
             lr=arguments.learning_rate,
             betas=(arguments.adam_beta1, arguments.adam_beta2),
             eps=arguments.adam_epsilon,
