@@ -12,6 +12,7 @@ from transformers.utils import ModelOutput, torch_compilable_check
 from transformers.utils.generic import can_return_tuple
 
 from .body_parts import PartDecoder, PartEncoder, rotation_6d_to_rotmat
+from .checkpoint_loading import TRAINING_BUFFERS, CompleteLoadingMixin
 from .configuration_unipose import UniPoseVQVAEConfig
 from .vector_quantizer import FiniteScalarQuantizer, VectorQuantizer
 
@@ -120,7 +121,7 @@ class PoseDecoder(nn.Module):
         return self.output_projection(self.hidden_projection(self.residual(hidden)))
 
 
-class UniPoseVQVAE(PreTrainedModel):
+class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
     """Pose <-> codes. Everything is batched over poses; the global orientation is the stored one (AMASS, z up)."""
 
     config: UniPoseVQVAEConfig
@@ -128,6 +129,7 @@ class UniPoseVQVAE(PreTrainedModel):
     base_model_prefix = "pose_tokenizer"
     main_input_name = "pose_values"
     input_modalities = ["pose"]  # noqa: RUF012
+    _keys_to_ignore_on_load_missing = {TRAINING_BUFFERS}  # noqa: RUF012
     # It has no attention layers, so every choice for the whole model is valid.
     _supports_sdpa = True
 
@@ -152,11 +154,11 @@ class UniPoseVQVAE(PreTrainedModel):
         if isinstance(module, nn.Conv1d):
             initialize_convolution(module)
         elif isinstance(module, VectorQuantizer):
-            # The first training batch fills it.
+            # The first training batch fills it. Averages that a checkpoint lacks start at its codes.
             init.zeros_(module.codebook)
-            init.zeros_(module.ema_sum)
+            init.copy_(module.ema_sum, module.codebook)
             init.ones_(module.ema_count)
-            init.zeros_(module.initialized)
+            init.copy_(module.initialized, module.codebook.any())
         elif isinstance(module, FiniteScalarQuantizer):
             module.fill_codebooks()
         elif isinstance(module, nn.Linear):

@@ -53,6 +53,9 @@ class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
 class UniPoseModel(UniPosePreTrainedModel):
     """The two vision encoders, the projector, the pose tokenizer and the language model, without the head."""
 
+    # The head of a whole checkpoint.
+    _keys_to_ignore_on_load_unexpected = {r"^lm_head\."}  # noqa: RUF012
+
     def __init__(self, config: UniPoseConfig):
         super().__init__(config)
         self.vision_tower, self.pose_vision_tower = build_vision_encoders(config)
