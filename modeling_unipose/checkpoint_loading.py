@@ -91,7 +91,8 @@ def check_complete(model: Any, name: Any, loading_info: Any) -> None:
     model._adjust_missing_and_unexpected_keys(info)
     tied = model.all_tied_weights_keys
     # Either end of a tie is enough.
-    missing = info.missing_keys - tied.keys() - {source for tie, source in tied.items() if tie not in info.missing_keys}
+    sources = {source for tie, source in tied.items() if tie not in info.missing_keys}
+    missing = info.missing_keys - tied.keys() - sources
     misshapen = [
         f"{key} {tuple(got)}, expected {tuple(expected)}" for key, got, expected in sorted(info.mismatched_keys)
     ]

@@ -14,6 +14,7 @@ from transformers.utils.generic import can_return_tuple
 from .body_parts import PartDecoder, PartEncoder, rotation_6d_to_rotmat
 from .checkpoint_loading import TRAINING_BUFFERS, CompleteLoadingMixin
 from .configuration_unipose import UniPoseVQVAEConfig
+from .finite_checks import check_pose_values, check_rotations
 from .vector_quantizer import FiniteScalarQuantizer, VectorQuantizer
 
 
@@ -241,13 +242,21 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
         Raises:
             ValueError: The shape is wrong.
         """
+        self.check_shape(pose_values)
+        return self.encoder(pose_values.to(self.dtype).mT).mT
+
+    def check_shape(self, pose_values: torch.Tensor) -> None:
+        """Checks that pose_values are (batch, 22, 6).
+
+        Raises:
+            ValueError: The shape is wrong.
+        """
         expected = (self.config.num_joints, 6)
         if pose_values.ndim != 3 or tuple(pose_values.shape[1:]) != expected:
             raise ValueError(
                 f"pose_values must have the shape (batch, {expected[0]}, {expected[1]}), got "
                 f"{tuple(pose_values.shape)}"
             )
-        return self.encoder(pose_values.to(self.dtype).mT).mT
 
     def encode(self, pose_values: torch.Tensor) -> torch.Tensor:
         """Rotations -> codes, in the precision of the weights also under autocast.
@@ -259,8 +268,10 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
             (batch, num_pose_tokens).
 
         Raises:
-            ValueError: The shape is wrong.
+            ValueError: The shape is wrong, or values are not finite or of parallel rows.
         """
+        self.check_shape(pose_values)
+        check_pose_values(pose_values)
         # Codes are arg-minima: half precision would change them.
         with torch.autocast(pose_values.device.type, enabled=False):
             return self.quantizer.nearest(self.encode_features(pose_values))
@@ -269,14 +280,15 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
         """Codes -> rotations, in the precision of the weights also under autocast.
 
         Args:
-            pose_codes: (batch, num_pose_tokens), from 0 to codebook_size - 1.
+            pose_codes: (batch, num_pose_tokens) integers from 0 to codebook_size - 1.
 
         Returns:
             (batch, 22, 3, 3) rotation matrices.
 
         Raises:
-            ValueError: The shape or a code is wrong.
+            ValueError: The shape, the type or a code is wrong, or the weights decode it to no rotations.
         """
+        pose_codes = integer_codes(pose_codes)
         tokens, size = self.config.num_pose_tokens, self.config.codebook_size
         if pose_codes.ndim != 2 or pose_codes.shape[1] != tokens:
             raise ValueError(f"pose_codes must have the shape (batch, {tokens}), got {tuple(pose_codes.shape)}")
@@ -285,7 +297,9 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
             lambda: f"pose_codes must lie in 0..{size - 1}, got {pose_codes.min()}..{pose_codes.max()}",
         )
         with torch.autocast(pose_codes.device.type, enabled=False):
-            return self.decode_features(self.quantizer.codes_to_features(pose_codes))
+            rotmats = self.decode_features(self.quantizer.codes_to_features(pose_codes))
+        check_rotations(rotmats, self)
+        return rotmats
 
     def decode_features(self, features: torch.Tensor) -> torch.Tensor:
         """(batch, num_pose_tokens, codebook_dim) -> rotation matrices (batch, 22, 3, 3), by Gram-Schmidt on rows."""
@@ -312,6 +326,19 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
             pose_codes=quantized.pose_codes,
             perplexity=quantized.perplexity,
         )
+
+
+def integer_codes(pose_codes: torch.Tensor) -> torch.Tensor:
+    """Pose codes of any type of integers -> int64.
+
+    Raises:
+        ValueError: Not a tensor of integers.
+    """
+    if not isinstance(pose_codes, torch.Tensor):
+        raise ValueError(f"pose_codes must be a tensor of integers, got a {type(pose_codes).__name__}")
+    if pose_codes.is_floating_point() or pose_codes.is_complex() or pose_codes.dtype == torch.bool:
+        raise ValueError(f"pose_codes must be a tensor of integers, got {pose_codes.dtype}")
+    return pose_codes.long()
 
 
 __all__ = ["UniPoseVQVAE", "UniPoseVQVAEOutput"]

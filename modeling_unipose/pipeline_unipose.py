@@ -10,7 +10,8 @@ import torch
 from transformers import BatchFeature, Pipeline
 
 from .answer_choice import Answer, Chooser, ChooserName
-from .answer_pipeline import AnswerPipelineMixin, Conversations, Row, calls_of_generate, check_choice, own_seed
+from .answer_pipeline import AnswerPipelineMixin, Conversations, Row, calls_of_generate, check_choice
+from .seeded_sampling import seeded_generator
 from .tasks_unipose import TASKS, Task
 
 
@@ -94,16 +95,16 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         count = arguments.get("num_return_sequences", 1)
         check_choice(count, best_of, chooser)
         groups: list[list[Answer]] = [[] for _ in rows]
-        with own_seed(seed, self.model.device):
-            for own_arguments in calls_of_generate(arguments, best_of):
-                for first in range(0, len(conversations), size):
-                    found = super().__call__(
-                        Conversations(conversations[first : first + size]),
-                        generation_mode=None if chosen is None else chosen.answer,
-                        generate_kwargs=own_arguments,
-                    )
-                    for group, answers in zip(groups[first:], found):
-                        group += answers
+        generator = None if seed is None else seeded_generator(seed, self.model.device)
+        for own_arguments in calls_of_generate({**arguments, "seed": generator}, best_of):
+            for first in range(0, len(conversations), size):
+                found = super().__call__(
+                    Conversations(conversations[first : first + size]),
+                    generation_mode=None if chosen is None else chosen.answer,
+                    generate_kwargs=own_arguments,
+                )
+                for group, answers in zip(groups[first:], found):
+                    group += answers
         if best_of is not None:
             groups = [[self.choose(row, group, chosen, chooser)] for row, group in zip(rows, groups)]
         finished = [
