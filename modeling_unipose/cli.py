@@ -107,12 +107,16 @@ def load_pipeline(model: str | None) -> "UniPosePipeline":
 
     from .embedded_checkpoint import find_embedded_checkpoint
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     checkpoint = model or str(find_embedded_checkpoint())
-    # Loaded here because `pipeline` turns errors into tracebacks.
-    loaded = AutoModelForImageTextToText.from_pretrained(checkpoint)
-    processor = AutoProcessor.from_pretrained(checkpoint)
+    shows_progress = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        # Loaded here because `pipeline` turns errors into tracebacks.
+        loaded = AutoModelForImageTextToText.from_pretrained(checkpoint)
+        processor = AutoProcessor.from_pretrained(checkpoint)
+    finally:
+        if shows_progress:
+            logging.enable_progress_bar()
     return pipeline("unipose", model=loaded, processor=processor)  # type: ignore[call-overload]
 
 

@@ -38,6 +38,10 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
     _load_feature_extractor = _load_video_processor = False  # type: ignore[assignment]
     _pipeline_calls_generate = True
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.processor.check_model_config(self.model.config.to_dict())
+
     def __call__(  # type: ignore[override]
         self,
         text: Any = None,

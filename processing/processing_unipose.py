@@ -18,6 +18,7 @@ from transformers.tokenization_utils_base import AddedToken
 from .image_processing_unipose import UniPoseImageProcessor, group_images
 from .placeholders import Grouped, Placeholder, check_counts, expand_placeholders
 from .pose_features import group_poses, poses_to_pose_values
+from .processor_checks import CheckedProcessorMixin, check_model_config
 
 
 SPECIAL_TOKENS = {
@@ -70,7 +71,7 @@ def add_pose_tokens(
     return added + tokenizer.add_tokens(list(role_tokens), special_tokens=True)
 
 
-class UniPoseProcessor(ProcessorMixin):
+class UniPoseProcessor(CheckedProcessorMixin, ProcessorMixin):
     """Prepares text, images and poses for UniPose, and decodes what it generates.
 
     Args:
@@ -134,6 +135,17 @@ class UniPoseProcessor(ProcessorMixin):
         if codes[0] is None or codes != list(range(codes[0], codes[0] + self.codebook_size)):
             spelling = f"<{self.pose_code_prefix}0> .. <{self.pose_code_prefix}{self.codebook_size - 1}>"
             raise ValueError(f"the tokenizer must hold {self.codebook_size} consecutive pose codes {spelling}")
+
+    def check_model_config(self, config: Mapping[str, Any]) -> None:
+        """Checks that this processor fits a model.
+
+        Args:
+            config: The model's config as a dict.
+
+        Raises:
+            ValueError: They contradict each other.
+        """
+        check_model_config(self, config)
 
     def save_pretrained(self, save_directory: str | PathLike, *args: Any, **kwargs: Any) -> list[str]:
         """Saves the processor and its code.
