@@ -135,6 +135,10 @@ def check_generation_config(folder: Path) -> None:
         raise OSError(f"{file} is damaged ({error}): expected JSON; fetch it again") from error
     if not isinstance(content, dict):
         raise OSError(f"{file} is damaged: got a JSON {type(content).__name__}, expected an object; fetch it again")
+    for name, value in content.items():
+        ids = value if isinstance(value, list) else [value]
+        if name.endswith("_token_id") and not all(token is None or type(token) is int for token in ids):
+            raise OSError(f"{file} is damaged: {name} is {value!r}, expected an integer or several; fetch it again")
 
 
 def damaged_files(folder: Path) -> list[Path]:

@@ -108,6 +108,25 @@ def check_pose_values(pose_values: torch.Tensor) -> None:
     )
 
 
+def check_features(features: torch.Tensor, model: torch.nn.Module) -> None:
+    """Checks that encoded poses are finite: the code nearest to NaN would be the first.
+
+    Args:
+        features: (poses, tokens, channels).
+        model: What encoded them, whose weights are searched for the cause.
+
+    Raises:
+        ValueError: They are not; the message has the number of the pose.
+    """
+    good = features.isfinite().flatten(1).all(dim=1)
+    torch_compilable_check(
+        good.all(),
+        lambda: (
+            f"pose {int((~good).nonzero()[0]) + 1} is encoded to NaN or infinite values; {explain_non_finite(model)}"
+        ),
+    )
+
+
 def check_rotations(rotmats: torch.Tensor, model: torch.nn.Module) -> None:
     """Checks that decoded matrices are rotations.
 
@@ -127,4 +146,4 @@ def check_rotations(rotmats: torch.Tensor, model: torch.nn.Module) -> None:
     )
 
 
-__all__ = ["FiniteLogits", "NumericScores", "check_pixels", "check_pose_values", "check_rotations"]
+__all__ = ["FiniteLogits", "NumericScores", "check_features", "check_pixels", "check_pose_values", "check_rotations"]

@@ -14,7 +14,7 @@ from transformers.utils.generic import can_return_tuple
 from .body_parts import PartDecoder, PartEncoder, rotation_6d_to_rotmat
 from .checkpoint_loading import TRAINING_BUFFERS, CompleteLoadingMixin
 from .configuration_unipose import UniPoseVQVAEConfig
-from .finite_checks import check_pose_values, check_rotations
+from .finite_checks import check_features, check_pose_values, check_rotations
 from .vector_quantizer import FiniteScalarQuantizer, VectorQuantizer
 
 
@@ -268,13 +268,15 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
             (batch, num_pose_tokens).
 
         Raises:
-            ValueError: The shape is wrong, or values are not finite or of parallel rows.
+            ValueError: The shape is wrong, values are not finite or of parallel rows, or the weights are damaged.
         """
         self.check_shape(pose_values)
         check_pose_values(pose_values)
         # Codes are arg-minima: half precision would change them.
         with torch.autocast(pose_values.device.type, enabled=False):
-            return self.quantizer.nearest(self.encode_features(pose_values))
+            features = self.encode_features(pose_values)
+            check_features(features, self)
+            return self.quantizer.nearest(features)
 
     def decode(self, pose_codes: torch.Tensor) -> torch.Tensor:
         """Codes -> rotations, in the precision of the weights also under autocast.

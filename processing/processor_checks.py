@@ -36,6 +36,7 @@ class CheckedProcessorMixin:
         name = str(pretrained_model_name_or_path)
         try:
             processor = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)  # type: ignore[misc]
+            check_task_prompts(processor.task_prompts)
             check_chat_template(processor)
             hub_arguments = {key: kwargs[key] for key in HUB_ARGUMENTS if kwargs.get(key) is not None}
             config = read_model_config(name, hub_arguments)
@@ -66,6 +67,16 @@ def read_model_config(name: str, hub_arguments: Mapping[str, Any]) -> dict[str, 
     path = cached_file(name, CONFIG_NAME, _raise_exceptions_for_missing_entries=False, **hub_arguments)
     config = None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
     return config if isinstance(config, dict) and config.get("model_type") == MODEL_TYPE else None
+
+
+def check_task_prompts(prompts: Any) -> None:
+    """Checks that a processor's task_prompts are texts by name.
+
+    Raises:
+        ValueError: They are not.
+    """
+    if not isinstance(prompts, dict) or not all(isinstance(prompt, str) for prompt in prompts.values()):
+        raise ValueError(f"task_prompts is {prompts!r}; expected an object of texts")
 
 
 def check_chat_template(processor: Any) -> None:
@@ -139,8 +150,8 @@ def compared(processor: Any, config: Mapping[str, Any]) -> Iterator[tuple[str, A
         own = tokenizer.special_tokens_map.get(f"{name}_token")
         known = (text or {}).get(f"{name}_token_id")
         # Some language models end at any of several tokens.
-        if own is not None and isinstance(known, int):
-            yield f"{name}_token_id", ids(own), known
+        if isinstance(known, int):
+            yield f"{name}_token_id", None if own is None else ids(own), known
     yield "pose_code_start_id", processor.pose_code_start_id, config.get("pose_code_start_id")
     yield "codebook_size", processor.codebook_size, poses.get("codebook_size")
     yield "num_pose_tokens", processor.num_pose_tokens, poses.get("num_pose_tokens")
