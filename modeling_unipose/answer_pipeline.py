@@ -1,7 +1,6 @@
 """What the pipeline does with the answers of a row beyond decoding them: choose one, and state a confidence."""
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
 
@@ -236,21 +235,4 @@ def calls_of_generate(arguments: dict[str, Any], best_of: int | None) -> list[di
     return [greedy | {"do_sample": False}, *([sampled] if best_of > 1 else [])]
 
 
-@contextmanager
-def own_seed(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Random numbers of the block follow from a seed; those after it do not change. None: nothing happens.
-
-    Args:
-        seed: The seed.
-        device: The model's device.
-    """
-    if seed is None:
-        yield
-        return
-    devices = [] if device.type == "cpu" else [device]
-    with torch.random.fork_rng(devices, device_type="cuda" if device.type == "cpu" else device.type):
-        torch.manual_seed(seed)
-        yield
-
-
-__all__ = ["AnswerPipelineMixin", "Conversations", "Row", "calls_of_generate", "check_choice", "own_seed"]
+__all__ = ["AnswerPipelineMixin", "Conversations", "Row", "calls_of_generate", "check_choice"]

@@ -120,17 +120,23 @@ def load_pipeline(model: str | None) -> "UniPosePipeline":
     """
     if model is not None and model.startswith(("/", ".")) and not Path(model).is_dir():
         raise FileNotFoundError(f"there is no model folder {model}")
-    from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
+    from transformers import pipeline
     from transformers.utils import logging
 
     from .embedded_checkpoint import find_embedded_checkpoint
+    from .modeling_unipose import UniPoseForConditionalGeneration
+    from .processing.processing_unipose import UniPoseProcessor
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     checkpoint = model or str(find_embedded_checkpoint())
-    # Loaded here because `pipeline` turns errors into tracebacks.
-    loaded = AutoModelForImageTextToText.from_pretrained(checkpoint)
-    processor = AutoProcessor.from_pretrained(checkpoint)
+    shows_progress = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        # Loaded here because `pipeline` turns errors into tracebacks.
+        loaded = UniPoseForConditionalGeneration.from_pretrained(checkpoint)
+        processor = UniPoseProcessor.from_pretrained(checkpoint)
+    finally:
+        if shows_progress:
+            logging.enable_progress_bar()
     return pipeline("unipose", model=loaded, processor=processor)  # type: ignore[call-overload]
 
 

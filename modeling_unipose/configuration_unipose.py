@@ -1,12 +1,42 @@
 """Configurations of the pose tokenizer and of the whole model. Default sizes are the release's (paper, section 3)."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 from transformers.pipelines import PIPELINE_REGISTRY
+
+
+# What the config classes raise for values of a wrong type, name or size.
+CONFIG_ERRORS = (ArithmeticError, AttributeError, IndexError, KeyError, StrictDataclassError, TypeError, ValueError)
+# Parts that a saved config has: their defaults are those of the release, with seven billion weights.
+NEEDED_PARTS = ("text_config", "pose_tokenizer_config")
+
+
+class ReadConfigMixin:
+    """`from_dict` that tells a damaged config from a defect of the library."""
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs):
+        """Makes a config of the content of config.json.
+
+        Args:
+            config_dict: The content.
+            kwargs: The library's.
+
+        Raises:
+            OSError: It describes no model.
+        """
+        try:
+            return super().from_dict(config_dict, **kwargs)  # type: ignore[misc]
+        except CONFIG_ERRORS as error:
+            reason = " ".join(str(error).split())
+            raise OSError(
+                f"config.json does not describe a {cls.__name__} ({type(error).__name__}: {reason}): fetch it again"
+            ) from error
 
 
 def patch_grid(vision_config: PreTrainedConfig) -> tuple[int, int]:
@@ -16,7 +46,7 @@ def patch_grid(vision_config: PreTrainedConfig) -> tuple[int, int]:
 
 
 @strict
-class UniPoseVQVAEConfig(PreTrainedConfig):
+class UniPoseVQVAEConfig(ReadConfigMixin, PreTrainedConfig):
     """The pose tokenizer: 22 joint rotations <-> `num_pose_tokens` codes (paper, section 3.1).
 
     Args:
@@ -97,7 +127,7 @@ class UniPoseVQVAEConfig(PreTrainedConfig):
 
 
 @strict
-class UniPoseConfig(PreTrainedConfig):
+class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
     """Language model + two vision encoders + pose tokenizer (paper, section 3).
 
     Args:
@@ -189,6 +219,26 @@ class UniPoseConfig(PreTrainedConfig):
                 f"{self.text_config.vocab_size}"
             )
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs):
+        """Makes a config of the content of config.json.
+
+        Args:
+            config_dict: The content.
+            kwargs: The library's.
+
+        Raises:
+            OSError: It describes no model, or lacks a part: the default would be a model of the release's size.
+        """
+        for name in NEEDED_PARTS:
+            part = kwargs.get(name, config_dict.get(name))
+            if not isinstance(part, PreTrainedConfig) and not (isinstance(part, dict) and part.get("model_type")):
+                raise OSError(
+                    f"config.json describes no model: its {name} is {shorten(part)}, expected the config of that "
+                    "part with its model_type; fetch it again"
+                )
+        return super().from_dict(config_dict, **kwargs)
+
     @property
     def max_positions(self) -> int | None:
         """Maximum number of tokens of a prompt and its answer; None: the language model has no limit."""
@@ -231,6 +281,12 @@ class UniPoseConfig(PreTrainedConfig):
             return 0
         rows, columns = self.feature_grid
         return rows * columns
+
+
+def shorten(value: Any) -> str:
+    """A value for an error message."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 __all__ = ["UniPoseConfig", "UniPoseVQVAEConfig"]

@@ -20,10 +20,12 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from .answer_scoring import AnswerLogits, TeacherForcing, answer_logits
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
+from .finite_checks import FiniteLogits, NumericScores
 from .generation_arguments import check_generation_arguments
 from .pose_blocks import PoseBlocks, Refinement
 from .pose_decoding import CodeChooser, ExpectedCodes, PoseDecoding, PoseDecodingMode, options_of
 from .query_runs import codes_since_start
+from .seeded_sampling import SeededSampling, seeded_generator
 from .whole_poses import protect_poses, restrict_processors
 
 
@@ -120,6 +122,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         pose_decoding: PoseDecodingMode | None = None,
         pose_temperature: float | None = None,
         pose_refinement_steps: int | None = None,
+        seed: int | torch.Generator | None = None,
         **kwargs,
     ):
         """Generates text and poses, like the library's `generate`.
@@ -133,6 +136,7 @@ class UniPoseGenerationMixin(GenerationMixin):
                 model's own generation config, else "argmax". The same holds for the two options below.
             pose_temperature: Temperature of "expected"; default 1.
             pose_refinement_steps: Number of forwards of each pose; default 1.
+            seed: Seed of this call's samples, or a generator; torch's own random numbers do not change.
             kwargs: The library's; `inputs_embeds` must end before pose-start, because pose-start is found by its id.
 
         Returns:
@@ -143,7 +147,8 @@ class UniPoseGenerationMixin(GenerationMixin):
                 they would emit codes one by one. A prompt that ends in pose-start with generation_mode="text". A
                 prompt that ends inside a pose. A pose that does not fit, also one that the model starts of its own. A
                 prompt that leaves no position of the model for an answer. Pixels together with mm_encoder_outputs. An
-                argument without an accepted value.
+                argument without an accepted value. Logits that are not finite. A seed of another type, or with beam
+                search.
         """
         if generation_mode not in ("pose", "text", None):
             raise ValueError(f'generation_mode must be "pose", "text" or None, got {generation_mode!r}')
@@ -162,6 +167,9 @@ class UniPoseGenerationMixin(GenerationMixin):
         prompt = kwargs.get("input_ids") if inputs is None else inputs
         if generation_mode == "text" and prompt is not None:
             self.validate_no_open_pose(prompt)
+        if seed is not None:
+            generator = seed if isinstance(seed, torch.Generator) else seeded_generator(seed, self.device)
+            kwargs["seeded_sampling"] = SeededSampling(generator)
         kwargs = self.encode_images(kwargs)
         of_call = {
             "pose_decoding": pose_decoding,
@@ -249,7 +257,11 @@ class UniPoseGenerationMixin(GenerationMixin):
         chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
         forcing = TeacherForcing(self, input_ids, generated_ids, attention_mask, inputs)
         limit = input_ids.shape[1] + generated_ids.shape[1] + self.config.pose_answer_length
-        grammar = PoseGrammar(self.config, max_length or limit, generation_mode, input_ids.shape[1])
+        rules = [
+            FiniteLogits(self),
+            PoseGrammar(self.config, max_length or limit, generation_mode, input_ids.shape[1]),
+        ]
+        grammar = LogitsProcessorList(rules)
         sampled = bool(self.generation_config.do_sample if do_sample is None else do_sample)
         ends = self.generation_config.eos_token_id
         end_ids = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
@@ -317,6 +329,8 @@ class UniPoseGenerationMixin(GenerationMixin):
         mode = model_kwargs["generation_mode"]
         if mode != "text":
             validate_decoding(generation_config)
+        if model_kwargs.get("seeded_sampling") is not None:
+            validate_seeded(generation_config)
         processors = super()._get_logits_processor(
             generation_config, input_ids_seq_length, model_kwargs=model_kwargs, **kwargs
         )
@@ -327,28 +341,36 @@ class UniPoseGenerationMixin(GenerationMixin):
         if decoding is not None and decoding.pose_decoding == "expected" and not generation_config.do_sample:
             chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
             processors = LogitsProcessorList([ExpectedCodes(self.config, chooser), *processors])
-        return LogitsProcessorList([grammar, *processors, grammar] if processors else [grammar])
+        first = [FiniteLogits(self), grammar]
+        return LogitsProcessorList([*first, *processors, grammar, NumericScores()] if processors else first)
 
-    def _sample(self, input_ids, generation_config, synced_gpus=False, **kwargs):
+    def _sample(self, input_ids, logits_processor, generation_config, synced_gpus=False, **kwargs):
         mode, decoding = kwargs.pop("generation_mode"), kwargs.pop("pose_options", None)
+        seeded = kwargs.pop("seeded_sampling", None)
         self.validate_length(input_ids, generation_config.max_length, mode)
         if mode != "text":
             criteria = protect_poses(kwargs["stopping_criteria"], self.config, generation_config.max_length)
             kwargs["stopping_criteria"] = criteria
+        in_order = generation_config.do_sample
+        if seeded is not None and in_order:
+            logits_processor = LogitsProcessorList([*logits_processor, seeded])
+            generation_config.do_sample = False
+        arguments = {"logits_processor": logits_processor, "generation_config": generation_config, **kwargs}
         if mode == "text" or self.config.pose_attention == "causal":
-            return super()._sample(input_ids, generation_config=generation_config, synced_gpus=synced_gpus, **kwargs)
-        # Forwards of one position and of many alternate, which would cause recompilation again and again.
-        generation_config.disable_compile = True
-        chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
-        refinement = Refinement.of_model(self, chooser, in_order=generation_config.do_sample)
-        if synced_gpus and refinement is not None:
-            raise ValueError("pose_refinement_steps > 1 runs forwards that other processes do not run: expected 1")
-        blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement)
-        output = super()._sample(
-            input_ids, generation_config=generation_config, synced_gpus=synced_gpus, pose_blocks=blocks, **kwargs
-        )
-        if generation_config.return_dict_in_generate and output.get(CACHE) is not None:
-            blocks.restore(output[CACHE], output.sequences.shape[1] - 1)
+            output = super()._sample(input_ids, synced_gpus=synced_gpus, **arguments)
+        else:
+            # Forwards of one position and of many alternate, which would cause recompilation again and again.
+            generation_config.disable_compile = True
+            chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
+            refinement = Refinement.of_model(self, chooser, in_order=in_order)
+            if synced_gpus and refinement is not None:
+                raise ValueError("pose_refinement_steps > 1 runs forwards that other processes do not run: expected 1")
+            blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement)
+            output = super()._sample(input_ids, synced_gpus=synced_gpus, pose_blocks=blocks, **arguments)
+            if generation_config.return_dict_in_generate and output.get(CACHE) is not None:
+                blocks.restore(output[CACHE], output.sequences.shape[1] - 1)
+        if seeded is not None and in_order and generation_config.output_scores:
+            output.scores = tuple(seeded.scores[-len(output.scores) :])
         return output
 
     def validate_no_open_pose(self, input_ids: torch.Tensor) -> None:
@@ -412,6 +434,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         pose_blocks: PoseBlocks | None = None,
         generation_mode: PoseMode | None = None,
         pose_options: PoseDecoding | None = None,
+        seeded_sampling: SeededSampling | None = None,
         **kwargs,
     ):
         if pose_blocks is not None:
@@ -516,6 +539,17 @@ def validate_decoding(generation_config: GenerationConfig) -> None:
         raise ValueError(f"{method.value} {ONE_BY_ONE}")
     if generation_config.guidance_scale not in (None, 1):
         raise ValueError(f"guidance_scale={generation_config.guidance_scale} {ONE_BY_ONE}")
+
+
+def validate_seeded(generation_config: GenerationConfig) -> None:
+    """Checks that the decoding method can take its random numbers from a generator of its own.
+
+    Raises:
+        ValueError: A method other than greedy search and sampling.
+    """
+    method = generation_config.get_generation_mode()
+    if method not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
+        raise ValueError(f"seed is for sampling; {method.value} draws from torch's global generator: leave seed out")
 
 
 __all__ = ["PoseGrammar", "PoseMode", "UniPoseGenerationMixin"]

@@ -31,7 +31,7 @@ class AnswerStream:
     """Answers of a pipeline, computed batch by batch while they are read.
 
     Args:
-        answer: Answers a batch: rows (text, images, poses) and the number of the batch -> a list.
+        answer: Answers a batch: rows (text, images, poses) -> a list.
         fixed: Inputs by name that all rows have.
         streams: Streams by name. An item of "text" may be a dict of `ROW_KEYS`.
         size: Number of rows of a batch.
@@ -39,7 +39,7 @@ class AnswerStream:
 
     def __init__(
         self,
-        answer: Callable[[list[dict[str, Any]], int], list[Any]],
+        answer: Callable[[list[dict[str, Any]]], list[Any]],
         fixed: dict[str, Any],
         streams: dict[str, Any],
         size: int,
@@ -61,7 +61,7 @@ class AnswerStream:
             rows = self.next_rows()
             if not rows:
                 raise StopIteration
-            self.ready = self.answer(rows, self.batches)[::-1]
+            self.ready = self.answer(rows)[::-1]
             self.batches += 1
         return self.ready.pop()
 

@@ -10,10 +10,12 @@ import torch
 from transformers import BatchFeature, Pipeline
 
 from .answer_choice import Answer, Chooser, ChooserName
-from .answer_pipeline import AnswerPipelineMixin, Conversations, Row, calls_of_generate, check_choice, own_seed
+from .answer_pipeline import AnswerPipelineMixin, Conversations, Row, calls_of_generate, check_choice
 from .body_parts import body_heading, rotate_heading
 from .generation_arguments import check_batch_size
+from .pipeline_rows import check_inputs, check_text, copy_chat, distribute, fill_blocks, is_chat
 from .pipeline_streams import AnswerStream, is_stream
+from .seeded_sampling import seeded_generator
 from .tasks_unipose import TASKS, Task
 
 
@@ -40,6 +42,10 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
     _load_feature_extractor = _load_video_processor = False  # type: ignore[assignment]
     _pipeline_calls_generate = True
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.processor.check_model_config(self.model.config.to_dict())
+
     def __call__(  # type: ignore[override]
         self,
         text: Any = None,
@@ -50,7 +56,7 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         batch_size: int | None = None,
         best_of: int | None = None,
         chooser: Chooser | ChooserName = "consistent",
-        seed: int | None = None,
+        seed: int | torch.Generator | None = None,
         return_features: bool = False,
         allow_urls: bool = False,
         allow_local_files: bool = False,
@@ -64,8 +70,7 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         otherwise it has one for each row. An input that is not a list is used in every row.
 
         A stream is a generator, a dataset such as `KeyDataset` or a column of one, for any of the three inputs; an
-        item of `text` may also be a dict of text, images and poses. Its answers come one by one, as an iterator; each
-        batch of a seeded stream has a seed of its own, seed + its number.
+        item of `text` may also be a dict of text, images and poses. Its answers come one by one, as an iterator.
 
         Args:
             text: The description, the instruction or the question; or a chat (a list of messages with "role" and
@@ -84,7 +89,7 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
                 (a text must be probable itself); without such a task as "central": the answer nearest to the others;
                 or a function of the request ({"text", "images", "poses", "task"}) and the answers: an index. It sees
                 poses as the model does: rotation matrices, z up, facing the front (see `read_row`).
-            seed: Seed of this call's samples; torch's own random numbers do not change.
+            seed: Seed of this call's samples, or a generator; torch's own random numbers do not change.
             return_features: Whether an answer also has "features", of which its confidence is made: a dict of numbers.
             allow_urls: Whether images in chats may be http addresses: only for chats whose authors are trusted.
             allow_local_files: Whether images and poses in chats may be local files: likewise.
@@ -125,16 +130,16 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         count = arguments.get("num_return_sequences", 1)
         check_choice(count, best_of, chooser)
         groups: list[list[Answer]] = [[] for _ in rows]
-        with own_seed(seed, self.model.device):
-            for own_arguments in calls_of_generate(arguments, best_of):
-                for first in range(0, len(conversations), size):
-                    found = super().__call__(
-                        Conversations(conversations[first : first + size]),
-                        generation_mode=None if chosen is None else chosen.answer,
-                        generate_kwargs=own_arguments,
-                    )
-                    for group, answers in zip(groups[first:], found):
-                        group += answers
+        generator = self.own_generator(seed)
+        for own_arguments in calls_of_generate({**arguments, "seed": generator}, best_of):
+            for first in range(0, len(conversations), size):
+                found = super().__call__(
+                    Conversations(conversations[first : first + size]),
+                    generation_mode=None if chosen is None else chosen.answer,
+                    generate_kwargs=own_arguments,
+                )
+                for group, answers in zip(groups[first:], found):
+                    group += answers
         if best_of is not None:
             groups = [[self.choose(row, group, chosen, chooser)] for row, group in zip(rows, groups)]
         finished = [
@@ -148,7 +153,7 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         return results if many else results[0]
 
     def answer_stream(
-        self, inputs: dict[str, Any], size: int, seed: int | None, options: dict[str, Any]
+        self, inputs: dict[str, Any], size: int, seed: int | torch.Generator | None, options: dict[str, Any]
     ) -> AnswerStream:
         """Answers of a stream of rows.
 
@@ -167,10 +172,11 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
             or (name != "text" and group[name](value).layout == "nested")
         }
 
-        def answer(rows: list[dict[str, Any]], number: int) -> list[Any]:
+        generator = self.own_generator(seed)
+
+        def answer(rows: list[dict[str, Any]]) -> list[Any]:
             items = {name: [group[name](row[name]).items for row in rows] for name in group}
-            own_seed = None if seed is None else seed + number
-            return self(text=[row["text"] for row in rows], **items, seed=own_seed, **options)
+            return self(text=[row["text"] for row in rows], **items, seed=generator, **options)
 
         return AnswerStream(answer, inputs, streams, size)
 
@@ -204,6 +210,14 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         length = next(iter(lengths.values()), 1)
         filled = [values if many else list(values) * length for values, many in columns.values()]
         return [Row(*values) for values in zip(*filled)], bool(lengths)
+
+    def own_generator(self, seed: int | torch.Generator | None) -> torch.Generator | None:
+        """The generator of a call.
+
+        Raises:
+            ValueError: The seed is no integer of 64 bits.
+        """
+        return seed if seed is None or isinstance(seed, torch.Generator) else seeded_generator(seed, self.model.device)
 
     def check_chat(self, row: Row, allow_urls: bool, allow_local_files: bool) -> Row:
         """A row whose chat, if it has one, is checked.
@@ -434,92 +448,6 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         """Saves the model, its processor and their code."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
-
-
-def distribute(inputs: Any, one_per_row: bool) -> tuple[list[list[Any]], bool]:
-    """Images or poses that the processor has grouped -> those of each row.
-
-    Args:
-        inputs: `Grouped` of the processor.
-        one_per_row: Whether a flat list has one item for each row; otherwise all belong to one row.
-
-    Returns:
-        The rows, and whether there is a list of rows.
-    """
-    if inputs.layout == "flat" and one_per_row:
-        return [[] if item is None else [item] for item in inputs.items], True
-    return inputs.rows, inputs.layout == "nested"
-
-
-def copy_chat(chat: Sequence[Any]) -> tuple[list[Any], list[dict[str, Any]]]:
-    """A copy of a chat, and the content blocks of the copy; what is no message or block stays as it is."""
-    messages = [dict(message) if isinstance(message, Mapping) else message for message in chat]
-    blocks = []
-    for message in messages:
-        if isinstance(message, dict) and isinstance(message.get("content"), list | tuple):
-            content = [dict(block) if isinstance(block, Mapping) else block for block in message["content"]]
-            message["content"] = content
-            blocks += [block for block in content if isinstance(block, dict)]
-    return messages, blocks
-
-
-def is_chat(text: Any) -> bool:
-    """Whether it is meant as one chat: a list with a message."""
-    return isinstance(text, list | tuple) and any(isinstance(message, Mapping) for message in text)
-
-
-def check_inputs(row: Row, task: Task) -> None:
-    """Checks that a row has as many poses and images as its task takes.
-
-    Args:
-        row: Inputs of one answer.
-        task: Task of the row.
-
-    Raises:
-        ValueError: The numbers differ.
-    """
-    for kind, expected, got in (("poses", task.poses, len(row.poses)), ("images", task.images, len(row.images))):
-        if got != expected:
-            raise ValueError(f"task {task.name!r} takes {expected} {kind} per row, got {got}")
-
-
-def check_text(text: Any, task: Task | None) -> str:
-    """The user's text.
-
-    Args:
-        text: The value that the user passed.
-        task: None where the model chooses.
-
-    Raises:
-        ValueError: It is missing, empty or no string.
-    """
-    if text is None:
-        reason = "without a task" if task is None else f"task {task.name!r}"
-        raise ValueError(f"{reason}: a text is needed; tasks: {', '.join(TASKS)}")
-    if not isinstance(text, str):
-        raise ValueError(f"a text is a string or a chat, got {type(text).__name__}")
-    if not text.strip():
-        raise ValueError("the text is empty")
-    return text
-
-
-def fill_blocks(blocks: list[dict[str, Any]], kind: str, values: list[Any], keys: Sequence[str]) -> None:
-    """Fills each empty block of a kind with the next value.
-
-    Args:
-        blocks: Content blocks of one chat, in order; changed in place.
-        kind: "image" or "pose".
-        values: Images or poses, one for each empty block.
-        keys: Keys under which a block of this kind may hold its value.
-
-    Raises:
-        ValueError: The numbers differ.
-    """
-    empty = [block for block in blocks if block["type"] == kind and all(block.get(key) is None for key in keys)]
-    if len(empty) != len(values):
-        raise ValueError(f"the text has places for {len(empty)} {kind}s, but {len(values)} were given")
-    for block, value in zip(empty, values):
-        block[kind] = value
 
 
 __all__ = ["UniPosePipeline"]

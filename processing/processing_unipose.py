@@ -3,7 +3,7 @@
 In a text one `<pose>` stands for one pose and one `<image>` for one image (see `placeholders`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from .image_processing_unipose import UniPoseImageProcessor, group_images
 from .placeholders import Grouped, Placeholder, check_counts, expand_placeholders
 from .pose_features import Frame, FramedPose, check_frame, group_poses, pose_to_rotmats, poses_to_pose_values, to_frame
 from .pose_vocabulary import SPECIAL_TOKENS, add_pose_tokens
+from .processor_checks import CheckedProcessorMixin, check_model_config
 
 
-class UniPoseProcessor(ChatTemplateMixin, ProcessorMixin):
+class UniPoseProcessor(ChatTemplateMixin, CheckedProcessorMixin, ProcessorMixin):
     """Prepares text, images and poses for UniPose, and decodes what it generates.
 
     Args:
@@ -87,6 +88,17 @@ class UniPoseProcessor(ChatTemplateMixin, ProcessorMixin):
         if codes[0] is None or codes != list(range(codes[0], codes[0] + self.codebook_size)):
             spelling = f"<{self.pose_code_prefix}0> .. <{self.pose_code_prefix}{self.codebook_size - 1}>"
             raise ValueError(f"the tokenizer must hold {self.codebook_size} consecutive pose codes {spelling}")
+
+    def check_model_config(self, config: Mapping[str, Any]) -> None:
+        """Checks that this processor fits a model.
+
+        Args:
+            config: The model's config as a dict.
+
+        Raises:
+            ValueError: They contradict each other.
+        """
+        check_model_config(self, config)
 
     def save_pretrained(self, save_directory: str | PathLike, *args: Any, **kwargs: Any) -> list[str]:
         """Saves the processor and its code.

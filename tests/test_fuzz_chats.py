@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fuzzing import attempt, examples
+from fuzzing import attempt, fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -138,7 +138,7 @@ def tokenized(processor: UniPoseProcessor, chat: Any, **kwargs: Any) -> Any:
     return processor.apply_chat_template(chat, tokenize=True, return_dict=True, return_tensors="pt", **kwargs)
 
 
-@examples(150)
+@fuzzed(150)
 @given(chat=chats)
 def test_users_write_no_control_tokens(processor: UniPoseProcessor, chat: list[dict]) -> None:
     batch = tokenized(processor, chat, sanitize_control_tokens=True)
@@ -154,7 +154,7 @@ def test_users_write_no_control_tokens(processor: UniPoseProcessor, chat: list[d
     assert ("pose_values" in batch, "pixel_values" in batch) == (bool(poses), bool(images))
 
 
-@examples(100)
+@fuzzed(100)
 @given(chat=chats)
 def test_placeholders_in_texts_need_their_inputs(processor: UniPoseProcessor, chat: list[dict]) -> None:
     contents = [message["content"] for message in chat]
@@ -169,7 +169,7 @@ def test_placeholders_in_texts_need_their_inputs(processor: UniPoseProcessor, ch
         assert any("<pose>" in text or "<image>" in text for text in dropped)
 
 
-@examples(60)
+@fuzzed(60)
 @given(chat=chats, other=chats)
 def test_masks_and_rows_are_exact(processor: UniPoseProcessor, chat: list[dict], other: list[dict]) -> None:
     """A training row has the ids of the prompt; its mask holds what assistants say, and their eos."""
@@ -186,7 +186,7 @@ def test_masks_and_rows_are_exact(processor: UniPoseProcessor, chat: list[dict],
         assert said.replace(" ", "") == wanted.replace("<|assistant|>", "").replace(" ", "")
 
 
-@examples(600)
+@fuzzed(600)
 @given(chat=odd_chats)
 def test_malformed_chats(processor: UniPoseProcessor, chat: Any) -> None:
     batch, error = attempt(lambda: tokenized(processor, chat, sanitize_control_tokens=True))
@@ -197,14 +197,14 @@ def test_malformed_chats(processor: UniPoseProcessor, chat: Any) -> None:
         assert re.search(r"message \d|the chat (is|has)|chat \d|the text holds \d", error), error
 
 
-@examples(30)
+@fuzzed(30)
 @given(chat=odd_chats)
 def test_malformed_chats_in_the_pipeline(pipe: UniPosePipeline, chat: Any) -> None:
     answer, error = attempt(lambda: pipe(chat, task="pose-to-text", max_new_tokens=2))
     assert error or chat == [] or set(answer) == {"text", "poses", "confidence"}
 
 
-@examples(60)
+@fuzzed(60)
 @given(
     kind=st.sampled_from(["image", "pose"]),
     key=st.sampled_from(["image", "pose", "url", "path", "base64"]),
@@ -223,7 +223,7 @@ def test_nothing_is_read(processor: UniPoseProcessor, kind: str, key: str, value
             tokenized(processor, [{"role": "user", "content": [{"type": kind, key: value}]}])
 
 
-@examples(60)
+@fuzzed(60)
 @given(before=texts, code=st.integers(0xD800, 0xDFFF))
 def test_lone_surrogates(processor: UniPoseProcessor, before: str, code: int) -> None:
     text = before + chr(code)

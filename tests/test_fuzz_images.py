@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fuzzing import attempt, examples
+from fuzzing import attempt, fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -84,14 +84,14 @@ MODES = (
 )
 
 
-@examples(400)
+@fuzzed(400)
 @given(array=pixels, mode=st.sampled_from(MODES))
 def test_modes_are_right(array: np.ndarray, mode: str) -> None:
     image, expected = in_mode(array, mode)
     np.testing.assert_array_equal(rgb(image), expected)
 
 
-@examples(200)
+@fuzzed(200)
 @given(array=pixels, name=st.sampled_from(FORMATS), form=st.sampled_from(["bytes", "base64", "data", "lines", "dict"]))
 def test_files_in_strings_are_right(array: np.ndarray, name: str, form: str) -> None:
     content = encoded(array, name)
@@ -112,7 +112,7 @@ def test_files_in_strings_are_right(array: np.ndarray, name: str, form: str) -> 
     np.testing.assert_array_equal(rgb(forms[form]), expected)
 
 
-@examples(400)
+@fuzzed(400)
 @given(
     array=pixels,
     name=st.sampled_from(FORMATS),
@@ -134,7 +134,7 @@ def test_damaged_files(array: np.ndarray, name: str, cut: float, places: list[tu
 numbers = st.sampled_from([np.nan, np.inf, -np.inf, -0.01, 1.01, 255.0, 256.0, 1e30, -1.0])
 
 
-@examples(200)
+@fuzzed(200)
 @given(
     array=pixels, value=numbers, dtype=st.sampled_from([np.float32, np.float64]), form=st.sampled_from(["array", "F"])
 )
@@ -158,7 +158,7 @@ odd_values = st.one_of(
 )  # fmt: skip
 
 
-@examples(200)
+@fuzzed(200)
 @given(value=odd_values)
 def test_what_is_no_image(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^image 1: ") as error:
@@ -166,7 +166,7 @@ def test_what_is_no_image(value: Any) -> None:
     assert len(str(error.value)) < 700
 
 
-@examples(60)
+@fuzzed(60)
 @given(short=st.integers(1, 3), factor=st.integers(2, 300), upright=st.booleans())
 def test_long_images(short: int, factor: int, upright: bool) -> None:
     size = (short, short * factor) if upright else (short * factor, short)
