@@ -112,10 +112,19 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         chosen = None if task is None else TASKS[task]
         size = check_batch_size(self._batch_size or 1 if batch_size is None else batch_size)
         if any(is_stream(inputs) for inputs in (text, images, poses)):
-            options = {"task": task, "generate_kwargs": generate_kwargs, "batch_size": size, "best_of": best_of}
-            options |= {"chooser": chooser, "return_features": return_features, "allow_urls": allow_urls}
-            options |= {"allow_local_files": allow_local_files, "frame": frame}
-            options |= {"output_frame": output_frame, **kwargs}
+            options: dict[str, Any] = {
+                "task": task,
+                "generate_kwargs": generate_kwargs,
+                "batch_size": size,
+                "best_of": best_of,
+                "chooser": chooser,
+                "return_features": return_features,
+                "allow_urls": allow_urls,
+                "allow_local_files": allow_local_files,
+                "frame": frame,
+                "output_frame": output_frame,
+                **kwargs,
+            }
             return self.answer_stream({"text": text, "images": images, "poses": poses}, size, seed, options)
         if not isinstance(generate_kwargs, Mapping | None):
             raise ValueError(f"generate_kwargs must be a dict, got {type(generate_kwargs).__name__}")
@@ -175,8 +184,8 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         generator = self.own_generator(seed)
 
         def answer(rows: list[dict[str, Any]]) -> list[Any]:
-            items = {name: [group[name](row[name]).items for row in rows] for name in group}
-            return self(text=[row["text"] for row in rows], **items, seed=generator, **options)
+            images, poses = ([group[name](row[name]).items for row in rows] for name in ("images", "poses"))
+            return self([row["text"] for row in rows], images, poses, seed=generator, **options)
 
         return AnswerStream(answer, inputs, streams, size)
 

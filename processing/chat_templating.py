@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from jinja2 import TemplateError
+from transformers.processing_utils import ProcessorMixin
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from .chat_schema import ChatSources, Message, check_chat, check_text
@@ -11,7 +12,7 @@ from .control_tokens import break_control_tokens, control_token_pattern, encode_
 from .pose_features import Frame
 
 
-class ChatTemplateMixin:
+class ChatTemplateMixin(ProcessorMixin):
     """The chat template, for `UniPoseProcessor`."""
 
     tokenizer: Any
@@ -106,13 +107,14 @@ class ChatTemplateMixin:
         """
         chats, _ = self.check_chats(messages)
         template = self._resolve_chat_template(None)
-        prompts, spans = render_jinja_template(
+        rendered: Any = render_jinja_template(
             conversations=[self.with_plain_texts(chats[0], placeholders=False)],
             chat_template=template,
             return_assistant_tokens_mask=True,
             **self.tokenizer.special_tokens_map,
             **self.template_variables(template),
         )
+        prompts, spans = rendered
         encoded = encode_texts(self.tokenizer, prompts, add_special_tokens=False, return_offsets_mapping=True)
         encoded = self._adjust_assistant_masks_indices(encoded, spans)
         return {name: encoded[name][0] for name in ("input_ids", "assistant_masks")}

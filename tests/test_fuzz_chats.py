@@ -138,7 +138,7 @@ def tokenized(processor: UniPoseProcessor, chat: Any, **kwargs: Any) -> Any:
     return processor.apply_chat_template(chat, tokenize=True, return_dict=True, return_tensors="pt", **kwargs)
 
 
-@fuzzed(150)
+@fuzzed(80)
 @given(chat=chats)
 def test_users_write_no_control_tokens(processor: UniPoseProcessor, chat: list[dict]) -> None:
     batch = tokenized(processor, chat, sanitize_control_tokens=True)
@@ -154,7 +154,7 @@ def test_users_write_no_control_tokens(processor: UniPoseProcessor, chat: list[d
     assert ("pose_values" in batch, "pixel_values" in batch) == (bool(poses), bool(images))
 
 
-@fuzzed(100)
+@fuzzed(60)
 @given(chat=chats)
 def test_placeholders_in_texts_need_their_inputs(processor: UniPoseProcessor, chat: list[dict]) -> None:
     contents = [message["content"] for message in chat]
@@ -169,7 +169,7 @@ def test_placeholders_in_texts_need_their_inputs(processor: UniPoseProcessor, ch
         assert any("<pose>" in text or "<image>" in text for text in dropped)
 
 
-@fuzzed(60)
+@fuzzed(40)
 @given(chat=chats, other=chats)
 def test_masks_and_rows_are_exact(processor: UniPoseProcessor, chat: list[dict], other: list[dict]) -> None:
     """A training row has the ids of the prompt; its mask holds what assistants say, and their eos."""
@@ -186,7 +186,7 @@ def test_masks_and_rows_are_exact(processor: UniPoseProcessor, chat: list[dict],
         assert said.replace(" ", "") == wanted.replace("<|assistant|>", "").replace(" ", "")
 
 
-@fuzzed(600)
+@fuzzed(350)
 @given(chat=odd_chats)
 def test_malformed_chats(processor: UniPoseProcessor, chat: Any) -> None:
     batch, error = attempt(lambda: tokenized(processor, chat, sanitize_control_tokens=True))

@@ -75,7 +75,7 @@ TEXT_ARGUMENTS = {
 }
 
 
-@fuzzed(40)
+@fuzzed(20)
 @given(kwargs=st.fixed_dictionaries({}, optional=TEXT_ARGUMENTS), seed=st.integers(0, 9))
 def test_arguments_for_text_leave_poses_alone(
     model: UniPoseForConditionalGeneration, kwargs: dict[str, Any], seed: int
@@ -86,7 +86,7 @@ def test_arguments_for_text_leave_poses_alone(
     assert model.generate(prompt, **fixed, **kwargs).tolist() == plain.tolist()
 
 
-@fuzzed(45)
+@fuzzed(30)
 @given(
     kwargs=st.fixed_dictionaries(
         {"max_new_tokens": st.integers(1, 30)},
@@ -227,7 +227,7 @@ def same(answers: Any, expected: Any) -> bool:
     return all(one["text"] == two["text"] and np.allclose(one["poses"], two["poses"], atol=1e-3) for one, two in pairs)
 
 
-@fuzzed(12)
+@fuzzed(6)
 @given(form=st.sampled_from(["generator", "iterator", "dataset", "column", "dicts"]), size=st.integers(1, 4))
 def test_streams_equal_lists(pipe: UniPosePipeline, form: str, size: int) -> None:
     from datasets import Dataset

@@ -84,7 +84,7 @@ MODES = (
 )
 
 
-@fuzzed(400)
+@fuzzed(250)
 @given(array=pixels, mode=st.sampled_from(MODES))
 def test_modes_are_right(array: np.ndarray, mode: str) -> None:
     image, expected = in_mode(array, mode)
@@ -112,7 +112,7 @@ def test_files_in_strings_are_right(array: np.ndarray, name: str, form: str) -> 
     np.testing.assert_array_equal(rgb(forms[form]), expected)
 
 
-@fuzzed(400)
+@fuzzed(250)
 @given(
     array=pixels,
     name=st.sampled_from(FORMATS),
