@@ -12,6 +12,7 @@ from unipose import UniPoseForConditionalGeneration, UniPoseVQVAE
 from unipose.training.datasets.row_checks import check_length, name_row
 from unipose.training.datasets.shards import RECIPE_FILE, read_summary
 from unipose.training.io import atomic_path, read_json
+from unipose.training.trainer.checkpoints import locked
 from unipose.training.trainer.collator import ROW_KEY, Row, UniPoseDataCollator, add_pose_codes
 
 
@@ -80,12 +81,16 @@ def keep_rows(output: Path, key: str, prepare: Callable[[], Dataset]) -> Dataset
         output: output folder of the stage.
         key: result of `rows_key`.
         prepare: prepares the rows.
+
+    Raises:
+        OSError: another run trains in the folder.
     """
     folder = output / ROWS_FOLDER / key
     if not folder.exists():
-        shutil.rmtree(folder.parent, ignore_errors=True)
-        with atomic_path(folder) as partial:
-            prepare().save_to_disk(partial)
+        with locked(output):
+            shutil.rmtree(folder.parent, ignore_errors=True)
+            with atomic_path(folder) as partial:
+                prepare().save_to_disk(partial)
     return load_from_disk(folder)
 
 
