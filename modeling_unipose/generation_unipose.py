@@ -214,7 +214,6 @@ class UniPoseGenerationMixin(GenerationMixin):
         )
         return answers.log_probabilities
 
-    @torch.no_grad()
     def score_answers(
         self,
         input_ids: torch.Tensor,
@@ -226,7 +225,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         decoding: PoseDecoding,
         inputs: dict[str, Any],
     ) -> AnswerLogits:
-        """All that `score_generated` computes.
+        """All that `score_generated` computes; gradients pass through, unless they are off.
 
         Args:
             input_ids: See `score_generated`.
