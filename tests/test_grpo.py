@@ -7,7 +7,7 @@ import pytest
 import torch
 from datasets import Dataset
 from tiny_checkpoint import tiny_checkpoint_model, tiny_processor
-from trl import GRPOConfig
+from trl import DPOConfig, DPOTrainer, GRPOConfig
 
 from unipose.training.trainer.grpo import UniPoseGRPOTrainer
 
@@ -79,3 +79,15 @@ def test_log_probabilities_are_those_of_generation(tmp_path: Path) -> None:
 def test_other_distributions_are_refused(tmp_path: Path, options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="log-probabilities are those of sampling with temperature 1"):
         make_trainer(tmp_path, **options)
+
+
+def test_dpo_refuses_answers_with_poses(tmp_path: Path) -> None:
+    """TRL's collator carries no poses: it would score placeholders."""
+    processor = tiny_processor(vision=False)
+    model = tiny_checkpoint_model(processor, vision=False)
+    answer = [{"role": "assistant", "content": [{"type": "pose"}]}]
+    question = [{"role": "user", "content": [{"type": "text", "text": "A person kneels."}]}]
+    rows = Dataset.from_list([{"prompt": question, "chosen": answer, "rejected": answer}] * 2)
+    config = DPOConfig(output_dir=str(tmp_path), report_to="none", use_cpu=True, bf16=False, max_steps=1)
+    with pytest.raises(ValueError, match="the text holds 1 <pose>, but 0 poses were given"):
+        DPOTrainer(model, args=config, train_dataset=rows, processing_class=processor).train()
