@@ -15,14 +15,15 @@ from unipose.training.evaluation.calibrate import (
     TASK_FEATURES,
     CalibrationArguments,
     Examples,
-    auroc,
     collect_examples,
+    disturb_words,
     fit_confidence,
     fit_logistic,
     image_without_person,
     no_person_threshold,
     write_weights,
 )
+from unipose.training.evaluation.metrics import auroc
 from unipose.training.evaluation.reader_chooser import ReaderChooser
 from unipose.training.named_poses.archetypes import archetype_poses
 
@@ -35,6 +36,15 @@ def made_up_examples(rows: int = 600) -> Examples:
     right = rng.random(rows) < 1 / (1 + np.exp(-total))
     features = [{"code_log_prob": float(a), "code_variance": float(b)} for a, b in values]
     return Examples(features, right, np.zeros(rows, dtype=bool))
+
+
+def test_disturbed_texts_have_other_words_or_another_order() -> None:
+    text, rng = "a man stands on his left leg", np.random.default_rng(0)
+    disturbed = [disturb_words(text, rng) for _ in range(200)]
+    assert all(set(each.split()) <= set(text.split()) for each in disturbed), "no new words"
+    assert sum(each != text for each in disturbed) > 180
+    assert {len(each.split()) for each in disturbed} >= {5, 6, 7, 8, 9}
+    assert disturb_words("squat", rng).split()[0] == "squat"
 
 
 def test_auroc_counts_pairs() -> None:
@@ -85,7 +95,7 @@ def test_a_model_is_calibrated_and_uses_what_was_written(
 ) -> None:
     """All tasks of a random model; their weights are taken by the pipeline of the folder."""
     pipe = pipeline("unipose", model=str(tiny_checkpoint), max_new_tokens=16)
-    arguments = CalibrationArguments(every=40, wordings=6, pairs=6, empty_images=2, image_size=32)
+    arguments = CalibrationArguments(every=8, wordings=6, pairs=6, empty_images=2, image_size=32)
     weights = {}
     with torch.no_grad():
         for task, examples in collect_examples(pipe, body, arguments):

@@ -99,6 +99,12 @@ def test_answers_to_questions(question: Question, answer: str, right: bool) -> N
     assert question.is_right(answer) == right
 
 
+def test_every_packaged_question_can_be_answered_rightly_and_wrongly() -> None:
+    for question in load_questions():
+        answers = ["Yes.", "No.", *(f"It is {word}." for word in (*question.any, *question.none))]
+        assert {question.is_right(answer) for answer in answers} == {True, False}, question.text
+
+
 def test_requirements_of_another_form_are_refused() -> None:
     assert Requirement.parse("d(torso.pitch) > 6") == Requirement("torso.pitch", True, False, 6.0)
     with pytest.raises(ValueError, match="expected such as"):

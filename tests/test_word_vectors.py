@@ -21,9 +21,9 @@ from unipose.training.models.text_tokenizer import capitalized_words, train_word
 from unipose.training.models.word_vectors import MINILM, VECTORS_FILE, SentenceEncoder, related_words
 from unipose.training.trainer.config import StageConfig
 from unipose.training.trainer.language import LanguageArguments, LanguageTrainer, build_trainer, save_merged
+from unipose.training.trainer.moving_rows import MovingRows, MovingTable, load_word_rows
 from unipose.training.trainer.optimizer import OptimizerArguments, build_optimizer
 from unipose.training.trainer.trainable_parts import ALIGN, LoraArguments
-from unipose.training.trainer.word_vectors import WordTable
 
 
 SIZE = 5
@@ -174,39 +174,47 @@ def test_wrong_choices_are_refused(encoder_folder: Path, corpus: Path, monkeypat
 
 
 class Factored(nn.Module):
-    """The table written out: rows of their own where the corpus has the word, plus vectors times moves."""
+    """The table written out: rows that move on their own where they do, plus vectors times moves."""
 
-    def __init__(self, table: torch.Tensor, vectors: torch.Tensor, is_seen: torch.Tensor):
+    def __init__(self, table: torch.Tensor, ranges: list[MovingRows]):
         super().__init__()
-        self.vectors, self.is_seen = vectors, is_seen.unsqueeze(1)
+        self.ranges = ranges
         self.own = nn.Embedding.from_pretrained(table.clone(), freeze=False)
-        self.moves = nn.Parameter(torch.zeros(vectors.shape[1], table.shape[1]))
+        self.moves = nn.ParameterList([nn.Parameter(torch.zeros_like(rows.moves)) for rows in ranges])
 
     def forward(self) -> torch.Tensor:
-        own, size = self.own.weight, len(self.vectors)
-        words = torch.where(self.is_seen, own[:size], own[:size].detach())
-        return torch.cat([words + self.vectors @ self.moves, own[size:]])
+        parts, end = [], 0
+        for rows, moves in zip(self.ranges, self.moves):
+            parts.append(self.own.weight[end : rows.first])
+            own = rows.of(self.own.weight)
+            own = torch.where(rows.moves_alone.unsqueeze(1), own, own.detach())
+            parts.append(own + rows.vectors @ moves)
+            end = rows.first + len(own)
+        return torch.cat([*parts, self.own.weight[end:]])
 
 
 def test_a_step_is_that_of_the_factored_table(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    start, vectors, target = torch.randn(9, 6), torch.randn(7, 3), torch.randn(9, 6)
-    is_seen = torch.tensor([True, True, True, True, False, False, True])
-    vectors[2] = 0
+    start, target = torch.randn(9, 6), torch.randn(9, 6)
+    words, codes = torch.randn(4, 3), torch.randn(3, 2)
+    words[2] = 0
+    ranges = [
+        MovingRows(0, words, torch.tensor([True, True, True, False]), 6),
+        MovingRows(5, codes, torch.tensor([True, False, True]), 6),
+    ]
     arguments = TrainingArguments(output_dir=str(tmp_path), learning_rate=0.01, weight_decay=0.0, use_cpu=True)
     settings = OptimizerArguments(muon_learning_rate=0.05)
-    plain, factored = nn.Embedding.from_pretrained(start.clone(), freeze=False), Factored(start, vectors, is_seen)
-    words = WordTable(plain.weight, vectors, is_seen)
+    plain, factored = nn.Embedding.from_pretrained(start.clone(), freeze=False), Factored(start, ranges)
     optimizers = [
-        build_optimizer(plain, settings, arguments, words)[0],
+        build_optimizer(plain, settings, arguments, MovingTable(plain.weight, ranges))[0],
         build_optimizer(factored, settings, arguments)[0],
     ]
     for _ in range(4):
         for optimizer, table in zip(optimizers, (plain.weight, factored())):
             assert optimizer is not None
             optimizer.zero_grad()
-            # Row 4 is in no loss.
-            (table - target)[[0, 1, 2, 3, 5, 6, 7, 8]].square().sum().backward()
+            # Row 6 is in no loss.
+            (table - target)[[0, 1, 2, 3, 4, 5, 7, 8]].square().sum().backward()
             optimizer.step()
     torch.testing.assert_close(plain.weight, factored(), atol=1e-5, rtol=1e-4)
     moves = plain.weight.detach() - start
@@ -250,12 +258,12 @@ def test_unseen_words_follow_their_neighbors_and_a_resumed_run_is_the_same(
 
 def test_word_vectors_need_muon_and_a_trained_table(built: InitialModel, corpus: Path, tmp_path: Path) -> None:
     built.save(tmp_path)
-    table = deepcopy(built.model.get_input_embeddings()).requires_grad_(False)
+    table = deepcopy(built.model.get_input_embeddings()).weight
+    rows = load_word_rows(tmp_path / VECTORS_FILE, table, "cpu")
     with pytest.raises(ValueError, match="this stage does not train the embeddings"):
-        WordTable.load(tmp_path / VECTORS_FILE, table.weight, "cpu")
-    with pytest.raises(ValueError, match="for a table of 3; expected fewer"):
-        WordTable.load(tmp_path / VECTORS_FILE, nn.Parameter(torch.zeros(3, WIDTH)), "cpu")
-    words = WordTable.load(tmp_path / VECTORS_FILE, table.requires_grad_(True).weight, "cpu")
+        MovingTable(table.requires_grad_(False), [rows])
+    with pytest.raises(ValueError, match=r"got vectors of rows 0 to \d+ for a table of 3 rows"):
+        MovingTable(nn.Parameter(torch.zeros(3, WIDTH)), [rows])
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
     with pytest.raises(ValueError, match="set muon_learning_rate"):
-        build_optimizer(table, OptimizerArguments(), arguments, words)
+        build_optimizer(built.model, OptimizerArguments(), arguments, MovingTable(table.requires_grad_(True), [rows]))

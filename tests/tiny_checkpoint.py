@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from tiny_models import CODES, POSE_TOKENIZER_SIZES, POSE_TOKENS, SIZES, tiny_pose_encoder_config
+from tiny_models import CODES, POSE_TOKENIZER_SIZES, SIZES, tiny_pose_encoder_config
 from tiny_tokenizer import tiny_tokenizer
 from transformers import CLIPVisionConfig, LlamaConfig
 
@@ -17,19 +17,21 @@ from unipose import (
 )
 
 
-def tiny_processor(vision: bool = True) -> UniPoseProcessor:
+def tiny_processor(vision: bool = True, pose_tokenizer: dict = POSE_TOKENIZER_SIZES) -> UniPoseProcessor:
     tokenizer = tiny_tokenizer(CODES)
     image_processor = UniPoseImageProcessor(size={"height": 32, "width": 32}, pose_size={"height": 32, "width": 16})
     return UniPoseProcessor(
         image_processor if vision else None,
         tokenizer,
-        num_pose_tokens=POSE_TOKENS,
+        num_pose_tokens=pose_tokenizer["num_pose_tokens"],
         num_image_tokens=16 if vision else 0,
         codebook_size=CODES,
     )
 
 
-def tiny_checkpoint_model(processor: UniPoseProcessor, vision: bool = True) -> UniPoseForConditionalGeneration:
+def tiny_checkpoint_model(
+    processor: UniPoseProcessor, vision: bool = True, pose_tokenizer: dict = POSE_TOKENIZER_SIZES
+) -> UniPoseForConditionalGeneration:
     """A model whose vocabulary is the processor's."""
     tokenizer = processor.tokenizer
     config = UniPoseConfig(
@@ -45,7 +47,7 @@ def tiny_checkpoint_model(processor: UniPoseProcessor, vision: bool = True) -> U
         ),
         vision_config=CLIPVisionConfig(**SIZES, image_size=32, patch_size=8) if vision else None,
         pose_vision_config=tiny_pose_encoder_config() if vision else None,
-        pose_tokenizer_config=UniPoseVQVAEConfig(**POSE_TOKENIZER_SIZES),
+        pose_tokenizer_config=UniPoseVQVAEConfig(**pose_tokenizer),
         pose_code_start_id=processor.pose_code_start_id,
         pose_token_id=processor.pose_token_id,
         pose_start_token_id=processor.pose_start_token_id,
@@ -59,7 +61,9 @@ def tiny_checkpoint_model(processor: UniPoseProcessor, vision: bool = True) -> U
     )
     torch.manual_seed(0)
     model = UniPoseForConditionalGeneration(config).eval()
-    spread_pose_codes(model.model.pose_tokenizer)
+    # A grid needs no spreading.
+    if pose_tokenizer.get("architecture") != "body_parts":
+        spread_pose_codes(model.model.pose_tokenizer)
     return model
 
 
@@ -73,10 +77,15 @@ def spread_pose_codes(pose_tokenizer: UniPoseVQVAE) -> None:
     pose_tokenizer.quantizer.initialize(features.flatten(0, 1))
 
 
-def save_tiny_checkpoint(path: str | Path, vision: bool = True, dtype: torch.dtype = torch.float32) -> None:
+def save_tiny_checkpoint(
+    path: str | Path,
+    vision: bool = True,
+    dtype: torch.dtype = torch.float32,
+    pose_tokenizer: dict = POSE_TOKENIZER_SIZES,
+) -> None:
     """Writes model, processor and code to a folder, as a user saves them; the pose tokenizer stays in float32."""
-    processor = tiny_processor(vision)
-    model = tiny_checkpoint_model(processor, vision)
+    processor = tiny_processor(vision, pose_tokenizer)
+    model = tiny_checkpoint_model(processor, vision, pose_tokenizer)
     for part in (*model.model.children(), model.lm_head):
         if part is not model.model.pose_tokenizer:
             part.to(dtype)

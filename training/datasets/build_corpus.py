@@ -43,6 +43,7 @@ from unipose.training.datasets.shards import (
     plan_shards,
     write_shard,
 )
+from unipose.training.datasets.usual_sides import with_usual_sides
 from unipose.training.named_poses.chance import pick
 from unipose.training.named_poses.grammar import vary_command, vary_sentence
 from unipose.training.sampling.poses import MotionPoses
@@ -212,6 +213,8 @@ def build_shard(folder: Path, recipe: Recipe, shard: Shard, motion: MotionPoses 
         if shard.split == "train" and recipe.typed_forms:
             records = [vary_form(record, recipe.typed_forms, shard.task, rng) for record in records]
         records = mix_records(records, human, shard.seed(recipe.seed))
+        if shard.split == "train" and shard.task in ("text-to-pose", "pose-edit"):
+            records = with_usual_sides(records, generator.body)
         templates = {shard.task: load_instructions(shard.task)[: recipe.templates]}
         write_shard(folder, shard, rows_from_records(records, [shard.task], rng, templates))
     return shard

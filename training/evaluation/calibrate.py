@@ -2,13 +2,14 @@
 
     python -m unipose.training.evaluation.calibrate --model runs/instruct --output runs/calibration --write true
 
+The rows are made from the motion clips for validation, and from `--records` of subjects that nothing else uses.
 An answer is right if all statements of the request or of the answer hold, or if the pose of the name comes out.
 Texts about no pose and images without a person have no right answer. The sets in `assets/human_words` are not used.
 """
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,20 @@ from trl import TrlParser
 from unipose.processing.body_model import BodyModel
 from unipose.training.captions.caption_reader import read_caption
 from unipose.training.captions.instruction_reader import read_instruction
-from unipose.training.evaluation.held_out import HeldOutFrames, HeldOutPairs, make_held_out_frames, make_held_out_pairs
-from unipose.training.evaluation.metrics import pose_errors
+from unipose.training.evaluation.held_out import (
+    HeldOutFrames,
+    HeldOutPairs,
+    load_recorded,
+    make_held_out_frames,
+    make_held_out_pairs,
+)
+from unipose.training.evaluation.metrics import auroc, pose_errors
 from unipose.training.evaluation.named_wordings import is_named_pose, sample_named_wordings
 from unipose.training.evaluation.posecode_metrics import paircode_precision, posecode_precision
 from unipose.training.evaluation.tasks import first_poses
+from unipose.training.geometry import remove_heading
 from unipose.training.io import markdown_table, write_json, write_text
-from unipose.training.sampling.poses import held_out_poses
+from unipose.training.sampling.poses import VALIDATION_CLIPS, validation_poses
 from unipose.training.synthetic_images.scenes import empty_scene
 
 
@@ -72,7 +80,11 @@ class CalibrationArguments:
     model: str = field(default="modeling_unipose/embedded", metadata={"help": "Folder of the model."})
     output: str = field(default="runs/calibration", metadata={"help": "Folder of calibration.json."})
     write: bool = field(default=False, metadata={"help": "Whether to write the weights to the model's config.json."})
-    every: int = field(default=2, metadata={"help": "Step between held-out frames; 1: all frames."})
+    every: int = field(default=2, metadata={"help": "Step between frames of the clips; 1: all frames."})
+    records: list[str] = field(
+        default_factory=list, metadata={"help": "Folders of records by import_data: validation subjects."}
+    )
+    recorded_poses: int = field(default=200, metadata={"help": "Maximum number of recorded poses."})
     wordings: int = field(default=300, metadata={"help": "Number of wordings of named poses."})
     pairs: int = field(default=200, metadata={"help": "Number of pose pairs for pose-edit and pose-diff."})
     empty_images: int = field(default=100, metadata={"help": "Number of images without a person."})
@@ -113,22 +125,6 @@ class Fit:
     auroc: float
     calibration_error: float
     confidences: Array
-
-
-def auroc(scores: Array, right: npt.NDArray[np.bool_]) -> float:
-    """The probability that a right answer has a higher score than a wrong one; a tie counts half.
-
-    Args:
-        scores: (n,).
-        right: (n,) booleans.
-
-    Returns:
-        NaN if all are right or all are wrong.
-    """
-    good, bad = scores[right], scores[~right]
-    if not len(good) or not len(bad):
-        return float("nan")
-    return float((good[:, None] > bad).mean() + 0.5 * (good[:, None] == bad).mean())
 
 
 def fit_logistic(values: Array, right: npt.NDArray[np.bool_], penalty: float = 1.0) -> Array:
@@ -222,9 +218,12 @@ def collect_examples(pipe: Any, body: BodyModel, arguments: CalibrationArguments
         arguments: sizes and seed of the sets.
     """
     seed, size = arguments.seed, arguments.batch_size
-    frames = held_out_poses()[:: arguments.every].float()
+    frames = validation_poses()[:: arguments.every].float()
+    if arguments.records:
+        recorded = remove_heading(load_recorded(arguments.records, arguments.recorded_poses))
+        frames = torch.cat([frames, recorded.float()])
     held_out = make_held_out_frames(frames, body, arguments.image_size, seed)
-    pairs = make_held_out_pairs(arguments.pairs, body, seed)
+    pairs = make_held_out_pairs(arguments.pairs, body, seed, VALIDATION_CLIPS)
 
     def ask(task: str, **inputs: Sequence[Any]) -> list[dict[str, Any]]:
         return pipe(**inputs, task=task, batch_size=size, do_sample=False, return_features=True)
@@ -244,7 +243,10 @@ def _examples(answers: Sequence[dict[str, Any]], right: Sequence[bool], empty: i
 
 
 def _text_to_pose(ask: Ask, held_out: HeldOutFrames, body: BodyModel, arguments: CalibrationArguments) -> Examples:
+    rng = np.random.default_rng(arguments.seed)
     wordings = sample_named_wordings(arguments.wordings, arguments.seed)
+    # The model has learnt the bank. Words that lack or are out of place stand for wordings that it does not know.
+    wordings += [replace(wording, text=disturb_words(wording.text, rng)) for wording in wordings]
     captions = [caption.text for caption in held_out.captions]
     texts = [*captions, *(wording.text for wording in wordings), *OFF_TOPIC]
     answers = ask("text-to-pose", text=texts)
@@ -256,6 +258,26 @@ def _text_to_pose(ask: Ask, held_out: HeldOutFrames, body: BodyModel, arguments:
     ]
     right += is_named_pose(named, wordings, body).tolist()
     return _examples(answers, right + [False] * len(OFF_TOPIC), len(OFF_TOPIC))
+
+
+def disturb_words(text: str, rng: np.random.Generator) -> str:
+    """A text in which one to three words are left out, doubled or exchanged for others of the text.
+
+    Args:
+        text: at least one word.
+        rng: source of all randomness.
+    """
+    words = text.split()
+    for _ in range(rng.integers(1, 4)):
+        index, other = rng.integers(len(words), size=2)
+        kind = rng.integers(3)
+        if kind == 0 and len(words) > 1:
+            words.pop(index)
+        elif kind == 1:
+            words.insert(index, words[other])
+        else:
+            words[index], words[other] = words[other], words[index]
+    return " ".join(words)
 
 
 def _pose_texts(

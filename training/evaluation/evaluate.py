@@ -10,21 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import roma
 import torch
 from transformers import pipeline
 from trl import TrlParser
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.datasets.import_data import SavedRecords
 from unipose.training.evaluation.held_out import (
     HeldOutFrames,
     HeldOutPairs,
+    load_recorded,
     make_held_out_frames,
     make_held_out_pairs,
 )
-from unipose.training.evaluation.human_words import evaluate_human_words
+from unipose.training.evaluation.human_words import confidence_aurocs, evaluate_human_words
 from unipose.training.evaluation.metrics import reconstruction_error
 from unipose.training.evaluation.named_wordings import evaluate_named_wordings, sample_named_wordings
 from unipose.training.evaluation.report import Metrics, to_markdown, words_to_markdown
@@ -120,22 +118,9 @@ def evaluate_recorded(
     }
 
 
-def load_recorded(folders: list[str], count: int) -> torch.Tensor:
-    """At most `count` poses of records, spread evenly over each folder's frames.
-
-    Args:
-        folders: outputs of `import_data`.
-        count: maximum number of poses.
-
-    Raises:
-        ValueError: a folder has no records, or its import is not finished.
-    """
-    rotvecs = np.concatenate([SavedRecords(folder).poses() for folder in folders])
-    count = min(count, len(rotvecs))
-    return roma.rotvec_to_rotmat(torch.from_numpy(rotvecs[np.arange(count) * len(rotvecs) // count]))
-
-
-def evaluate_words(pipe: Any, body: BodyModel, arguments: EvaluationArguments) -> dict[str, Any]:
+def evaluate_words(
+    pipe: Any, body: BodyModel, arguments: EvaluationArguments
+) -> tuple[dict[str, Any], dict[str, float]]:
     """People's sentences, edits, chains of edits and questions, and altered wordings of named poses.
 
     Args:
@@ -144,14 +129,16 @@ def evaluate_words(pipe: Any, body: BodyModel, arguments: EvaluationArguments) -
         arguments: number of wordings, batch size and seed.
 
     Returns:
-        {"human words": {set: [right of each row]}, "named poses": {alteration: [right of each row]}}.
+        {"human words": {set: [right of each row]}, "named poses": {alteration: [right of each row]}}, and the AUROC
+        of the confidence of each set.
     """
     human = evaluate_human_words(pipe, body)
     wordings = sample_named_wordings(arguments.wordings, arguments.seed)
-    return {
+    words = {
         "human words": {name: [row.right for row in rows] for name, rows in human.items()},
         "named poses": evaluate_named_wordings(pipe, wordings, body, arguments.batch_size),
     }
+    return words, confidence_aurocs(human)
 
 
 def main() -> None:
@@ -164,8 +151,10 @@ def main() -> None:
     pairs = make_held_out_pairs(arguments.pairs, body, seed)
     report: dict[str, Any] = {"settings": vars(arguments), "frames": len(frames)}
     report["metrics"] = evaluate(pipe, held_out, pairs, training, body, arguments.batch_size, seed)
-    report["words"] = evaluate_words(pipe, body, arguments)
+    report["words"], report["confidence_auroc"] = evaluate_words(pipe, body, arguments)
     print(f"{len(frames)} held-out frames\n\n{to_markdown(report['metrics'])}\n\n{words_to_markdown(report['words'])}")
+    for name, value in report["confidence_auroc"].items():
+        print(f"{name}: AUROC of the confidence {value:.3f}")
     if arguments.records:
         poses = load_recorded(arguments.records, arguments.recorded_poses)
         report["recorded"] = evaluate_recorded(pipe, poses, training, body, arguments)

@@ -1,9 +1,11 @@
 """The evaluation sets: poses and pairs from held-out motion clips, with their texts and images."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import roma
 import torch
 from PIL import Image
 
@@ -14,6 +16,7 @@ from unipose.training.captions.paircodes import Paircode
 from unipose.training.captions.posecodes import Posecode
 from unipose.training.captions.text import Caption
 from unipose.training.datasets.generation import random_headings
+from unipose.training.datasets.import_data import SavedRecords
 from unipose.training.evaluation.posecode_metrics import paircodes_of_pairs, posecodes_of_poses
 from unipose.training.geometry import rotate_heading
 from unipose.training.sampling.pose_pairs import PosePairs, sample_pose_pairs
@@ -62,17 +65,35 @@ def make_held_out_frames(poses: torch.Tensor, body: BodyModel, image_size: int, 
     return HeldOutFrames(poses, captions, camera_poses, [Image.open(io.BytesIO(png)) for png in encoded if png])
 
 
-def make_held_out_pairs(number: int, body: BodyModel, seed: int) -> HeldOutPairs:
-    """Samples pairs of frames of the held-out clips, and of edits of such frames.
+def make_held_out_pairs(
+    number: int, body: BodyModel, seed: int, clips: Sequence[str] = HELD_OUT_CLIPS
+) -> HeldOutPairs:
+    """Samples pairs of frames of some clips, and of edits of such frames.
 
     Args:
         number: number of pairs.
         body: the body to measure.
         seed: seed of all random choices; the same seed gives the same pairs and instructions.
+        clips: names of the clips; default: those that are held out for tests.
     """
-    pairs = sample_pose_pairs(number, seed, body, clips=HELD_OUT_CLIPS)
+    pairs = sample_pose_pairs(number, seed, body, clips=clips)
     rng = np.random.default_rng(seed)
     return HeldOutPairs(pairs, [instruct(codes, rng) for codes in paircodes_of_pairs(pairs, body)])
+
+
+def load_recorded(folders: Sequence[str], count: int) -> torch.Tensor:
+    """At most `count` poses of records, spread evenly over each folder's frames.
+
+    Args:
+        folders: outputs of `import_data`.
+        count: maximum number of poses.
+
+    Raises:
+        ValueError: a folder has no records, or its import is not finished.
+    """
+    rotvecs = np.concatenate([SavedRecords(folder).poses() for folder in folders])
+    count = min(count, len(rotvecs))
+    return roma.rotvec_to_rotmat(torch.from_numpy(rotvecs[np.arange(count) * len(rotvecs) // count]))
 
 
 def rotate_heading_at_random(poses: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

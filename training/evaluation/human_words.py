@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from transformers import pipeline
@@ -20,6 +21,7 @@ from trl import TrlParser
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, to_y_up
 from unipose.training.captions.measures import Array, measure
+from unipose.training.evaluation.metrics import auroc
 from unipose.training.evaluation.report import words_to_markdown
 from unipose.training.evaluation.tasks import first_poses, predict
 from unipose.training.geometry import remove_heading, swap_sides
@@ -242,12 +244,14 @@ class Answered:
         right: whether the answer is right; of a chain, whether every step is.
         poses: (n, 22, 3, 3): the pose before an edit or of a question, if any, and the generated ones.
         answer: the generated text.
+        confidence: that of the answer, if the model has one; chains have none.
     """
 
     texts: tuple[str, ...]
     right: bool
     poses: torch.Tensor
     answer: str = ""
+    confidence: float | None = None
 
 
 @torch.no_grad()
@@ -274,10 +278,15 @@ def answer_sentences(pipe: Any, rows: Sequence[Sentence], body: BodyModel) -> li
         rows: the sentences.
         body: the body to measure.
     """
-    poses = first_poses(predict(pipe, "text-to-pose", BATCH_SIZE, text=[row.text for row in rows]))
+    answers = predict(pipe, "text-to-pose", BATCH_SIZE, text=[row.text for row in rows])
     return [
-        Answered((row.text,), is_right(row.requirements, pose, body, either=row.either), pose[None])
-        for row, pose in zip(rows, poses)
+        Answered(
+            (row.text,),
+            is_right(row.requirements, pose, body, either=row.either),
+            pose[None],
+            confidence=answer.get("confidence"),
+        )
+        for row, pose, answer in zip(rows, first_poses(answers), answers)
     ]
 
 
@@ -291,14 +300,15 @@ def answer_edits(pipe: Any, rows: Sequence[Edit], body: BodyModel) -> list[Answe
     """
     befores = archetype_poses([row.pose for row in rows]).float()
     texts = [row.text for row in rows]
-    poses = first_poses(predict(pipe, "pose-edit", BATCH_SIZE, text=texts, poses=list(befores)))
+    answers = predict(pipe, "pose-edit", BATCH_SIZE, text=texts, poses=list(befores))
     return [
         Answered(
             (row.text,),
             is_right(row.requirements, pose, body, before) and keeps_joints(row.keep, pose, before, body),
             torch.stack([before, pose]),
+            confidence=answer.get("confidence"),
         )
-        for row, before, pose in zip(rows, befores, poses)
+        for row, before, pose, answer in zip(rows, befores, first_poses(answers), answers)
     ]
 
 
@@ -334,9 +344,23 @@ def answer_questions(pipe: Any, rows: Sequence[Question]) -> list[Answered]:
     texts = [f"{pipe.processor.pose_token} {row.text}" for row in rows]
     answers = predict(pipe, "pose-to-text", BATCH_SIZE, text=texts, poses=list(poses))
     return [
-        Answered((row.text,), row.is_right(answer["text"]), pose[None], answer["text"])
+        Answered((row.text,), row.is_right(answer["text"]), pose[None], answer["text"], answer.get("confidence"))
         for row, pose, answer in zip(rows, poses, answers)
     ]
+
+
+def confidence_aurocs(results: Mapping[str, Sequence[Answered]]) -> dict[str, float]:
+    """How well confidences tell right answers from wrong ones: the AUROC of each set with confidences.
+
+    Args:
+        results: rows of each set.
+    """
+    aurocs = {}
+    for name, rows in results.items():
+        confidences = [row.confidence for row in rows if row.confidence is not None]
+        if len(confidences) == len(rows):
+            aurocs[name] = auroc(np.array(confidences), np.array([row.right for row in rows]))
+    return aurocs
 
 
 def main() -> None:
@@ -344,11 +368,15 @@ def main() -> None:
     pipe = pipeline("unipose", model=arguments.model)  # type: ignore[call-overload]
     results = evaluate_human_words(pipe, BodyModel.builtin())
     rows = {
-        name: [{"texts": row.texts, "answer": row.answer, "right": row.right} for row in own]
+        name: [
+            {"texts": row.texts, "answer": row.answer, "right": row.right, "confidence": row.confidence} for row in own
+        ]
         for name, own in results.items()
     }
     write_json(Path(arguments.output) / "results.json", rows)
     print(words_to_markdown({"human words": {name: [row.right for row in own] for name, own in results.items()}}))
+    for name, value in confidence_aurocs(results).items():
+        print(f"{name}: AUROC of the confidence {value:.3f}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""MPJPE and PA-MPJPE between poses, in millimeters (paper, section 4)."""
+"""MPJPE and PA-MPJPE between poses, in millimeters (paper, section 4); and how well confidences rank answers."""
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import roma
 import torch
 
@@ -166,3 +168,19 @@ def _check_valid(valid: torch.Tensor, shape: torch.Size) -> None:
     without_joints = (~valid.any(dim=-1)).nonzero().flatten().tolist()
     if without_joints:
         raise ValueError(f"valid must keep at least one joint of every pose, got none in the poses {without_joints}")
+
+
+def auroc(scores: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> float:
+    """The probability that a right answer has a higher score than a wrong one; a tie counts half.
+
+    Args:
+        scores: (n,).
+        right: (n,) booleans.
+
+    Returns:
+        NaN if all are right or all are wrong.
+    """
+    good, bad = scores[right], scores[~right]
+    if not len(good) or not len(bad):
+        return float("nan")
+    return float((good[:, None] > bad).mean() + 0.5 * (good[:, None] == bad).mean())

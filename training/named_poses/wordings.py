@@ -25,7 +25,7 @@ Kind = Literal["do", "be", "name", "who"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _PLACEHOLDER = re.compile(r"\{.*?\}")
-_SIDE = re.compile(r"\b(left|right)\b")
+_SIDE = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import TrlParser
 
+from unipose.pose_decoding import PoseDecodingMode
 from unipose.training.io import write_text
 
 
@@ -19,20 +20,28 @@ class ExportArguments:
 
     model: str = field(default="runs/instruct", metadata={"help": "Folder of a trained model and its processor."})
     output: str = field(default="modeling_unipose/embedded", metadata={"help": "Folder of the embedded checkpoint."})
+    pose_decoding: PoseDecodingMode = field(
+        default="expected", metadata={"help": "How its greedy decoding chooses codes: argmax or expected."}
+    )
+    pose_temperature: float = field(
+        default=1.0, metadata={"help": "Temperature of the expected code, chosen on validation poses."}
+    )
 
 
-def export(model_folder: str, output: Path) -> None:
+def export(arguments: ExportArguments) -> None:
     """Saves a model in half precision, except its pose tokenizer; it loads in single precision.
 
     Args:
-        model_folder: folder of the trained model and its processor.
-        output: folder of the embedded checkpoint.
+        arguments: folders, and how the saved model chooses codes.
     """
-    model = AutoModelForImageTextToText.from_pretrained(model_folder)
+    output = Path(arguments.output)
+    model = AutoModelForImageTextToText.from_pretrained(arguments.model)
+    model.generation_config.pose_decoding = arguments.pose_decoding
+    model.generation_config.pose_temperature = arguments.pose_temperature
     model.half()
     model.model.pose_tokenizer.float()
     model.save_pretrained(output)
-    AutoProcessor.from_pretrained(model_folder).save_pretrained(output)
+    AutoProcessor.from_pretrained(arguments.model).save_pretrained(output)
     for code in output.glob("*.py"):
         code.unlink()
     for name in ("config.json", "processor_config.json"):
@@ -42,14 +51,15 @@ def export(model_folder: str, output: Path) -> None:
             stored.pop(key, None)
         if name == "config.json":
             stored["dtype"] = "float32"
+            for key in ("auto_map", "_name_or_path"):
+                stored["pose_tokenizer_config"].pop(key, None)
         write_text(path, json.dumps(stored, indent=2, sort_keys=True) + "\n")
 
 
 def main() -> None:
     (arguments,) = TrlParser((ExportArguments,)).parse_args_and_config()
-    output = Path(arguments.output)
-    export(arguments.model, output)
-    for path in sorted(output.iterdir()):
+    export(arguments)
+    for path in sorted(Path(arguments.output).iterdir()):
         print(f"{path.stat().st_size / 1e6:8.2f} MB  {path}")
 
 

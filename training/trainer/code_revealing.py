@@ -12,16 +12,11 @@ import torch
 
 from unipose.query_runs import block_index
 from unipose.training.trainer.collator import ROW_KEY, Row, UniPoseDataCollator
+from unipose.training.trainer.random_collator import RandomCollator
 
 
-# Keeps these random numbers apart from others of the same seed, epoch and row.
-STREAM = 1
-
-
-class CodeRevealingCollator:
+class CodeRevealingCollator(RandomCollator):
     """Batches of a collator with `revealed_pose_codes`: a random part of the codes of some output poses.
-
-    What is revealed follows from the seed, the epoch and the row alone, so that a resumed run gets the same batches.
 
     Args:
         collator: collator of prepared rows, which carry their index (`ROW_KEY`).
@@ -32,29 +27,23 @@ class CodeRevealingCollator:
         ValueError: a share outside of 0 to 1, or the causal attention, which has no queries.
     """
 
-    def __init__(self, collator: UniPoseDataCollator, share: float, seed: int):
-        if not 0 <= share <= 1:
-            raise ValueError(f"reveal_codes is {share}, expected a share of the output poses from 0 to 1")
-        if collator.pose_attention != "mixed":
-            raise ValueError('reveal_codes needs output poses of queries (pose_attention "mixed"), got "causal"')
-        self.collator = collator
-        self.share = share
-        self.seed = seed
-        self.epoch = torch.zeros((), dtype=torch.long).share_memory_()
+    option = "reveal_codes"
+    stream = 1
 
-    def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch in this process and in its workers, persistent ones too."""
-        self.epoch.fill_(epoch)
+    def __init__(self, collator: UniPoseDataCollator | RandomCollator, share: float, seed: int):
+        super().__init__(collator, share, seed)
+        if self.pose_attention != "mixed":
+            raise ValueError('reveal_codes needs output poses of queries (pose_attention "mixed"), got "causal"')
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         batch = self.collator(rows)
-        processor = self.collator.processor
+        processor = self.processor
         is_query = batch["input_ids"] == processor.pose_query_token_id
         is_revealed = torch.zeros_like(is_query)
         poses = block_index(is_query).amax(dim=1) + 1
         for index, (row, count) in enumerate(zip(batch[ROW_KEY].tolist(), poses.tolist())):
             if count:
-                rng = np.random.default_rng([self.seed, int(self.epoch), row, STREAM])
+                rng = self.generator(row)
                 choice = [reveal_codes(rng, self.share, processor.num_pose_tokens) for _ in range(count)]
                 is_revealed[index, is_query[index]] = torch.from_numpy(np.concatenate(choice))
         codes = batch["labels"] - processor.pose_code_start_id

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,21 +20,24 @@ from trl import SFTTrainer
 from unipose import UniPoseConfig, UniPoseForConditionalGeneration, UniPoseModel
 from unipose.processing.body_model import BodyModel
 from unipose.training.datasets.shards import load_corpus
-from unipose.training.trainer.callbacks import HasEpoch, SetEpochCallback
+from unipose.training.trainer.callbacks import SetEpochCallback
 from unipose.training.trainer.checkpoints import find_checkpoint
 from unipose.training.trainer.code_revealing import CodeRevealingCollator
 from unipose.training.trainer.code_smoothing import CodeTargets, smoothed_cross_entropy
+from unipose.training.trainer.code_vectors import code_rows
 from unipose.training.trainer.collator import UniPoseDataCollator
 from unipose.training.trainer.config import RecipeParser, StageConfig
+from unipose.training.trainer.kept_codes import KeptCodeCollator
+from unipose.training.trainer.moving_rows import MovingRows, MovingTable, load_word_rows
 from unipose.training.trainer.optimizer import OptimizerArguments, build_optimizer
 from unipose.training.trainer.prepared_rows import keep_rows, prepare_rows, remove_rows, rows_key
 from unipose.training.trainer.projector_init import standardize_projector
+from unipose.training.trainer.random_collator import RandomCollator
 from unipose.training.trainer.sample_callback import AnswerSampleCallback
 from unipose.training.trainer.samplers import GroupedSampler
 from unipose.training.trainer.trainable_parts import LoraArguments, Part, merge_adapters, set_trainable
 from unipose.training.trainer.trainers import SampledDataMixin, StageTrainer
 from unipose.training.trainer.vision_encoders import load_vision_encoders
-from unipose.training.trainer.word_vectors import WordTable
 
 
 @dataclass
@@ -68,9 +70,17 @@ class LanguageArguments:
             "help": "File of word vectors by build_model, along which the embeddings of words move; default: freely."
         },
     )
+    code_vectors: bool = field(
+        default=False,
+        metadata={"help": "Whether the embeddings of near pose codes move together; default: each moves freely."},
+    )
     reveal_codes: float = field(
         default=0.0,
         metadata={"help": "Share of the output poses of which random codes are given, for pose_refinement_steps."},
+    )
+    vary_kept_codes: float = field(
+        default=0.0,
+        metadata={"help": "Share of the edits of a pose in which parts that stay as they are come from another pose."},
     )
     compile_language_model: bool = field(
         default=False, metadata={"help": "Whether to compile the language model, which needs a C++ compiler."}
@@ -94,16 +104,28 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
     Args:
         code_targets: target distributions of pose codes; one-hot where left out.
         reveal_codes: share of the output poses of which random codes are given; evaluation gives none.
+        vary_kept_codes: share of the edits whose kept parts come from another pose; in evaluation none do.
     """
 
-    def __init__(self, *args, code_targets: CodeTargets | None = None, reveal_codes: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        *args,
+        code_targets: CodeTargets | None = None,
+        reveal_codes: float = 0.0,
+        vary_kept_codes: float = 0.0,
+        **kwargs,
+    ):
         super().__init__(*args, **kwargs)
         self.code_targets = None if code_targets is None else code_targets.to(self.args.device)
         # Below the head, and below what may wrap the model.
         self.decoder = next(module for module in self.model.modules() if isinstance(module, UniPoseModel))
-        self.revealing_collator = None
+        self.random_collators: list[RandomCollator] = []
+        seed = self.args.seed
+        if vary_kept_codes:
+            tokenizer = cast(UniPoseConfig, self.model.config).pose_tokenizer_config
+            self.random_collators.append(KeptCodeCollator(self.data_collator, vary_kept_codes, seed, tokenizer))
         if reveal_codes:
-            self.revealing_collator = CodeRevealingCollator(self.data_collator, reveal_codes, self.args.seed)
+            self.random_collators.append(CodeRevealingCollator(self.train_collator(), reveal_codes, seed))
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if self.code_targets is None:
@@ -112,21 +134,22 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
                 **inputs, logits_to_keep=is_labeled, num_items_in_batch=num_items_in_batch, use_cache=False
             )
             loss = outputs.loss
-            is_right = outputs.logits.argmax(dim=-1) == inputs["shift_labels"][is_labeled]
+            scored = [(outputs.logits, inputs["shift_labels"][is_labeled])]
         else:
-            loss, is_right, outputs = self.smoothed_loss(model, inputs)
-            num_items = len(is_right) if num_items_in_batch is None else num_items_in_batch
+            loss, scored, outputs = self.smoothed_loss(model, inputs)
+            num_items = sum(len(labels) for _, labels in scored) if num_items_in_batch is None else num_items_in_batch
             loss = loss / torch.as_tensor(num_items, device=loss.device).clamp_min(1)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             # The divisor counts the labels of all processes, and their gradients are averaged.
             loss = loss * self.accelerator.num_processes
         if model.training and (self.state.global_step + 1) % self.args.logging_steps == 0:
+            is_right = torch.cat([logits.argmax(dim=-1) == labels for logits, labels in scored])
             self.log_components({"token_accuracy": is_right.float().mean()})
         return (loss, outputs) if return_outputs else loss
 
     def smoothed_loss(
         self, model: nn.Module, inputs: dict[str, torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor, ModelOutput]:
+    ) -> tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]], ModelOutput]:
         """The summed loss with soft targets of pose codes.
 
         The head computes all logits where the label is a word, and those of the codes where it is a code.
@@ -136,7 +159,7 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
             inputs: a batch.
 
         Returns:
-            The sum, whether each label is the likeliest, and the output of the model.
+            The sum, the logits and labels of codes and of words, and the output of the model.
         """
         targets = cast(CodeTargets, self.code_targets)
         config = cast(UniPoseConfig, self.model.config)
@@ -146,6 +169,8 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
         first, size = config.pose_code_start_id, config.pose_tokenizer_config.codebook_size
         is_code = (labels >= first) & (labels < first + size)
         is_word = (labels != -100) & ~is_code
+        # Found once: every search for the places of a mask makes the host wait for the device.
+        code_places, word_places = (mask.flatten().nonzero()[:, 0] for mask in (is_code, is_word))
         hidden: list[torch.Tensor] = []
         hook = self.decoder.register_forward_hook(lambda module, args, output: hidden.append(output[0]))
         try:
@@ -155,25 +180,22 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
         with self.accelerator.autocast():
             model_with_head = cast(PreTrainedModel, self.model)
             head = cast(nn.Linear, model_with_head.get_output_embeddings()).weight
-            code_logits = nn.functional.linear(hidden[0][is_code], head[first : first + size])
-        codes, words = labels[is_code] - first, labels[is_word]
-        codebooks = targets.codebook_of_position(inputs["input_ids"], config)[is_code]
+            hidden_codes = hidden[0].flatten(0, 1).index_select(0, code_places)
+            code_logits = nn.functional.linear(hidden_codes, head[first : first + size])
+        codes, words = labels.flatten()[code_places] - first, labels.flatten()[word_places]
+        codebooks = targets.codebook_of_position(inputs["input_ids"], config).flatten()[code_places]
         loss = smoothed_cross_entropy(code_logits, codes, targets.distributions, codebooks)
         loss = loss + nn.functional.cross_entropy(outputs.logits.float(), words, reduction="sum")
-        is_right = torch.cat([code_logits.argmax(dim=-1) == codes, outputs.logits.argmax(dim=-1) == words])
-        return loss, is_right, outputs
+        return loss, [(code_logits, codes), (outputs.logits, words)], outputs
 
     def train_collator(self) -> Any:
-        return self.revealing_collator or self.data_collator
+        return self.random_collators[-1] if self.random_collators else self.data_collator
 
     def train_sampler(self) -> GroupedSampler:
         rows = self.train_dataset
         batch_size = self.args.train_batch_size * self.args.world_size
         sampler = GroupedSampler(rows["length"], rows["has_image"], batch_size, self.args.seed)
-        listeners: list[HasEpoch] = [sampler]
-        if self.revealing_collator is not None:
-            listeners.append(self.revealing_collator)
-        self.add_callback(SetEpochCallback(*listeners))
+        self.add_callback(SetEpochCallback(sampler, *self.random_collators))
         return sampler
 
     def name_row(self, row: int) -> str:
@@ -242,7 +264,10 @@ def build_trainer(
         )
     collator = UniPoseDataCollator(processor, model.config.pose_attention)
     key = rows_key(arguments.corpus, [arguments.tasks, arguments.rows], model, collator)
-    prepare = partial(prepare_rows, model=model, collator=collator, workers=arguments.workers)
+
+    def prepare(chosen: Dataset) -> Dataset:
+        return prepare_rows(chosen, model, collator, arguments.workers)
+
     with config.main_process_first(desc="preparation of the rows"):
         rows = keep_rows(Path(config.output_dir), key, lambda: prepare(select_rows(arguments)))
     evaluates = config.eval_strategy != "no"
@@ -257,10 +282,6 @@ def build_trainer(
     if arguments.code_smoothing is not None:
         code_targets = CodeTargets(model.model.pose_tokenizer, arguments.code_smoothing)
     trained = set_trainable(model, parts, lora)
-    words = None
-    if arguments.word_vectors is not None:
-        table = cast(nn.Embedding, trained.get_input_embeddings()).weight
-        words = WordTable.load(arguments.word_vectors, table, config.device)
     trainer = LanguageTrainer(
         model=trained,
         args=config,
@@ -270,12 +291,33 @@ def build_trainer(
         processing_class=processor,
         code_targets=code_targets,
         reveal_codes=arguments.reveal_codes,
-        optimizers=build_optimizer(trained, optimizer, config, words),
+        vary_kept_codes=arguments.vary_kept_codes,
+        optimizers=build_optimizer(trained, optimizer, config, moving_table(trained, arguments, config.device)),
     )
     if validation is not None and arguments.samples:
         body = BodyModel.builtin()
         trainer.add_callback(AnswerSampleCallback(trainer, body, validation, processor, arguments.samples))
     return trainer
+
+
+def moving_table(
+    model: PreTrainedModel | PeftModel, arguments: LanguageArguments, device: torch.device
+) -> MovingTable | None:
+    """The embedding table, if some of its rows move along vectors of words or of pose codes.
+
+    Args:
+        model: the model with its trainable parts.
+        arguments: the files and options of the vectors.
+        device: where the model is trained.
+    """
+    table = cast(nn.Embedding, model.get_input_embeddings()).weight
+    ranges: list[MovingRows] = []
+    if arguments.word_vectors is not None:
+        ranges.append(load_word_rows(arguments.word_vectors, table, device))
+    if arguments.code_vectors:
+        decoder = next(module for module in model.modules() if isinstance(module, UniPoseModel))
+        ranges.append(code_rows(decoder.pose_tokenizer, cast(UniPoseConfig, model.config), table, device))
+    return MovingTable(table, ranges) if ranges else None
 
 
 def select_rows(arguments: LanguageArguments) -> Dataset:

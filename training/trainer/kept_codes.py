@@ -1,0 +1,97 @@
+"""Edits of a pose in training, in which body parts that an edit keeps are those of other poses.
+
+Not in the paper. Edits change one part of a pose and keep the others, but a small model learns the poses of its
+training by heart instead of copying. Here it sees kept parts in combinations that no pose of the training has.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from unipose import UniPoseVQVAEConfig
+from unipose.body_parts import PARTS
+from unipose.modeling_unipose import shift_pose_labels
+from unipose.training.trainer.collator import ROW_KEY, Row, UniPoseDataCollator
+from unipose.training.trainer.random_collator import RandomCollator
+
+
+# Probability that a kept part is replaced, in a row that is changed.
+PART_SHARE = 0.5
+
+
+class KeptCodeCollator(RandomCollator):
+    """Batches in which some of the parts that all poses of a row have in common come from another row's pose.
+
+    A row without an input pose or without an output pose stays as it is.
+
+    Args:
+        collator: collator of prepared rows, which carry their index (`ROW_KEY`).
+        share: share of the edits of which parts are replaced, from 0 to 1.
+        seed: seed of the choice.
+        tokenizer: config of the pose tokenizer.
+
+    Raises:
+        ValueError: a share outside of 0 to 1, or a pose tokenizer whose codes belong to no parts.
+    """
+
+    option = "vary_kept_codes"
+    stream = 2
+
+    def __init__(
+        self,
+        collator: UniPoseDataCollator | RandomCollator,
+        share: float,
+        seed: int,
+        tokenizer: UniPoseVQVAEConfig,
+    ):
+        super().__init__(collator, share, seed)
+        if tokenizer.architecture != "body_parts" or tokenizer.part_tokens is None:
+            raise ValueError(
+                f"vary_kept_codes needs a pose tokenizer with codes of body parts, got {tokenizer.architecture}"
+            )
+        sizes = [1, *(tokenizer.part_tokens[kind] for kind, _, _ in PARTS)]
+        # The part of each token; the heading is one.
+        self.part_of_token = np.repeat(np.arange(len(sizes)), sizes)
+
+    def __call__(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+        batch = self.collator(rows)
+        is_query = batch["input_ids"] == self.processor.pose_query_token_id
+        tokens = torch.where(is_query, batch["labels"], batch["input_ids"])
+        first = self.processor.pose_code_start_id
+        is_code = (tokens >= first) & (tokens < first + self.processor.codebook_size)
+        poses = [row[own].view(-1, len(self.part_of_token)) for row, own in zip(tokens, is_code)]
+        is_output = batch["labels"] != -100
+        for index, row in enumerate(batch[ROW_KEY].tolist()):
+            outputs = is_output[index, is_code[index]]
+            if not outputs.any() or outputs.all():
+                continue
+            is_replaced, donor = self.draw(self.generator(row), poses, index)
+            tokens[index, is_code[index]] = torch.where(is_replaced, donor, poses[index]).flatten()
+        batch["input_ids"] = torch.where(is_code & ~is_query, tokens, batch["input_ids"])
+        batch["labels"] = torch.where(is_code & is_output, tokens, batch["labels"])
+        batch["shift_labels"] = shift_pose_labels(is_query, batch["labels"])
+        return batch
+
+    def draw(
+        self, rng: np.random.Generator, poses: Sequence[torch.Tensor], index: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draws which tokens of a row's poses are replaced, and the pose that replaces them.
+
+        Args:
+            rng: random numbers of the row.
+            poses: (poses, tokens) of each row of the batch.
+            index: the row.
+
+        Returns:
+            (tokens,) bool, and the tokens of the other pose.
+        """
+        donors = [other for other in range(len(poses)) if other != index and len(poses[other])]
+        varies, choice = rng.random() < self.share, rng.random()
+        chosen = rng.random(self.part_of_token[-1] + 1) < PART_SHARE
+        if not varies or not donors:
+            return torch.zeros(len(self.part_of_token), dtype=torch.bool), poses[index][0]
+        differs = (poses[index] != poses[index][0]).any(dim=0).numpy()
+        is_kept = np.bincount(self.part_of_token, weights=differs) == 0
+        donor = poses[donors[int(choice * len(donors))]][-1]
+        return torch.from_numpy((is_kept & chosen)[self.part_of_token]), donor
