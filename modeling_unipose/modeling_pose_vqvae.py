@@ -320,8 +320,8 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
         )
         with torch.autocast(pose_codes.device.type, enabled=False):
             rotmats = self.decode_features(self.quantizer.codes_to_features(pose_codes))
-        check_rotations(rotmats, self)
-        return rotmats
+            check_rotations(rotmats, self)
+            return rotmats
 
     def decode_features(self, features: torch.Tensor) -> torch.Tensor:
         """(batch, num_pose_tokens, codebook_dim) -> rotation matrices (batch, 22, 3, 3), by Gram-Schmidt on rows."""

@@ -23,7 +23,7 @@ from unipose.training.datasets.rows import POSE_ANSWERS
 from unipose.training.datasets.shards import load_corpus
 from unipose.training.evaluation.metrics import reconstruction_error
 from unipose.training.sampling.poses import validation_poses
-from unipose.training.trainer.callbacks import ReconstructionCallback, log_image
+from unipose.training.trainer.callbacks import ReconstructionCallback, TimeLimitCallback, log_image
 from unipose.training.trainer.config import StageConfig
 from unipose.training.trainer.language import LanguageArguments, LanguageTrainer, build_trainer, subsample
 from unipose.training.trainer.optimizer import OptimizerArguments
@@ -294,3 +294,25 @@ def test_a_pose_tokenizer_logs_the_share_of_codes_in_use(body: BodyModel, tmp_pa
     expected = [len(used[0] | used[1]) / 32, len(used[2] | used[3]) / 32]
     assert list(entries(trainer, "codebook_usage").values()) == expected
     assert entries(trainer, "codebook_usage").keys() == entries(trainer, "perplexity").keys()
+
+
+def test_a_time_limit_stops_a_run_and_lowers_its_rate_by_a_cosine() -> None:
+    now, rates, stops = 100.0, [], []
+    limit = TimeLimitCallback(1.0, clock=lambda: now)
+    for step in range(5):
+        # The schedule's own rate.
+        group, control = {"lr": 0.2}, SimpleNamespace(should_training_stop=False)
+        limit.on_step_begin(None, None, control, optimizer=SimpleNamespace(param_groups=[group]))
+        now = 100.0 + 15.0 * (step + 1)
+        limit.on_step_end(None, None, control)
+        rates.append(group["lr"])
+        stops.append(control.should_training_stop)
+    assert rates == pytest.approx([0.2, 0.2 * 0.8535534, 0.1, 0.2 * 0.1464466, 0.0])
+    assert stops == [False, False, False, True, True]
+
+
+def test_a_stage_stops_at_its_time(tiny_checkpoint: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    options = {"tasks": ["text-to-pose"], "samples": 0}
+    trainer = language_trainer(tiny_checkpoint, tiny_corpus, tmp_path, options, max_steps=100000, max_minutes=0.01)
+    trainer.train()
+    assert 0 < trainer.state.global_step < 10000

@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import TrainingArguments
 
 from unipose.training.trainer.optimizer import MuonAdamW, OptimizerArguments, build_optimizer, orthogonalize
@@ -49,6 +50,74 @@ def test_matrices_are_muons_and_the_rest_is_adamws(tmp_path) -> None:
         assert not torch.equal(model[layer].weight, twin[layer].weight)
     step = small_network()[3].weight - model[3].weight
     assert torch.linalg.svdvals(step.detach()).max() == pytest.approx(0.1, rel=0.3)
+
+
+def straightforward_step(
+    matrices: dict[str, torch.Tensor], gradients: dict[str, torch.Tensor], averages: dict[str, torch.Tensor],
+    rate: float, decay: float, momentum: float,
+) -> None:  # fmt: skip
+    """One matrix after the other, as the paper of Muon writes it."""
+    for name, matrix in matrices.items():
+        averages[name] = momentum * averages[name] + (1 - momentum) * gradients[name]
+        x = (momentum * averages[name] + (1 - momentum) * gradients[name]).flatten(1)
+        rows, columns = x.shape
+        x = x.T if rows > columns else x
+        x = x / (x.norm() + 1e-7)
+        for _ in range(5):
+            square = x @ x.T
+            x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+        x = x.T if rows > columns else x
+        matrix.copy_((1 - rate * decay) * matrix - rate * max(1, rows / columns) ** 0.5 * x.view_as(matrix))
+
+
+def test_steps_are_those_of_the_straightforward_version() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"square": (6, 6), "other": (6, 6), "wide": (4, 9), "tall": (9, 4), "kernel": (8, 3, 2), "unused": (6, 6)}
+    start = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    expected = {name: matrix.clone() for name, matrix in start.items()}
+    averages = {name: torch.zeros_like(matrix) for name, matrix in start.items()}
+    parameters = {name: nn.Parameter(matrix.clone()) for name, matrix in start.items()}
+    optimizer = MuonAdamW(list(parameters.values()), [], 0.1, 0.9, torch.float32, weight_decay=0.2)
+    for _ in range(3):
+        gradients = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+        gradients["unused"].zero_()
+        used = {name: expected[name] for name in shapes if name != "unused"}
+        straightforward_step(used, gradients, averages, 0.1, 0.2, 0.9)
+        for name, parameter in parameters.items():
+            parameter.grad = gradients[name].clone()
+        optimizer.step()
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(parameter.data, expected[name], atol=1e-5, rtol=1e-5)
+    assert torch.equal(parameters["unused"].data, start["unused"])
+
+
+class Operations(TorchDispatchMode):
+    """Counts the operations that compute something: views of a tensor do not."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        aliases = [value.alias_info for value in func._schema.returns if value.alias_info is not None]
+        self.count += not aliases or any(alias.is_write for alias in aliases)
+        return func(*args, **(kwargs or {}))
+
+
+def test_many_matrices_cost_as_many_operations_as_few() -> None:
+    """On a GPU each operation is a launch."""
+
+    def operations(count: int) -> int:
+        matrices = [nn.Parameter(torch.randn(4, 6)) for _ in range(count)]
+        optimizer = MuonAdamW(matrices, [], 0.1, 0.9, torch.float32)
+        for _ in range(2):
+            for matrix in matrices:
+                matrix.grad = torch.randn(4, 6)
+            with Operations() as counted:
+                optimizer.step()
+        return counted.count
+
+    assert operations(20) == operations(2) < 50
 
 
 def test_only_matrices_decay(tmp_path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tiny_tokenizer import tiny_tokenizer
+from torch.utils.data import DataLoader
 
 from unipose.training.trainer import config, precision
 from unipose.training.trainer.config import RecipeParser, StageConfig
@@ -158,3 +160,27 @@ else:
     raise AssertionError
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# Processes of a dataloader.
+
+
+def test_a_loaders_process_can_use_a_tokenizer_that_its_parent_has_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With threads in the parent, a forked process would wait for them forever."""
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    tokenizer, texts = tiny_tokenizer(4), ["the left knee"] * 64
+    tokenizer(texts)
+    parse(tmp_path)
+    loader = DataLoader(
+        texts, batch_size=32, num_workers=1, collate_fn=lambda batch: tokenizer(batch).input_ids, timeout=60,
+        multiprocessing_context="fork",
+    )  # fmt: skip
+    assert [len(batch) for batch in loader] == [32, 32]
+
+
+@pytest.mark.parametrize("minutes", [0, -1.5])
+def test_a_time_limit_is_positive(tmp_path: Path, minutes: float) -> None:
+    with pytest.raises(ValueError, match=f"max_minutes is {minutes}, expected a positive number"):
+        parse(tmp_path, max_minutes=minutes)

@@ -33,6 +33,7 @@ from unipose.training.trainer.encoder_images import (
     EncoderImages,
     encoder_headings,
     render_encoder_images,
+    to_array,
 )
 from unipose.training.trainer.vision_encoders import (
     EncoderArguments,
@@ -64,6 +65,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def images(folder: Path) -> Dataset:
     return render_encoder_images(folder, NUMBER, SIZE, SEED)
+
+
+def test_columns_become_arrays_whatever_rows_are_chosen(images: Dataset) -> None:
+    numbers = images.select_columns(["joints_2d", "visible", "rotvecs", "has_person"])
+    for rows in (numbers, numbers.select(range(3, 9)), numbers.select([7, 2, 2, 11]), numbers.shuffle(seed=0)):
+        plain, table = rows.with_format("numpy"), rows.with_format("arrow")[:]
+        for name, shape in (("joints_2d", (22, 2)), ("visible", (22,)), ("rotvecs", (22, 3)), ("has_person", ())):
+            expected, found = np.stack(plain[name][:]), to_array(table[name], *shape)
+            assert found.dtype == expected.dtype
+            assert np.array_equal(found, expected)
 
 
 def test_images_are_drawn_once(images: Dataset, folder: Path) -> None:

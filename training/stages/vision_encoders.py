@@ -31,6 +31,8 @@ from unipose.training.trainer.vision_encoders import (
 
 # Vocabulary size of the descriptions.
 VOCABULARY = 2000
+# Number of descriptions to train their tokenizer on; others have the same phrases.
+TOKENIZER_TEXTS = 20000
 # Number of images whose patches are whitened.
 WHITENED_IMAGES = 512
 
@@ -49,7 +51,7 @@ def main() -> None:
         arguments.records,
     )
     images = EncoderImages(rows, vision.config.image_size, config.seed)
-    tokenizer = train_text_tokenizer(images.texts, VOCABULARY)
+    tokenizer = train_text_tokenizer(images.texts[:TOKENIZER_TEXTS], VOCABULARY)
     collator = EncoderCollator(image_processor(vision.config, pose_vision.config), tokenizer, pose_vision.config)
     if arguments.start is None:
         batch = collator(images.__getitems__(list(range(min(WHITENED_IMAGES, len(images))))))

@@ -6,8 +6,10 @@ A sample's metrics go through the trainer's log to all of `report_to`; tensorboa
 """
 
 import json
+import math
+import time
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,6 +51,38 @@ class SetEpochCallback(TrainerCallback):
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
         for listener in self.listeners:
             listener.set_epoch(int(state.epoch or 0))
+
+
+class TimeLimitCallback(TrainerCallback):
+    """Stops after some time; until then the learning rate is the schedule's times a cosine of the time.
+
+    The number of steps that fit into the time need not be known. A resumed run starts with a new time.
+
+    Args:
+        minutes: the time, from the first step.
+        clock: seconds since some moment.
+    """
+
+    def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic):
+        self.seconds = 60 * minutes
+        self.clock = clock
+        self.start: float | None = None
+
+    def share(self) -> float:
+        """The share of the time that is past, at most 1."""
+        if self.start is None:
+            self.start = self.clock()
+        return min((self.clock() - self.start) / self.seconds, 1.0)
+
+    def on_step_begin(self, args, state, control, *, optimizer, **kwargs) -> None:
+        factor = 0.5 * (1 + math.cos(math.pi * self.share()))
+        # The schedule sets every rate anew after every step.
+        for group in optimizer.param_groups:
+            group["lr"] *= factor
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        if self.share() == 1:
+            control.should_training_stop = True
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Training arguments of all stages, and the parser of their commands."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, get_args, get_type_hints
 
@@ -39,12 +40,22 @@ class StageConfig(SFTConfig):
         default_factory=lambda: {"skip_prepare_dataset": True},
         metadata={"help": "Options of TRL's dataset preparation."},
     )
+    max_minutes: float | None = field(
+        default=None,
+        metadata={
+            "help": "Time after which training stops; until then the learning rate also falls as a cosine of the time."
+        },
+    )
     # Truncation could cut a pose.
     max_length: int | None = field(
         default=None, metadata={"help": "Maximum number of tokens of a row; default: no truncation."}
     )
 
     def __post_init__(self):
+        if self.max_minutes is not None and self.max_minutes <= 0:
+            raise ValueError(f"max_minutes is {self.max_minutes}, expected a positive number, or none for no limit")
+        # A process that is forked after its parent has used a tokenizer's threads would wait for them forever.
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
         device = None if self.use_cpu else torch.accelerator.current_accelerator(check_available=True)
         # Otherwise the library rejects bf16 on a machine without a GPU.
         self.use_cpu = device is None

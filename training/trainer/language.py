@@ -134,21 +134,22 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
                 **inputs, logits_to_keep=is_labeled, num_items_in_batch=num_items_in_batch, use_cache=False
             )
             loss = outputs.loss
-            is_right = outputs.logits.argmax(dim=-1) == inputs["shift_labels"][is_labeled]
+            scored = [(outputs.logits, inputs["shift_labels"][is_labeled])]
         else:
-            loss, is_right, outputs = self.smoothed_loss(model, inputs)
-            num_items = len(is_right) if num_items_in_batch is None else num_items_in_batch
+            loss, scored, outputs = self.smoothed_loss(model, inputs)
+            num_items = sum(len(labels) for _, labels in scored) if num_items_in_batch is None else num_items_in_batch
             loss = loss / torch.as_tensor(num_items, device=loss.device).clamp_min(1)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             # The divisor counts the labels of all processes, and their gradients are averaged.
             loss = loss * self.accelerator.num_processes
         if model.training and (self.state.global_step + 1) % self.args.logging_steps == 0:
+            is_right = torch.cat([logits.argmax(dim=-1) == labels for logits, labels in scored])
             self.log_components({"token_accuracy": is_right.float().mean()})
         return (loss, outputs) if return_outputs else loss
 
     def smoothed_loss(
         self, model: nn.Module, inputs: dict[str, torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor, ModelOutput]:
+    ) -> tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]], ModelOutput]:
         """The summed loss with soft targets of pose codes.
 
         The head computes all logits where the label is a word, and those of the codes where it is a code.
@@ -158,7 +159,7 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
             inputs: a batch.
 
         Returns:
-            The sum, whether each label is the likeliest, and the output of the model.
+            The sum, the logits and labels of codes and of words, and the output of the model.
         """
         targets = cast(CodeTargets, self.code_targets)
         config = cast(UniPoseConfig, self.model.config)
@@ -168,6 +169,8 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
         first, size = config.pose_code_start_id, config.pose_tokenizer_config.codebook_size
         is_code = (labels >= first) & (labels < first + size)
         is_word = (labels != -100) & ~is_code
+        # Found once: every search for the places of a mask makes the host wait for the device.
+        code_places, word_places = (mask.flatten().nonzero()[:, 0] for mask in (is_code, is_word))
         hidden: list[torch.Tensor] = []
         hook = self.decoder.register_forward_hook(lambda module, args, output: hidden.append(output[0]))
         try:
@@ -177,13 +180,13 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
         with self.accelerator.autocast():
             model_with_head = cast(PreTrainedModel, self.model)
             head = cast(nn.Linear, model_with_head.get_output_embeddings()).weight
-            code_logits = nn.functional.linear(hidden[0][is_code], head[first : first + size])
-        codes, words = labels[is_code] - first, labels[is_word]
-        codebooks = targets.codebook_of_position(inputs["input_ids"], config)[is_code]
+            hidden_codes = hidden[0].flatten(0, 1).index_select(0, code_places)
+            code_logits = nn.functional.linear(hidden_codes, head[first : first + size])
+        codes, words = labels.flatten()[code_places] - first, labels.flatten()[word_places]
+        codebooks = targets.codebook_of_position(inputs["input_ids"], config).flatten()[code_places]
         loss = smoothed_cross_entropy(code_logits, codes, targets.distributions, codebooks)
         loss = loss + nn.functional.cross_entropy(outputs.logits.float(), words, reduction="sum")
-        is_right = torch.cat([code_logits.argmax(dim=-1) == codes, outputs.logits.argmax(dim=-1) == words])
-        return loss, is_right, outputs
+        return loss, [(code_logits, codes), (outputs.logits, words)], outputs
 
     def train_collator(self) -> Any:
         return self.random_collators[-1] if self.random_collators else self.data_collator

@@ -4,8 +4,9 @@ Muon is from Keller Jordan, "Muon: An optimizer for hidden layers in neural netw
 convolutions nor, in one optimizer that a trainer can schedule, AdamW for the rest. For one process or plain DDP.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import nn
@@ -76,11 +77,9 @@ class MuonAdamW(torch.optim.AdamW):
             self.table.gather()
         for group in self.param_groups:
             if "momentum" in group:
-                groups: dict[torch.Size, list[nn.Parameter]] = {}
-                for matrix in _used(group["params"]):
-                    groups.setdefault(matrix.flatten(1).shape, []).append(matrix)
-                for matrices in groups.values():
-                    self._step_matrices(matrices, group)
+                used = _used(group["params"])
+                if used:
+                    self._step_matrices(used, group)
                 for matrix in group["params"]:
                     matrix.grad = None
         if self.table is not None:
@@ -88,22 +87,25 @@ class MuonAdamW(torch.optim.AdamW):
         return super().step(closure)
 
     def _step_matrices(self, matrices: list[nn.Parameter], group: dict) -> None:
-        """Moves matrices of one shape together."""
-        directions = torch.stack([self._direction(matrix, group["momentum"]).flatten(1) for matrix in matrices])
-        rows, columns = directions.shape[1:]
+        """Moves matrices together: a small model on a GPU waits for the launches of its many small kernels."""
+        gradients = [cast(torch.Tensor, matrix.grad) for matrix in matrices]
+        averages = [self._average(matrix) for matrix in matrices]
+        torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
+        directions = torch._foreach_lerp(gradients, averages, group["momentum"])
+        steps = orthogonalize_all([direction.flatten(1) for direction in directions], self.inner_dtype)
         # Tall matrices need larger steps to change their output as much as square ones.
-        size = group["lr"] * max(1.0, rows / columns) ** 0.5
-        for matrix, step in zip(matrices, orthogonalize(directions, self.inner_dtype)):
-            matrix.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step.view_as(matrix), alpha=size)
+        sizes = [group["lr"] * max(1.0, step.shape[0] / step.shape[1]) ** 0.5 for step in steps]
+        torch._foreach_mul_(steps, sizes)
+        torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_sub_(matrices, [step.view_as(matrix) for step, matrix in zip(steps, matrices)])
 
-    def _direction(self, matrix: nn.Parameter, momentum: float) -> torch.Tensor:
+    def _average(self, matrix: nn.Parameter) -> torch.Tensor:
         state = self.state[matrix]
         if not state:
             # AdamW looks for a count of steps in every state that it loads.
             state["step"] = torch.zeros(())
             state["momentum_buffer"] = torch.zeros_like(matrix)
-        average = state["momentum_buffer"].lerp_(matrix.grad, 1 - momentum)
-        return matrix.grad.lerp(average, momentum)
+        return state["momentum_buffer"]
 
 
 def _used(matrices: list[nn.Parameter]) -> list[nn.Parameter]:
@@ -111,8 +113,26 @@ def _used(matrices: list[nn.Parameter]) -> list[nn.Parameter]:
     with_gradient = [matrix for matrix in matrices if matrix.grad is not None]
     if not with_gradient:
         return []
-    is_used = torch.stack([matrix.grad.any() for matrix in with_gradient]).tolist()
-    return [matrix for matrix, used in zip(with_gradient, is_used) if used]
+    largest = torch._foreach_norm([cast(torch.Tensor, matrix.grad) for matrix in with_gradient], torch.inf)
+    return [matrix for matrix, size in zip(with_gradient, torch.stack(largest).tolist()) if size != 0]
+
+
+def orthogonalize_all(matrices: Sequence[torch.Tensor], dtype: torch.dtype = torch.bfloat16) -> list[torch.Tensor]:
+    """`orthogonalize` of matrices of several shapes, those of one shape together.
+
+    Args:
+        matrices: (rows, columns) each.
+        dtype: dtype of the products.
+    """
+    of_shape: dict[torch.Size, list[int]] = {}
+    for index, matrix in enumerate(matrices):
+        of_shape.setdefault(matrix.shape, []).append(index)
+    result = list(matrices)
+    for indices in of_shape.values():
+        steps = orthogonalize(torch.stack([matrices[index] for index in indices]), dtype).contiguous()
+        for index, step in zip(indices, steps):
+            result[index] = step
+    return result
 
 
 def orthogonalize(matrices: torch.Tensor, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
@@ -124,11 +144,13 @@ def orthogonalize(matrices: torch.Tensor, dtype: torch.dtype = torch.bfloat16) -
     """
     a, b, c = _COEFFICIENTS
     is_tall = matrices.shape[-2] > matrices.shape[-1]
-    x = (matrices.mT if is_tall else matrices).to(dtype)
+    wide = matrices.mT if is_tall else matrices
+    x = wide.reshape(-1, *wide.shape[-2:]).to(dtype)
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(_ITERATIONS):
         square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    x = x.view(wide.shape)
     return (x.mT if is_tall else x).to(matrices)
 
 

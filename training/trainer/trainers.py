@@ -1,12 +1,11 @@
 """Extensions of transformers' Trainer for all stages: errors at non-finite losses, and exact resuming."""
 
 import random
-import shutil
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,8 +13,10 @@ from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 
-from unipose.training.trainer.checkpoints import checkpoints, is_complete
+from unipose.training.trainer.callbacks import TimeLimitCallback
+from unipose.training.trainer.checkpoints import begin_checkpoint, locked, remove_old_checkpoints
 from unipose.training.trainer.collator import ROW_KEY
+from unipose.training.trainer.config import StageConfig
 
 
 class NonFiniteGuard(Trainer):
@@ -27,12 +28,12 @@ class NonFiniteGuard(Trainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         # Loss and rows of each batch of the current step.
-        self.batches_of_step: list[tuple[torch.Tensor, list[int]]] = []
+        self.batches_of_step: list[tuple[torch.Tensor, torch.Tensor | None]] = []
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         rows = inputs.pop(ROW_KEY, None)
         loss = super().training_step(model, inputs, num_items_in_batch)
-        self.batches_of_step.append((loss.detach(), [] if rows is None else rows.tolist()))
+        self.batches_of_step.append((loss.detach(), rows))
         return loss
 
     def _get_grad_norm(self, model, grad_norm=None):
@@ -43,10 +44,10 @@ class NonFiniteGuard(Trainer):
         *losses, norm_value = torch.stack([*(loss.float() for loss, _ in batches), total.to(device).float()]).tolist()
         for loss, (_, rows) in zip(losses, batches):
             if not np.isfinite(loss):
-                raise FloatingPointError(self.error_message(f"the loss is {loss}", rows))
+                raise FloatingPointError(self.error_message(f"the loss is {loss}", _to_list(rows)))
         # In half precision the loss is scaled up until its gradients overflow; the scaler skips such steps.
         if self.accelerator.scaler is None and not np.isfinite(norm_value):
-            all_rows = [row for _, rows in batches for row in rows]
+            all_rows = [row for _, rows in batches for row in _to_list(rows)]
             raise FloatingPointError(self.error_message(f"the gradient's norm is {norm_value}", all_rows))
         return norm
 
@@ -71,6 +72,10 @@ class NonFiniteGuard(Trainer):
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         inputs.pop(ROW_KEY, None)
         return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+
+
+def _to_list(rows: torch.Tensor | None) -> list[int]:
+    return [] if rows is None else rows.tolist()
 
 
 class LossComponentsLogger(Trainer):
@@ -98,21 +103,32 @@ class LossComponentsLogger(Trainer):
 
 
 class AtomicCheckpointMixin(Trainer):
-    """Removes incomplete checkpoints before a save, and writes the trainer's state last.
+    """Removes incomplete checkpoints of this run before a save, and writes the trainer's state last.
 
     Otherwise a resumed run would write into the folder of a killed run, and files of both could pass for one
-    checkpoint. If all checkpoints are younger than a second, the library keeps the one of the highest step, complete
-    or not, and removes the others.
+    checkpoint. What others have put into the folder stays (see `checkpoints`).
     """
+
+    def train(self, *args, **kwargs):
+        with locked(self.args.output_dir) if self.args.should_save else nullcontext():
+            return super().train(*args, **kwargs)
 
     def save_model(self, output_dir=None, _internal_call=False):
         if output_dir is not None and Path(output_dir).parent == Path(self.args.output_dir):
             if self.args.should_save:
-                for left in checkpoints(self.args.output_dir):
-                    if left.name == Path(output_dir).name or not is_complete(left):
-                        shutil.rmtree(left)
+                begin_checkpoint(Path(output_dir))
             self.accelerator.wait_for_everyone()
         super().save_model(output_dir, _internal_call)
+
+    def _save_checkpoint(self, *args, **kwargs):
+        # The library would remove the checkpoints of others too.
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(*args, **kwargs)
+        finally:
+            self.args.save_total_limit = limit
+        if self.args.should_save:
+            remove_old_checkpoints(self.args.output_dir, limit, self.state.best_model_checkpoint)
 
     def _save_rng_state(self, output_dir):
         super()._save_rng_state(output_dir)
@@ -178,7 +194,22 @@ class SampledDataMixin(Trainer):
         return self.accelerator.prepare(loader)
 
 
+class TimeLimitMixin(Trainer):
+    """Stops after `max_minutes` of `StageConfig`."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        minutes = cast(StageConfig, self.args).max_minutes
+        if minutes is not None:
+            self.add_callback(TimeLimitCallback(minutes))
+
+
 class StageTrainer(
-    NonFiniteGuard, LossComponentsLogger, AtomicCheckpointMixin, NoExtraStepMixin, DeterministicEvalMixin
+    NonFiniteGuard,
+    LossComponentsLogger,
+    AtomicCheckpointMixin,
+    NoExtraStepMixin,
+    DeterministicEvalMixin,
+    TimeLimitMixin,
 ):
     """The trainer of all stages."""
