@@ -119,9 +119,8 @@ class AnswerPipelineMixin:
             ends = self.model.generation_config.eos_token_id
             end = [] if ends is None else [ends] if isinstance(ends, int) else list(ends[:1])
             return [*self.processor.tokenizer(request.answer, add_special_tokens=False).input_ids, *end]
-        values = self.processor(
-            text=[self.processor.pose_token], poses=[[request.answer]], frame="z_up", return_tensors="pt"
-        )
+        pose = self.processor.mark_read(request.answer)
+        values = self.processor(text=[self.processor.pose_token], poses=[[pose]], return_tensors="pt")
         values = values["pose_values"].to(self.model.device)
         codes = self.model.model.pose_tokenizer.encode(values)[0] + self.model.config.pose_code_start_id
         return [*codes.tolist(), self.model.config.pose_end_token_id]
