@@ -6,7 +6,6 @@ others it raises a `ValueError` with the input's name, what it got and what is a
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -80,9 +79,10 @@ _FRAMED_KEYS: tuple[tuple[str, Frame], ...] = (
 _DICT_KEYS = tuple(dict.fromkeys(key for keys in _DICT_FORMS for key in keys)) + ("pose_world", "frame")
 
 
-@dataclass(frozen=True)
 class FramedPose:
     """A pose with a frame of its own, which comes before that of the call.
+
+    It is no dataclass: the chat template turns dataclasses of a message into dicts.
 
     Args:
         pose: One of `ACCEPTED_FORMS`.
@@ -90,9 +90,10 @@ class FramedPose:
         quiet: Whether no warning of this pose is logged, because one was before.
     """
 
-    pose: Any
-    frame: Frame
-    quiet: bool = False
+    def __init__(self, pose: Any, frame: Frame, quiet: bool = False):
+        self.pose = pose
+        self.frame = frame
+        self.quiet = quiet
 
 
 Pose: TypeAlias = torch.Tensor | np.ndarray | Sequence | Mapping[str, Any] | str | os.PathLike | FramedPose
