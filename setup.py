@@ -48,6 +48,7 @@ EXTRAS = {
     "dev": [
         "pytest>=9",
         "pytest-xdist>=3.8",
+        "hypothesis>=6.100",
         "parameterized>=0.9",
         "psutil>=6",
         "ruff>=0.17",

@@ -47,7 +47,7 @@ ACCEPTED_FORMS = (
     "rotation matrices (22, 3, 3) or SMPL's (24, 3, 3); axis-angle in radians (22, 3), (66,), SMPL (24, 3) or (72,), "
     "SMPL-H (156,), SMPL-X (165,); 6D, the first two rows, (22, 6), (132,), (24, 6) or (144,); a dict of rotmats, "
     "global_orient + body_pose, root_orient + pose_body, poses, full_pose, pose, rotation_6d, rotation_6d_columns or "
-    "rotation_6d_interleaved, or GVHMR's; the path of an .npz, .npy, .json, .pt or .bvh file of these, with a "
+    "rotation_6d_interleaved, or GVHMR's; the path of an .npz, .npy, .json or .pt file of these, with a "
     "frame number: clip.npz:120"
 )
 
@@ -146,7 +146,7 @@ def load_pose(path: str | os.PathLike, frame: Frame | None = None, output_frame:
     """Reads the pose of a file -> (22, 3, 3) float32 rotation matrices.
 
     Args:
-        path: An .npz, .npy, .json, .pt or .bvh file; "clip.npz:120" is one frame of a motion.
+        path: An .npz, .npy, .json or .pt file; "clip.npz:120" is one frame of a motion.
         frame: Frame of the file's numbers. Default: what the file says, otherwise "z_up".
         output_frame: Frame of the result.
 
