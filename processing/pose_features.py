@@ -117,7 +117,8 @@ def pose_to_rotmats(pose: Pose, name: str = "pose 1", frame: Frame | None = None
     """
     quiet = False
     if isinstance(pose, FramedPose):
-        frame, pose, quiet = pose.frame, pose.pose, pose.quiet
+        frame, quiet = pose.frame, pose.quiet
+        pose = pose.pose
     if frame is not None:
         check_frame(frame, f"{name}: frame")
     number: int | None = None
