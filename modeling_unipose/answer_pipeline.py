@@ -119,9 +119,8 @@ class AnswerPipelineMixin:
             end = [] if ends is None else [ends] if isinstance(ends, int) else list(ends[:1])
             text = self.processor.plain_text(request.answer)
             return [*self.processor(text=[text], add_special_tokens=False)["input_ids"][0], *end]
-        values = self.processor(
-            text=[self.processor.pose_token], poses=[[request.answer]], frame="z_up", return_tensors="pt"
-        )
+        pose = self.processor.mark_read(request.answer)
+        values = self.processor(text=[self.processor.pose_token], poses=[[pose]], return_tensors="pt")
         values = values["pose_values"].to(self.model.device)
         codes = self.model.model.pose_tokenizer.encode(values)[0] + self.model.config.pose_code_start_id
         return [*codes.tolist(), self.model.config.pose_end_token_id]

@@ -18,8 +18,10 @@ MAX_DEVIATION = 1e-2
 MAX_ANGLE = 6.5
 
 # Lengths of the bones from each joint's parent in meters, of an average body. Only their proportions are used.
-_BONES = (0.11, 0.11, 0.12, 0.38, 0.38, 0.14, 0.41, 0.41, 0.06, 0.14, 0.14, 0.21, 0.13, 0.13, 0.09)
-_BONES += (0.12, 0.12, 0.26, 0.26, 0.25, 0.25)
+_BONES = (
+    *(0.11, 0.11, 0.12, 0.38, 0.38, 0.14, 0.41, 0.41, 0.06, 0.14, 0.14),
+    *(0.21, 0.13, 0.13, 0.09, 0.12, 0.12, 0.26, 0.26, 0.25, 0.25),
+)
 _LIMBS = tuple(
     JOINT_NAMES.index(f"{side}_{joint}") - 1
     for joint in ("knee", "ankle", "elbow", "wrist")

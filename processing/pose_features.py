@@ -6,7 +6,6 @@ others it raises a `ValueError` with the input's name, what it got and what is a
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -48,7 +47,7 @@ ACCEPTED_FORMS = (
     "rotation matrices (22, 3, 3) or SMPL's (24, 3, 3); axis-angle in radians (22, 3), (66,), SMPL (24, 3) or (72,), "
     "SMPL-H (156,), SMPL-X (165,); 6D, the first two rows, (22, 6), (132,), (24, 6) or (144,); a dict of rotmats, "
     "global_orient + body_pose, root_orient + pose_body, poses, full_pose, pose, rotation_6d, rotation_6d_columns or "
-    "rotation_6d_interleaved, or GVHMR's; the path of an .npz, .npy, .json, .pt or .bvh file of these, with a "
+    "rotation_6d_interleaved, or GVHMR's; the path of an .npz, .npy, .json or .pt file of these, with a "
     "frame number: clip.npz:120"
 )
 
@@ -80,9 +79,10 @@ _FRAMED_KEYS: tuple[tuple[str, Frame], ...] = (
 _DICT_KEYS = tuple(dict.fromkeys(key for keys in _DICT_FORMS for key in keys)) + ("pose_world", "frame")
 
 
-@dataclass(frozen=True)
 class FramedPose:
     """A pose with a frame of its own, which comes before that of the call.
+
+    It is no dataclass: the chat template turns dataclasses of a message into dicts.
 
     Args:
         pose: One of `ACCEPTED_FORMS`.
@@ -90,9 +90,10 @@ class FramedPose:
         quiet: Whether no warning of this pose is logged, because one was before.
     """
 
-    pose: Any
-    frame: Frame
-    quiet: bool = False
+    def __init__(self, pose: Any, frame: Frame, quiet: bool = False):
+        self.pose = pose
+        self.frame = frame
+        self.quiet = quiet
 
 
 Pose: TypeAlias = torch.Tensor | np.ndarray | Sequence | Mapping[str, Any] | str | os.PathLike | FramedPose
@@ -116,7 +117,8 @@ def pose_to_rotmats(pose: Pose, name: str = "pose 1", frame: Frame | None = None
     """
     quiet = False
     if isinstance(pose, FramedPose):
-        frame, pose, quiet = pose.frame, pose.pose, pose.quiet
+        frame, quiet = pose.frame, pose.quiet
+        pose = pose.pose
     if frame is not None:
         check_frame(frame, f"{name}: frame")
     number: int | None = None
@@ -145,7 +147,7 @@ def load_pose(path: str | os.PathLike, frame: Frame | None = None, output_frame:
     """Reads the pose of a file -> (22, 3, 3) float32 rotation matrices.
 
     Args:
-        path: An .npz, .npy, .json, .pt or .bvh file; "clip.npz:120" is one frame of a motion.
+        path: An .npz, .npy, .json or .pt file; "clip.npz:120" is one frame of a motion.
         frame: Frame of the file's numbers. Default: what the file says, otherwise "z_up".
         output_frame: Frame of the result.
 

@@ -44,7 +44,8 @@ def read_pose_file(path: Path, keys: Collection[str], name: str) -> Any:
     """
     ending = path.suffix.lower()
     if ending not in READ_ENDINGS:
-        raise ValueError(f"{name}: {str(path)!r} is not a pose file; accepted: {', '.join(READ_ENDINGS)}")
+        hint = "; import_data --source bvh reads skeletons" if ending == ".bvh" else ""
+        raise ValueError(f"{name}: {str(path)!r} is not a pose file; accepted: {', '.join(READ_ENDINGS)}{hint}")
     if not os.path.isfile(path):
         raise ValueError(f"{name}: there is no file {str(path)!r}")
     try:

@@ -383,7 +383,9 @@ def _block_values(messages: list[dict[str, Any]], kind: str, keys: tuple[str, ..
 
 def _with_frame(pose: Any, frame: Any) -> Any:
     """A pose with the frame that its block states, if any."""
-    return pose if frame is None else FramedPose(pose, check_frame(frame, "frame of a pose block"))
+    if frame is None or isinstance(pose, FramedPose):
+        return pose
+    return FramedPose(pose, check_frame(frame, "frame of a pose block"))
 
 
 __all__ = ["UniPoseProcessor", "add_pose_tokens"]

@@ -52,7 +52,11 @@ def outcome(call: Callable[[], object], is_right: Callable[[object], bool]) -> s
 
 
 def attempt(call: Callable[[], Any]) -> tuple[Any, str | None]:
-    """The result of a call and None, or None and its documented error; others pass through."""
+    """The result of a call and None, or None and its documented error; others pass through.
+
+    Args:
+        call: The call.
+    """
     try:
         return call(), None
     except DOCUMENTED as error:

@@ -175,7 +175,7 @@ def test_a_doubtful_pose_is_warned_of_once(pipe: UniPosePipeline, caplog: pytest
     pose = pipe.processor.read_pose(backward, frame="y_up")
     assert not caplog.records
     pipe(poses=pose, task="pose-to-text", **SHORT)
-    assert ["left_knee bends backward" in record.message for record in caplog.records] == [False, True]
+    assert ["left_knee bends backward" in record.message for record in caplog.records] == [True]
     caplog.clear()
     pipe([{"role": "user", "content": [{"type": "pose", "pose": np.zeros((22, 3))}]}], **SHORT)
     assert ["global orientation is zero" in record.message for record in caplog.records] == [True]
