@@ -58,6 +58,11 @@ def attempt(call: Callable[[], Any]) -> tuple[Any, str | None]:
         call: The call.
     """
     try:
-        return call(), None
-    except DOCUMENTED as error:
-        return None, str(error).strip() or "(empty)"
+        result, error = call(), None
+    except DOCUMENTED as found:
+        result, error = None, str(found).strip() or "(empty)"
+    except Exception:
+        COUNTS["foreign"] += 1
+        raise
+    COUNTS["correct" if error is None else "documented"] += 1
+    return result, error
