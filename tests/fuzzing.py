@@ -52,12 +52,8 @@ def outcome(call: Callable[[], object], is_right: Callable[[object], bool]) -> s
 
 
 def attempt(call: Callable[[], Any]) -> tuple[Any, str | None]:
-    """The result of a call and None, or None and its documented error; others pass through.
-
-    Args:
-        call: The call.
-    """
+    """The result of a call and None, or None and its documented error; others pass through."""
     try:
         return call(), None
-    except ValueError as error:
-        return None, str(error) or "(empty)"
+    except DOCUMENTED as error:
+        return None, str(error).strip() or "(empty)"
