@@ -7,6 +7,7 @@ training by heart instead of copying. Here it sees kept parts in combinations th
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from unipose import UniPoseVQVAEConfig
@@ -62,36 +63,33 @@ class KeptCodeCollator(RandomCollator):
         is_code = (tokens >= first) & (tokens < first + self.processor.codebook_size)
         poses = [row[own].view(-1, len(self.part_of_token)) for row, own in zip(tokens, is_code)]
         is_output = batch["labels"] != -100
-        for index, row in enumerate(batch[ROW_KEY].tolist()):
+        with_pose = [index for index, own in enumerate(poses) if len(own)]
+        for place, index in enumerate(with_pose):
             outputs = is_output[index, is_code[index]]
-            if not outputs.any() or outputs.all():
+            if not outputs.any() or outputs.all() or len(with_pose) < 2:
                 continue
-            is_replaced, donor = self.draw(self.generator(row), poses, index)
-            tokens[index, is_code[index]] = torch.where(is_replaced, donor, poses[index]).flatten()
+            rng = self.generator(int(batch[ROW_KEY][index]))
+            # Any other row with a pose: the places behind this one, around the end.
+            other = with_pose[(place + int(rng.integers(1, len(with_pose)))) % len(with_pose)]
+            is_replaced = torch.from_numpy(self.draw(rng, poses[index].numpy()))
+            tokens[index, is_code[index]] = torch.where(is_replaced, poses[other][-1], poses[index]).flatten()
         batch["input_ids"] = torch.where(is_code & ~is_query, tokens, batch["input_ids"])
         batch["labels"] = torch.where(is_code & is_output, tokens, batch["labels"])
         batch["shift_labels"] = shift_pose_labels(is_query, batch["labels"])
         return batch
 
-    def draw(
-        self, rng: np.random.Generator, poses: Sequence[torch.Tensor], index: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draws which tokens of a row's poses are replaced, and the pose that replaces them.
+    def draw(self, rng: np.random.Generator, poses: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Draws which tokens of a row's poses are replaced: whole parts that all of these poses have in common.
 
         Args:
             rng: random numbers of the row.
-            poses: (poses, tokens) of each row of the batch.
-            index: the row.
+            poses: (poses, tokens).
 
         Returns:
-            (tokens,) bool, and the tokens of the other pose.
+            (tokens,) bool.
         """
-        donors = [other for other in range(len(poses)) if other != index and len(poses[other])]
-        varies, choice = rng.random() < self.share, rng.random()
+        varies = rng.random() < self.share
         chosen = rng.random(self.part_of_token[-1] + 1) < PART_SHARE
-        if not varies or not donors:
-            return torch.zeros(len(self.part_of_token), dtype=torch.bool), poses[index][0]
-        differs = (poses[index] != poses[index][0]).any(dim=0).numpy()
+        differs = (poses != poses[0]).any(axis=0)
         is_kept = np.bincount(self.part_of_token, weights=differs) == 0
-        donor = poses[donors[int(choice * len(donors))]][-1]
-        return torch.from_numpy((is_kept & chosen)[self.part_of_token]), donor
+        return (is_kept & chosen & varies)[self.part_of_token]
