@@ -31,7 +31,7 @@ class ReadConfigMixin:
             OSError: It describes no model.
         """
         try:
-            return super().from_dict(config_dict, **kwargs)  # type: ignore[misc]
+            return super().from_dict(config_dict, **kwargs)
         except CONFIG_ERRORS as error:
             reason = " ".join(str(error).split())
             raise OSError(

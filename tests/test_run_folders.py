@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer
 
 from unipose.training.trainer.checkpoints import (
     MARK,
@@ -15,6 +15,7 @@ from unipose.training.trainer.checkpoints import (
     locked,
     remove_old_checkpoints,
 )
+from unipose.training.trainer.config import StageConfig
 from unipose.training.trainer.prepared_rows import keep_rows
 from unipose.training.trainer.trainers import StageTrainer
 
@@ -30,7 +31,9 @@ class Squares(torch.nn.Module):
 
 def trainer(folder: Path, **arguments: Any) -> Trainer:
     own = {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 1, "max_steps": 3, **arguments}
-    config = TrainingArguments(output_dir=str(folder), use_cpu=True, report_to="none", disable_tqdm=True, **own)
+    config = StageConfig(
+        precision="fp32", output_dir=str(folder), use_cpu=True, report_to="none", disable_tqdm=True, **own
+    )
     return StageTrainer(Squares(), config, train_dataset=[{"x": torch.ones(1)}] * 8)
 
 
