@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 from trl import TrlParser
 
 from unipose.pose_decoding import PoseDecodingMode
@@ -36,8 +36,8 @@ def export(arguments: ExportArguments) -> None:
     """
     output = Path(arguments.output)
     model = AutoModelForImageTextToText.from_pretrained(arguments.model)
-    model.generation_config.pose_decoding = arguments.pose_decoding
-    model.generation_config.pose_temperature = arguments.pose_temperature
+    decoding = {"pose_decoding": arguments.pose_decoding, "pose_temperature": arguments.pose_temperature}
+    model.generation_config = GenerationConfig.from_dict(model.generation_config.to_dict() | decoding)
     model.half()
     model.model.pose_tokenizer.float()
     model.save_pretrained(output)
