@@ -6,16 +6,16 @@ most people are right-handed.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
 
+import numpy as np
 import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose
 from unipose.training.datasets.generation import to_rotvecs
-from unipose.training.datasets.records import PosePairRecord, PoseRecord
-from unipose.training.datasets.rows import Record
+from unipose.training.datasets.records import PosePairRecord, PoseRecord, Rotvecs
+from unipose.training.datasets.rows import Record, record_content
 from unipose.training.geometry import remove_heading
 from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.named_poses.wordings import names_side
@@ -63,42 +63,32 @@ def with_usual_sides(records: Sequence[Record], body: BodyModel) -> list[Record]
         body: the body to measure.
     """
     changed = list(records)
-    unsided = [index for index, record in enumerate(records) if _is_unsided(record)]
+    unsided = [
+        (index, record)
+        for index, record in enumerate(records)
+        if isinstance(record, PoseRecord | PosePairRecord) and not any(map(names_side, record_content(record).texts))
+    ]
     if not unsided:
         return changed
-    answers = torch.stack([_rotmats(records[index], -1) for index in unsided])
-    questions = torch.stack([_rotmats(records[index], 0) for index in unsided])
-    is_single = torch.tensor([isinstance(records[index], PoseRecord) for index in unsided])
+    poses = [
+        roma.rotvec_to_rotmat(torch.from_numpy(np.stack(record_content(record).poses)).float())
+        for _, record in unsided
+    ]
+    questions, answers = (torch.stack([own[place] for own in poses]) for place in (0, -1))
+    is_single = torch.tensor([len(own) == 1 for own in poses])
     mirrored = (right_side_lead(answers, body) < 0) & (is_single | is_symmetric(questions, body))
-    for index, flip in zip(unsided, mirrored.tolist()):
+    for (index, record), own, flip in zip(unsided, poses, mirrored.tolist()):
         if flip:
-            changed[index] = _mirror(records[index])
+            changed[index] = _with_poses(record, to_rotvecs(mirror_pose(own)))
     return changed
+
+
+def _with_poses(record: PoseRecord | PosePairRecord, rotvecs: Rotvecs) -> Record:
+    if isinstance(record, PoseRecord):
+        return replace(record, rotvecs=rotvecs[0])
+    return replace(record, first=rotvecs[0], second=rotvecs[1])
 
 
 def _joints(poses: torch.Tensor, body: BodyModel) -> torch.Tensor:
     joints = body.forward_joints(remove_heading(poses.double()).float())
     return joints - joints[:, :1]
-
-
-def _is_unsided(record: Record) -> bool:
-    if isinstance(record, PoseRecord):
-        return not any(map(names_side, record.captions))
-    return isinstance(record, PosePairRecord) and not any(map(names_side, record.texts))
-
-
-def _rotmats(record: Record, index: int) -> torch.Tensor:
-    rotvecs = [record.rotvecs] if isinstance(record, PoseRecord) else [*_pair(record)]
-    return roma.rotvec_to_rotmat(torch.as_tensor(rotvecs[index]).float())
-
-
-def _pair(record: Record) -> tuple:
-    pair = cast(PosePairRecord, record)
-    return pair.first, pair.second
-
-
-def _mirror(record: Record) -> Record:
-    if isinstance(record, PoseRecord):
-        return replace(record, rotvecs=to_rotvecs(mirror_pose(_rotmats(record, 0))))
-    first, second = (to_rotvecs(mirror_pose(_rotmats(record, index))) for index in (0, 1))
-    return replace(cast(PosePairRecord, record), first=first, second=second)

@@ -245,7 +245,7 @@ def _examples(answers: Sequence[dict[str, Any]], right: Sequence[bool], empty: i
 def _text_to_pose(ask: Ask, held_out: HeldOutFrames, body: BodyModel, arguments: CalibrationArguments) -> Examples:
     rng = np.random.default_rng(arguments.seed)
     wordings = sample_named_wordings(arguments.wordings, arguments.seed)
-    # The model has learnt the bank. Words that lack or are out of place stand for wordings that it does not know.
+    # The training has all wordings of the bank. Texts with disturbed words stand for wordings that it does not have.
     wordings += [replace(wording, text=disturb_words(wording.text, rng)) for wording in wordings]
     captions = [caption.text for caption in held_out.captions]
     texts = [*captions, *(wording.text for wording in wordings), *OFF_TOPIC]

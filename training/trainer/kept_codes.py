@@ -1,7 +1,7 @@
 """Edits of a pose in training, in which body parts that an edit keeps are those of other poses.
 
-Not in the paper. Edits change one part of a pose and keep the others, but a small model learns the poses of its
-training by heart instead of copying. Here it sees kept parts in combinations that no pose of the training has.
+Not in the paper. Edits change one part of a pose and keep the others, but a small model overfits the poses
+of its training instead of copying. Here it sees kept parts in combinations that no pose of the training has.
 """
 
 from collections.abc import Sequence
