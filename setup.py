@@ -36,6 +36,7 @@ EXTRAS = {
         "accelerate>=1.15,<2",
         "evaluate>=0.4.6",
         "sacrebleu>=2.6",
+        "filelock>=3.12",
     ],
     "logging": ["tensorboard>=2.20"],
     "refine": ["openai>=3.0"],
@@ -48,6 +49,7 @@ EXTRAS = {
     "dev": [
         "pytest>=9",
         "pytest-xdist>=3.8",
+        "hypothesis>=6.100",
         "parameterized>=0.9",
         "psutil>=6",
         "ruff>=0.17",

@@ -1,7 +1,6 @@
 """What the pipeline does with the answers of a row beyond decoding them: choose one, and state a confidence."""
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
 
@@ -118,8 +117,10 @@ class AnswerPipelineMixin:
         if request.task.answer == "text":
             ends = self.model.generation_config.eos_token_id
             end = [] if ends is None else [ends] if isinstance(ends, int) else list(ends[:1])
-            return [*self.processor.tokenizer(request.answer, add_special_tokens=False).input_ids, *end]
-        values = self.processor(text=[self.processor.pose_token], poses=[[request.answer]], return_tensors="pt")
+            text = self.processor.plain_text(request.answer)
+            return [*self.processor(text=[text], add_special_tokens=False)["input_ids"][0], *end]
+        pose = self.processor.mark_read(request.answer)
+        values = self.processor(text=[self.processor.pose_token], poses=[[pose]], return_tensors="pt")
         values = values["pose_values"].to(self.model.device)
         codes = self.model.model.pose_tokenizer.encode(values)[0] + self.model.config.pose_code_start_id
         return [*codes.tolist(), self.model.config.pose_end_token_id]
@@ -233,21 +234,4 @@ def calls_of_generate(arguments: dict[str, Any], best_of: int | None) -> list[di
     return [greedy | {"do_sample": False}, *([sampled] if best_of > 1 else [])]
 
 
-@contextmanager
-def own_seed(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Random numbers of the block follow from a seed; those after it do not change. None: nothing happens.
-
-    Args:
-        seed: The seed.
-        device: The model's device.
-    """
-    if seed is None:
-        yield
-        return
-    devices = [] if device.type == "cpu" else [device]
-    with torch.random.fork_rng(devices, device_type="cuda" if device.type == "cpu" else device.type):
-        torch.manual_seed(seed)
-        yield
-
-
-__all__ = ["AnswerPipelineMixin", "Conversations", "Row", "calls_of_generate", "check_choice", "own_seed"]
+__all__ = ["AnswerPipelineMixin", "Conversations", "Row", "calls_of_generate", "check_choice"]

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .processing.pose_files import READ_ENDINGS
+from .processing.pose_frames import FRAMES
 from .processing.pose_io import POSE_ENDINGS, check_ending, save_poses
 from .tasks_unipose import TASKS
 
@@ -45,7 +47,23 @@ def build_parser() -> argparse.ArgumentParser:
         "which otherwise precede it",
     )
     generate.add_argument(
-        "--pose", action="append", default=[], metavar="FILE", help="input pose: .npy, .npz or .json; repeatable"
+        "--pose",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help=f"input pose: {', '.join(READ_ENDINGS)}, with a frame number of a motion: clip.npz:120; repeatable",
+    )
+    generate.add_argument(
+        "--frame",
+        choices=FRAMES,
+        help="frame of the input poses: z_up (AMASS), y_up (smplx, WHAM, GVHMR) or camera (HMR2, TokenHMR, ROMP); "
+        "default: what a file says, otherwise z_up",
+    )
+    generate.add_argument(
+        "--output-frame",
+        choices=FRAMES,
+        default="z_up",
+        help="frame of the numbers in the output; default: %(default)s",
     )
     generate.add_argument("--image", action="append", default=[], metavar="FILE", help="input image; repeatable")
     generate.add_argument("--out", type=Path, metavar="FILE", help=f"output pose: {', '.join(POSE_ENDINGS)}")
@@ -102,17 +120,23 @@ def load_pipeline(model: str | None) -> "UniPosePipeline":
     """
     if model is not None and model.startswith(("/", ".")) and not Path(model).is_dir():
         raise FileNotFoundError(f"there is no model folder {model}")
-    from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
+    from transformers import pipeline
     from transformers.utils import logging
 
     from .embedded_checkpoint import find_embedded_checkpoint
+    from .modeling_unipose import UniPoseForConditionalGeneration
+    from .processing.processing_unipose import UniPoseProcessor
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     checkpoint = model or str(find_embedded_checkpoint())
-    # Loaded here because `pipeline` turns errors into tracebacks.
-    loaded = AutoModelForImageTextToText.from_pretrained(checkpoint)
-    processor = AutoProcessor.from_pretrained(checkpoint)
+    shows_progress = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        # Loaded here because `pipeline` turns errors into tracebacks.
+        loaded = UniPoseForConditionalGeneration.from_pretrained(checkpoint)
+        processor = UniPoseProcessor.from_pretrained(checkpoint)
+    finally:
+        if shows_progress:
+            logging.enable_progress_bar()
     return pipeline("unipose", model=loaded, processor=processor)  # type: ignore[call-overload]
 
 
@@ -155,6 +179,7 @@ def run_generate(arguments: argparse.Namespace) -> None:
             generate_kwargs=build_generate_kwargs(arguments),
             best_of=arguments.best_of,
             seed=arguments.seed,
+            frame=arguments.frame,
         )
     answers = result if isinstance(result, list) else [result]
     for answer in answers:
@@ -168,7 +193,7 @@ def run_generate(arguments: argparse.Namespace) -> None:
     elif not poses:
         raise ValueError(f"the answer holds no pose: {arguments.out} was not written")
     else:
-        for path in save_poses(arguments.out, poses):
+        for path in save_poses(arguments.out, poses, frame=arguments.output_frame):
             print(f"wrote {path}", file=sys.stderr)
 
 

@@ -1,12 +1,55 @@
 """Configurations of the pose tokenizer and of the whole model. Default sizes are the release's (paper, section 3)."""
 
+import copy
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 from transformers.pipelines import PIPELINE_REGISTRY
+
+
+# What the config classes raise for values of a wrong type, name or size.
+CONFIG_ERRORS = (ArithmeticError, AttributeError, IndexError, KeyError, StrictDataclassError, TypeError, ValueError)
+# Parts that a saved config has: their defaults are those of the release, with seven billion weights.
+NEEDED_PARTS = ("text_config", "pose_tokenizer_config")
+
+
+class ReadConfigMixin:
+    """`from_dict` that tells a damaged config from a defect of the library."""
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs):
+        """Makes a config of the content of config.json.
+
+        Args:
+            config_dict: The content.
+            kwargs: The library's.
+
+        Raises:
+            OSError: It describes no model. Errors of the other arguments are the library's own.
+        """
+        content = copy.deepcopy(config_dict)
+        try:
+            return super().from_dict(config_dict, **kwargs)
+        except CONFIG_ERRORS as error:
+            if kwargs and cls.is_readable(content):
+                raise
+            reason = " ".join(str(error).split())
+            raise OSError(
+                f"config.json does not describe a {cls.__name__} ({type(error).__name__}: {reason}): fetch it again"
+            ) from error
+
+    @classmethod
+    def is_readable(cls, config_dict: dict[str, Any]) -> bool:
+        """Whether the content of config.json alone makes a config."""
+        try:
+            cls(**config_dict)
+        except CONFIG_ERRORS:
+            return False
+        return True
 
 
 def patch_grid(vision_config: PreTrainedConfig) -> tuple[int, int]:
@@ -16,7 +59,7 @@ def patch_grid(vision_config: PreTrainedConfig) -> tuple[int, int]:
 
 
 @strict
-class UniPoseVQVAEConfig(PreTrainedConfig):
+class UniPoseVQVAEConfig(ReadConfigMixin, PreTrainedConfig):
     """The pose tokenizer: 22 joint rotations <-> `num_pose_tokens` codes (paper, section 3.1).
 
     Args:
@@ -97,7 +140,7 @@ class UniPoseVQVAEConfig(PreTrainedConfig):
 
 
 @strict
-class UniPoseConfig(PreTrainedConfig):
+class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
     """Language model + two vision encoders + pose tokenizer (paper, section 3).
 
     Args:
@@ -198,6 +241,33 @@ class UniPoseConfig(PreTrainedConfig):
                 f"{self.text_config.vocab_size}"
             )
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs):
+        """Makes a config of the content of config.json.
+
+        Args:
+            config_dict: The content.
+            kwargs: The library's.
+
+        Raises:
+            OSError: It describes no model, or lacks a part: the default would be a model of the release's size.
+        """
+        for name in NEEDED_PARTS:
+            # A dict among the arguments changes values of the file's part.
+            part = config_dict.get(name)
+            whole = isinstance(part, dict) and part.get("model_type")
+            if not whole and not isinstance(kwargs.get(name), PreTrainedConfig):
+                raise OSError(
+                    f"config.json describes no model: its {name} is {shorten(part)}, expected the config of that "
+                    "part with its model_type; fetch it again"
+                )
+        return super().from_dict(config_dict, **kwargs)
+
+    @property
+    def max_positions(self) -> int | None:
+        """Maximum number of tokens of a prompt and its answer; None: the language model has no limit."""
+        return getattr(self.text_config, "max_position_embeddings", None)
+
     @property
     def num_pose_tokens(self) -> int:
         """Tokens of a pose."""
@@ -235,6 +305,12 @@ class UniPoseConfig(PreTrainedConfig):
             return 0
         rows, columns = self.feature_grid
         return rows * columns
+
+
+def shorten(value: Any) -> str:
+    """A value for an error message."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 __all__ = ["UniPoseConfig", "UniPoseVQVAEConfig"]

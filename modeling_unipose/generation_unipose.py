@@ -9,85 +9,32 @@ the other queries of their block with `pose_refinement_steps` (see `pose_decodin
 Without poses (generation_mode="text") every decoding method of the library works, and compiles, unchanged.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from transformers import Cache, GenerationConfig, GenerationMixin, LogitsProcessor, LogitsProcessorList
+from transformers import Cache, GenerationConfig, GenerationMixin, LogitsProcessorList
 from transformers.generation import GenerationMode
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .answer_scoring import AnswerLogits, TeacherForcing, answer_logits
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
+from .finite_checks import FiniteLogits, NumericScores
+from .generation_arguments import check_generation_arguments
 from .pose_blocks import PoseBlocks, Refinement
 from .pose_decoding import CodeChooser, ExpectedCodes, PoseDecoding, PoseDecodingMode, options_of
+from .pose_grammar import PoseGrammar, PoseMode
 from .query_runs import codes_since_start
+from .seeded_sampling import SeededSampling, seeded_generator
+from .whole_poses import protect_poses, restrict_processors
 
 
-PoseMode = Literal["pose", "text"]
 IMAGE_INPUTS = ("pixel_values", "pose_pixel_values")
 ONE_BY_ONE = 'would emit the codes of a pose one by one: use greedy search or sampling, or generation_mode="text"'
 
 
-class PoseGrammar(LogitsProcessor):
-    """Makes a malformed pose impossible: pose-start, exactly `num_pose_tokens` codes, pose-end.
-
-    It runs first, so that temperature, top-k and top-p act on allowed tokens only, and last, so that no other
-    processor can force a token into a block. What it allows follows from the last ids: it has no state.
-
-    Args:
-        config: Config with the token ids.
-        max_length: Maximum length of prompt and answer; a pose that would not fit is not started.
-        generation_mode: See `UniPoseGenerationMixin.generate`.
-    """
-
-    def __init__(self, config: UniPoseConfig, max_length: int, generation_mode: PoseMode | None):
-        self.config = config
-        self.max_length = max_length
-        self.generation_mode = generation_mode
-
-    def allowed_tokens(self, ids: torch.Tensor, vocab_size: int) -> torch.Tensor:
-        """Which tokens may follow.
-
-        Args:
-            ids: (batch, length).
-            vocab_size: Columns of the result.
-
-        Returns:
-            (batch, vocab_size) bool.
-        """
-        config = self.config
-        token = torch.arange(vocab_size, device=ids.device)
-        first_code, size = config.pose_code_start_id, config.pose_tokenizer_config.codebook_size
-        is_code = (token >= first_code) & (token < first_code + size)
-        is_start, is_end = token == config.pose_start_token_id, token == config.pose_end_token_id
-        placeholders = token.new_tensor(
-            [config.pose_token_id, config.pose_query_token_id, config.image_token_id]
-            + [config.image_start_token_id, config.image_end_token_id]
-        )
-        if self.generation_mode == "pose":
-            in_text = token == self.next_before_pose(ids).unsqueeze(1)
-        else:
-            in_text = ~(is_code | is_end | torch.isin(token, placeholders))
-            if self.generation_mode == "text" or ids.shape[1] + config.num_pose_tokens + 2 > self.max_length:
-                in_text = in_text & ~is_start
-        since = codes_since_start(ids, config).unsqueeze(1)
-        in_block = torch.where(since == config.num_pose_tokens, is_end, is_code)
-        return torch.where(since < 0, in_text, in_block)
-
-    def next_before_pose(self, ids: torch.Tensor) -> torch.Tensor:
-        """(batch, length) -> (batch,) the token that leads to a pose: the next of the opening, then pose-start."""
-        opening = ids.new_tensor(self.config.pose_opening_ids)
-        leading = [*self.config.pose_opening_ids, self.config.pose_start_token_id]
-        following = ids.new_full((len(ids),), leading[0])
-        for count in range(1, min(len(opening), ids.shape[1]) + 1):
-            matches = (ids[:, -count:] == opening[:count]).all(dim=1)
-            following = following.masked_fill(matches, leading[count])
-        return following
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        allowed = self.allowed_tokens(input_ids, scores.shape[1])
-        return torch.where(allowed, scores.clamp_min(torch.finfo(scores.dtype).min), -torch.inf)
+class ContinuousBatchingError(NotImplementedError, ValueError):
+    """Continuous batching is not implemented."""
 
 
 class UniPoseGenerationMixin(GenerationMixin):
@@ -108,6 +55,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         pose_decoding: PoseDecodingMode | None = None,
         pose_temperature: float | None = None,
         pose_refinement_steps: int | None = None,
+        seed: int | torch.Generator | None = None,
         **kwargs,
     ):
         """Generates text and poses, like the library's `generate`.
@@ -121,6 +69,7 @@ class UniPoseGenerationMixin(GenerationMixin):
                 model's own generation config, else "argmax". The same holds for the two options below.
             pose_temperature: Temperature of "expected"; default 1.
             pose_refinement_steps: Number of forwards of each pose; default 1.
+            seed: Seed of this call's samples, or a generator; torch's own random numbers do not change.
             kwargs: The library's; `inputs_embeds` must end before pose-start, because pose-start is found by its id.
 
         Returns:
@@ -129,11 +78,16 @@ class UniPoseGenerationMixin(GenerationMixin):
         Raises:
             ValueError: Beam search, assisted or prompt-lookup decoding, or guidance without generation_mode="text":
                 they would emit codes one by one. A prompt that ends in pose-start with generation_mode="text". A
-                prompt that ends inside a pose. A pose that does not fit. Pixels together with mm_encoder_outputs. An
-                option of poses without an accepted value.
+                prompt that ends inside a pose. A pose that does not fit, also one that the model starts of its own. A
+                prompt that leaves no position of the model for an answer. Pixels together with mm_encoder_outputs. An
+                argument without an accepted value. Logits that are not finite. A seed of another type, or with beam
+                search.
         """
         if generation_mode not in ("pose", "text", None):
             raise ValueError(f'generation_mode must be "pose", "text" or None, got {generation_mode!r}')
+        check_generation_arguments(kwargs)
+        if generation_config is not None:
+            check_generation_arguments(vars(generation_config), "generation_config: ")
         if generation_mode == "pose":
             config = generation_config or self.generation_config
             ends = kwargs.get("eos_token_id", config.eos_token_id)
@@ -146,6 +100,9 @@ class UniPoseGenerationMixin(GenerationMixin):
         prompt = kwargs.get("input_ids") if inputs is None else inputs
         if generation_mode == "text" and prompt is not None:
             self.validate_no_open_pose(prompt)
+        if seed is not None:
+            generator = seed if isinstance(seed, torch.Generator) else seeded_generator(seed, self.device)
+            kwargs["seeded_sampling"] = SeededSampling(generator)
         kwargs = self.encode_images(kwargs)
         of_call = {
             "pose_decoding": pose_decoding,
@@ -206,7 +163,6 @@ class UniPoseGenerationMixin(GenerationMixin):
         )
         return answers.log_probabilities
 
-    @torch.no_grad()
     def score_answers(
         self,
         input_ids: torch.Tensor,
@@ -218,7 +174,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         decoding: PoseDecoding,
         inputs: dict[str, Any],
     ) -> AnswerLogits:
-        """All that `score_generated` computes.
+        """All that `score_generated` computes; gradients pass through, unless they are off.
 
         Args:
             input_ids: See `score_generated`.
@@ -233,7 +189,11 @@ class UniPoseGenerationMixin(GenerationMixin):
         chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
         forcing = TeacherForcing(self, input_ids, generated_ids, attention_mask, inputs)
         limit = input_ids.shape[1] + generated_ids.shape[1] + self.config.pose_answer_length
-        grammar = PoseGrammar(self.config, max_length or limit, generation_mode)
+        rules = [
+            FiniteLogits(self),
+            PoseGrammar(self.config, max_length or limit, generation_mode, input_ids.shape[1]),
+        ]
+        grammar = LogitsProcessorList(rules)
         sampled = bool(self.generation_config.do_sample if do_sample is None else do_sample)
         ends = self.generation_config.eos_token_id
         end_ids = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
@@ -241,16 +201,40 @@ class UniPoseGenerationMixin(GenerationMixin):
             end_ids.append(self.config.pose_end_token_id)
         return answer_logits(forcing, grammar, chooser, sampled, end_ids)
 
+    def generate_batch(self, *args, **kwargs):
+        """Not supported.
+
+        Raises:
+            ContinuousBatchingError: Always.
+        """
+        return self.init_continuous_batching()
+
     def init_continuous_batching(self, *args, **kwargs):
         """Not supported.
 
         Raises:
-            NotImplementedError: Always; `generate_batch` ends here too.
+            ContinuousBatchingError: Always.
         """
-        raise NotImplementedError(
+        raise ContinuousBatchingError(
             "continuous batching (generate_batch) takes neither images nor poses and would emit the codes of a pose "
             "one by one: use generate, which takes batches"
         )
+
+    def _prepare_generated_length(self, generation_config, *args, input_ids_length, inputs_tensor, **kwargs):
+        """Ends an answer at the model's last position; a prompt that leaves none is an error."""
+        generation_config = super()._prepare_generated_length(
+            generation_config, *args, input_ids_length=input_ids_length, inputs_tensor=inputs_tensor, **kwargs
+        )
+        limit, embedded = self.config.max_positions, inputs_tensor.shape[1] if input_ids_length == 0 else 0
+        if limit is not None:
+            length = input_ids_length + embedded
+            if length >= limit:
+                raise ValueError(
+                    f"the prompt has {length} tokens, but the model has {limit} positions (max_position_embeddings), "
+                    "and the answer needs some of them: shorten the prompt"
+                )
+            generation_config.max_length = min(generation_config.max_length, limit - embedded)
+        return generation_config
 
     def encode_images(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Replaces the pixels by `mm_encoder_outputs`: every image is encoded once, however often its row is repeated.
@@ -271,35 +255,59 @@ class UniPoseGenerationMixin(GenerationMixin):
         others = {name: value for name, value in kwargs.items() if name not in IMAGE_INPUTS}
         return {**others, "mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=features)}}
 
-    def _get_logits_processor(self, generation_config, model_kwargs=None, **kwargs) -> LogitsProcessorList:
+    def _get_logits_processor(
+        self, generation_config, input_ids_seq_length=0, model_kwargs=None, **kwargs
+    ) -> LogitsProcessorList:
         mode = model_kwargs["generation_mode"]
         if mode != "text":
             validate_decoding(generation_config)
-        processors = super()._get_logits_processor(generation_config, model_kwargs=model_kwargs, **kwargs)
-        grammar = PoseGrammar(self.config, generation_config.max_length, mode)
+        if model_kwargs.get("seeded_sampling") is not None:
+            validate_seeded(generation_config)
+        processors = super()._get_logits_processor(
+            generation_config, input_ids_seq_length, model_kwargs=model_kwargs, **kwargs
+        )
+        if mode != "text":
+            processors = restrict_processors(processors, self.config)
+        grammar = PoseGrammar(self.config, generation_config.max_length, mode, input_ids_seq_length)
         decoding = model_kwargs.get("pose_options")
         if decoding is not None and decoding.pose_decoding == "expected" and not generation_config.do_sample:
             chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
             processors = LogitsProcessorList([ExpectedCodes(self.config, chooser), *processors])
-        return LogitsProcessorList([grammar, *processors, grammar] if processors else [grammar])
+        first = [FiniteLogits(self), grammar]
+        return LogitsProcessorList([*first, *processors, grammar, NumericScores()] if processors else first)
 
-    def _sample(self, input_ids, generation_config, synced_gpus=False, **kwargs):
+    def _get_candidate_generator(self, *args, logits_processor, **kwargs):
+        """The library hands this model's processors on to the assistant, whose scores are no logits of this model."""
+        others = [processor for processor in logits_processor if not isinstance(processor, FiniteLogits)]
+        return super()._get_candidate_generator(*args, logits_processor=LogitsProcessorList(others), **kwargs)
+
+    def _sample(self, input_ids, logits_processor, generation_config, synced_gpus=False, **kwargs):
         mode, decoding = kwargs.pop("generation_mode"), kwargs.pop("pose_options", None)
+        seeded = kwargs.pop("seeded_sampling", None)
         self.validate_length(input_ids, generation_config.max_length, mode)
+        if mode != "text":
+            limits = input_ids.shape[1], generation_config.max_length
+            kwargs["stopping_criteria"] = protect_poses(kwargs["stopping_criteria"], self.config, *limits)
+        in_order = generation_config.do_sample
+        if seeded is not None and in_order:
+            logits_processor = LogitsProcessorList([*logits_processor, seeded])
+            generation_config.do_sample = False
+        arguments = {"logits_processor": logits_processor, "generation_config": generation_config, **kwargs}
         if mode == "text" or self.config.pose_attention == "causal":
-            return super()._sample(input_ids, generation_config=generation_config, synced_gpus=synced_gpus, **kwargs)
-        # Forwards of one position and of many alternate, which would cause recompilation again and again.
-        generation_config.disable_compile = True
-        chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
-        refinement = Refinement.of_model(self, chooser, in_order=generation_config.do_sample)
-        if synced_gpus and refinement is not None:
-            raise ValueError("pose_refinement_steps > 1 runs forwards that other processes do not run: expected 1")
-        blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement)
-        output = super()._sample(
-            input_ids, generation_config=generation_config, synced_gpus=synced_gpus, pose_blocks=blocks, **kwargs
-        )
-        if generation_config.return_dict_in_generate and output.get(CACHE) is not None:
-            blocks.restore(output[CACHE], output.sequences.shape[1] - 1)
+            output = super()._sample(input_ids, synced_gpus=synced_gpus, **arguments)
+        else:
+            # Forwards of one position and of many alternate, which would cause recompilation again and again.
+            generation_config.disable_compile = True
+            chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
+            refinement = Refinement.of_model(self, chooser, in_order=in_order)
+            if synced_gpus and refinement is not None:
+                raise ValueError("pose_refinement_steps > 1 runs forwards that other processes do not run: expected 1")
+            blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement)
+            output = super()._sample(input_ids, synced_gpus=synced_gpus, pose_blocks=blocks, **arguments)
+            if generation_config.return_dict_in_generate and output.get(CACHE) is not None:
+                blocks.restore(output[CACHE], output.sequences.shape[1] - 1)
+        if seeded is not None and in_order and generation_config.output_scores:
+            output.scores = tuple(seeded.scores[-len(output.scores) :])
         return output
 
     def validate_no_open_pose(self, input_ids: torch.Tensor) -> None:
@@ -363,6 +371,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         pose_blocks: PoseBlocks | None = None,
         generation_mode: PoseMode | None = None,
         pose_options: PoseDecoding | None = None,
+        seeded_sampling: SeededSampling | None = None,
         **kwargs,
     ):
         if pose_blocks is not None:
@@ -467,6 +476,17 @@ def validate_decoding(generation_config: GenerationConfig) -> None:
         raise ValueError(f"{method.value} {ONE_BY_ONE}")
     if generation_config.guidance_scale not in (None, 1):
         raise ValueError(f"guidance_scale={generation_config.guidance_scale} {ONE_BY_ONE}")
+
+
+def validate_seeded(generation_config: GenerationConfig) -> None:
+    """Checks that the decoding method can take its random numbers from a generator of its own.
+
+    Raises:
+        ValueError: A method other than greedy search and sampling.
+    """
+    method = generation_config.get_generation_mode()
+    if method not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
+        raise ValueError(f"seed is for sampling; {method.value} draws from torch's global generator: leave seed out")
 
 
 __all__ = ["PoseGrammar", "PoseMode", "UniPoseGenerationMixin"]

@@ -12,7 +12,9 @@ from transformers.utils import ModelOutput, torch_compilable_check
 from transformers.utils.generic import can_return_tuple
 
 from .body_parts import PartDecoder, PartEncoder, rotation_6d_to_rotmat
+from .checkpoint_loading import TRAINING_BUFFERS, CompleteLoadingMixin
 from .configuration_unipose import UniPoseVQVAEConfig
+from .finite_checks import check_features, check_pose_values, check_rotations
 from .vector_quantizer import FiniteScalarQuantizer, VectorQuantizer
 
 
@@ -120,7 +122,7 @@ class PoseDecoder(nn.Module):
         return self.output_projection(self.hidden_projection(self.residual(hidden)))
 
 
-class UniPoseVQVAE(PreTrainedModel):
+class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
     """Pose <-> codes. Everything is batched over poses; the global orientation is the stored one (AMASS, z up)."""
 
     config: UniPoseVQVAEConfig
@@ -128,6 +130,7 @@ class UniPoseVQVAE(PreTrainedModel):
     base_model_prefix = "pose_tokenizer"
     main_input_name = "pose_values"
     input_modalities = ["pose"]  # noqa: RUF012
+    _keys_to_ignore_on_load_missing = {TRAINING_BUFFERS}  # noqa: RUF012
     # It has no attention layers, so every choice for the whole model is valid.
     _supports_sdpa = True
 
@@ -145,18 +148,38 @@ class UniPoseVQVAE(PreTrainedModel):
                 config.codebook_size, config.codebook_dim, config.decay, config.dead_code_threshold
             )
             self.decoder = PoseDecoder(config)
+        if self.dtype.itemsize < 4:
+            self.float()
         self.post_init()
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> "UniPoseVQVAE":
+        """Moves and casts like any module, but never to less than fp32: codes are arg-minima, which rounding changes.
+
+        `half()`, `bfloat16()` and `to(dtype)` of a whole model, or of one that wraps it, end here.
+
+        Args:
+            fn: What is applied to each tensor.
+            recurse: torch's.
+        """
+
+        def in_fp32(tensor: torch.Tensor) -> torch.Tensor:
+            result = fn(tensor)
+            is_low = result.is_floating_point() and result.dtype.itemsize < 4
+            was_low = tensor.is_floating_point() and tensor.dtype.itemsize < 4
+            return tensor.to(result.device) if is_low and not was_low else result
+
+        return super()._apply(in_fp32, recurse)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Conv1d):
             initialize_convolution(module)
         elif isinstance(module, VectorQuantizer):
-            # The first training batch fills it.
+            # The first training batch fills it. Averages that a checkpoint lacks start at its codes.
             init.zeros_(module.codebook)
-            init.zeros_(module.ema_sum)
+            init.copy_(module.ema_sum, module.codebook)
             init.ones_(module.ema_count)
-            init.zeros_(module.initialized)
+            init.copy_(module.initialized, module.codebook.any())
         elif isinstance(module, FiniteScalarQuantizer):
             module.fill_codebooks()
         elif isinstance(module, nn.Linear):
@@ -239,42 +262,56 @@ class UniPoseVQVAE(PreTrainedModel):
         Raises:
             ValueError: The shape is wrong.
         """
+        self.check_shape(pose_values)
+        return self.encoder(pose_values.to(self.dtype).mT).mT
+
+    def check_shape(self, pose_values: torch.Tensor) -> None:
+        """Checks that pose_values are (batch, 22, 6).
+
+        Raises:
+            ValueError: The shape is wrong.
+        """
         expected = (self.config.num_joints, 6)
         if pose_values.ndim != 3 or tuple(pose_values.shape[1:]) != expected:
             raise ValueError(
                 f"pose_values must have the shape (batch, {expected[0]}, {expected[1]}), got "
                 f"{tuple(pose_values.shape)}"
             )
-        return self.encoder(pose_values.to(self.dtype).mT).mT
 
     def encode(self, pose_values: torch.Tensor) -> torch.Tensor:
         """Rotations -> codes, in the precision of the weights also under autocast.
 
         Args:
-            pose_values: (batch, 22, 6), the first two rows of each rotation matrix.
+            pose_values: (batch, 22, 6), the first two rows of each rotation matrix; all zeros stand for no pose, as in
+                the original release. The whole model takes none of these.
 
         Returns:
             (batch, num_pose_tokens).
 
         Raises:
-            ValueError: The shape is wrong.
+            ValueError: The shape is wrong, values are not finite or of parallel rows, or the weights are damaged.
         """
+        self.check_shape(pose_values)
+        check_pose_values(pose_values, allow_absent=True)
         # Codes are arg-minima: half precision would change them.
         with torch.autocast(pose_values.device.type, enabled=False):
-            return self.quantizer.nearest(self.encode_features(pose_values))
+            features = self.encode_features(pose_values)
+            check_features(features, self)
+            return self.quantizer.nearest(features)
 
     def decode(self, pose_codes: torch.Tensor) -> torch.Tensor:
         """Codes -> rotations, in the precision of the weights also under autocast.
 
         Args:
-            pose_codes: (batch, num_pose_tokens), from 0 to codebook_size - 1.
+            pose_codes: (batch, num_pose_tokens) integers from 0 to codebook_size - 1.
 
         Returns:
             (batch, 22, 3, 3) rotation matrices.
 
         Raises:
-            ValueError: The shape or a code is wrong.
+            ValueError: The shape, the type or a code is wrong, or the weights decode it to no rotations.
         """
+        pose_codes = integer_codes(pose_codes)
         tokens, size = self.config.num_pose_tokens, self.config.codebook_size
         if pose_codes.ndim != 2 or pose_codes.shape[1] != tokens:
             raise ValueError(f"pose_codes must have the shape (batch, {tokens}), got {tuple(pose_codes.shape)}")
@@ -283,7 +320,9 @@ class UniPoseVQVAE(PreTrainedModel):
             lambda: f"pose_codes must lie in 0..{size - 1}, got {pose_codes.min()}..{pose_codes.max()}",
         )
         with torch.autocast(pose_codes.device.type, enabled=False):
-            return self.decode_features(self.quantizer.codes_to_features(pose_codes))
+            rotmats = self.decode_features(self.quantizer.codes_to_features(pose_codes))
+            check_rotations(rotmats, self)
+            return rotmats
 
     def decode_features(self, features: torch.Tensor) -> torch.Tensor:
         """(batch, num_pose_tokens, codebook_dim) -> rotation matrices (batch, 22, 3, 3), by Gram-Schmidt on rows."""
@@ -310,6 +349,19 @@ class UniPoseVQVAE(PreTrainedModel):
             pose_codes=quantized.pose_codes,
             perplexity=quantized.perplexity,
         )
+
+
+def integer_codes(pose_codes: torch.Tensor) -> torch.Tensor:
+    """Pose codes of any type of integers -> int64.
+
+    Raises:
+        ValueError: Not a tensor of integers.
+    """
+    if not isinstance(pose_codes, torch.Tensor):
+        raise ValueError(f"pose_codes must be a tensor of integers, got a {type(pose_codes).__name__}")
+    if pose_codes.is_floating_point() or pose_codes.is_complex() or pose_codes.dtype == torch.bool:
+        raise ValueError(f"pose_codes must be a tensor of integers, got {pose_codes.dtype}")
+    return pose_codes.long()
 
 
 __all__ = ["UniPoseVQVAE", "UniPoseVQVAEOutput"]

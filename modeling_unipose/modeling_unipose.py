@@ -24,6 +24,7 @@ from transformers.utils.output_capturing import select_hidden_states
 
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
+from .finite_checks import check_pixels, check_pose_values
 from .generation_unipose import UniPoseGenerationMixin
 from .modeling_pose_vqvae import UniPoseVQVAE
 from .pretrained_unipose import UniPosePreTrainedModel
@@ -52,6 +53,9 @@ class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
 
 class UniPoseModel(UniPosePreTrainedModel):
     """The two vision encoders, the projector, the pose tokenizer and the language model, without the head."""
+
+    # The head of a whole checkpoint.
+    _keys_to_ignore_on_load_unexpected = {r"^lm_head\."}  # noqa: RUF012
 
     def __init__(self, config: UniPoseConfig):
         super().__init__(config)
@@ -98,7 +102,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             are the vision encoder's, or the pose encoder's if the model has no vision encoder.
 
         Raises:
-            ValueError: If a vision encoder lacks its pixels, or pixels lack their vision encoder.
+            ValueError: If a vision encoder lacks its pixels, or pixels lack their vision encoder or are not finite.
         """
         outputs, features = [], []
         for encoder, pixels, name, extract in (
@@ -109,6 +113,7 @@ class UniPoseModel(UniPosePreTrainedModel):
                 state = "has no vision encoder for" if encoder is None else "needs"
                 raise ValueError(f"this model {state} {name}: give each of its vision encoders its own pixels")
             if encoder is not None:
+                check_pixels(pixels, name)
                 outputs.append(encoder(pixels.to(encoder.dtype), return_dict=True, **kwargs))
                 features.append(extract(outputs[-1], self.config))
         return BaseModelOutputWithPooling(
@@ -171,7 +176,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             (batch, length, hidden_size).
 
         Raises:
-            ValueError: If placeholders and poses do not match, with both numbers.
+            ValueError: If placeholders and poses do not match, with both numbers, or the values are no rotations.
         """
         tokens, poses = self.config.num_pose_tokens, 0 if pose_values is None else len(pose_values)
         torch_compilable_check(
@@ -183,6 +188,8 @@ class UniPoseModel(UniPosePreTrainedModel):
         )
         if pose_values is None:
             return inputs_embeds
+        self.pose_tokenizer.check_shape(pose_values)
+        check_pose_values(pose_values)
         with torch.no_grad():
             codes = self.pose_tokenizer.encode(pose_values).to(inputs_embeds.device)
         embeds = self.embed_ids(codes + self.config.pose_code_start_id)
@@ -383,7 +390,17 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         return self.model.get_image_features(pixel_values, pose_pixel_values, **kwargs)
 
     def decode_pose_codes(self, pose_codes: torch.Tensor) -> torch.Tensor:
-        """(poses, num_pose_tokens) codes -> (poses, 22, 3, 3) rotation matrices, stored frame (z up)."""
+        """Decodes poses.
+
+        Args:
+            pose_codes: (poses, num_pose_tokens) integers from 0 to codebook_size - 1.
+
+        Returns:
+            (poses, 22, 3, 3) rotation matrices, stored frame (z up).
+
+        Raises:
+            ValueError: The shape, the type or a code is wrong, or the weights decode it to no rotations.
+        """
         return self.model.pose_tokenizer.decode(pose_codes)
 
     @can_return_tuple

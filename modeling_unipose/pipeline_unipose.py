@@ -10,7 +10,12 @@ import torch
 from transformers import BatchFeature, Pipeline
 
 from .answer_choice import Answer, Chooser, ChooserName
-from .answer_pipeline import AnswerPipelineMixin, Conversations, Row, calls_of_generate, check_choice, own_seed
+from .answer_pipeline import AnswerPipelineMixin, Conversations, Row, calls_of_generate, check_choice
+from .body_parts import body_heading, rotate_heading
+from .generation_arguments import check_batch_size
+from .pipeline_rows import check_inputs, check_text, copy_chat, distribute, fill_blocks, is_chat
+from .pipeline_streams import AnswerStream, is_stream
+from .seeded_sampling import seeded_generator
 from .tasks_unipose import TASKS, Task
 
 
@@ -37,6 +42,10 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
     _load_feature_extractor = _load_video_processor = False  # type: ignore[assignment]
     _pipeline_calls_generate = True
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.processor.check_model_config(self.model.config.to_dict())
+
     def __call__(  # type: ignore[override]
         self,
         text: Any = None,
@@ -47,14 +56,21 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         batch_size: int | None = None,
         best_of: int | None = None,
         chooser: Chooser | ChooserName = "consistent",
-        seed: int | None = None,
+        seed: int | torch.Generator | None = None,
         return_features: bool = False,
+        allow_urls: bool | None = None,
+        allow_local_files: bool | None = None,
+        frame: str | None = None,
+        output_frame: str = "z_up",
         **kwargs: Any,
     ) -> Any:
-        """Answers one row, or each row of a list.
+        """Answers one row, each row of a list, or each row of a stream.
 
         A flat list of poses (images) belongs to one row if there is a single text or the task takes two of them;
         otherwise it has one for each row. An input that is not a list is used in every row.
+
+        A stream is a generator, a dataset such as `KeyDataset` or a column of one, for any of the three inputs; an
+        item of `text` may also be a dict of text, images and poses. Its answers come one by one, as an iterator.
 
         Args:
             text: The description, the instruction or the question; or a chat (a list of messages with "role" and
@@ -71,47 +87,108 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
             best_of: Number of answers of each row of which one is returned: the greedy one, and samples.
             chooser: How it is chosen. "consistent": the answer that makes the request probable in the reverse task
                 (a text must be probable itself); without such a task as "central": the answer nearest to the others;
-                or a function of the request ({"text", "images", "poses", "task"}) and the answers: an index.
-            seed: Seed of this call's samples; torch's own random numbers do not change.
+                or a function of the request ({"text", "images", "poses", "task"}) and the answers: an index. It sees
+                poses as the model does: rotation matrices, z up, facing the front (see `read_row`).
+            seed: Seed of this call's samples, or a generator; torch's own random numbers do not change.
             return_features: Whether an answer also has "features", of which its confidence is made: a dict of numbers.
+            allow_urls: Whether images in chats may be http addresses: only for chats whose authors are trusted.
+                Default: that of the processor, which is False, as for the next.
+            allow_local_files: Whether images and poses in chats may be local files: likewise.
+            frame: Frame of the input poses: "z_up" (AMASS), "y_up" (smplx, WHAM, GVHMR) or "camera" (HMR2, TokenHMR,
+                ROMP). Default: what a file says, otherwise "z_up". A content block may state its own.
+            output_frame: Frame of the poses of the answers.
             kwargs: More `generate_kwargs`. num_return_sequences > 1 samples, and gives a list of answers for each row.
 
         Returns:
             {"text": str, "poses": [array (22, 3, 3), ...], "confidence": float}: rotation matrices, the global
-            orientation in the stored (z-up) frame, and a number from 0 to 1; a list of these for a list of rows.
+            orientation in `output_frame`, and a number from 0 to 1; a list of these for a list of rows.
 
         Raises:
-            ValueError: An unknown task; poses, images or a text that do not fit the task or the placeholders; an
-                image for a model without vision encoders.
+            ValueError: An unknown task or frame; poses, images or a text that do not fit the task or the placeholders;
+                a chat of another form; an image for a model without vision encoders; a prompt that is too long for the
+                model; arguments of generation without an accepted value.
         """
         if task is not None and task not in TASKS:
             raise ValueError(f"unknown task {task!r}; accepted: {', '.join(TASKS)}")
         chosen = None if task is None else TASKS[task]
+        size = check_batch_size(self._batch_size or 1 if batch_size is None else batch_size)
+        if any(is_stream(inputs) for inputs in (text, images, poses)):
+            options: dict[str, Any] = {
+                "task": task,
+                "generate_kwargs": generate_kwargs,
+                "batch_size": size,
+                "best_of": best_of,
+                "chooser": chooser,
+                "return_features": return_features,
+                "allow_urls": allow_urls,
+                "allow_local_files": allow_local_files,
+                "frame": frame,
+                "output_frame": output_frame,
+                **kwargs,
+            }
+            return self.answer_stream({"text": text, "images": images, "poses": poses}, size, seed, options)
+        if not isinstance(generate_kwargs, Mapping | None):
+            raise ValueError(f"generate_kwargs must be a dict, got {type(generate_kwargs).__name__}")
         rows, many = self.arrange_rows(text, images, poses, chosen)
+        rows = [self.check_chat(row, allow_urls, allow_local_files) for row in rows]
+        self.processor.to_frame(torch.eye(3).repeat(1, 1, 1), output_frame, "output_frame")
+        names = [f"row {number}, " if many else "" for number in range(1, len(rows) + 1)]
+        read = [self.read_row(row, frame, name) for row, name in zip(rows, names)]
+        rows = [row for row, _ in read]
         conversations = [self.build_conversation(row, chosen) for row in rows]
-        size = batch_size or self._batch_size or 1
         arguments = {**(generate_kwargs or {}), **kwargs}
         count = arguments.get("num_return_sequences", 1)
         check_choice(count, best_of, chooser)
         groups: list[list[Answer]] = [[] for _ in rows]
-        with own_seed(seed, self.model.device):
-            for own_arguments in calls_of_generate(arguments, best_of):
-                for first in range(0, len(conversations), size):
-                    found = super().__call__(
-                        Conversations(conversations[first : first + size]),
-                        generation_mode=None if chosen is None else chosen.answer,
-                        generate_kwargs=own_arguments,
-                    )
-                    for group, answers in zip(groups[first:], found):
-                        group += answers
+        generator = self.own_generator(seed)
+        for own_arguments in calls_of_generate({**arguments, "seed": generator}, best_of):
+            for first in range(0, len(conversations), size):
+                found = super().__call__(
+                    Conversations(conversations[first : first + size]),
+                    generation_mode=None if chosen is None else chosen.answer,
+                    generate_kwargs=own_arguments,
+                )
+                for group, answers in zip(groups[first:], found):
+                    group += answers
         if best_of is not None:
             groups = [[self.choose(row, group, chosen, chooser)] for row, group in zip(rows, groups)]
         finished = [
-            [self.add_confidence(row, one, chosen, return_features) for one in group]
-            for row, group in zip(rows, groups)
+            [
+                self.turn_back(self.add_confidence(row, one, chosen, return_features), turn, output_frame)
+                for one in group
+            ]
+            for (row, turn), group in zip(read, groups)
         ]
         results = [group if count > 1 else group[0] for group in finished]
         return results if many else results[0]
+
+    def answer_stream(
+        self, inputs: dict[str, Any], size: int, seed: int | torch.Generator | None, options: dict[str, Any]
+    ) -> AnswerStream:
+        """Answers of a stream of rows.
+
+        Args:
+            inputs: "text", "images" and "poses" of `__call__`; lists of rows count as streams.
+            size: Number of rows of a batch.
+            seed: See `__call__`.
+            options: Its other arguments.
+        """
+        group = {"images": self.processor.group_images, "poses": self.processor.group_poses}
+        streams = {
+            name: value
+            for name, value in inputs.items()
+            if is_stream(value)
+            or (name == "text" and isinstance(value, list | tuple) and not is_chat(value))
+            or (name != "text" and group[name](value).layout == "nested")
+        }
+
+        generator = self.own_generator(seed)
+
+        def answer(rows: list[dict[str, Any]]) -> list[Any]:
+            images, poses = ([group[name](row[name]).items for row in rows] for name in ("images", "poses"))
+            return self([row["text"] for row in rows], images, poses, seed=generator, **options)
+
+        return AnswerStream(answer, inputs, streams, size)
 
     def arrange_rows(self, text: Any, images: Any, poses: Any, task: Task | None) -> tuple[list[Row], bool]:
         """Groups the inputs of a call by row.
@@ -144,6 +221,82 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         filled = [values if many else list(values) * length for values, many in columns.values()]
         return [Row(*values) for values in zip(*filled)], bool(lengths)
 
+    def own_generator(self, seed: int | torch.Generator | None) -> torch.Generator | None:
+        """The generator of a call.
+
+        Raises:
+            ValueError: The seed is no integer of 64 bits.
+        """
+        return seed if seed is None or isinstance(seed, torch.Generator) else seeded_generator(seed, self.model.device)
+
+    def check_chat(self, row: Row, allow_urls: bool | None, allow_local_files: bool | None) -> Row:
+        """A row whose chat, if it has one, is checked.
+
+        Args:
+            row: Inputs of one answer.
+            allow_urls: See `__call__`.
+            allow_local_files: See there.
+
+        Raises:
+            ValueError: The chat has another form, or refers to what may not be read.
+        """
+        if not is_chat(row.text):
+            return row
+        (messages,), _ = self.processor.check_chats(row.text, allow_urls, allow_local_files)
+        return row._replace(text=messages)
+
+    def read_row(self, row: Row, frame: str | None, name: str = "") -> tuple[Row, torch.Tensor]:
+        """Reads the poses of a row, also those of its chat, and turns all of them to face the front.
+
+        No answer depends on the heading of the poses, only on headings relative to the first one: one common turn
+        about the vertical takes the heading of the first pose away, and `turn_back` gives it to the answer. With
+        images the heading is relative to the camera, and is kept.
+
+        Args:
+            row: Inputs of one answer.
+            frame: As in `__call__`.
+            name: Name of the row in error messages.
+
+        Returns:
+            The row, whose poses are (22, 3, 3) rotation matrices in the stored frame, and the heading in radians.
+
+        Raises:
+            ValueError: An input is not a pose.
+        """
+        text, blocks = copy_chat(row.text) if is_chat(row.text) else (row.text, [])
+        keys = self.processor.block_keys["pose"]
+        own = [
+            (block, next(key for key in keys if block.get(key) is not None))
+            for block in blocks
+            if block.get("type") == "pose" and any(block.get(key) is not None for key in keys)
+        ]
+        values = [(pose, None) for pose in row.poses] + [(block[key], block.get("frame")) for block, key in own]
+        read = [
+            self.processor.read_pose(pose, f"{name}pose {number}", frame, block_frame)
+            for number, (pose, block_frame) in enumerate(values, start=1)
+        ]
+        heading = torch.zeros(())
+        if read and not row.images and all(block.get("type") != "image" for block in blocks):
+            heading = body_heading(read[0][0])
+            read = [torch.cat([rotate_heading(pose[:1], -heading[None]), pose[1:]]) for pose in read]
+        for (block, key), pose in zip(own, read[len(row.poses) :]):
+            del block[key]
+            block |= {"pose": pose, "frame": "z_up"}
+        return Row(text, row.images, read[: len(row.poses)]), heading
+
+    def turn_back(self, answer: Answer, heading: torch.Tensor, output_frame: str) -> Answer:
+        """An answer whose poses have the heading of the row's first pose, in the wanted frame.
+
+        Args:
+            answer: The answer.
+            heading: Result of `read_row`.
+            output_frame: As in `__call__`.
+        """
+        poses = [torch.from_numpy(pose) for pose in answer["poses"]]
+        if heading != 0:
+            poses = [torch.cat([rotate_heading(pose[:1], heading[None]), pose[1:]]) for pose in poses]
+        return {**answer, "poses": [self.processor.to_frame(pose, output_frame).numpy() for pose in poses]}
+
     def build_conversation(self, row: Row, task: Task | None) -> list[dict[str, Any]]:
         """Writes one row as messages in which every image and pose is a block with its value.
 
@@ -152,14 +305,16 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
             task: None where the model chooses.
 
         Raises:
-            ValueError: Inputs that do not fit the task or the placeholders, a chat that ends with the assistant, or
-                an image for a model without vision encoders.
+            ValueError: Inputs that do not fit the task or the placeholders, a chat that does not end with the user,
+                more images and poses than the model has positions for, an image for a model without vision encoders.
         """
         pending = {"image": list(row.images), "pose": list(row.poses)}
         if is_chat(row.text):
             messages = [{**message, "content": self.split_content(message["content"])} for message in row.text]
-            if messages[-1]["role"] == "assistant":
-                raise ValueError("the last message of the chat is the assistant's: end it with the user's")
+            if messages[-1]["role"] != "user":
+                raise ValueError(
+                    f"the last message of the chat is the {messages[-1]['role']}'s: end it with the user's"
+                )
         else:
             if task is not None:
                 check_inputs(row, task)
@@ -173,7 +328,23 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
             fill_blocks(blocks, kind, values, self.processor.block_keys[kind])
         if self.model.config.num_image_tokens == 0 and any(block["type"] == "image" for block in blocks):
             raise ValueError("this model has no vision encoder and takes no images")
+        self.check_number_of_inputs(blocks)
         return messages
+
+    def check_number_of_inputs(self, blocks: Sequence[Mapping[str, Any]]) -> None:
+        """Checks that images and poses fit the model, before any is read.
+
+        Args:
+            blocks: Content blocks of one chat.
+
+        Raises:
+            ValueError: They do not; with both numbers.
+        """
+        config = self.model.config
+        lengths = {"image": config.num_image_tokens, "pose": config.num_pose_tokens}
+        needed, limit = sum(lengths.get(block["type"], 0) for block in blocks), config.max_positions
+        if limit is not None and needed > limit:
+            raise ValueError(f"the images and poses take {needed} tokens, but the model has {limit} positions")
 
     def format_prompt(self, text: Any, task: Task | None) -> str:
         """The user's text, the task's instruction if there is none, or the task's prompt around the text.
@@ -226,14 +397,25 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         return mode, {**generate_kwargs, **mode}, {}
 
     def preprocess(self, inputs: Conversations, generation_mode: str | None = None) -> Any:  # type: ignore[override]
+        messages = [[self.mark_poses(message) for message in chat] for chat in inputs.messages]
         return self.processor.apply_chat_template(
-            inputs.messages,
+            self.processor.mark_checked(messages),
+            # Placeholders of the texts are blocks already.
+            sanitize_control_tokens=True,
             add_generation_prompt=True,
             generation_mode=generation_mode,
             tokenize=True,
             return_dict=True,
             processor_kwargs={"return_tensors": "pt", "padding_side": "left"},
         )
+
+    def mark_poses(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A message of `build_conversation` whose poses are marked as read, as `read_row` has done."""
+        content = [
+            {**block, "pose": self.processor.mark_read(block["pose"])} if block["type"] == "pose" else block
+            for block in message["content"]
+        ]
+        return {**message, "content": content}
 
     def _forward(  # type: ignore[override]
         self,
@@ -275,80 +457,6 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         """Saves the model, its processor and their code."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
-
-
-def distribute(inputs: Any, one_per_row: bool) -> tuple[list[list[Any]], bool]:
-    """Images or poses that the processor has grouped -> those of each row.
-
-    Args:
-        inputs: `Grouped` of the processor.
-        one_per_row: Whether a flat list has one item for each row; otherwise all belong to one row.
-
-    Returns:
-        The rows, and whether there is a list of rows.
-    """
-    if inputs.layout == "flat" and one_per_row:
-        return [[] if item is None else [item] for item in inputs.items], True
-    return inputs.rows, inputs.layout == "nested"
-
-
-def is_chat(text: Any) -> bool:
-    """Whether it is a list of messages."""
-    return isinstance(text, list | tuple) and bool(text) and isinstance(text[0], Mapping) and "role" in text[0]
-
-
-def check_inputs(row: Row, task: Task) -> None:
-    """Checks that a row has as many poses and images as its task takes.
-
-    Args:
-        row: Inputs of one answer.
-        task: Task of the row.
-
-    Raises:
-        ValueError: The numbers differ.
-    """
-    for kind, expected, got in (("poses", task.poses, len(row.poses)), ("images", task.images, len(row.images))):
-        if got != expected:
-            raise ValueError(f"task {task.name!r} takes {expected} {kind} per row, got {got}")
-
-
-def check_text(text: Any, task: Task | None) -> str:
-    """The user's text.
-
-    Args:
-        text: The value that the user passed.
-        task: None where the model chooses.
-
-    Raises:
-        ValueError: It is missing, empty or no string.
-    """
-    if text is None:
-        reason = "without a task" if task is None else f"task {task.name!r}"
-        raise ValueError(f"{reason}: a text is needed; tasks: {', '.join(TASKS)}")
-    if not isinstance(text, str):
-        raise ValueError(f"a text is a string or a chat, got {type(text).__name__}")
-    if not text.strip():
-        raise ValueError("the text is empty")
-    return text
-
-
-def fill_blocks(blocks: list[dict[str, Any]], kind: str, values: list[Any], keys: Sequence[str]) -> None:
-    """Fills each empty block of a kind with the next value.
-
-    Args:
-        blocks: Content blocks of one chat, in order; changed in place.
-        kind: "image" or "pose".
-        values: Images or poses, one for each empty block.
-        keys: Keys under which a block of this kind may hold its value.
-
-    Raises:
-        ValueError: The numbers differ.
-    """
-    empty = [block for block in blocks if block["type"] == kind and all(block.get(key) is None for key in keys)]
-    if len(empty) != len(values):
-        raise ValueError(f"the text has places for {len(empty)} {kind}s, but {len(values)} were given")
-    for block, value in zip(empty, values):
-        block[kind] = value
 
 
 __all__ = ["UniPosePipeline"]

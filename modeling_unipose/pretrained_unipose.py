@@ -1,16 +1,15 @@
 """Base class of the models with and without head: flags, initialization, saving with code, loading."""
 
 from os import PathLike
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.dynamic_module_utils import custom_object_save
 
 from .cache_keyword import CACHE
+from .checkpoint_loading import TRAINING_BUFFERS, CompleteLoadingMixin
 from .configuration_unipose import UniPoseConfig
 from .vision_unipose import attention_per_part
 
@@ -24,7 +23,7 @@ AUTO_MAP = {
 }
 
 
-class UniPosePreTrainedModel(PreTrainedModel):
+class UniPosePreTrainedModel(CompleteLoadingMixin, PreTrainedModel):
     """Base class of the models with and without head: flags, initialization, saving with code, loading."""
 
     config: UniPoseConfig
@@ -35,6 +34,7 @@ class UniPosePreTrainedModel(PreTrainedModel):
     _skip_keys_device_placement = [CACHE]  # noqa: RUF012
     # Codes are arg-minima: rounding the encoder to half precision changes them.
     _keep_in_fp32_modules_strict = {"pose_tokenizer"}  # noqa: RUF012
+    _keys_to_ignore_on_load_missing = {TRAINING_BUFFERS}  # noqa: RUF012
     _supports_sdpa = True
     _supports_flex_attn = True
     _supports_attention_backend = True
@@ -94,44 +94,6 @@ class UniPosePreTrainedModel(PreTrainedModel):
         self.config.auto_map = dict(AUTO_MAP)
         impl = f"pipeline_unipose.{UniPosePipeline.__name__}"
         self.config.custom_pipelines = {"unipose": {"impl": impl, "pt": ["AutoModelForImageTextToText"]}}
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """Loads a model like the library, with an error that names damaged files.
-
-        Args:
-            pretrained_model_name_or_path: Folder or Hub id.
-            args: The library's.
-            kwargs: The library's.
-
-        Args:
-            pretrained_model_name_or_path: Folder or Hub id.
-            args: The library's.
-            kwargs: The library's.
-
-        Raises:
-            OSError: A file of weights is damaged or truncated; the message names it.
-        """
-        try:
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        except SafetensorError as error:
-            files = damaged_files(Path(pretrained_model_name_or_path))
-            raise OSError(
-                f"the weights of {pretrained_model_name_or_path} are damaged or truncated ({error}): fetch "
-                f"{', '.join(map(str, files)) or 'its .safetensors files'} again"
-            ) from error
-
-
-def damaged_files(folder: Path) -> list[Path]:
-    """The damaged or truncated .safetensors files of a folder."""
-    damaged = []
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(path, framework="pt"):
-                pass
-        except SafetensorError:
-            damaged.append(path)
-    return damaged
 
 
 __all__ = ["UniPosePreTrainedModel"]

@@ -19,13 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .pose_features import NUM_JOINTS, to_y_up
+from .pose_frames import NUM_JOINTS, PARENTS, to_y_up
 
 
 # SMPL's 24 joints are the 22 of `JOINT_NAMES` and the two hands, which stay at rest.
 NUM_BODY_JOINTS = 24
 HEAD, LEFT_HAND, RIGHT_HAND = 15, 22, 23
-PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 
 # (first, end) of the joints at each depth of the tree: SMPL's order walks it breadth first.
 TREE_LEVELS = ((0, 1), (1, 4), (4, 7), (7, 10), (10, 15), (15, 18), (18, 20), (20, 22), (22, 24))

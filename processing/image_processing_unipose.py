@@ -6,14 +6,10 @@ square of that height, ImageNet's mean and deviation, then the central columns (
 size). Both come from the same image with bicubic resizing. Either is off if its size is None.
 """
 
-import io
-import os
-from collections.abc import Mapping
 from typing import Any, TypedDict
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_utils import BatchFeature
 from transformers.image_utils import (
@@ -23,17 +19,11 @@ from transformers.image_utils import (
     OPENAI_CLIP_STD,
     PILImageResampling,
     SizeDict,
-    load_image,
 )
 from transformers.processing_utils import ImagesKwargs, Unpack
 
+from .image_loading import image_to_rgb
 from .placeholders import Grouped, group_list
-
-
-ACCEPTED_IMAGES = (
-    "a PIL image, a path or URL, bytes, a dict of bytes or path, an array (height, width[, 1, 3 or 4 channels]) or "
-    "(1, 3 or 4 channels, height, width) of uint8 or of floats from 0 to 1"
-)
 
 
 class PoseEncoderSize(TypedDict):
@@ -62,7 +52,7 @@ class UniPoseImageProcessor(PilBackend):
         image_std: Standard deviation of the vision encoder's normalization, three numbers.
         pose_image_mean: Mean of the pose encoder's normalization, three numbers.
         pose_image_std: Standard deviation of the pose encoder's normalization, three numbers.
-        max_pixels: Largest accepted number of pixels.
+        max_pixels: Largest accepted number of pixels; the default is the one above which Pillow warns.
     """
 
     valid_kwargs = UniPoseImageProcessorKwargs
@@ -76,7 +66,7 @@ class UniPoseImageProcessor(PilBackend):
     pose_size = {"height": 256, "width": 192}  # noqa: RUF012
     pose_image_mean = IMAGENET_DEFAULT_MEAN
     pose_image_std = IMAGENET_DEFAULT_STD
-    max_pixels = 178_956_970
+    max_pixels = 89_478_485
 
     def __init__(self, **kwargs: Unpack[UniPoseImageProcessorKwargs]):
         super().__init__(**kwargs)  # type: ignore[misc]
@@ -117,13 +107,6 @@ class UniPoseImageProcessor(PilBackend):
         max_pixels = kwargs["max_pixels"]
         flat = group_images(images).items
         images = [image_to_rgb(image, f"image {number}", max_pixels) for number, image in enumerate(flat, 1)]
-        longest = max([kwargs["size"][side] for side in ("height", "width")] if kwargs["size"] else [0])
-        if kwargs["pose_size"]:
-            longest = max(longest, kwargs["pose_size"]["height"])
-        for number, image in enumerate(images, start=1):
-            if longest**2 * max(image.size) > max_pixels * min(image.size):
-                got = f"{image.width} x {image.height} pixels"
-                raise ValueError(f"image {number}: {got} are too elongated to be resized within max_pixels")
         return [np.moveaxis(np.asarray(image), -1, 0) for image in images]
 
     def _preprocess(self, images: list[np.ndarray], *args: Any, **kwargs: Any) -> BatchFeature:
@@ -169,79 +152,6 @@ def group_images(images: Any) -> Grouped:
     if not isinstance(images, list | tuple):
         return Grouped([[images]], "single")
     return group_list(images, lambda image: isinstance(image, list | tuple))
-
-
-def image_to_rgb(image: Any, name: str, max_pixels: int) -> Image.Image:
-    """Reads an image, applies its EXIF orientation and makes it RGB (transparent parts on white).
-
-    Args:
-        image: Any accepted form.
-        name: Name of the image in errors.
-        max_pixels: Largest accepted number of pixels.
-
-    Raises:
-        ValueError: It is unreadable, empty, larger than `max_pixels` or of an unknown kind.
-    """
-    try:
-        image = _read_image(image)
-        width, height = image.size
-        if width * height > max_pixels:
-            raise ValueError(f"{width} x {height} pixels are more than max_pixels ({max_pixels})")
-        if width * height == 0:
-            raise ValueError(f"it has no pixels ({width} x {height})")
-        return _to_rgb(ImageOps.exif_transpose(image))
-    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
-        raise ValueError(f"{name}: {error}") from error
-
-
-def _read_image(image: Any) -> Image.Image:
-    if isinstance(image, Mapping):
-        image = image.get("bytes") or image.get("path")
-    if isinstance(image, Image.Image):
-        return image
-    if isinstance(image, torch.Tensor):
-        image = image.detach().cpu()
-        image = (image.float() if image.is_floating_point() else image).numpy()
-    if isinstance(image, np.ndarray):
-        return _array_to_image(image)
-    if isinstance(image, bytes):
-        return Image.open(io.BytesIO(image))
-    if isinstance(image, str) and image.startswith(("http://", "https://", "data:")):
-        return load_image(image)
-    if isinstance(image, str | os.PathLike):
-        return Image.open(image)
-    raise ValueError(f"{type(image).__name__} is not an image; accepted: {ACCEPTED_IMAGES}")
-
-
-def _array_to_image(array: np.ndarray) -> Image.Image:
-    if array.ndim == 3 and array.shape[-1] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
-        array = np.moveaxis(array, 0, -1)
-    if array.ndim != 2 and (array.ndim != 3 or array.shape[-1] not in (1, 3, 4)):
-        raise ValueError(f"an array of shape {array.shape} is not an image; accepted: {ACCEPTED_IMAGES}")
-    if 0 in array.shape:
-        raise ValueError(f"it has no pixels ({array.shape[1]} x {array.shape[0]})")
-    if array.dtype.kind == "f":
-        array = _floats_to_uint8(array)
-    if array.dtype != np.uint8:
-        raise ValueError(f"an array of {array.dtype} is not an image; accepted: {ACCEPTED_IMAGES}")
-    return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2:] == (1,) else array))
-
-
-def _floats_to_uint8(array: np.ndarray) -> np.ndarray:
-    if not np.isfinite(array).all():
-        raise ValueError("it holds NaN or infinite values")
-    if array.min() < 0 or array.max() > 1:
-        raise ValueError(f"floats must be from 0 to 1, but go from {array.min():g} to {array.max():g}")
-    return np.rint(array * 255).astype(np.uint8)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "I;16", "I;16B", "I;16L"):
-        image = Image.fromarray((np.asarray(image, dtype=np.int64).clip(0, 65535) // 257).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
 
 
 __all__ = ["UniPoseImageProcessor"]

@@ -2,16 +2,13 @@
 
 In a text one `<pose>` stands for one pose and one `<image>` for one image. Each is expanded to a start token,
 `num_pose_tokens` (`num_image_tokens`) placeholders and an end token; the model replaces the placeholders by vectors.
-The chat templates expand the blocks of a message in the same way.
+The chat templates expand the blocks of a message in the same way. A placeholder with a break (see `control_tokens`)
+is text.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
-
-
-# With `sanitize_control_tokens` transformers puts this before a special token that a user typed: it is no placeholder.
-TYPED_BY_USER = "\U000f0000"
 
 
 class Placeholder(NamedTuple):
@@ -39,7 +36,7 @@ class Placeholder(NamedTuple):
     @property
     def pattern(self) -> str:
         """Matches one image or pose: expanded already, or a bare token."""
-        return f"(?<!{TYPED_BY_USER})(?:{re.escape(self.expanded)}|{re.escape(self.token)})"
+        return f"(?:{re.escape(self.expanded)}|{re.escape(self.token)})"
 
     def count(self, text: str) -> int:
         """Number of images or poses in `text`."""

@@ -13,64 +13,18 @@ import torch
 from transformers import PreTrainedTokenizerBase
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
-from transformers.tokenization_utils_base import AddedToken
 
+from .chat_schema import BLOCK_KEYS, check_text
+from .chat_templating import ChatTemplateMixin
+from .control_tokens import encode_texts
 from .image_processing_unipose import UniPoseImageProcessor, group_images
 from .placeholders import Grouped, Placeholder, check_counts, expand_placeholders
-from .pose_features import group_poses, poses_to_pose_values
+from .pose_features import Frame, FramedPose, check_frame, group_poses, pose_to_rotmats, poses_to_pose_values, to_frame
+from .pose_vocabulary import SPECIAL_TOKENS, add_pose_tokens
+from .processor_checks import CheckedProcessorMixin, check_model_config
 
 
-SPECIAL_TOKENS = {
-    "pose_token": "<pose>",
-    "pose_start_token": "<pose_start>",
-    "pose_end_token": "<pose_end>",
-    "pose_query_token": "<pose_query>",
-    "image_token": "<image>",
-    "image_start_token": "<image_start>",
-    "image_end_token": "<image_end>",
-}
-ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
-# Keys under which a content block may hold its value; a pose's `path` is that of a file.
-BLOCK_KEYS = {"image": ("image", "url", "path", "base64"), "pose": ("pose", "path")}
-
-
-def add_pose_tokens(
-    tokenizer: PreTrainedTokenizerBase,
-    codebook_size: int,
-    pose_code_prefix: str = "pose_",
-    special_tokens: Mapping[str, str] | None = None,
-    role_tokens: Sequence[str] = ROLE_TOKENS,
-) -> int:
-    """Adds to a tokenizer, in this order: the pose codes, UniPose's special tokens, the chat's role tokens.
-
-    Existing tokens are kept: a second call changes nothing.
-
-    Args:
-        tokenizer: Any tokenizer; changed in place.
-        codebook_size: K: the codes are `<{prefix}0>` .. `<{prefix}K-1>`.
-        pose_code_prefix: Prefix of the codes.
-        special_tokens: Other spellings of some of `SPECIAL_TOKENS`.
-        role_tokens: First tokens of turns in the chat template.
-
-    Returns:
-        Number of new tokens, by which the embeddings must grow.
-
-    Raises:
-        ValueError: A name in `special_tokens` that is not in `SPECIAL_TOKENS`.
-    """
-    spellings: dict[str, Any] = {**SPECIAL_TOKENS, **(special_tokens or {})}
-    if unknown := sorted(set(spellings) - set(SPECIAL_TOKENS)):
-        raise ValueError(f"unknown special tokens {unknown}; accepted: {sorted(SPECIAL_TOKENS)}")
-    codes = [AddedToken(f"<{pose_code_prefix}{code}>", normalized=False) for code in range(codebook_size)]
-    added = tokenizer.add_tokens(codes)
-    missing = {name: token for name, token in spellings.items() if name not in tokenizer.SPECIAL_TOKENS_ATTRIBUTES}
-    # Same as `from_pretrained(..., extra_special_tokens={...})` when a tokenizer is loaded from a file.
-    tokenizer._set_model_specific_special_tokens(missing)
-    added += tokenizer.add_special_tokens(spellings)
-    return added + tokenizer.add_tokens(list(role_tokens), special_tokens=True)
-
-
-class UniPoseProcessor(ProcessorMixin):
+class UniPoseProcessor(ChatTemplateMixin, CheckedProcessorMixin, ProcessorMixin):
     """Prepares text, images and poses for UniPose, and decodes what it generates.
 
     Args:
@@ -134,6 +88,17 @@ class UniPoseProcessor(ProcessorMixin):
         if codes[0] is None or codes != list(range(codes[0], codes[0] + self.codebook_size)):
             spelling = f"<{self.pose_code_prefix}0> .. <{self.pose_code_prefix}{self.codebook_size - 1}>"
             raise ValueError(f"the tokenizer must hold {self.codebook_size} consecutive pose codes {spelling}")
+
+    def check_model_config(self, config: Mapping[str, Any]) -> None:
+        """Checks that this processor fits a model.
+
+        Args:
+            config: The model's config as a dict.
+
+        Raises:
+            ValueError: They contradict each other.
+        """
+        check_model_config(self, config)
 
     def save_pretrained(self, save_directory: str | PathLike, *args: Any, **kwargs: Any) -> list[str]:
         """Saves the processor and its code.
@@ -210,6 +175,40 @@ class UniPoseProcessor(ProcessorMixin):
         """Poses in any form that `__call__` takes, by row; None for none."""
         return Grouped([[]], "single") if poses is None else group_poses(poses)
 
+    @staticmethod
+    def read_pose(pose: Any, name: str = "pose 1", frame: Any = None, block_frame: Any = None) -> torch.Tensor:
+        """Reads one pose -> (22, 3, 3) in the stored z-up frame.
+
+        Args:
+            pose: In any form that `__call__` takes.
+            name: Name of this input in error messages.
+            frame: As in `__call__`.
+            block_frame: The frame that the content block of the pose states; it comes first.
+
+        Raises:
+            ValueError: It is not a pose.
+        """
+        return pose_to_rotmats(_with_frame(pose, block_frame), name, frame)
+
+    @staticmethod
+    def mark_read(rotmats: torch.Tensor) -> FramedPose:
+        """A result of `read_pose` as an input of `__call__`, of which no warning is logged again."""
+        return FramedPose(rotmats, "z_up", quiet=True)
+
+    @staticmethod
+    def to_frame(rotmats: torch.Tensor, frame: Any, name: str = "frame") -> torch.Tensor:
+        """Rotates poses from the stored z-up frame into another.
+
+        Args:
+            rotmats: (..., 22, 3, 3).
+            frame: "z_up", "y_up" or "camera".
+            name: Name of this argument in error messages.
+
+        Raises:
+            ValueError: An unknown frame.
+        """
+        return to_frame(rotmats, check_frame(frame, name))
+
     def template_variables(self, template: str) -> dict[str, int]:
         """The variables that a chat template needs to expand images and poses, in addition to the tokenizer's."""
         counts = {"num_pose_tokens": self.num_pose_tokens, "num_image_tokens": self.num_image_tokens}
@@ -225,17 +224,21 @@ class UniPoseProcessor(ProcessorMixin):
         images: Any = None,
         poses: Any = None,
         generation_mode: str | None = None,
+        frame: Frame | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
         """Makes one batch.
 
         Args:
-            text: A text or a list; `<pose>` and `<image>` stand for a pose and an image each. Expanded ones (by the
-                chat template) stay unchanged.
+            text: A prompt or a list; `<pose>` and `<image>` stand for a pose and an image each. Expanded ones (by the
+                chat template) stay unchanged. Control tokens are live here, because the chat template writes them:
+                what users type belongs into a chat, or through `plain_text`.
             images: Images in placeholder order: one, a flat list, or a list for each text.
             poses: Poses in placeholder order, each in any form of `pose_features.ACCEPTED_FORMS`: one, a flat list or
                 array, or a list for each text.
             generation_mode: "pose" ends every text with pose-start, so that the answer is a pose.
+            frame: Frame of the poses: "z_up" (AMASS), "y_up" (smplx, WHAM, GVHMR) or "camera" (HMR2, TokenHMR, ROMP).
+                Default: what a file says, otherwise "z_up".
             kwargs: The tokenizer's (`padding`, True by default, `padding_side`, `max_length`, ...), the image
                 processor's, and `return_tensors`.
 
@@ -250,11 +253,13 @@ class UniPoseProcessor(ProcessorMixin):
         texts = [text] if isinstance(text, str) else None if text is None else list(text)
         if texts is None and images is None and poses is None:
             raise ValueError("nothing to process: text, images and poses are all missing")
+        check_frame(frame)
         image_inputs, pose_inputs = self.group_images(images), self.group_poses(poses)
         merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
         text_kwargs = merged["text_kwargs"]
         return_offsets = text_kwargs.pop("return_text_replacement_offsets", False)
-        text_kwargs.pop("return_mm_token_type_ids", None)
+        for name in ("return_mm_token_type_ids", "sanitize_control_tokens"):
+            text_kwargs.pop(name, None)
         data: dict[str, Any] = {}
         if texts:
             _check_texts(texts)
@@ -263,12 +268,12 @@ class UniPoseProcessor(ProcessorMixin):
             check_counts(texts, placeholders["pose"], pose_inputs)
             expanded = [expand_placeholders(text, placeholders) for text in texts]
             texts = [text + ending for text, _ in expanded]
-            data.update(self.tokenizer(texts, **text_kwargs))
+            data.update(encode_texts(self.tokenizer, texts, **text_kwargs))
             self._check_not_cut(texts, data["input_ids"])
             if return_offsets:
                 data["text_replacement_offsets"] = [spans for _, spans in expanded]
         if pose_inputs.items:
-            data["pose_values"] = poses_to_pose_values(pose_inputs.items)
+            data["pose_values"] = poses_to_pose_values(pose_inputs.items, frame)
         if image_inputs.items:
             data.update(self.image_processor(image_inputs.items, **merged["images_kwargs"]))
         return BatchFeature(
@@ -293,52 +298,6 @@ class UniPoseProcessor(ProcessorMixin):
                         f"text {number} needs {expected} {placeholder.token} tokens, but {got} are left after "
                         "truncation: raise max_length or turn truncation off"
                     )
-
-    def apply_chat_template(  # type: ignore[override]
-        self,
-        conversation: Any,
-        chat_template: str | None = None,
-        *,
-        generation_mode: str | None = None,
-        tokenize: bool = False,
-        processor_kwargs: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Formats a conversation, or a list of them.
-
-        A message is {"role", "content"}; its content is a string or blocks {"type": "text", "text"},
-        {"type": "image", "image" | "url" | "path" | "base64"}, {"type": "pose", "pose" | "path"}. A block without its
-        image or pose takes the next of `images` or `poses` in `processor_kwargs`. Keys that are None are ignored.
-
-        Args:
-            conversation: Messages, or a list of conversations.
-            chat_template: Another Jinja template.
-            generation_mode: "pose" adds the generation prompt and pose-start.
-            tokenize: Whether to return ids (with `return_dict=True` the whole batch, as `__call__`), not strings.
-            processor_kwargs: Arguments of `__call__`.
-            kwargs: The library's: `add_generation_prompt`, `continue_final_message`, `return_assistant_tokens_mask`
-                (1 on the assistant's content and eos), `return_dict`, `return_tensors`; and template variables.
-
-        Raises:
-            ValueError: As `__call__`.
-            jinja2.TemplateError: An unknown role or type of block.
-        """
-        ending = self._ending(generation_mode)
-        if ending and not kwargs.get("continue_final_message"):
-            kwargs["add_generation_prompt"] = True
-        template = self._resolve_chat_template(chat_template)
-        kwargs = {**self.template_variables(template), **kwargs}
-        if tokenize:
-            # The template adds every special token itself.
-            processor_kwargs = {"add_special_tokens": False, **(processor_kwargs or {})}
-            if generation_mode is not None:
-                processor_kwargs["generation_mode"] = generation_mode
-        output = super().apply_chat_template(
-            conversation, template, tokenize=tokenize, processor_kwargs=processor_kwargs, **kwargs
-        )
-        if tokenize:
-            return output
-        return output + ending if isinstance(output, str) else [prompt + ending for prompt in output]
 
     def _multimodal_inputs_from_conversations(
         self, conversations: list[list[dict[str, Any]]], *args: Any, **kwargs: Any
@@ -406,7 +365,7 @@ def _check_texts(texts: list[Any]) -> None:
     for number, text in enumerate(texts, start=1):
         if not isinstance(text, str):
             raise ValueError(f"text {number} is a {type(text).__name__}, not a string")
-        if not text.strip():
+        if not check_text(text, f"text {number}").strip():
             raise ValueError(f"text {number} is empty")
 
 
@@ -415,4 +374,18 @@ def _block_values(messages: list[dict[str, Any]], kind: str, keys: tuple[str, ..
     contents = [message["content"] for message in messages if isinstance(message.get("content"), list | tuple)]
     blocks = [block for content in contents for block in content if block["type"] == kind]
     values_of = [[block[key] for key in keys if block.get(key) is not None] for block in blocks]
-    return [values[0] for values in values_of if values]
+    return [
+        values[0] if kind != "pose" else _with_frame(values[0], block.get("frame"))
+        for values, block in zip(values_of, blocks)
+        if values
+    ]
+
+
+def _with_frame(pose: Any, frame: Any) -> Any:
+    """A pose with the frame that its block states, if any."""
+    if frame is None or isinstance(pose, FramedPose):
+        return pose
+    return FramedPose(pose, check_frame(frame, "frame of a pose block"))
+
+
+__all__ = ["UniPoseProcessor", "add_pose_tokens"]

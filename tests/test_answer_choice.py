@@ -111,7 +111,10 @@ def test_consistent_answers_make_the_request_probable(pipe: UniPosePipeline, nam
 def forward_by_hand(pipe: UniPosePipeline, name: str, inputs: dict, option: dict) -> float:
     """The mean log-probability of the request after a chat that holds the answer."""
     model, processor = pipe.model, pipe.processor
-    request = reverse_request(TASKS[name], inputs["text"], inputs["poses"], option)
+    # The poses as the model sees them: turned by the heading of the first input.
+    row, heading = pipe.read_row(Row(None, [], inputs["poses"]), None)
+    front = pipe.turn_back({"poses": option["poses"]}, -heading, "z_up")
+    request = reverse_request(TASKS[name], inputs["text"], row.poses, {**option, **front})
     messages = pipe.build_conversation(Row(request.text, [], request.poses), request.task)
     if request.task.answer == "text":
         tokenizer = processor.tokenizer

@@ -55,6 +55,22 @@ def test_pose_is_written(run, tmp_path: Path, ending: str) -> None:
         assert load_pose(path).shape == (22, 3, 3)
 
 
+def test_frames_of_files(run, folder: Path, tmp_path: Path) -> None:
+    """The same pose as a frame of a motion in AMASS's frame, and alone in SMPL's: the same answer, in each frame."""
+    body = np.random.default_rng(0).normal(0, 0.3, 63)
+    upright = np.concatenate([[np.pi / 2, 0, 0], body, np.zeros(90)])
+    np.savez(folder / "amass.npz", poses=np.stack([upright * 0, upright]), trans=np.zeros((2, 3)))
+    np.savez(folder / "smplx.npz", global_orient=np.zeros(3), body_pose=body)
+    words = ("Bend.", "--out", str(tmp_path / "out.npz"))
+    assert run(*words, "--pose", "amass.npz:1")[0] == 0
+    z_up = load_pose(tmp_path / "out.npz")
+    assert run(*words, "--pose", "smplx.npz", "--frame", "y_up", "--output-frame", "y_up")[0] == 0
+    np.testing.assert_allclose(load_pose(tmp_path / "out.npz", frame="y_up"), z_up, atol=1e-4)
+    status, _, err = run(*words, "--pose", "amass.npz")
+    assert status == 2
+    assert "it holds 2 frames" in err
+
+
 def test_image_and_edit(run, tmp_path: Path) -> None:
     assert run("--image", "image.png", "--out", str(tmp_path / "a.npz"))[0] == 0
     assert run("Bend.", "--pose", "squat.npy", "--out", str(tmp_path / "b.npz"))[0] == 0

@@ -183,8 +183,8 @@ def test_rows_without_images_have_no_pixels_and_cost_no_vision(
 @pytest.mark.parametrize(
     ("codes", "message"),
     [
-        ([], "hold 6 pose placeholders, but the row's poses have 0 codes"),
-        ([FIRST, SECOND], "hold 6 pose placeholders, but the row's poses have 12 codes"),
+        ([], "poses: got 0 of them, but the messages have 1 pose blocks"),
+        ([FIRST, SECOND], "poses: got 2 of them, but the messages have 1 pose blocks"),
     ],
 )
 def test_poses_that_do_not_fit_the_messages_say_so(
@@ -192,7 +192,7 @@ def test_poses_that_do_not_fit_the_messages_say_so(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         collator.encode(make_row([text("Stand.")], [POSE], codes))
-    with pytest.raises(ValueError, match="hold 0 pose placeholders, but the row's poses have 6 codes"):
+    with pytest.raises(ValueError, match="poses: got 1 of them, but the messages have 0 pose blocks"):
         collator([make_row([text("Stand.")], [text("No.")], [FIRST])])
 
 

@@ -22,6 +22,7 @@ from transformers import HfArgumentParser, pipeline
 from trl import TrlParser
 
 from unipose import cli
+from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_io import save_pose
 from unipose.processing.rendering import render_pose
 from unipose.training.tools import document_options
@@ -359,6 +360,7 @@ def test_error_table(mistake, call, answer, pipe, folder, monkeypatch) -> None:
     """Each row: the call raises, and its message holds the words of the table."""
     monkeypatch.chdir(folder)
     names = {"pipe": pipe, "pose": upright_pose().numpy(), "np": np, "Image": Image, "pipeline": pipeline}
+    names |= {"BodyModel": BodyModel, "save_pose": save_pose}
     with pytest.raises((ValueError, OSError)) as caught:
         eval(call.strip("`"), names)
     assert answer.strip("`") in str(caught.value), f"{mistake}: {caught.value}"

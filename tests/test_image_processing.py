@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
-from unipose.processing.image_processing_unipose import ACCEPTED_IMAGES, UniPoseImageProcessor, group_images
+from unipose.processing.image_loading import ACCEPTED_IMAGES
+from unipose.processing.image_processing_unipose import UniPoseImageProcessor, group_images
 
 
 SMALL = {"size": {"height": 32, "width": 32}, "pose_size": {"height": 64, "width": 48}}
@@ -143,7 +144,10 @@ REFUSED = {
     "bytes": (b"no image", "cannot identify image file "),
     "bomb": (bomb(), "Image size (1600000000 pixels) exceeds limit of "),
     "too large": (Image.new("1", (200, 101)), "200 x 101 pixels are more than max_pixels (20000)"),
-    "elongated": (Image.new("1", (1000, 1)), "1000 x 1 pixels are too elongated to be resized within max_pixels"),
+    "elongated": (
+        Image.new("1", (1000, 1)),
+        "1000 x 1 pixels are too elongated: the longer side may have at most 100",
+    ),
     "empty": (np.zeros((0, 4, 3), np.uint8), "it has no pixels (4 x 0)"),
     "empty PIL": (Image.new("RGB", (0, 4)), "it has no pixels (0 x 4)"),
     "shape": (

@@ -1,9 +1,14 @@
 """AMASS in both layouts, on small files in the exact format; mixing of sources."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import roma
+import torch
 from dataset_files import random_poses, write_smplh, write_smplx
 
+from unipose.processing.body_model import BodyModel
 from unipose.training.datasets.importers import AMASS_SPLITS, SOURCES, AmassPoses, DatasetError, WeightedMix
 from unipose.training.datasets.importers.amass import load_clip, resample
 from unipose.training.datasets.importers.errors import RESEARCH
@@ -228,3 +233,17 @@ def test_mix_follows_weights_and_restarts_sources():
 def test_mix_refuses(sources, weights, words):
     with pytest.raises(ValueError, match=words):
         list(WeightedMix(sources, weights, 4, seed=0))
+
+
+def test_degrees_and_positions_are_refused(tmp_path: Path, body: BodyModel) -> None:
+    rotvecs = np.random.default_rng(0).normal(0, 0.3, (3, 22, 3))
+    positions = body.forward_joints(roma.rotvec_to_rotmat(torch.from_numpy(rotvecs)).float()).numpy()
+    for wrong, message in (
+        (np.degrees(rotvecs), "Is it in degrees"),
+        (positions, "expected rotations, not positions"),
+    ):
+        poses = rotvecs.copy()
+        poses[1] = wrong[1]
+        np.savez(tmp_path / "clip.npz", poses=poses.reshape(3, 66), mocap_framerate=30.0)
+        with pytest.raises(DatasetError, match=rf"clip\.npz: the pose of frame 1: .*{message}"):
+            load_clip(tmp_path / "clip.npz")

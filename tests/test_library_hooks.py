@@ -26,13 +26,13 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import is_tracing, torch_compilable_check
-from transformers.utils.chat_template_utils import _CONTROL_TOKEN_START
+from transformers.utils.chat_template_utils import _CONTROL_TOKEN_END, _CONTROL_TOKEN_START, render_jinja_template
 from transformers.utils.deprecation import deprecate_kwarg
 from transformers.utils.output_capturing import maybe_install_capturing_hooks, select_hidden_states
 
 from unipose import UniPoseConfig
 from unipose.cache_keyword import CACHE
-from unipose.processing.placeholders import TYPED_BY_USER
+from unipose.processing.control_tokens import BREAK, PRIVATE
 
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +53,15 @@ FUNCTIONS = {
     "slice_logits_to_keep": (slice_logits_to_keep, {"hidden_states", "logits_to_keep"}),
     "PreTrainedModel._init_weights": (PreTrainedModel._init_weights, {"module"}),
     "PreTrainedModel.is_custom_code": (PreTrainedModel.is_custom_code, set()),
+    "PreTrainedModel._finalize_model_loading": (
+        PreTrainedModel._finalize_model_loading,
+        {"model", "load_config", "loading_info"},
+    ),
+    "PreTrainedModel._adjust_missing_and_unexpected_keys": (
+        PreTrainedModel._adjust_missing_and_unexpected_keys,
+        {"loading_info"},
+    ),
+    "PreTrainedModel._from_config": (PreTrainedModel._from_config, {"config"}),
     "custom_object_save": (custom_object_save, {"obj", "folder", "config"}),
     "GenerationMixin._sample": (
         GenerationMixin._sample,
@@ -62,6 +71,7 @@ FUNCTIONS = {
         GenerationMixin._get_logits_processor,
         {"generation_config", "logits_processor", "model_kwargs"},
     ),
+    "GenerationMixin._get_candidate_generator": (GenerationMixin._get_candidate_generator, {"logits_processor"}),
     "GenerationMixin._update_model_kwargs_for_generation": (
         GenerationMixin._update_model_kwargs_for_generation,
         {"outputs", "model_kwargs", "is_encoder_decoder", "num_new_tokens"},
@@ -69,6 +79,18 @@ FUNCTIONS = {
     "GenerationMixin._expand_inputs_for_generation": (
         GenerationMixin._expand_inputs_for_generation,
         {"expand_size", "is_encoder_decoder", "input_ids", "model_kwargs"},
+    ),
+    "GenerationMixin._prepare_generated_length": (
+        GenerationMixin._prepare_generated_length,
+        {"generation_config", "has_default_max_length", "input_ids_length", "inputs_tensor"},
+    ),
+    "ProcessorMixin._adjust_assistant_masks_indices": (
+        ProcessorMixin._adjust_assistant_masks_indices,
+        {"processed_dict", "generation_indices"},
+    ),
+    "render_jinja_template": (
+        render_jinja_template,
+        {"conversations", "chat_template", "return_assistant_tokens_mask"},
     ),
     "ProcessorMixin._merge_kwargs": (ProcessorMixin._merge_kwargs, {"tokenizer_init_kwargs", "kwargs"}),
     "ProcessorMixin._resolve_chat_template": (ProcessorMixin._resolve_chat_template, {"chat_template"}),
@@ -107,7 +129,7 @@ BEHAVIOUR = {
     "DynamicLayer.keys / values / crop",
     "StaticLayer.keys / values / cumulative_length",
     "text_replacement_offsets",
-    "_CONTROL_TOKEN_START",
+    "_CONTROL_TOKEN_START / _CONTROL_TOKEN_END",
     "Pipeline._batch_size",
     "Pipeline._generate_kwargs",
 }
@@ -176,8 +198,9 @@ def test_the_mask_of_assistants_reads_our_offsets():
     assert 'pop("text_replacement_offsets"' in inspect.getsource(processing_utils)
 
 
-def test_the_mark_of_typed_tokens():
-    assert TYPED_BY_USER == _CONTROL_TOKEN_START
+def test_the_marks_of_typed_tokens():
+    assert BREAK == _CONTROL_TOKEN_END
+    assert {ord(_CONTROL_TOKEN_START), ord(_CONTROL_TOKEN_END)} == PRIVATE.keys()
 
 
 def test_arguments_of_a_pipeline(tiny_checkpoint):

@@ -300,6 +300,35 @@ def test_pose_tokenizer_stays_in_fp32_under_bf16(tmp_path):
     assert model.decode_pose_codes(codes).shape == (1, 22, 3, 3)
 
 
+CASTS = {
+    "half": lambda model: model.half(),
+    "bfloat16": lambda model: model.bfloat16(),
+    "to": lambda model: model.to(torch.float16),
+    "to with a device": lambda model: model.to("cpu", torch.bfloat16),
+    "part": lambda model: (model.model.half(), model)[1],
+    "wrapped": lambda model: (torch.nn.ModuleDict({"module": model}).half(), model)[1],
+    "type": lambda model: model.type(torch.float16),
+}
+
+
+@pytest.mark.parametrize("name", CASTS)
+def test_the_pose_tokenizer_stays_in_fp32_under_casts(name):
+    model = CASTS[name](tiny_model())
+    state = model.model.pose_tokenizer.state_dict()
+    assert {tensor.dtype for tensor in state.values() if tensor.is_floating_point()} == {torch.float32}
+    for key, tensor in tiny_model().model.pose_tokenizer.state_dict().items():
+        assert torch.equal(state[key], tensor), key
+    assert name == "part" or model.lm_head.weight.dtype in (torch.float16, torch.bfloat16)
+    assert model.double().model.pose_tokenizer.dtype == torch.float64
+
+
+def test_a_pose_tokenizer_is_made_in_fp32_at_least():
+    config = tiny_model().config
+    model = UniPoseForConditionalGeneration._from_config(config, dtype=torch.float16)
+    assert model.model.pose_tokenizer.dtype == torch.float32
+    assert model.lm_head.weight.dtype == torch.float16
+
+
 def test_flex_attention_by_its_plain_name(tmp_path):
     """Only the language model takes it: the pose encoder has none, and no other part has a block mask."""
     model = tiny_model()

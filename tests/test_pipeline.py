@@ -146,6 +146,57 @@ def test_chat(pipe: UniPosePipeline) -> None:
         assert_same(answer, pose)
 
 
+def turned(pose: np.ndarray, yaw: float) -> np.ndarray:
+    """(22, 3, 3), turned to the body's left about the vertical of the stored frame."""
+    turn = np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]], dtype=np.float32)
+    return np.concatenate([turn @ pose[:1], pose[1:]])
+
+
+@pytest.mark.parametrize("name", ["pose-to-text", "pose-diff", "pose-edit"])
+@pytest.mark.parametrize(("frame", "output_frame"), [("y_up", "camera"), ("camera", "z_up"), ("z_up", "y_up")])
+def test_frame_and_heading_of_poses(pipe: UniPosePipeline, name: str, frame: str, output_frame: str) -> None:
+    """The same poses turned and in another frame: the same answer, turned as they are, in the wanted frame."""
+    inputs = task_inputs(name) | SHORT if TASKS[name].answer == "text" else task_inputs(name)
+    poses = [pipe.processor.read_pose(pose).numpy() for pose in inputs.pop("poses")]
+    inputs.pop("images")
+    (expected,) = pipe(poses=[poses], task=name, **inputs)
+    other = [pipe.processor.to_frame(torch.from_numpy(turned(pose, 2.0)), frame) for pose in poses]
+    (answer,) = pipe(poses=[other], task=name, frame=frame, output_frame=output_frame, **inputs)
+    assert answer["text"] == expected["text"]
+    assert len(answer["poses"]) == len(expected["poses"]) == (name == "pose-edit")
+    for pose, twin in zip(answer["poses"], expected["poses"]):
+        wanted = pipe.processor.to_frame(torch.from_numpy(turned(twin, 2.0)), output_frame)
+        np.testing.assert_allclose(pose, wanted, atol=1e-4)
+
+
+def test_a_doubtful_pose_is_warned_of_once(pipe: UniPosePipeline, caplog: pytest.LogCaptureFixture) -> None:
+    backward = np.zeros((22, 3))
+    backward[4, 0] = -1.0
+    pose = pipe.processor.read_pose(backward, frame="y_up")
+    assert not caplog.records
+    pipe(poses=pose, task="pose-to-text", **SHORT)
+    assert ["left_knee bends backward" in record.message for record in caplog.records] == [True]
+    caplog.clear()
+    pipe([{"role": "user", "content": [{"type": "pose", "pose": np.zeros((22, 3))}]}], **SHORT)
+    assert ["global orientation is zero" in record.message for record in caplog.records] == [True]
+
+
+def test_blocks_of_a_chat_have_frames(pipe: UniPosePipeline) -> None:
+    pose = pipe.processor.read_pose(random_pose(0))
+    text = {"type": "text", "text": " Describe it."}
+
+    def ask(block: dict, **options) -> dict:
+        return pipe([{"role": "user", "content": [{"type": "pose", **block}, text]}], **options, **SHORT)
+
+    expected = ask({"pose": pose})
+    y_up = pipe.processor.to_frame(pose, "y_up")
+    assert_same(expected, ask({"pose": y_up, "frame": "y_up"}))
+    assert_same(expected, ask({"pose": y_up, "frame": "y_up"}, frame="camera"))
+    assert_same(expected, ask({"pose": y_up}, frame="y_up"))
+    with pytest.raises(ValueError, match="frame of a pose block is 'up'; accepted: 'z_up', 'y_up', 'camera'"):
+        ask({"pose": pose, "frame": "up"})
+
+
 def test_inputs_are_not_changed(pipe: UniPosePipeline) -> None:
     poses, options = [random_pose(0), random_pose(1)], dict(SHORT)
     copies = copy.deepcopy(poses)
@@ -183,7 +234,10 @@ def test_generation_arguments(pipe: UniPosePipeline) -> None:
         ({"text": ["a", "b"], "poses": [[np.zeros((22, 3))]] * 3}, "2 of text, 3 of poses"),
         ({"text": [{"role": "assistant", "content": "Hi."}]}, "the last message"),
         ({"text": [{"role": "user", "content": [{"type": "video"}]}]}, "'video'"),
-        ({"text": "<pose>?", "poses": np.full((22, 3), np.nan)}, "pose 1"),
+        ({"text": "<pose>?", "poses": np.full((22, 3), np.nan)}, "^pose 1"),
+        ({"task": "pose-to-text", "poses": [[np.zeros((22, 3))], [np.full((22, 3), 9)]]}, "^row 2, pose 1: .*degrees"),
+        ({"task": "pose-to-text", "poses": np.zeros((22, 3)), "frame": "up"}, "frame is 'up'; accepted: 'z_up'"),
+        ({"task": "text-to-pose", "text": "Run.", "output_frame": "up"}, "output_frame is 'up'; accepted: 'z_up'"),
     ],
 )
 def test_errors(pipe: UniPosePipeline, inputs: dict, message: str) -> None:

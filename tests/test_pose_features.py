@@ -8,9 +8,14 @@ import pytest
 import roma
 import torch
 
+from unipose.processing import pose_files
+from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import (
     ACCEPTED_FORMS,
+    FRAMES,
     MIRRORED_JOINTS,
+    FramedPose,
+    from_frame,
     group_poses,
     load_pose,
     mirror_pose,
@@ -18,6 +23,7 @@ from unipose.processing.pose_features import (
     poses_to_pose_values,
     rotation_6d_to_rotmat,
     rotmat_to_rotation_6d,
+    to_frame,
     to_y_up,
     to_z_up,
 )
@@ -52,7 +58,11 @@ def accepted_forms() -> dict[str, object]:
         "165": vector,
         "one frame of 156": vector[None, :156],
         "6D": rotation_6d,
-        "6D scaled": rotation_6d * 3,
+        "6D of SMPL": rotmat_to_rotation_6d(rotmat[:24]),
+        "144": rotmat_to_rotation_6d(rotmat[:24]).flatten(),
+        "6D rows by name": {"rotation_6d": rotation_6d},
+        "6D columns by name": {"rotation_6d_columns": rotmat[:22, :, :2].mT.flatten(-2)},
+        "6D interleaved by name": {"rotation_6d_interleaved": rotmat[:24, :, :2].flatten()},
         "132": rotation_6d.flatten(),
         "dict rotmats": {"global_orient": rotmat[:1], "body_pose": rotmat[1:24], "betas": np.zeros(10)},
         "dict rotmats batch of one": {"global_orient": rotmat[None, :1], "body_pose": rotmat[None, 1:22]},
@@ -62,6 +72,8 @@ def accepted_forms() -> dict[str, object]:
         "AMASS": {"poses": vector[:156], "trans": np.zeros(3), "gender": "neutral"},
         "AMASS SMPL-X": {"root_orient": vector[None, :3], "pose_body": vector[None, 3:66]},
         "dict of rotmats": {"rotmats": rotmat[:22]},
+        "SMPL-X full_pose": {"full_pose": vector[None]},
+        "pose": {"pose": vector[:72], "trans": np.zeros(3)},
     }
 
 
@@ -114,17 +126,22 @@ def test_mirror(dtype):
 
 
 def off_rotation(joint: int, matrix: torch.Tensor) -> torch.Tensor:
-    rotmats = torch.eye(3).repeat(22, 1, 1)
+    rotmats = torch.eye(3, dtype=matrix.dtype).repeat(22, 1, 1)
     rotmats[joint] = matrix
     return rotmats
 
 
 REFUSED = {
     "shape": (torch.zeros(65), f"pose 1: no pose has the shape (65,); accepted: {ACCEPTED_FORMS}"),
-    "frames": (np.zeros((7, 156)), "pose 1: it holds 7 frames (shape (7, 156)), but a pose is one: pick a frame"),
+    "frames": (
+        np.zeros((7, 156)),
+        "pose 1: it holds 7 frames (shape (7, 156)), but a pose is one: pick a frame, such as "
+        "poses[120] of an array or clip.npz:120 of a file",
+    ),
     "dict frames": (
         {"root_orient": np.zeros((3, 3)), "pose_body": np.zeros((3, 63))},
-        "pose 1, 'pose_body': it holds 3 frames (shape (3, 63)), but a pose is one: pick a frame",
+        "pose 1, 'pose_body': it holds 3 frames (shape (3, 63)), but a pose is one: pick a frame, such as "
+        "poses[120] of an array or clip.npz:120 of a file",
     ),
     "NaN": ([float("nan")] + [0.0] * 65, "pose 1: it holds 1 NaN or infinite values"),
     "inf": (torch.full((22, 3), float("inf")), "pose 1: it holds 66 NaN or infinite values"),
@@ -139,7 +156,8 @@ REFUSED = {
     ),
     "flat 6D": (
         torch.zeros(22, 6),
-        "pose 1: the 6 numbers of joint 0 (pelvis) are two parallel rows, not a rotation",
+        "pose 1: the 6 numbers of joint 0 (pelvis) are not the first two rows of a rotation: they deviate from "
+        "orthogonal unit rows by 1, at most 0.01 is accepted",
     ),
     "keys": ({"thetas": 1, "b": 2}, f"pose 1: no pose is under the keys ['b', 'thetas']; accepted: {ACCEPTED_FORMS}"),
     "body shape": (
@@ -153,8 +171,28 @@ REFUSED = {
         torch.zeros(66, dtype=torch.complex64),
         "pose 1: expected real numbers, got torch.complex64",
     ),
+    "degrees": (
+        [[0.0, 0.0, 90.0]] + [[0.0, 0.0, 0.0]] * 21,
+        "pose 1: the axis-angle vector of joint 0 (pelvis) is 90 long; expected radians, at most 6.5 (about 2 pi). Is "
+        "it in degrees?",
+    ),
+    "huge": (
+        off_rotation(3, torch.full((3, 3), 1e160, dtype=torch.float64)),
+        "pose 1: the matrix of joint 3 (spine1) is not a rotation: it deviates from an orthogonal one by inf, at most "
+        "0.01 is accepted",
+    ),
+    "interleaved 6D": (
+        torch.tensor([1.0, 0, 0, 1, 0, 0]).repeat(22, 1),
+        "pose 1: the 6 numbers of joint 0 (pelvis) are not the first two rows of a rotation: they deviate from "
+        "orthogonal unit rows by 1, at most 0.01 is accepted. They are the first two columns, interleaved: pass "
+        "{'rotation_6d_interleaved': ...}",
+    ),
+    "frame": (
+        {"rotmats": np.eye(3)[None].repeat(22, 0), "frame": "up"},
+        "pose 1: its frame is 'up'; accepted: 'z_up', 'y_up', 'camera'",
+    ),
     "missing": ("nowhere.npy", "pose 1: there is no file 'nowhere.npy'"),
-    "ending": ("pose.txt", "pose 1: 'pose.txt' is not a pose file; accepted: .npy, .npz and .json"),
+    "ending": ("pose.txt", "pose 1: 'pose.txt' is not a pose file; accepted: .npz, .npy, .json, .pt, .pth"),
 }
 
 
@@ -217,3 +255,127 @@ def test_a_wrong_shape_is_named(wrap):
     grouped = group_poses(wrap(np.zeros((21, 3))))
     with pytest.raises(ValueError, match=r"no pose has the shape \(21, 3\)"):
         poses_to_pose_values(grouped.items)
+
+
+FROM_Y_UP = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+FROM_CAMERA = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+
+
+@pytest.mark.parametrize(("frame", "rotation"), [("z_up", torch.eye(3)), ("y_up", FROM_Y_UP), ("camera", FROM_CAMERA)])
+def test_frames(frame, rotation, tmp_path):
+    """An upright body that faces the front, in each frame, is the same pose; files and dicts state their own."""
+    stored = roma.rotvec_to_rotmat(random_rotvecs()).float()
+    given = to_frame(stored, frame)
+    torch.testing.assert_close(rotation @ given[0], stored[0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(given[1:], stored[1:])
+    torch.testing.assert_close(from_frame(given, frame), stored, atol=1e-6, rtol=0)
+    framed = {"rotmats": given.numpy(), "frame": frame}
+    np.savez(tmp_path / "pose.NPZ.npz", **framed)
+    readings = [
+        pose_to_rotmats(given, frame=frame),
+        pose_to_rotmats(framed),
+        pose_to_rotmats(FramedPose(given, frame), frame="z_up"),
+    ]
+    readings += [pose_to_rotmats(framed, frame=frame), load_pose(tmp_path / "pose.NPZ.npz")]
+    for reading in readings:
+        torch.testing.assert_close(reading, stored, atol=1e-5, rtol=0)
+    torch.testing.assert_close(load_pose(tmp_path / "pose.NPZ.npz", output_frame=frame), given, atol=1e-5, rtol=0)
+    other = "camera" if frame == "y_up" else "y_up"
+    with pytest.raises(ValueError, match=f"pose 1: its own frame is '{frame}', got frame='{other}'"):
+        pose_to_rotmats(framed, frame=other)
+
+
+def test_bodies_that_stand_in_their_frame_stand_in_the_stored_one():
+    """OpenCV's camera looks along +z with y down: a person who faces it is turned by pi about x."""
+    upright = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    for frame, vector in (("y_up", (0.0, 0, 0)), ("camera", (np.pi, 0, 0)), ("z_up", (np.pi / 2, 0, 0))):
+        pose = np.zeros((22, 3))
+        pose[0] = vector
+        torch.testing.assert_close(pose_to_rotmats(pose, frame=frame)[0], upright, atol=1e-6, rtol=0)
+
+
+def test_poses_of_gvhmr_and_wham_know_their_frames(tmp_path):
+    rotvecs = random_rotvecs().float()
+    stored = roma.rotvec_to_rotmat(rotvecs)
+    params = {}
+    for key, frame in (("smpl_params_global", "y_up"), ("smpl_params_incam", "camera")):
+        orient = roma.rotmat_to_rotvec(to_frame(stored, frame)[0])
+        params[key] = {"global_orient": orient.repeat(4, 1), "body_pose": rotvecs[1:].flatten().repeat(4, 1)}
+    torch.save({**params, "K_fullimg": torch.eye(3).repeat(4, 1, 1)}, tmp_path / "hmr4d_results.pt")
+    path = f"{tmp_path}/hmr4d_results.pt:3"
+    flat = {
+        key: torch.cat([part["global_orient"], part["body_pose"], torch.zeros(4, 6)], 1)
+        for key, part in params.items()
+    }
+    wham = {"pose_world": flat["smpl_params_global"][0], "pose": flat["smpl_params_incam"][0]}
+    for pose in (path, wham):
+        for frame in (None, "y_up", "camera"):
+            torch.testing.assert_close(pose_to_rotmats(pose, frame=frame), stored, atol=1e-5, rtol=0)
+        with pytest.raises(ValueError, match="its own frame is 'y_up'"):
+            pose_to_rotmats(pose, frame="z_up")
+
+
+def test_a_zero_orientation_without_a_frame_is_warned_of(caplog):
+    pose_to_rotmats(np.zeros((22, 3)))
+    assert "Pass frame='y_up' if it stands" in caplog.text
+    caplog.clear()
+    pose_to_rotmats(np.array([[np.pi, 0, 0], *[[0, 0, 0]] * 21]))
+    assert "Pass frame='camera' if it stands" in caplog.text
+    caplog.clear()
+    for frame in FRAMES:
+        pose_to_rotmats(np.zeros((22, 3)), frame=frame)
+    assert not caplog.records
+
+
+def test_transposed_matrices_are_warned_of(caplog):
+    rotvecs = np.zeros((22, 3))
+    rotvecs[[0, 4, 5], 0] = np.pi / 2, 1.0, 0.8
+    rotmats = roma.rotvec_to_rotmat(torch.tensor(rotvecs))
+    pose_to_rotmats(rotmats)
+    assert not caplog.records
+    for transposed in (rotmats.mT, rotmat_to_rotation_6d(rotmats.mT)):
+        caplog.clear()
+        pose_to_rotmats(transposed)
+        assert "left_knee bends backward by 57 degrees" in caplog.text
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0, 1000.0])
+def test_positions_are_no_rotations(scale):
+    posed = BodyModel.builtin().forward_joints(roma.rotvec_to_rotmat(random_rotvecs() * 0.3)[None].float())[0]
+    for positions in (posed, posed - posed[:1] + torch.tensor([1.0, 2.0, 3.0])):
+        with pytest.raises(
+            ValueError, match=r"pose 1: these are joint positions .* expected rotations, not positions"
+        ):
+            pose_to_rotmats(positions * scale)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".json", ".pt", ".PTH", ".NPZ"])
+def test_a_frame_of_a_motion(tmp_path, suffix):
+    motion = torch.stack([random_rotvecs(52, seed).flatten() * 0.3 for seed in range(5)])
+    path = tmp_path / f"clip{suffix}"
+    if suffix.lower() == ".npz":
+        with path.open("wb") as stream:
+            np.savez(stream, poses=motion.numpy(), trans=np.zeros((5, 3)), mocap_framerate=120.0)
+    elif suffix == ".npy":
+        np.save(path, motion.numpy())
+    elif suffix == ".json":
+        path.write_text(json.dumps({"pose": motion.tolist()}))
+    else:
+        torch.save({"full_pose": motion}, path)
+    expected = roma.rotvec_to_rotmat(motion[3].reshape(-1, 3)[:22]).float()
+    torch.testing.assert_close(load_pose(f"{path}:3"), expected, atol=1e-6, rtol=0)
+    with pytest.raises(ValueError, match="there is no frame 5; it holds 5, from 0 to 4"):
+        load_pose(f"{path}:5")
+    with pytest.raises(ValueError, match="it holds 5 frames"):
+        load_pose(path)
+    np.save(tmp_path / "single.npy", motion[0].numpy())
+    with pytest.raises(ValueError, match="got the frame 0, but it holds one pose"):
+        load_pose(f"{tmp_path}/single.npy:0")
+
+
+def test_large_files_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "bomb.npz", poses=np.zeros((4000, 156)))
+    monkeypatch.setattr(pose_files, "DEFAULT_MAX_BYTES", 100_000)
+    monkeypatch.setattr(np, "load", None)
+    with pytest.raises(ValueError, match="it takes 4992128 bytes, at most 100000 are read"):
+        load_pose(tmp_path / "bomb.npz")

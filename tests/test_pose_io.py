@@ -11,8 +11,8 @@ import trimesh
 from PIL import Image
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_features import load_pose, pose_to_rotmats, to_z_up
-from unipose.processing.pose_io import POSE_ENDINGS, save_pose, save_poses, write_atomically
+from unipose.processing.pose_features import FRAMES, Frame, pose_to_rotmats, to_frame, to_z_up
+from unipose.processing.pose_io import POSE_ENDINGS, load_pose, save_pose, save_poses, write_atomically
 
 
 def random_poses(count: int) -> torch.Tensor:
@@ -38,6 +38,7 @@ def test_axis_angle_and_matrices_agree(tmp_path: Path, ending: str) -> None:
         "global_orient": (3,),
         "body_pose": (63,),
         "poses": (66,),
+        "frame": (),
     }
     torch.testing.assert_close(pose_to_rotmats(arrays["poses"]), pose, atol=1e-5, rtol=0)
     split = {key: arrays[key] for key in ("global_orient", "body_pose")}
@@ -100,3 +101,35 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("ending", [".npz", ".NPY", ".json", ".NpZ"])
+@pytest.mark.parametrize("frame", FRAMES)
+def test_what_is_written_is_read_back_in_every_frame(tmp_path: Path, ending: str, frame: Frame) -> None:
+    pose = random_poses(1)[0]
+    path = save_pose(tmp_path / f"pose{ending}", pose, frame=frame)
+    torch.testing.assert_close(load_pose(path, frame=frame), pose, atol=1e-5, rtol=0)
+    if ending != ".NPY":
+        torch.testing.assert_close(load_pose(path), pose, atol=1e-5, rtol=0)
+    given = to_frame(pose, frame)
+    again = save_pose(tmp_path / f"again{ending}", given, frame=frame, input_frame=frame)
+    torch.testing.assert_close(load_pose(again, frame=frame, output_frame=frame), given, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("ending", POSE_ENDINGS)
+def test_only_poses_are_written(tmp_path: Path, ending: str) -> None:
+    pose = random_poses(1)[0]
+    broken = {
+        "NaN": pose * float("nan"),
+        "not a rotation": pose * 1.1,
+        "reflection": -pose,
+        "not a rotation: it": torch.zeros(22, 3, 3),
+    }
+    for message, wrong in broken.items():
+        with pytest.raises(ValueError, match=message):
+            save_pose(tmp_path / f"pose{ending}", wrong)
+        with pytest.raises(ValueError, match=f"rotmats of pose 2: .*{message}"):
+            save_poses(tmp_path / f"pose{ending}", [pose, wrong])
+    with pytest.raises(ValueError, match="frame is 'up'"):
+        save_pose(tmp_path / f"pose{ending}", pose, frame="up")  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []

@@ -23,7 +23,7 @@ from unipose.processing.body_model import BodyModel
 from unipose.training.sampling.poses import training_motion_poses
 from unipose.training.stages import align, pose_tokenizer
 from unipose.training.trainer import checkpoints
-from unipose.training.trainer.checkpoints import find_checkpoint, is_complete
+from unipose.training.trainer.checkpoints import MARK, find_checkpoint, is_complete
 from unipose.training.trainer.config import StageConfig
 from unipose.training.trainer.language import LanguageArguments, LanguageTrainer, build_trainer, run_stage
 from unipose.training.trainer.optimizer import OptimizerArguments
@@ -268,10 +268,10 @@ def test_a_start_does_not_bury_checkpoints_and_a_broken_one_cannot_be_named(tmp_
 
 
 def test_a_save_leaves_no_file_of_another_run_and_no_broken_checkpoint(tmp_path: Path) -> None:
-    """Also where the other run's checkpoint looks complete, and its step is beyond this run's."""
+    """Also where the other run's checkpoint looks complete, and its step is beyond this run's. Stages began all."""
     (checkpoint(tmp_path, 2) / "pytorch_model.bin").write_text("of another run")
-    checkpoint(tmp_path, 1, None)
-    checkpoint(tmp_path, 100, None)
+    for step in (1, 100):
+        (checkpoint(tmp_path, step, None) / MARK).touch()
     pose_trainer(tmp_path, ten_poses(), max_steps=2, save_strategy="steps", save_steps=2, save_total_limit=1).train()
     assert [folder.name for folder in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
     assert is_complete(tmp_path / "checkpoint-2")

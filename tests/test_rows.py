@@ -160,7 +160,7 @@ def test_braces_and_backslashes_of_a_text_are_kept() -> None:
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        (PoseRecord("a/1", np.zeros((24, 3), np.float32), ("Text.",)), r"'a/1'.*\(24, 3\); expected \(22, 3\)"),
+        (PoseRecord("a/1", np.zeros((24, 3), np.float32), ("Text.",)), r"'a/1'.*\(24, 3\), expected \(22, 3\)"),
         (PoseRecord("a/2", np.full((22, 3), np.nan, np.float32), ("Text.",)), "'a/2'.*NaN"),
         (PosePairRecord("a/3", pose(0.0), pose(0.0), ("Text.", " ")), "'a/3'.*empty"),
         (ImagePairRecord("a/4", image("x", np.inf), image("y", 0.0), ("Text.",)), "'a/4'.*infinite"),

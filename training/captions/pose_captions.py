@@ -76,7 +76,7 @@ def _read_poses(name: str, rotmats: npt.ArrayLike | torch.Tensor) -> torch.Tenso
     poses = rotmats if isinstance(rotmats, torch.Tensor) else np.asarray(rotmats)
     if poses.ndim != 4 or tuple(poses.shape[1:]) != SHAPE:
         raise ValueError(f"{name}: got the shape {tuple(poses.shape)}; expected (n, {', '.join(map(str, SHAPE))})")
-    read = [pose_to_rotmats(pose, f"{name}, pose {number}") for number, pose in enumerate(poses, start=1)]
+    read = [pose_to_rotmats(pose, f"{name}, pose {number}", "z_up") for number, pose in enumerate(poses, start=1)]
     return torch.stack(read) if read else torch.zeros(0, *SHAPE)
 
 

@@ -35,6 +35,7 @@ from unipose.training.sampling.edit_chains import Chain, sample_chains, sample_e
 from unipose.training.sampling.edits import Editor, Measures
 from unipose.training.sampling.named import sample_named_poses
 from unipose.training.sampling.poses import MotionPoses, sample_training_poses
+from unipose.training.sampling.rejection import MAX_ROUNDS
 
 
 # What ends the name of a record whose text is in people's words, after the name of its pose.
@@ -217,12 +218,14 @@ class HumanWords:
     ) -> list[ChainRecord]:
         """Chats that begin with a pose or with words for one; each turn after an edit ends a record."""
         records: list[ChainRecord] = []
-        while len(records) < count:
+        for _ in range(MAX_ROUNDS):
+            if len(records) >= count:
+                return [records[index] for index in rng.permutation(len(records))[:count]]
             turns = rng.integers(2, MAX_TURNS + 1, size=-(-(count - len(records)) // 2)).tolist()
             for chain in sample_chains(turns, pool.poses, measures, rng, editor):
                 opening = pool.text(chain.start, rng) if rng.random() < WORDS_FIRST else ""
                 records += _chat_records(chain, opening, editor, rng, name, len(records))
-        return [records[index] for index in rng.permutation(len(records))[:count]]
+        raise RuntimeError(f"got {len(records)} of {count} chats after {MAX_ROUNDS} draws; expected all")
 
     def questions(self, count: int, rng: np.random.Generator, name: str) -> list[PoseRecord]:
         """Questions with answers, for pose-to-text; the names end as those of `named`.

@@ -24,6 +24,7 @@ from unipose.training.datasets.records import (
     PoseRecord,
     Rotvecs,
 )
+from unipose.training.datasets.row_checks import check_poses
 
 
 Row = dict[str, Any]
@@ -88,7 +89,7 @@ def record_content(record: Record) -> Content:
     """The validated content of a record of any kind.
 
     Raises:
-        ValueError: a pose is not (22, 3) or not finite, or a text is empty; the message names the record.
+        ValueError: a pose is not (22, 3), not finite or in degrees, or a text is empty; the message names the record.
     """
     if isinstance(record, PoseRecord):
         content = Content((), (record.rotvecs,), record.captions)
@@ -103,11 +104,7 @@ def record_content(record: Record) -> Content:
     else:
         pair = (record.first, record.second)
         content = Content(tuple(each.image for each in pair), tuple(each.rotvecs for each in pair), record.texts)
-    for pose in content.poses:
-        if np.shape(pose) != (NUM_JOINTS, 3):
-            raise ValueError(f"record {record.name!r}: got a pose of shape {np.shape(pose)}; expected (22, 3)")
-        if not np.isfinite(pose).all():
-            raise ValueError(f"record {record.name!r}: got a pose with NaN or infinite values; expected finite ones")
+    check_poses(content.poses, f"record {record.name!r}")
     if not all(text.strip() for text in content.texts):
         raise ValueError(f"record {record.name!r}: got an empty text; expected words")
     return content

@@ -3,11 +3,12 @@
     corpus/
       recipe.json                                  the options it is built from
       train/pose-to-text-00000-of-00012.parquet    ... a finished shard
-      corpus.json                                  rows and shards of each split
+      corpus.json                                  rows and shards of each split, and the checksum of each shard
 
 The Hub shows and `datasets` streams this layout, so the folder is uploaded unchanged.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ from zlib import crc32
 
 import numpy as np
 from datasets import Dataset, IterableDataset, load_dataset
+from pyarrow import ArrowException
+from pyarrow.parquet import ParquetFile
 
 from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.instructions import check_tasks
-from unipose.training.datasets.rows import Row, to_dataset
+from unipose.training.datasets.rows import FEATURES, Row, to_dataset
 from unipose.training.io import PARTIAL, atomic_path, read_json, write_json
 
 
@@ -147,14 +150,15 @@ def finish_corpus(folder: Path, shards: Sequence[Shard]) -> dict[str, Any]:
         shards: all of its shards.
 
     Returns:
-        {"rows": {split: {task: number}}, "shards": {split: [...]}}.
+        {"rows": {split: {task: number}}, "shards": {split: [...]}, "sha256": {name of a shard: digest}}.
     """
-    summary: dict[str, Any] = {"rows": {}, "shards": {}}
+    summary: dict[str, Any] = {"rows": {}, "shards": {}, "sha256": {}}
     for shard in sorted(shards, key=lambda shard: list(TASKS).index(shard.task)):
         counts = summary["rows"].setdefault(shard.split, {})
         counts[shard.task] = counts.get(shard.task, 0) + shard.rows
     for shard in shards:
         summary["shards"].setdefault(shard.split, []).append(asdict(shard))
+        summary["sha256"][shard.name] = file_digest(folder / shard.name)
     write_json(folder / CORPUS_FILE, summary)
     return summary
 
@@ -194,9 +198,10 @@ def load_corpus(
 
     Raises:
         FileNotFoundError: the corpus does not exist or is not complete, or one of its shards is missing.
-        ValueError: an unknown split or task, or no row of these tasks.
+        ValueError: an unknown split or task, no row of these tasks, or a damaged shard, which is named.
     """
-    shards = read_summary(folder)["shards"]
+    summary = read_summary(folder)
+    shards = summary["shards"]
     if split not in shards:
         raise ValueError(f"{folder}: got split {split!r}; expected one of {', '.join(shards)}")
     check_tasks(tasks or ())
@@ -206,6 +211,7 @@ def load_corpus(
     missing = [file for file in files if not Path(file).exists()]
     if missing:
         raise FileNotFoundError(f"{folder}: {len(missing)} shards are missing, the first is {missing[0]}")
+    check_shards(folder, files, summary.get("sha256", {}))
     return load_dataset(
         "parquet",
         data_files={split: files},
@@ -213,6 +219,40 @@ def load_corpus(
         streaming=streaming,
         cache_dir=None if cache_dir is None else str(cache_dir),
     )
+
+
+def check_shards(folder: str | Path, files: Sequence[str], digests: dict[str, str]) -> None:
+    """Checks that shards are as they were written.
+
+    Args:
+        folder: folder of the corpus.
+        files: the shards.
+        digests: checksums by name within the folder; a corpus of an earlier version has none, and only the structure
+            of its shards is checked.
+
+    Raises:
+        ValueError: a shard is damaged; the message names it.
+    """
+    for file in files:
+        expected = digests.get(Path(file).relative_to(folder).as_posix())
+        got = None if expected is None else file_digest(Path(file))
+        if got != expected:
+            raise ValueError(f"{file} is damaged: its SHA-256 is {got}, expected {expected}; build or copy it again")
+        try:
+            names = ParquetFile(file).schema_arrow.names
+        except (ArrowException, OSError) as error:
+            raise ValueError(f"{file} is damaged: {error}; build or copy it again") from error
+        if names != list(FEATURES):
+            raise ValueError(f"{file} has the columns {', '.join(names)}; expected {', '.join(FEATURES)}")
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def missing_shards(folder: Path, shards: Sequence[Shard]) -> list[Shard]:

@@ -62,4 +62,4 @@ class ReaderChooser:
     @staticmethod
     def rotmats(poses: Sequence[Any]) -> torch.Tensor:
         """Poses in any form -> (n, 22, 3, 3)."""
-        return torch.stack([pose_to_rotmats(pose) for pose in poses])
+        return torch.stack([pose_to_rotmats(pose, frame="z_up") for pose in poses])

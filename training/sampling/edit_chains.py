@@ -90,12 +90,13 @@ def sample_edits(
     starts: dict[Change, np.ndarray] = {}
 
     def draw() -> Change:
-        while True:
+        for _ in range(MAX_ROUNDS):
             change = editor.draw(rng)
             if change not in starts:
                 starts[change] = np.flatnonzero(editor.may_start(change, measures))
             if len(starts[change]):
                 return change
+        raise RuntimeError(f"no edit may start from one of {len(poses)} poses, after {MAX_ROUNDS} draws")
 
     changes, rows = [draw() for _ in range(count)], np.zeros(count, dtype=int)
     second = torch.zeros(count, *poses.shape[1:])

@@ -1,9 +1,17 @@
-"""The checkpoint from which a run resumes: the last complete one."""
+"""The checkpoints of a run: from which one it resumes, and which folders are its own.
+
+A stage marks each checkpoint that it begins, and removes none without the mark. It locks its folder while it trains,
+so that the marks of a folder are those of one run and of the runs that it resumed.
+"""
 
 import json
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from transformers import TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -11,6 +19,9 @@ from transformers.utils import logging
 
 
 logger = logging.get_logger(__name__)
+
+MARK = ".begun_by_unipose"
+LOCK = ".unipose_run.lock"
 
 _NUMBERED = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
 
@@ -29,6 +40,63 @@ def is_complete(checkpoint: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
     return True
+
+
+@contextmanager
+def locked(folder: str | Path) -> Iterator[None]:
+    """Holds the output folder of a run; a killed process holds nothing.
+
+    Raises:
+        OSError: another run holds it.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(Path(folder) / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OSError(f"another run trains in {folder}: give this one another --output_dir") from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def begin_checkpoint(checkpoint: Path) -> None:
+    """Makes an empty folder for a checkpoint, in place of an earlier one, and removes what killed runs have begun.
+
+    Args:
+        checkpoint: the folder, in the output folder of the run.
+
+    Raises:
+        FileExistsError: a folder of that name is there, which is neither a checkpoint nor begun by a stage.
+    """
+    for left in checkpoints(checkpoint.parent):
+        is_begun, complete = (left / MARK).exists(), is_complete(left)
+        if left == checkpoint and not is_begun and not complete:
+            raise FileExistsError(f"{left} is not a checkpoint of this run, which would write to it: move it away")
+        if left == checkpoint or (is_begun and not complete):
+            shutil.rmtree(left)
+    checkpoint.mkdir(parents=True)
+    (checkpoint / MARK).touch()
+
+
+def remove_old_checkpoints(folder: str | Path, limit: int | None, best: str | None) -> None:
+    """Removes the oldest checkpoints that stages have begun.
+
+    Args:
+        folder: output folder of the run.
+        limit: how many stay; None: all.
+        best: the best checkpoint, which stays, as the last one does.
+    """
+    marks = [path / MARK for path in checkpoints(folder) if (path / MARK).exists()]
+    own = [mark.parent for mark in sorted(marks, key=lambda mark: mark.stat().st_mtime_ns)]
+    if not limit or not own:
+        return
+    kept = {own[-1], *([] if best is None else [Path(best)])}
+    others = [path for path in own if path not in kept]
+    for path in others[: max(len(own) - max(limit, len(kept)), 0)]:
+        shutil.rmtree(path)
 
 
 def find_checkpoint(arguments: TrainingArguments) -> str | None:
@@ -58,5 +126,6 @@ def find_checkpoint(arguments: TrainingArguments) -> str | None:
     complete = [path for path in existing if is_complete(path)]
     for path in existing:
         if path not in complete:
-            logger.warning(f"{path} is incomplete: it is ignored, and removed at the next save")
+            fate = "removed at the next save" if (path / MARK).exists() else "not removed: no stage began it"
+            logger.warning(f"{path} is incomplete: it is ignored, and {fate}")
     return str(complete[-1]) if complete else None

@@ -14,6 +14,7 @@ from unipose import UniPoseVQVAE
 from unipose.modeling_unipose import shift_pose_labels
 from unipose.processing.pose_features import rotmat_to_rotation_6d
 from unipose.processing.processing_unipose import UniPoseProcessor
+from unipose.training.datasets.row_checks import check_length, check_poses, check_row, name_row
 
 
 Row = dict[str, Any]
@@ -31,31 +32,46 @@ class UniPoseDataCollator:
         processor: the trained model's processor.
         pose_attention: the model's pose attention. "mixed": output poses become queries, each with its own code as
             label; "causal": they stay codes, each with the next code as label.
+        max_length: the largest number of tokens of a row; longer rows are errors. None: any.
     """
 
-    def __init__(self, processor: UniPoseProcessor, pose_attention: Literal["mixed", "causal"] = "mixed"):
+    def __init__(
+        self,
+        processor: UniPoseProcessor,
+        pose_attention: Literal["mixed", "causal"] = "mixed",
+        max_length: int | None = None,
+    ):
         self.processor = processor
         self.pose_attention = pose_attention
+        self.max_length = max_length
 
-    def encode(self, row: Row) -> Row:
+    def encode(self, row: Row, index: int | None = None, has_images: bool = True) -> Row:
         """Tokenizes one row with `pose_codes` (poses, num_pose_tokens), which `add_pose_codes` adds.
 
-        Of several answers only the last is trained: the poses before it are known to the model as codes.
+        Of several answers only the last is trained: the poses before it are known to the model as codes. Control
+        tokens and placeholders that are typed in its texts are plain text.
+
+        Args:
+            row: the row.
+            index: its index in the dataset, for error messages.
+            has_images: whether the row holds its images; False: the caller adds their pixels to the batch.
 
         Returns:
             input_ids, labels and shift_labels (length,); labels of questions and pose-end are -100 (ignored).
 
         Raises:
-            ValueError: the row's poses and the pose blocks of its messages differ in number.
+            ValueError: the messages are no chat, the row's images or poses and the blocks of its messages differ in
+                number, or the row is too long. The message names the row and the field.
         """
-        processor, tokenizer = self.processor, self.processor.tokenizer
-        encoded = tokenizer.apply_chat_template(
-            row["messages"],
-            chat_template=processor.chat_template,
-            **processor.template_variables(processor.chat_template),
-            return_dict=True,
-            return_assistant_tokens_mask=True,
-        )
+        processor = self.processor
+        name = name_row(row, index)
+        if "pose_codes" not in row:
+            raise ValueError(f"{name}, pose_codes: missing; expected a row that add_pose_codes was mapped over")
+        check_row(row, name, len(row["pose_codes"]), has_images)
+        try:
+            encoded = processor.encode_chat(row["messages"])
+        except ValueError as error:
+            raise ValueError(f"{name}, messages: {error}") from error
         ids = torch.tensor(encoded["input_ids"])
         is_answer = torch.tensor(encoded["assistant_masks"]).bool()
         begins = (is_answer & ~is_answer.roll(1)).nonzero()[:, 0]
@@ -64,9 +80,10 @@ class UniPoseDataCollator:
         is_pose = ids == processor.pose_token_id
         if int(is_pose.sum()) != len(codes):
             raise ValueError(
-                f"the messages hold {int(is_pose.sum())} pose placeholders, but the row's poses have "
+                f"{name}, messages: they hold {int(is_pose.sum())} pose placeholders, but the row's poses have "
                 f"{len(codes)} codes"
             )
+        check_length(len(ids), self.max_length, name)
         ids[is_pose] = codes
         labels = ids.masked_fill(~is_answer | (ids == processor.pose_end_token_id), -100)
         is_query = is_pose & is_answer if self.pose_attention == "mixed" else torch.zeros_like(is_pose)
@@ -75,7 +92,9 @@ class UniPoseDataCollator:
         return {"input_ids": ids.tolist(), "labels": labels.tolist(), "shift_labels": shift_labels.tolist()}
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
-        encoded = [row if "shift_labels" in row else row | self.encode(row) for row in rows]
+        # Where no row has any, their pixels are the caller's; the model compares numbers.
+        has_images = any(row.get("images") for row in rows)
+        encoded = [row if "shift_labels" in row else row | self.encode(row, has_images=has_images) for row in rows]
         length = max(len(row["input_ids"]) for row in encoded)
         fill = {"input_ids": self.processor.tokenizer.pad_token_id, "labels": -100, "shift_labels": -100}
         batch = {
@@ -88,18 +107,43 @@ class UniPoseDataCollator:
             batch[ROW_KEY] = torch.tensor([row[ROW_KEY] for row in encoded])
         images = [image for row in encoded for image in row.get("images") or []]
         if images:
-            batch |= self.processor.image_processor(images, return_tensors="pt")
+            batch |= self.process_images(images, encoded)
         return batch
+
+    def process_images(self, images: Sequence[Any], rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+        """The pixels of a batch.
+
+        Args:
+            images: all images of the batch.
+            rows: its rows.
+
+        Raises:
+            ValueError: an image cannot be read; the message names its row.
+        """
+        try:
+            return dict(self.processor.image_processor(images, return_tensors="pt"))
+        except ValueError as error:
+            owners = [name_row(row, row.get(ROW_KEY)) for row in rows for _ in row.get("images") or []]
+            raise ValueError(f"images of {', '.join(dict.fromkeys(owners))}: {error}") from error
 
 
 @torch.no_grad()
-def add_pose_codes(rows: dict[str, list], pose_tokenizer: UniPoseVQVAE) -> dict[str, list]:
+def add_pose_codes(
+    rows: dict[str, list], pose_tokenizer: UniPoseVQVAE, first_row: int | None = None
+) -> dict[str, list]:
     """For `dataset.map(batched=True)`: the codes of each row's poses, so that training need not encode them.
 
     Args:
         rows: a batch of rows; "poses" are (22, 3) rotation vectors.
         pose_tokenizer: the trained model's pose tokenizer.
+        first_row: index of the first row in the dataset, for error messages.
+
+    Raises:
+        ValueError: a pose is not (22, 3), not finite or in degrees; the message names the row.
     """
+    for number, row in enumerate(rows["poses"]):
+        known = {name: rows[name][number] for name in ("task", "source") if name in rows}
+        check_poses(row, name_row(known, None if first_row is None else first_row + number))
     poses = [pose for row in rows["poses"] for pose in row]
     if not poses:
         return {"pose_codes": [[] for _ in rows["poses"]]}

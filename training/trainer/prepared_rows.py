@@ -8,9 +8,11 @@ from pathlib import Path
 
 from datasets import Dataset, Features, List, Value, load_from_disk
 
-from unipose import UniPoseForConditionalGeneration
+from unipose import UniPoseForConditionalGeneration, UniPoseVQVAE
+from unipose.training.datasets.row_checks import check_length, name_row
 from unipose.training.datasets.shards import RECIPE_FILE, read_summary
 from unipose.training.io import atomic_path, read_json
+from unipose.training.trainer.checkpoints import locked
 from unipose.training.trainer.collator import ROW_KEY, Row, UniPoseDataCollator, add_pose_codes
 
 
@@ -30,11 +32,15 @@ def prepare_rows(
         model: model whose pose tokenizer encodes the poses.
         collator: the model's collator.
         workers: number of processes; does not change the result.
+
+    Raises:
+        ValueError: a row is wrong; the message names the row and the field.
     """
     processes = min(workers, len(rows)) if workers > 1 else None
     rows = rows.map(
-        add_pose_codes,
+        _add_pose_codes,
         batched=True,
+        with_indices=True,
         batch_size=512,
         num_proc=processes,
         fn_kwargs={"pose_tokenizer": model.model.pose_tokenizer},
@@ -47,15 +53,24 @@ def prepare_rows(
         _prepare_row,
         with_indices=True,
         num_proc=processes,
-        fn_kwargs={"collator": collator, "image_token_id": model.config.image_token_id},
+        fn_kwargs={
+            "collator": collator,
+            "image_token_id": model.config.image_token_id,
+            "max_length": model.config.text_config.max_position_embeddings,
+        },
         desc="text tokens",
         remove_columns=used,
     )
 
 
-def _prepare_row(row: Row, index: int, collator: UniPoseDataCollator, image_token_id: int) -> Row:
-    encoded = collator.encode(row)
+def _add_pose_codes(rows: dict[str, list], indices: list[int], pose_tokenizer: UniPoseVQVAE) -> dict[str, list]:
+    return add_pose_codes(rows, pose_tokenizer, indices[0])
+
+
+def _prepare_row(row: Row, index: int, collator: UniPoseDataCollator, image_token_id: int, max_length: int) -> Row:
+    encoded = collator.encode(row, index)
     ids = encoded["input_ids"]
+    check_length(len(ids), max_length, name_row(row, index))
     return encoded | {"length": len(ids), "has_image": image_token_id in ids, ROW_KEY: index}
 
 
@@ -68,12 +83,16 @@ def keep_rows(output: Path, key: str, prepare: Callable[[], Dataset]) -> Dataset
         output: output folder of the stage.
         key: result of `rows_key`.
         prepare: prepares the rows.
+
+    Raises:
+        OSError: another run trains in the folder.
     """
     folder = output / ROWS_FOLDER / key
     if not folder.exists():
-        shutil.rmtree(folder.parent, ignore_errors=True)
-        with atomic_path(folder) as partial:
-            prepare().save_to_disk(partial)
+        with locked(output):
+            shutil.rmtree(folder.parent, ignore_errors=True)
+            with atomic_path(folder) as partial:
+                prepare().save_to_disk(partial)
     return load_from_disk(folder)
 
 

@@ -1,10 +1,9 @@
 """Extensions of transformers' Trainer for all stages: errors at non-finite losses, and exact resuming."""
 
 import random
-import shutil
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 
 from unipose.training.trainer.callbacks import TimeLimitCallback
-from unipose.training.trainer.checkpoints import checkpoints, is_complete
+from unipose.training.trainer.checkpoints import begin_checkpoint, locked, remove_old_checkpoints
 from unipose.training.trainer.collator import ROW_KEY
 from unipose.training.trainer.config import StageConfig
 
@@ -104,21 +103,32 @@ class LossComponentsLogger(Trainer):
 
 
 class AtomicCheckpointMixin(Trainer):
-    """Removes incomplete checkpoints before a save, and writes the trainer's state last.
+    """Removes incomplete checkpoints of this run before a save, and writes the trainer's state last.
 
     Otherwise a resumed run would write into the folder of a killed run, and files of both could pass for one
-    checkpoint. If all checkpoints are younger than a second, the library keeps the one of the highest step, complete
-    or not, and removes the others.
+    checkpoint. What others have put into the folder stays (see `checkpoints`).
     """
+
+    def train(self, *args, **kwargs):
+        with locked(self.args.output_dir) if self.args.should_save else nullcontext():
+            return super().train(*args, **kwargs)
 
     def save_model(self, output_dir=None, _internal_call=False):
         if output_dir is not None and Path(output_dir).parent == Path(self.args.output_dir):
             if self.args.should_save:
-                for left in checkpoints(self.args.output_dir):
-                    if left.name == Path(output_dir).name or not is_complete(left):
-                        shutil.rmtree(left)
+                begin_checkpoint(Path(output_dir))
             self.accelerator.wait_for_everyone()
         super().save_model(output_dir, _internal_call)
+
+    def _save_checkpoint(self, *args, **kwargs):
+        # The library would remove the checkpoints of others too.
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(*args, **kwargs)
+        finally:
+            self.args.save_total_limit = limit
+        if self.args.should_save:
+            remove_old_checkpoints(self.args.output_dir, limit, self.state.best_model_checkpoint)
 
     def _save_rng_state(self, output_dir):
         super()._save_rng_state(output_dir)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from unipose.processing.pose_checks import check_rotvecs
 from unipose.processing.pose_features import NUM_JOINTS
 from unipose.training.datasets.importers.errors import DatasetError, Source, damaged_error, missing_error
 from unipose.training.datasets.records import Rotvecs
@@ -156,7 +158,8 @@ def body_rotvecs(poses: np.ndarray, where: str) -> Rotvecs:
         (frames, 22, 3).
 
     Raises:
-        DatasetError: another shape, no real numbers, or a NaN or infinity; the first such frame is named.
+        DatasetError: another shape, no real numbers, a NaN or infinity, degrees or joint positions; the first such
+            frame is named.
     """
     if poses.ndim != 2 or poses.shape[1] not in POSE_WIDTHS:
         expected = ", ".join(f"(frames, {width}) of {model}" for width, model in POSE_WIDTHS.items())
@@ -165,6 +168,11 @@ def body_rotvecs(poses: np.ndarray, where: str) -> Rotvecs:
         raise DatasetError(f"{where}: got poses of type {poses.dtype}; expected real numbers, radians")
     rotvecs = poses[:, : 3 * NUM_JOINTS].reshape(-1, NUM_JOINTS, 3)
     check_finite(rotvecs, where, "frame")
+    try:
+        names = [f"{where}: the pose of frame {frame}" for frame in range(len(rotvecs))]
+        check_rotvecs(torch.from_numpy(rotvecs.astype(np.float64)), names)
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
     return rotvecs.astype(np.float32)
 
 

@@ -1,0 +1,148 @@
+"""Checks the arguments of `generate` before they can cause an error far from their name, or a wrong answer."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+
+
+class Accepted(NamedTuple):
+    """The accepted values of an argument.
+
+    Args:
+        low: Lowest value.
+        high: Highest value.
+        whole: Whether it is an integer.
+        open_low: Whether `low` itself is not accepted.
+    """
+
+    low: float
+    high: float = math.inf
+    whole: bool = False
+    open_low: bool = False
+
+    @property
+    def wording(self) -> str:
+        """What is accepted, for errors."""
+        kind = "an integer" if self.whole else "a number"
+        low = f"{kind} {'above' if self.open_low else 'of at least'} {self.low:g}"
+        return low if math.isinf(self.high) else f"{low} and at most {self.high:g}"
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value is accepted."""
+        kinds = int if self.whole else int | float
+        if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+            return False
+        return (value > self.low if self.open_low else value >= self.low) and value <= self.high
+
+
+class Form(NamedTuple):
+    """The accepted form of an argument that is no number.
+
+    Args:
+        wording: What is accepted, for errors.
+        allows: Whether a value is accepted.
+    """
+
+    wording: str
+    allows: Callable[[Any], bool]
+
+
+def is_id(value: Any) -> bool:
+    """Whether a value can be the id of a token."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
+def are_ids(value: Any) -> bool:
+    """Whether a value is a list of ids, or a tensor of them."""
+    if isinstance(value, torch.Tensor):
+        return not value.is_floating_point() and value.dtype != torch.bool and value.ndim < 2
+    return isinstance(value, list | tuple) and bool(value) and all(map(is_id, value))
+
+
+def is_decay(value: Any) -> bool:
+    """Whether a value is a start and a factor."""
+    return isinstance(value, list | tuple) and len(value) == 2 and SIZE.allows(value[0]) and POSITIVE.allows(value[1])
+
+
+COUNT, SIZE = Accepted(1, whole=True), Accepted(0, whole=True)
+SHARE = Accepted(0, 1, open_low=True)
+# Outside of these bounds the division of logits leaves the range of floats.
+TEMPERATURE = POSITIVE = Accepted(1e-6, 1e6)
+TENSOR = Form("a tensor", lambda value: isinstance(value, torch.Tensor))
+ID_OR_IDS = Form("an id or a list of ids", lambda value: is_id(value) or are_ids(value))
+IDS = Form("a list of ids", are_ids)
+FLAG = Form("True or False", lambda value: isinstance(value, bool))
+FUNCTIONS = Form(
+    "a list of functions", lambda value: isinstance(value, list | tuple) and all(callable(one) for one in value)
+)
+ARGUMENTS: dict[str, Accepted | Form] = {
+    **dict.fromkeys(("num_beams", "num_return_sequences", "max_new_tokens", "max_length", "num_beam_groups"), COUNT),
+    **dict.fromkeys(("min_new_tokens", "min_length", "top_k"), SIZE),
+    **dict.fromkeys(("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), SIZE),
+    "prompt_lookup_num_tokens": COUNT,
+    "temperature": TEMPERATURE,
+    **dict.fromkeys(("top_p", "typical_p", "top_h"), SHARE),
+    **dict.fromkeys(("min_p", "epsilon_cutoff", "eta_cutoff"), Accepted(0, 1)),
+    **dict.fromkeys(("repetition_penalty", "encoder_repetition_penalty"), POSITIVE),
+    **dict.fromkeys(("length_penalty", "diversity_penalty", "penalty_alpha", "guidance_scale"), Accepted(-1e6, 1e6)),
+    "max_time": Accepted(0, open_low=True),
+    **dict.fromkeys(("attention_mask", "position_ids", "input_ids", "inputs_embeds"), TENSOR),
+    **dict.fromkeys(("pixel_values", "pose_pixel_values", "pose_values"), TENSOR),
+    **dict.fromkeys(("pad_token_id", "bos_token_id", "decoder_start_token_id"), Form("an id", is_id)),
+    **dict.fromkeys(("eos_token_id", "forced_bos_token_id", "forced_eos_token_id"), ID_OR_IDS),
+    **dict.fromkeys(("suppress_tokens", "begin_suppress_tokens"), IDS),
+    "bad_words_ids": Form(
+        "a list of lists of ids", lambda value: isinstance(value, list) and bool(value) and all(map(are_ids, value))
+    ),
+    "sequence_bias": Form("a dict or a list of lists", lambda value: isinstance(value, dict | list) and bool(value)),
+    "stop_strings": Form(
+        "a string or a list of strings",
+        lambda value: (
+            all(isinstance(one, str) and one for one in ([value] if isinstance(value, str) else value))
+            if isinstance(value, str | list | tuple)
+            else False
+        ),
+    ),
+    "exponential_decay_length_penalty": Form("a start and a factor", is_decay),
+    **dict.fromkeys(("do_sample", "use_cache", "return_dict_in_generate", "output_scores", "output_logits"), FLAG),
+    **dict.fromkeys(("renormalize_logits", "remove_invalid_values", "output_attentions", "token_healing"), FLAG),
+    **dict.fromkeys(("output_hidden_states", "low_memory"), FLAG),
+    "early_stopping": Form('True, False or "never"', lambda value: isinstance(value, bool) or value == "never"),
+    "cache_implementation": Form("the name of a cache", lambda value: isinstance(value, str)),
+    "dola_layers": Form('"low", "high" or a list', lambda value: isinstance(value, str | list)),
+    **dict.fromkeys(("logits_processor", "stopping_criteria"), FUNCTIONS),
+    "streamer": Form("a streamer with put() and end()", lambda value: hasattr(value, "put") and hasattr(value, "end")),
+    "assistant_model": Form("a model", lambda value: isinstance(value, torch.nn.Module)),
+}
+
+
+def check_generation_arguments(arguments: Mapping[str, Any], source: str = "") -> None:
+    """Checks arguments of `generate`; those that are None, and others, are left to the library.
+
+    Args:
+        arguments: Values by name.
+        source: Where they come from, for errors.
+
+    Raises:
+        ValueError: A value that is not accepted.
+    """
+    for name, accepted in ARGUMENTS.items():
+        value = arguments.get(name)
+        if value is not None and not accepted.allows(value):
+            raise ValueError(f"{source}{name} must be {accepted.wording}, got {repr(value)[:200]}")
+
+
+def check_batch_size(size: Any) -> int:
+    """The number of rows of a batch.
+
+    Raises:
+        ValueError: It is no integer of at least 1.
+    """
+    if not COUNT.allows(size):
+        raise ValueError(f"batch_size must be {COUNT.wording}, got {repr(size)[:200]}")
+    return size
+
+
+__all__ = ["check_batch_size", "check_generation_arguments"]

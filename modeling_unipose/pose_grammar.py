@@ -1,0 +1,92 @@
+"""What may follow what in an answer: text, and whole poses."""
+
+import sys
+from typing import Literal
+
+import torch
+from transformers import LogitsProcessor
+
+from .configuration_unipose import UniPoseConfig
+from .query_runs import codes_since_start
+
+
+PoseMode = Literal["pose", "text"]
+
+
+def answer_has_room(config: UniPoseConfig, prompt_length: int, max_length: int) -> bool:
+    """Whether an answer that is one pose fits.
+
+    Args:
+        config: Config with the token ids.
+        prompt_length: Number of tokens of the prompt.
+        max_length: Maximum length of prompt and answer.
+    """
+    return prompt_length + config.pose_answer_length <= max_length
+
+
+class PoseGrammar(LogitsProcessor):
+    """Makes a malformed pose impossible: pose-start, exactly `num_pose_tokens` codes, pose-end.
+
+    It runs first, so that temperature, top-k and top-p act on allowed tokens only, and last, so that no other
+    processor can force a token into a block. What it allows follows from the last ids: it has no state.
+
+    Args:
+        config: Config with the token ids.
+        max_length: Maximum length of prompt and answer; a pose that would not fit is not started.
+        generation_mode: See `UniPoseGenerationMixin.generate`.
+        prompt_length: Number of tokens of the prompt. Where not even the whole answer has room for a pose, nothing is
+            banned: the model would say something else, as if it had chosen to, and `NoRoomForPoses` raises an error.
+    """
+
+    def __init__(
+        self, config: UniPoseConfig, max_length: int, generation_mode: PoseMode | None, prompt_length: int = 0
+    ):
+        self.config = config
+        self.max_length = max_length if answer_has_room(config, prompt_length, max_length) else sys.maxsize
+        self.generation_mode = generation_mode
+
+    def allowed_tokens(self, ids: torch.Tensor, vocab_size: int) -> torch.Tensor:
+        """Which tokens may follow.
+
+        Args:
+            ids: (batch, length).
+            vocab_size: Columns of the result.
+
+        Returns:
+            (batch, vocab_size) bool.
+        """
+        config = self.config
+        token = torch.arange(vocab_size, device=ids.device)
+        first_code, size = config.pose_code_start_id, config.pose_tokenizer_config.codebook_size
+        is_code = (token >= first_code) & (token < first_code + size)
+        is_start, is_end = token == config.pose_start_token_id, token == config.pose_end_token_id
+        placeholders = token.new_tensor(
+            [config.pose_token_id, config.pose_query_token_id, config.image_token_id]
+            + [config.image_start_token_id, config.image_end_token_id]
+        )
+        if self.generation_mode == "pose":
+            in_text = token == self.next_before_pose(ids).unsqueeze(1)
+        else:
+            in_text = ~(is_code | is_end | torch.isin(token, placeholders))
+            if self.generation_mode == "text" or ids.shape[1] + config.num_pose_tokens + 2 > self.max_length:
+                in_text = in_text & ~is_start
+        since = codes_since_start(ids, config).unsqueeze(1)
+        in_block = torch.where(since == config.num_pose_tokens, is_end, is_code)
+        return torch.where(since < 0, in_text, in_block)
+
+    def next_before_pose(self, ids: torch.Tensor) -> torch.Tensor:
+        """(batch, length) -> (batch,) the token that leads to a pose: the next of the opening, then pose-start."""
+        opening = ids.new_tensor(self.config.pose_opening_ids)
+        leading = [*self.config.pose_opening_ids, self.config.pose_start_token_id]
+        following = ids.new_full((len(ids),), leading[0])
+        for count in range(1, min(len(opening), ids.shape[1]) + 1):
+            matches = (ids[:, -count:] == opening[:count]).all(dim=1)
+            following = following.masked_fill(matches, leading[count])
+        return following
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        allowed = self.allowed_tokens(input_ids, scores.shape[1])
+        return torch.where(allowed, scores.clamp_min(torch.finfo(scores.dtype).min), -torch.inf)
+
+
+__all__ = ["PoseGrammar", "PoseMode", "answer_has_room"]
