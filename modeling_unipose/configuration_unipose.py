@@ -168,6 +168,8 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
         confidence_weights: Weights of the confidence in an answer, by task ("free" without one), feature and "bias";
             None: not calibrated.
         no_person_below: Confidence below which image-to-text says that it sees no person; None: never.
+        texts_through_poses: Whether the pipeline answers image-to-text and image-diff from the poses that the model
+            estimates in the images. The paper's model answers from the images.
 
     Raises:
         ValueError: If text_config has layers without full attention, or too small a vocabulary for the pose codes; if
@@ -210,6 +212,8 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
     # Confidence
     confidence_weights: dict[str, dict[str, float]] | None = None
     no_person_below: float | None = None
+    # Texts about images
+    texts_through_poses: bool = False
 
     def __post_init__(self, **kwargs):
         # If the installed package has registered its pipeline, `pipeline("unipose", model=...)` must use that one

@@ -13,6 +13,7 @@ from .answer_choice import Answer, Chooser, ChooserName
 from .answer_pipeline import AnswerPipelineMixin, Conversations, Row, calls_of_generate, check_choice
 from .body_parts import body_heading, rotate_heading
 from .generation_arguments import check_batch_size
+from .image_texts import ImageTextMixin
 from .pipeline_rows import check_inputs, check_text, copy_chat, distribute, fill_blocks, is_chat
 from .pipeline_streams import AnswerStream, is_stream
 from .seeded_sampling import seeded_generator
@@ -22,7 +23,7 @@ from .tasks_unipose import TASKS, Task
 DEFAULT_NEW_TOKENS = 128
 
 
-class UniPosePipeline(AnswerPipelineMixin, Pipeline):
+class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, Pipeline):
     """Describes, compares, generates, estimates and edits poses.
 
     ```python
@@ -135,7 +136,10 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         names = [f"row {number}, " if many else "" for number in range(1, len(rows) + 1)]
         read = [self.read_row(row, frame, name) for row, name in zip(rows, names)]
         rows = [row for row, _ in read]
-        conversations = [self.build_conversation(row, chosen) for row in rows]
+        answering = self.answering_task(rows, chosen)
+        if answering is not chosen:
+            rows = self.with_estimated_poses(rows, chosen, size)
+        conversations = [self.build_conversation(row, answering) for row in rows]
         arguments = {**(generate_kwargs or {}), **kwargs}
         count = arguments.get("num_return_sequences", 1)
         check_choice(count, best_of, chooser)
@@ -151,7 +155,7 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
                 for group, answers in zip(groups[first:], found):
                     group += answers
         if best_of is not None:
-            groups = [[self.choose(row, group, chosen, chooser)] for row, group in zip(rows, groups)]
+            groups = [[self.choose(row, group, answering, chooser)] for row, group in zip(rows, groups)]
         finished = [
             [
                 self.turn_back(self.add_confidence(row, one, chosen, return_features), turn, output_frame)

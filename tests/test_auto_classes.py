@@ -178,6 +178,7 @@ def test_saved_code_is_flat(tiny_checkpoint: Path) -> None:
     assert set(sources) == {
         "answer_choice.py",
         "answer_pipeline.py",
+        "image_texts.py",
         "answer_scoring.py",
         "body_parts.py",
         "cache_keyword.py",

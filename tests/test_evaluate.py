@@ -54,6 +54,7 @@ class PerfectPipeline:
         self.targets = {
             "text-to-pose": dict(zip((caption.text for caption in held_out.captions), held_out.poses)),
             "image-to-pose": dict(zip((image.tobytes() for image in held_out.images), held_out.camera_poses)),
+            "image-to-text": dict(zip((image.tobytes() for image in held_out.images), texts)),
             "pose-to-text": dict(zip((pose.numpy().tobytes() for pose in held_out.poses), texts)),
             "pose-edit": dict(zip((instruction.text for instruction in pairs.instructions), pairs.pairs.second)),
             "pose-diff": {
@@ -102,7 +103,7 @@ def pairs(body: BodyModel) -> HeldOutPairs:
 def test_perfect_model(body: BodyModel, training: torch.Tensor, held_out: HeldOutFrames, pairs: HeldOutPairs) -> None:
     pipe = PerfectPipeline(held_out, pairs, body)
     metrics = evaluate(pipe, held_out, pairs, training, body, batch_size=5)
-    assert pipe.batches == [5, 5, 2] * 5
+    assert pipe.batches == [5, 5, 2] * 6
     for results in metrics.values():
         for metric, value in results["model"].items():
             if metric.endswith("_mm"):

@@ -28,6 +28,7 @@ from unipose.training.evaluation.named_wordings import evaluate_named_wordings, 
 from unipose.training.evaluation.report import Metrics, to_markdown, words_to_markdown
 from unipose.training.evaluation.tasks import (
     evaluate_image_to_pose,
+    evaluate_image_to_text,
     evaluate_pose_diff,
     evaluate_pose_edit,
     evaluate_pose_to_text,
@@ -88,6 +89,7 @@ def evaluate(
         "text-to-pose": evaluate_text_to_pose(pipe, held_out, training, body, batch_size),
         "image-to-pose": evaluate_image_to_pose(pipe, held_out, training, body, batch_size, seed),
         "pose-to-text": evaluate_pose_to_text(pipe, held_out, body, batch_size, seed),
+        "image-to-text": evaluate_image_to_text(pipe, held_out, body, batch_size, seed),
         "pose-edit": evaluate_pose_edit(pipe, pairs, body, batch_size),
         "pose-diff": evaluate_pose_diff(pipe, pairs, body, batch_size, seed),
     }
@@ -115,6 +117,7 @@ def evaluate_recorded(
         "text-to-pose": evaluate_text_to_pose(pipe, frames, training, body, batch_size),
         "image-to-pose": evaluate_image_to_pose(pipe, frames, training, body, batch_size, seed),
         "pose-to-text": evaluate_pose_to_text(pipe, frames, body, batch_size, seed),
+        "image-to-text": evaluate_image_to_text(pipe, frames, body, batch_size, seed),
     }
 
 

@@ -113,14 +113,33 @@ def evaluate_pose_to_text(pipe: Any, held_out: HeldOutFrames, body: BodyModel, b
         seed: seed of the shuffling.
     """
     outputs = predict(pipe, "pose-to-text", batch_size, poses=list(held_out.poses))
+    return _description_metrics(outputs, held_out.poses, body, seed)
+
+
+def evaluate_image_to_text(pipe: Any, held_out: HeldOutFrames, body: BodyModel, batch_size: int, seed: int) -> Results:
+    """Descriptions of images; the baseline is the model's own descriptions, shuffled among the frames.
+
+    Args:
+        pipe: `pipeline("unipose")` of the model.
+        held_out: the images, and the poses as the camera sees them.
+        body: the body to measure.
+        batch_size: number of images per forward pass.
+        seed: seed of the shuffling.
+    """
+    outputs = predict(pipe, "image-to-text", batch_size, images=held_out.images)
+    return _description_metrics(outputs, held_out.camera_poses, body, seed)
+
+
+def _description_metrics(
+    outputs: Sequence[dict[str, Any]], poses: torch.Tensor, body: BodyModel, seed: int
+) -> Results:
     readings = [read_caption(output["text"]) for output in outputs]
     posecodes = [reading.codes for reading in readings]
     partners = shuffled_partners(len(posecodes), np.random.default_rng(seed))
     shuffled = [posecodes[index] for index in partners]
     return {
-        "model": {"posecode_precision": posecode_precision(posecodes, held_out.poses, body)}
-        | reading_metrics(readings),
-        "captions of other frames": {"posecode_precision": posecode_precision(shuffled, held_out.poses, body)},
+        "model": {"posecode_precision": posecode_precision(posecodes, poses, body)} | reading_metrics(readings),
+        "captions of other frames": {"posecode_precision": posecode_precision(shuffled, poses, body)},
     }
 
 

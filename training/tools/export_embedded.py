@@ -26,18 +26,22 @@ class ExportArguments:
     pose_temperature: float = field(
         default=1.0, metadata={"help": "Temperature of the expected code, chosen on validation poses."}
     )
+    texts_through_poses: bool = field(
+        default=True, metadata={"help": "Whether texts about images come from the poses that it estimates in them."}
+    )
 
 
 def export(arguments: ExportArguments) -> None:
     """Saves a model in half precision, except its pose tokenizer; it loads in single precision.
 
     Args:
-        arguments: folders, and how the saved model chooses codes.
+        arguments: folders, and how the saved model chooses codes and describes images.
     """
     output = Path(arguments.output)
     model = AutoModelForImageTextToText.from_pretrained(arguments.model)
     decoding = {"pose_decoding": arguments.pose_decoding, "pose_temperature": arguments.pose_temperature}
     model.generation_config = GenerationConfig.from_dict(model.generation_config.to_dict() | decoding)
+    model.config.texts_through_poses = arguments.texts_through_poses
     model.half()
     model.model.pose_tokenizer.float()
     model.save_pretrained(output)
