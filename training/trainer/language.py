@@ -80,7 +80,9 @@ class LanguageArguments:
     )
     vary_kept_codes: float = field(
         default=0.0,
-        metadata={"help": "Share of the edits of a pose in which parts that stay as they are come from another pose."},
+        metadata={
+            "help": "Share of the edits in which body parts that all poses have in common are exchanged in all of them."
+        },
     )
     compile_language_model: bool = field(
         default=False, metadata={"help": "Whether to compile the language model, which needs a C++ compiler."}
