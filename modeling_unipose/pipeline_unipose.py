@@ -137,7 +137,7 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, Pipeline):
         read = [self.read_row(row, frame, name) for row, name in zip(rows, names)]
         rows = [row for row, _ in read]
         answering = self.answering_task(rows, chosen)
-        if answering is not chosen:
+        if chosen is not None and answering is not chosen:
             rows = self.with_estimated_poses(rows, chosen, size)
         conversations = [self.build_conversation(row, answering) for row in rows]
         arguments = {**(generate_kwargs or {}), **kwargs}
