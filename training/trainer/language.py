@@ -80,9 +80,7 @@ class LanguageArguments:
     )
     vary_kept_codes: float = field(
         default=0.0,
-        metadata={
-            "help": "Share of the edits in which body parts that all poses have in common are exchanged in all of them."
-        },
+        metadata={"help": "Share of the edits in which body parts that all poses share are exchanged in all of them."},
     )
     compile_language_model: bool = field(
         default=False, metadata={"help": "Whether to compile the language model, which needs a C++ compiler."}
