@@ -373,6 +373,38 @@ def check_model_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     for key, shape in expected.items():
         if arrays[key].shape != shape:
             raise ValueError(f"{path}: {key} has shape {arrays[key].shape}; expected {shape}.")
+    if arrays["f"].ndim != 2 or arrays["f"].shape[1] != 3 or arrays["shapedirs"].shape[:2] != (num_vertices, 3):
+        raise ValueError(
+            f"{path}: f has shape {arrays['f'].shape} and shapedirs {arrays['shapedirs'].shape}; expected (faces, 3) "
+            f"and ({num_vertices}, 3, shapes)."
+        )
+    check_model_numbers(path, arrays)
+
+
+def check_model_numbers(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Checks that the arrays of a model, which have the right shapes, hold numbers of a body.
+
+    Args:
+        path: Path of the file, for errors.
+        arrays: Arrays by name.
+
+    Raises:
+        ValueError: An array holds no finite numbers, faces without a vertex, or a joint whose parent comes after it.
+    """
+    for key in MODEL_KEYS:
+        if arrays[key].dtype.kind not in "fiu":
+            raise ValueError(f"{path}: {key} holds {arrays[key].dtype}; expected numbers.")
+        if not np.isfinite(arrays[key]).all():
+            raise ValueError(f"{path}: {key} holds NaN or infinite values.")
+    faces, num_vertices = arrays["f"], len(arrays["v_template"])
+    if faces.size and not (faces.min() >= 0 and faces.max() < num_vertices):
+        raise ValueError(f"{path}: f holds vertices from {faces.min()} to {faces.max()}; there are {num_vertices}.")
+    parents, joints = arrays["kintree_table"][0, 1:].astype(np.int64), np.arange(1, arrays["weights"].shape[1])
+    if not ((parents >= 0) & (parents < joints)).all():
+        joint = joints[((parents < 0) | (parents >= joints)).argmax()]
+        raise ValueError(f"{path}: kintree_table gives joint {joint} the parent {parents[joint - 1]}; expected less.")
+    if not (arrays["weights"].sum(1) > 0).all():
+        raise ValueError(f"{path}: weights has a row without any weight; expected one for each vertex.")
 
 
 class PickledObject:

@@ -2,8 +2,8 @@
 
     python tests/fuzz.py --count 100000 --seed 0
 
-A line is printed for each suite, then a table. After a stop the same command goes on with the suites that are left, if the
-code is the same. All counts, and the smallest example of each fault, are in `runs/fuzz/`.
+A line is printed for each suite, then a table. After a stop the same command goes on with the suites that are left, if
+the code is the same. All counts, and the smallest example of each fault, are in `runs/fuzz/`.
 """
 
 import argparse

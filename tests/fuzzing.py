@@ -60,7 +60,7 @@ class Tally:
         frames = traceback.extract_tb(error.__traceback__)
         place = next((f for f in reversed(frames) if "tests/fuzzing.py" not in f.filename), frames[-1])
         where = f"{Path(place.filename).name}:{place.lineno}"
-        key = f"{kind} {type(error).__name__} {where}"
+        key = f"{kind} {type(error).__name__} {where} {re.sub('[0-9]+', '', str(error))[:40]}"
         text = ", ".join(f"{name}={value!r}" for name, value in example.items() if name not in self.fixtures)
         if key in self.faults:
             if len(text) >= len(self.faults[key]["example"]):
@@ -149,11 +149,12 @@ def attempt(call: Callable[[], Any]) -> tuple[Any, str | None]:
     try:
         return call(), None
     except DOCUMENTED as found:
-        tally.errors += 1
-        tally.is_last_error = True
-        message = str(found).strip()
-        assert message, f"a {type(found).__name__} without a message"
-        return None, message
+        error = found
+    tally.errors += 1
+    tally.is_last_error = True
+    message = str(error).strip()
+    assert message, f"a {type(error).__name__} without a message"
+    return None, message
 
 
 def refused(call: Callable[[], Any], *patterns: str) -> str:

@@ -138,7 +138,7 @@ def tokenized(processor: UniPoseProcessor, chat: Any, **kwargs: Any) -> Any:
     return processor.apply_chat_template(chat, tokenize=True, return_dict=True, return_tensors="pt", **kwargs)
 
 
-@fuzzed(80, 800)
+@fuzzed(80, 2500)
 @given(chat=chats)
 def test_users_write_no_control_tokens(processor: UniPoseProcessor, chat: list[dict]) -> None:
     batch = tokenized(processor, chat, sanitize_control_tokens=True)
@@ -154,7 +154,7 @@ def test_users_write_no_control_tokens(processor: UniPoseProcessor, chat: list[d
     assert ("pose_values" in batch, "pixel_values" in batch) == (bool(poses), bool(images))
 
 
-@fuzzed(60, 600)
+@fuzzed(60, 2000)
 @given(chat=chats)
 def test_placeholders_in_texts_need_their_inputs(processor: UniPoseProcessor, chat: list[dict]) -> None:
     contents = [message["content"] for message in chat]
@@ -169,7 +169,7 @@ def test_placeholders_in_texts_need_their_inputs(processor: UniPoseProcessor, ch
         assert any("<pose>" in text or "<image>" in text for text in dropped)
 
 
-@fuzzed(40, 400)
+@fuzzed(40, 1200)
 @given(chat=chats, other=chats)
 def test_masks_and_rows_are_exact(processor: UniPoseProcessor, chat: list[dict], other: list[dict]) -> None:
     """A training row has the ids of the prompt; its mask holds what assistants say, and their eos."""
@@ -186,7 +186,7 @@ def test_masks_and_rows_are_exact(processor: UniPoseProcessor, chat: list[dict],
         assert said.replace(" ", "") == wanted.replace("<|assistant|>", "").replace(" ", "")
 
 
-@fuzzed(350, 3500)
+@fuzzed(350, 11000)
 @given(chat=odd_chats)
 def test_malformed_chats(processor: UniPoseProcessor, chat: Any) -> None:
     batch, error = attempt(lambda: tokenized(processor, chat, sanitize_control_tokens=True))
@@ -197,14 +197,14 @@ def test_malformed_chats(processor: UniPoseProcessor, chat: Any) -> None:
         assert re.search(r"message \d|the chat (is|has)|chat \d|the text holds \d", error), error
 
 
-@fuzzed(30, 300)
+@fuzzed(30, 500)
 @given(chat=odd_chats)
 def test_malformed_chats_in_the_pipeline(pipe: UniPosePipeline, chat: Any) -> None:
     answer, error = attempt(lambda: pipe(chat, task="pose-to-text", max_new_tokens=2))
     assert error or chat == [] or set(answer) == {"text", "poses", "confidence"}
 
 
-@fuzzed(60, 600)
+@fuzzed(60, 1200)
 @given(
     kind=st.sampled_from(["image", "pose"]),
     key=st.sampled_from(["image", "pose", "url", "path", "base64"]),
@@ -223,7 +223,7 @@ def test_nothing_is_read(processor: UniPoseProcessor, kind: str, key: str, value
         refused(lambda: tokenized(processor, chat), "message 1")
 
 
-@fuzzed(60, 600)
+@fuzzed(60, 1200)
 @given(before=texts, code=st.integers(0xD800, 0xDFFF))
 def test_lone_surrogates(processor: UniPoseProcessor, before: str, code: int) -> None:
     text = before + chr(code)

@@ -74,7 +74,7 @@ def check(whole: Whole, damage: Callable[[Path], Any]) -> str:
         shutil.rmtree(folder.parent)
 
 
-@fuzzed(12, 120)
+@fuzzed(12, 90)
 @given(name=st.sampled_from(FILES), kind=st.sampled_from(["absent", "empty", HTML, POINTER, "[]", "{}", "1"]))
 def test_files_in_place_of_others(whole: Whole, name: str, kind: str) -> None:
     def damage(folder: Path) -> None:
@@ -87,7 +87,7 @@ def test_files_in_place_of_others(whole: Whole, name: str, kind: str) -> None:
     check(whole, damage)
 
 
-@fuzzed(10, 100)
+@fuzzed(10, 120)
 @given(name=st.sampled_from(FILES), share=st.floats(0.0, 0.999))
 def test_truncated_files(whole: Whole, name: str, share: float) -> None:
     def damage(folder: Path) -> None:
@@ -98,7 +98,7 @@ def test_truncated_files(whole: Whole, name: str, share: float) -> None:
     check(whole, damage)
 
 
-@fuzzed(36, 360)
+@fuzzed(36, 450)
 @given(name=st.sampled_from(JSON_FILES), seed=st.integers(0, 10**6), value=st.sampled_from(["absent", *VALUES]))
 def test_values_of_json(whole: Whole, name: str, seed: int, value: Any) -> None:
     def change(content: Any) -> None:
@@ -133,7 +133,7 @@ def test_tensors(whole: Whole, seed: int, kind: str) -> None:
     check(whole, lambda folder: change_weights(folder, change))
 
 
-@fuzzed(6, 60)
+@fuzzed(6, 40)
 @given(one=st.integers(0, 12), other=st.integers(0, 12))
 def test_exchanged_special_tokens(whole: Whole, one: int, other: int) -> None:
     def swap(content: dict[str, Any]) -> None:
@@ -146,7 +146,7 @@ def test_exchanged_special_tokens(whole: Whole, one: int, other: int) -> None:
     check(whole, lambda folder: change_json(folder, "tokenizer_config.json", swap))
 
 
-@fuzzed(6, 60)
+@fuzzed(6, 40)
 @given(one=st.integers(0, 60), other=st.integers(0, 60))
 def test_exchanged_added_tokens(whole: Whole, one: int, other: int) -> None:
     def swap(content: dict[str, Any]) -> None:

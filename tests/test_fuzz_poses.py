@@ -95,7 +95,7 @@ def check(given: Any, expected: np.ndarray | None = None, name: str = "pose 7", 
     np.testing.assert_allclose(rotmats.numpy(), expected, atol=2e-5)
 
 
-@fuzzed(150, 1500)
+@fuzzed(150, 12000)
 @given(vectors(), st.sampled_from(FORMS), st.sampled_from(list(CONTAINERS)), st.sampled_from([None, *FRAMES]))
 def test_every_form_is_the_reference(drawn: np.ndarray, form: str, container: str, frame: str | None) -> None:
     check(contained(forms_of(drawn)[form], container), reference(drawn, frame), frame=frame)
@@ -120,7 +120,7 @@ def spoil(array: np.ndarray, how: str, rng: np.random.Generator) -> np.ndarray:
     return array
 
 
-@fuzzed(150, 1500)
+@fuzzed(150, 10000)
 @given(
     vectors(22),
     st.sampled_from(["rotmats of 22", "6D of 22"]),
@@ -135,7 +135,7 @@ def test_what_is_no_rotation_is_refused(drawn: np.ndarray, form: str, seed: int,
     )
 
 
-@fuzzed(100, 1000)
+@fuzzed(100, 3000)
 @given(vectors(22), st.sampled_from(["flat 22", "vectors of 22", "smplx of 22"]))
 def test_degrees_are_refused(drawn: np.ndarray, form: str) -> None:
     assume(np.linalg.norm(np.degrees(drawn), axis=1).max() > 6.6)
@@ -143,7 +143,7 @@ def test_degrees_are_refused(drawn: np.ndarray, form: str) -> None:
     refused(lambda: pose_to_rotmats(degrees), "^pose 1", "Is it in degrees")
 
 
-@fuzzed(60, 600)
+@fuzzed(60, 2500)
 @given(vectors(22), st.sampled_from([1.0, 100.0, 1000.0]), seeds)
 def test_positions_are_refused(drawn: np.ndarray, unit: float, seed: int) -> None:
     positions = BodyModel.builtin().forward_joints(torch.tensor(rodrigues(drawn)[None]).float())[0].double().numpy()
@@ -193,7 +193,7 @@ keys = st.sampled_from(
 )
 
 
-@fuzzed(200, 2000)
+@fuzzed(200, 12000)
 @given(
     st.one_of(arrays(), trees, st.dictionaries(keys, st.one_of(arrays(), trees), max_size=4)),
     st.sampled_from([None, *FRAMES]),
@@ -202,7 +202,7 @@ def test_anything_is_a_pose_or_an_error(value: Any, frame: str | None) -> None:
     check(value, frame=frame)
 
 
-@fuzzed(60, 600)
+@fuzzed(60, 2500)
 @given(st.one_of(trees, arrays()))
 def test_frames_are_known_or_refused(frame: Any) -> None:
     if frame is None or (isinstance(frame, str) and frame in FRAMES):
@@ -247,7 +247,7 @@ ARRAY_FORMS = [form for form in FORMS if not isinstance(forms_of(np.zeros((55, 3
 endings = st.sampled_from([".npz", ".npy", ".json", ".pt", ".pth", ".NPZ", ".Json", ".PT"])
 
 
-@fuzzed(120, 1200)
+@fuzzed(120, 5000)
 @given(vectors(), st.sampled_from(FORMS), endings, st.one_of(st.none(), st.integers(0, 4)))
 def test_every_file_is_the_reference(
     tmp_path_factory: pytest.TempPathFactory, drawn: np.ndarray, form: str, ending: str, number: int | None
@@ -260,7 +260,7 @@ def test_every_file_is_the_reference(
     np.testing.assert_allclose(rotmats.numpy(), reference(drawn), atol=2e-5)
 
 
-@fuzzed(150, 1500)
+@fuzzed(150, 9000)
 @given(vectors(), st.sampled_from(FORMS), endings, seeds)
 def test_damaged_files_are_errors_or_poses(
     tmp_path_factory: pytest.TempPathFactory, drawn: np.ndarray, form: str, ending: str, seed: int
@@ -285,14 +285,14 @@ def test_damaged_files_are_errors_or_poses(
     np.testing.assert_allclose(rotmats.numpy(), expected, atol=2e-5)
 
 
-@fuzzed(60, 600)
+@fuzzed(60, 3000)
 @given(st.text(max_size=400))
 def test_paths_are_errors(text: str) -> None:
     check(text)
     check(f"{text}.npz:3")
 
 
-@fuzzed(80, 800)
+@fuzzed(80, 600)
 @given(
     st.recursive(scalars, st.lists, max_leaves=4),
     vectors(22),
