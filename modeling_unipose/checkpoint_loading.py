@@ -10,6 +10,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import GENERATION_CONFIG_NAME
 
 
@@ -26,6 +27,8 @@ BUILD_ERRORS = (
     StrictDataclassError,
     TypeError,
 )
+# Arguments that say where the files are.
+PLACES = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
 NAMED = 5
 
 
@@ -36,11 +39,16 @@ class CompleteLoadingMixin:
     def from_pretrained(cls, pretrained_model_name_or_path, *args, allow_incomplete: bool = False, **kwargs):
         """Loads a model like the library, but only a complete checkpoint that fits its config.
 
+        Errors of wrong arguments are the library's own.
+
         Args:
-            pretrained_model_name_or_path: Folder or Hub id.
+            pretrained_model_name_or_path: Folder or Hub id; None with the library's `config` and `state_dict`. An
+                empty state dict asks for new weights.
             args: The library's.
             allow_incomplete: Whether missing and misshapen weights are drawn anew and others are left out, as for a
-                model that grows. The library's `ignore_mismatched_sizes=True` means the same.
+                model that grows. The library's `ignore_mismatched_sizes=True` means the same. With the library's
+                `output_loading_info=True` the caller gets the names of missing and of unexpected weights instead of
+                an error.
             kwargs: The library's.
 
         Raises:
@@ -48,25 +56,24 @@ class CompleteLoadingMixin:
                 model; the message names them.
             ValueError: An argument is wrong.
         """
-        if allow_incomplete:
-            kwargs["ignore_mismatched_sizes"] = True
-        name = str(pretrained_model_name_or_path)
-        check_generation_config(Path(name))
+        name = pretrained_model_name_or_path
+        growing = allow_incomplete or kwargs.get("ignore_mismatched_sizes") or kwargs.get("state_dict") == {}
+        reported = bool(kwargs.get("output_loading_info"))
+        kwargs["ignore_mismatched_sizes"] = bool(growing or reported)
+        if name is not None:
+            check_generation_config(Path(name))
         try:
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)  # type: ignore[misc]
-        except SafetensorError as error:
-            files = damaged_files(Path(name))
-            raise OSError(
-                f"the weights of {name} are damaged or truncated ({error}): fetch "
-                f"{', '.join(map(str, files)) or 'its .safetensors files'} again"
-            ) from error
+            loaded = super().from_pretrained(name, *args, **kwargs)  # type: ignore[misc]
         except torch.OutOfMemoryError:
             raise
-        except BUILD_ERRORS as error:
-            raise OSError(
-                f"{name} does not load ({type(error).__name__}: {error}): expected a config.json and arguments that "
-                "describe a model"
-            ) from error
+        except (SafetensorError, *BUILD_ERRORS) as error:
+            damage = find_damage(cls, name, kwargs)
+            if damage is None:
+                raise
+            raise OSError(damage) from error
+        if reported and not growing:
+            check_shapes(name, *loaded)
+        return loaded
 
     @staticmethod
     def _finalize_model_loading(model, load_config, loading_info):
@@ -81,7 +88,7 @@ def check_complete(model: Any, name: Any, loading_info: Any) -> None:
 
     Args:
         model: The model, whose missing weights are not allocated yet.
-        name: Folder or Hub id, for the error message.
+        name: Folder or Hub id, for the error message; None: a state dict.
         loading_info: The library's account of the loading.
 
     Raises:
@@ -92,23 +99,53 @@ def check_complete(model: Any, name: Any, loading_info: Any) -> None:
     tied = model.all_tied_weights_keys
     # Either end of a tie is enough.
     sources = {source for tie, source in tied.items() if tie not in info.missing_keys}
-    missing = info.missing_keys - tied.keys() - sources
-    misshapen = [
-        f"{key} {tuple(got)}, expected {tuple(expected)}" for key, got, expected in sorted(info.mismatched_keys)
-    ]
-    problems = [
-        f"{len(keys)} {kind} ({shorten(keys)})"
-        for kind, keys in (
-            ("missing", sorted(missing)),
-            ("unexpected", sorted(info.unexpected_keys)),
-            ("of another shape", misshapen),
-            ("not convertible", sorted(info.conversion_errors)),
-        )
-        if keys
-    ]
-    if problems:
+    refuse(
+        model,
+        name,
+        {
+            "missing": sorted(info.missing_keys - tied.keys() - sources),
+            "unexpected": sorted(info.unexpected_keys),
+            "of another shape": describe_shapes(info.mismatched_keys),
+            "not convertible": sorted(info.conversion_errors),
+        },
+    )
+
+
+def check_shapes(name: Any, model: Any, loading_info: dict[str, Any]) -> None:
+    """Checks that the weights of a checkpoint had the model's shapes; the caller gets the names of all others.
+
+    Args:
+        name: Folder or Hub id, for the error message.
+        model: The model.
+        loading_info: The library's account of the loading, as the caller gets it.
+
+    Raises:
+        OSError: They had not; the message names the weights.
+    """
+    refuse(model, name, {"of another shape": describe_shapes(loading_info["mismatched_keys"])})
+
+
+def describe_shapes(mismatched: Iterable[tuple[str, Any, Any]]) -> list[str]:
+    """Names of weights, with the shape of each and the expected one."""
+    return [f"{key} {tuple(got)}, expected {tuple(expected)}" for key, got, expected in sorted(mismatched)]
+
+
+def refuse(model: Any, name: Any, problems: dict[str, list[str]]) -> None:
+    """Raises the error of weights that do not fit a model.
+
+    Args:
+        model: The model.
+        name: Folder or Hub id; None: a state dict.
+        problems: Names of weights, by what is wrong with them.
+
+    Raises:
+        OSError: There are such weights.
+    """
+    found = [f"{len(keys)} {kind} ({shorten(keys)})" for kind, keys in problems.items() if keys]
+    if found:
+        place = "the state dict" if name is None else name
         raise OSError(
-            f"the weights of {name} do not fit its config and {type(model).__name__}: {'; '.join(problems)}. Fetch "
+            f"the weights of {place} do not fit its config and {type(model).__name__}: {'; '.join(found)}. Fetch "
             "the checkpoint again; a model that grows is loaded with allow_incomplete=True"
         )
 
@@ -141,14 +178,47 @@ def check_generation_config(folder: Path) -> None:
             raise OSError(f"{file} is damaged: {name} is {value!r}, expected an integer or several; fetch it again")
 
 
+def find_damage(model_class: Any, name: Any, kwargs: dict[str, Any]) -> str | None:
+    """What is wrong with the files of a checkpoint that did not load; None: nothing, so that an argument is.
+
+    Args:
+        model_class: The class that was to be loaded.
+        name: Folder or Hub id; None: there are no files.
+        kwargs: The arguments of the loading.
+    """
+    if name is None:
+        return None
+    files = damaged_files(Path(name))
+    if files:
+        return f"the weights of {name} are damaged or truncated: fetch {', '.join(map(str, files))} again"
+    try:
+        config = kwargs.get("config")
+        if not isinstance(config, PreTrainedConfig):
+            places = {key: kwargs[key] for key in PLACES if key in kwargs}
+            config = model_class.config_class.from_pretrained(config or name, **places)
+        with torch.device("meta"):
+            model_class._from_config(config)
+    except BUILD_ERRORS as error:
+        return f"config.json of {name} describes no model ({type(error).__name__}: {error}): fetch it again"
+    return None
+
+
 def damaged_files(folder: Path) -> list[Path]:
-    """The damaged or truncated .safetensors files of a folder."""
+    """The damaged or truncated .safetensors files of a folder, and their damaged indices."""
     damaged = []
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt"):
                 pass
         except SafetensorError:
+            damaged.append(path)
+    for path in sorted(folder.glob("*.index.json")):
+        try:
+            files = json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()
+            complete = all((folder / file).is_file() for file in files)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            complete = False
+        if not complete:
             damaged.append(path)
     return damaged
 

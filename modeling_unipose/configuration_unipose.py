@@ -1,5 +1,6 @@
 """Configurations of the pose tokenizer and of the whole model. Default sizes are the release's (paper, section 3)."""
 
+import copy
 import math
 from typing import Any, Literal
 
@@ -28,15 +29,27 @@ class ReadConfigMixin:
             kwargs: The library's.
 
         Raises:
-            OSError: It describes no model.
+            OSError: It describes no model. Errors of the other arguments are the library's own.
         """
+        content = copy.deepcopy(config_dict)
         try:
             return super().from_dict(config_dict, **kwargs)
         except CONFIG_ERRORS as error:
+            if kwargs and cls.is_readable(content):
+                raise
             reason = " ".join(str(error).split())
             raise OSError(
                 f"config.json does not describe a {cls.__name__} ({type(error).__name__}: {reason}): fetch it again"
             ) from error
+
+    @classmethod
+    def is_readable(cls, config_dict: dict[str, Any]) -> bool:
+        """Whether the content of config.json alone makes a config."""
+        try:
+            cls(**config_dict)
+        except CONFIG_ERRORS:
+            return False
+        return True
 
 
 def patch_grid(vision_config: PreTrainedConfig) -> tuple[int, int]:
@@ -231,8 +244,10 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
             OSError: It describes no model, or lacks a part: the default would be a model of the release's size.
         """
         for name in NEEDED_PARTS:
-            part = kwargs.get(name, config_dict.get(name))
-            if not isinstance(part, PreTrainedConfig) and not (isinstance(part, dict) and part.get("model_type")):
+            # A dict among the arguments changes values of the file's part.
+            part = config_dict.get(name)
+            whole = isinstance(part, dict) and part.get("model_type")
+            if not whole and not isinstance(kwargs.get(name), PreTrainedConfig):
                 raise OSError(
                     f"config.json describes no model: its {name} is {shorten(part)}, expected the config of that "
                     "part with its model_type; fetch it again"

@@ -58,8 +58,8 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         chooser: Chooser | ChooserName = "consistent",
         seed: int | torch.Generator | None = None,
         return_features: bool = False,
-        allow_urls: bool = False,
-        allow_local_files: bool = False,
+        allow_urls: bool | None = None,
+        allow_local_files: bool | None = None,
         frame: str | None = None,
         output_frame: str = "z_up",
         **kwargs: Any,
@@ -92,6 +92,7 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
             seed: Seed of this call's samples, or a generator; torch's own random numbers do not change.
             return_features: Whether an answer also has "features", of which its confidence is made: a dict of numbers.
             allow_urls: Whether images in chats may be http addresses: only for chats whose authors are trusted.
+                Default: that of the processor, which is False, as for the next.
             allow_local_files: Whether images and poses in chats may be local files: likewise.
             frame: Frame of the input poses: "z_up" (AMASS), "y_up" (smplx, WHAM, GVHMR) or "camera" (HMR2, TokenHMR,
                 ROMP). Default: what a file says, otherwise "z_up". A content block may state its own.
@@ -228,7 +229,7 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
         """
         return seed if seed is None or isinstance(seed, torch.Generator) else seeded_generator(seed, self.model.device)
 
-    def check_chat(self, row: Row, allow_urls: bool, allow_local_files: bool) -> Row:
+    def check_chat(self, row: Row, allow_urls: bool | None, allow_local_files: bool | None) -> Row:
         """A row whose chat, if it has one, is checked.
 
         Args:
@@ -398,8 +399,7 @@ class UniPosePipeline(AnswerPipelineMixin, Pipeline):
     def preprocess(self, inputs: Conversations, generation_mode: str | None = None) -> Any:  # type: ignore[override]
         messages = [[self.mark_poses(message) for message in chat] for chat in inputs.messages]
         return self.processor.apply_chat_template(
-            messages,
-            is_checked=True,
+            self.processor.mark_checked(messages),
             # Placeholders of the texts are blocks already.
             sanitize_control_tokens=True,
             add_generation_prompt=True,

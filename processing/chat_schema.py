@@ -1,9 +1,10 @@
 """The form of a chat, checked once: errors name the message and its part.
 
-A chat is a list of messages. `ACCEPTED_CHATS` says what a message is. The checked chat is a copy in which every value
+A chat is a list of messages, each a dict, a dataclass or a pydantic model. `ACCEPTED_CHATS` says what a message is. The checked chat is a copy in which every value
 of an image or a pose is under the key of its kind. No file and no address is read unless the caller allows it.
 """
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,11 +45,18 @@ class ChatSources(NamedTuple):
 
 
 NO_SOURCES = ChatSources()
+ALL_SOURCES = ChatSources(urls=True, local_files=True)
 
 
-def is_chat(value: Any) -> bool:
-    """Whether a value is meant as one chat: a list that holds a message."""
-    return isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value)
+class CheckedChats(list):
+    """Chats that `check_chat` has made: a caller from outside cannot claim that his are."""
+
+
+def as_mapping(value: Any) -> Any:
+    """A message or a part as a dict, if it is an object of a dataclass or of pydantic; others unchanged."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return value.model_dump() if callable(getattr(value, "model_dump", None)) else value
 
 
 def check_chat(chat: Any, sources: ChatSources = NO_SOURCES, name: str = "") -> list[Message]:
@@ -94,6 +102,7 @@ def check_text(text: str, name: str) -> str:
 
 
 def _check_message(message: Any, sources: ChatSources, name: str) -> Message:
+    message = as_mapping(message)
     if not isinstance(message, Mapping):
         raise ValueError(f"{name} is a {type(message).__name__}; accepted: {ACCEPTED_CHATS}")
     given = {key: value for key, value in message.items() if value is not None}
@@ -134,6 +143,7 @@ def _check_keys(given: Mapping[Any, Any], accepted: Sequence[str], name: str) ->
 
 
 def _check_part(part: Any, sources: ChatSources, name: str) -> dict[str, Any]:
+    part = as_mapping(part)
     if not isinstance(part, Mapping):
         raise ValueError(f"{name} is a {type(part).__name__}; accepted: {ACCEPTED_CHATS}")
     given = {key: value for key, value in part.items() if value is not None}
@@ -159,6 +169,9 @@ def _check_part(part: Any, sources: ChatSources, name: str) -> dict[str, Any]:
     if present:
         check = _check_image if kind == "image" else _check_pose
         block[kind] = check(given[present[0]], present[0], sources, name)
+        if present[0] == "url":
+            # Templates may print it.
+            block["url"] = given["url"]
     return block
 
 
@@ -182,7 +195,7 @@ def _check_image(value: Any, key: str, sources: ChatSources, name: str) -> Any:
     if isinstance(value, ImageURL) and not sources.urls:
         raise ValueError(
             f"{name}: {shown(value)} is an address, which a chat does not read: pass the image itself "
-            "or allow_urls=True"
+            "or set allow_urls=True"
         )
     if isinstance(value, os.PathLike):
         _check_local_file(value, sources, name)
@@ -207,7 +220,7 @@ def _check_local_file(path: str | os.PathLike, sources: ChatSources, name: str) 
     if not sources.local_files:
         raise ValueError(
             f"{name}: {shown(os.fspath(path))} is a local file, which a chat does not read: pass its content or "
-            "allow_local_files=True"
+            "set allow_local_files=True"
         )
 
 

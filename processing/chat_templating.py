@@ -7,14 +7,23 @@ from jinja2 import TemplateError
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from .chat_schema import ChatSources, Message, check_chat, check_text
+from .chat_schema import ALL_SOURCES, ChatSources, CheckedChats, Message, check_chat, check_text
 from .control_tokens import break_control_tokens, control_token_pattern, encode_texts
 from .pose_features import Frame
+from .processor_checks import check_template
 
 
 class ChatTemplateMixin(ProcessorMixin):
-    """The chat template, for `UniPoseProcessor`."""
+    """The chat template, for `UniPoseProcessor`.
 
+    Args:
+        allow_urls: Whether blocks of chats may refer to http addresses: only where the authors are trusted. A setting
+            of this process, which is not saved; default False.
+        allow_local_files: The same for local files.
+    """
+
+    allow_urls: bool = False
+    allow_local_files: bool = False
     tokenizer: Any
     placeholders: Any
     template_variables: Any
@@ -22,6 +31,8 @@ class ChatTemplateMixin(ProcessorMixin):
     pose_code_prefix: str
     # Number of tokens, and the pattern of the control tokens among them.
     _control_tokens: tuple[int, re.Pattern] | None = None
+    # The chat template that has been checked.
+    _checked_template: str | None = None
     _resolve_chat_template: Any
     _adjust_assistant_masks_indices: Any
     _ending: Any
@@ -49,14 +60,14 @@ class ChatTemplateMixin(ProcessorMixin):
         return break_control_tokens(check_text(text, "the text"), self.control_tokens, kept)
 
     def check_chats(
-        self, conversation: Any, allow_urls: bool = False, allow_local_files: bool = False
-    ) -> tuple[list[list[Message]], bool]:
+        self, conversation: Any, allow_urls: bool | None = None, allow_local_files: bool | None = None
+    ) -> tuple[CheckedChats, bool]:
         """Checks one chat, or a list of them.
 
         Args:
             conversation: See `apply_chat_template`.
-            allow_urls: See there.
-            allow_local_files: See there.
+            allow_urls: Default: that of the processor.
+            allow_local_files: Default: that of the processor.
 
         Returns:
             Copies of the chats (`chat_schema.check_chat`), and whether there is a list.
@@ -64,7 +75,21 @@ class ChatTemplateMixin(ProcessorMixin):
         Raises:
             ValueError: A chat has another form.
         """
-        sources = ChatSources(allow_urls, allow_local_files)
+        sources = ChatSources(
+            self.allow_urls if allow_urls is None else allow_urls,
+            self.allow_local_files if allow_local_files is None else allow_local_files,
+        )
+        return self._check_chats(conversation, sources)
+
+    @staticmethod
+    def mark_checked(chats: list[list[Message]]) -> CheckedChats:
+        """Changed copies of the chats of `check_chats`, for `apply_chat_template`, which does not check them again."""
+        return CheckedChats(chats)
+
+    @staticmethod
+    def _check_chats(conversation: Any, sources: ChatSources) -> tuple[CheckedChats, bool]:
+        if isinstance(conversation, CheckedChats):
+            return conversation, True
         conversation = getattr(conversation, "messages", conversation)
         is_list = isinstance(conversation, list | tuple)
         if (
@@ -73,8 +98,9 @@ class ChatTemplateMixin(ProcessorMixin):
             and all(isinstance(chat, list | tuple) or hasattr(chat, "messages") for chat in conversation)
         ):
             chats = [getattr(chat, "messages", chat) for chat in conversation]
-            return [check_chat(chat, sources, f"chat {number}, ") for number, chat in enumerate(chats, 1)], True
-        return [check_chat(conversation, sources)], False
+            checked = [check_chat(chat, sources, f"chat {number}, ") for number, chat in enumerate(chats, 1)]
+            return CheckedChats(checked), True
+        return CheckedChats([check_chat(conversation, sources)]), False
 
     def with_plain_texts(self, messages: list[Message], placeholders: bool) -> list[Message]:
         """A checked chat whose texts have no live control tokens.
@@ -93,6 +119,14 @@ class ChatTemplateMixin(ProcessorMixin):
         parts = [plain(value) if isinstance(value, str) else [plain(part) for part in value] for value in contents]
         return [message | {"content": content} for message, content in zip(messages, parts)]
 
+    def _own_template(self, name: str | None = None) -> str:
+        """One of the processor's own templates, checked: a damaged one would leave out what a chat says."""
+        template = self._resolve_chat_template(name)
+        if template != self._checked_template:
+            check_template(self, template, name or "default")
+            self._checked_template = template
+        return template
+
     def encode_chat(self, messages: Any) -> dict[str, list[int]]:
         """Tokenizes a chat whose images and poses are blocks without values, as in a training row.
 
@@ -106,7 +140,7 @@ class ChatTemplateMixin(ProcessorMixin):
             ValueError: The chat has another form.
         """
         chats, _ = self.check_chats(messages)
-        template = self._resolve_chat_template(None)
+        template = self._own_template()
         rendered: Any = render_jinja_template(
             conversations=[self.with_plain_texts(chats[0], placeholders=False)],
             chat_template=template,
@@ -129,9 +163,6 @@ class ChatTemplateMixin(ProcessorMixin):
         tokenize: bool = False,
         processor_kwargs: dict[str, Any] | None = None,
         sanitize_control_tokens: bool = False,
-        allow_urls: bool = False,
-        allow_local_files: bool = False,
-        is_checked: bool = False,
         **kwargs: Any,
     ) -> Any:
         """Formats a conversation, or a list of them.
@@ -139,22 +170,20 @@ class ChatTemplateMixin(ProcessorMixin):
         A message is {"role", "content"}; its content is a string or blocks {"type": "text", "text"},
         {"type": "image", "image" | "url" | "path" | "base64"}, {"type": "pose", "pose" | "path", "frame"}. A block
         without its image or pose takes the next of `images` or `poses` in `processor_kwargs`. Keys that are None are
-        ignored.
+        ignored. Blocks refer to addresses and local files only if the processor's `allow_urls` or `allow_local_files` is
+        True; a string of `tokenize=False` reads nothing.
 
         Control tokens in the texts of a chat are plain text; `<pose>` and `<image>` are placeholders. A string of
         `tokenize=False` has an invisible break in such control tokens, which `__call__` does not encode.
 
         Args:
-            conversation: Messages, or a list of conversations.
+            conversation: Messages (dicts, dataclasses, pydantic models), or a list of conversations.
             chat_template: Another Jinja template.
             generation_mode: "pose" adds the generation prompt and pose-start.
             frame: Frame of the poses, as in `__call__`; a block's own "frame" comes first.
             tokenize: Whether to return ids (with `return_dict=True` the whole batch, as `__call__`), not strings.
             processor_kwargs: Arguments of `__call__`; its images and poses may be paths and URLs.
             sanitize_control_tokens: Whether `<pose>` and `<image>` in texts are plain text too.
-            allow_urls: Whether blocks may refer to http addresses: only for chats whose authors are trusted.
-            allow_local_files: Whether blocks may refer to local files: only for chats whose authors are trusted.
-            is_checked: Whether the conversation comes from `check_chats`.
             kwargs: The library's: `add_generation_prompt`, `continue_final_message`, `return_assistant_tokens_mask`
                 (1 on the assistant's content and eos), `return_dict`, `return_tensors`; and template variables.
 
@@ -165,12 +194,14 @@ class ChatTemplateMixin(ProcessorMixin):
         ending = self._ending(generation_mode)
         if ending and not kwargs.get("continue_final_message"):
             kwargs["add_generation_prompt"] = True
-        if is_checked:
-            chats, is_batched = conversation, True
-        else:
-            chats, is_batched = self.check_chats(conversation, allow_urls, allow_local_files)
-        chats = [self.with_plain_texts(chat, placeholders=not sanitize_control_tokens) for chat in chats]
-        template = self._resolve_chat_template(chat_template)
+        checked, is_batched = (
+            self.check_chats(conversation) if tokenize else self._check_chats(conversation, ALL_SOURCES)
+        )
+        chats = [self.with_plain_texts(chat, placeholders=not sanitize_control_tokens) for chat in checked]
+        is_own = chat_template is None or (
+            isinstance(self.chat_template, dict) and chat_template in self.chat_template
+        )
+        template = self._own_template(chat_template) if is_own else chat_template
         kwargs = {**self.template_variables(template), **kwargs}
         if tokenize:
             # The template adds every special token itself.

@@ -37,10 +37,11 @@ class CheckedProcessorMixin:
         try:
             processor = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)  # type: ignore[misc]
             check_task_prompts(processor.task_prompts)
-            check_chat_template(processor)
             hub_arguments = {key: kwargs[key] for key in HUB_ARGUMENTS if kwargs.get(key) is not None}
             config = read_model_config(name, hub_arguments)
+            # A processor without a model may have any template; it is checked where it is used.
             if config is not None:
+                check_chat_template(processor)
                 check_model_config(processor, config)
         except (OSError, ImportError):
             raise
@@ -80,36 +81,49 @@ def check_task_prompts(prompts: Any) -> None:
 
 
 def check_chat_template(processor: Any) -> None:
-    """Checks that a processor's chat template writes what a chat says: an HTML page in its place would not.
+    """Checks all chat templates of a processor.
 
     Args:
         processor: A `UniPoseProcessor`.
 
     Raises:
-        ValueError: It does not.
+        ValueError: As `check_template`.
     """
     templates = processor.chat_template
-    named = templates if isinstance(templates, Mapping) else {"default": templates}
+    for name, template in (templates if isinstance(templates, Mapping) else {"default": templates}).items():
+        check_template(processor, template, name)
+
+
+def check_template(processor: Any, template: str, name: str) -> None:
+    """Checks that a chat template writes what a chat says: an HTML page in its place would not.
+
+    Args:
+        processor: A `UniPoseProcessor`.
+        template: Jinja.
+        name: Name of the template in errors.
+
+    Raises:
+        ValueError: It does not.
+    """
     kinds = [kind for kind, placeholder in processor.placeholders.items() if placeholder.length]
     content = [{"type": "text", "text": PROBE}, *({"type": kind} for kind in kinds)]
     expected = {PROBE: "the user's text", **{processor.placeholders[kind].expanded: f"the {kind}" for kind in kinds}}
-    for name, template in named.items():
-        try:
-            text = processor.tokenizer.apply_chat_template(
-                [{"role": "user", "content": content}],
-                chat_template=template,
-                tokenize=False,
-                add_generation_prompt=True,
-                **processor.template_variables(template),
-            )
-        except Exception as error:  # Jinja evaluates whatever the file holds.
-            raise ValueError(f"the {name} chat template {template[:40]!r}... fails: {error}") from error
-        missing = [what for piece, what in expected.items() if piece not in text]
-        if missing:
-            raise ValueError(
-                f"the {name} chat template {template[:40]!r}... leaves out {' and '.join(missing)}: expected a Jinja "
-                "template that writes every block of a chat"
-            )
+    try:
+        text = processor.tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}],
+            chat_template=template,
+            tokenize=False,
+            add_generation_prompt=True,
+            **processor.template_variables(template),
+        )
+    except Exception as error:  # Jinja evaluates whatever the file holds.
+        raise ValueError(f"the {name} chat template {template[:40]!r}... fails: {error}") from error
+    missing = [what for piece, what in expected.items() if piece not in text]
+    if missing:
+        raise ValueError(
+            f"the {name} chat template {template[:40]!r}... leaves out {' and '.join(missing)}: expected a Jinja "
+            "template that writes every block of a chat"
+        )
 
 
 def check_model_config(processor: Any, config: Mapping[str, Any]) -> None:

@@ -304,7 +304,7 @@ def test_template_refuses_the_unknown(processor):
     blocks = [{"role": "user", "content": [{"type": "video"}]}]
     for chat, message in (([{"role": "tool", "content": "a"}], "role tool"), (blocks, "type video; accepted: text")):
         with pytest.raises(ValueError, match=message):
-            processor.apply_chat_template([chat], is_checked=True)
+            processor.apply_chat_template(processor.mark_checked([chat]))
 
 
 def test_post_process_generation(processor):

@@ -27,6 +27,12 @@ class UniPoseProcessorTest(upstream.processing.ProcessorTesterMixin, unittest.Te
     def prepare_processor_dict():
         return {"num_pose_tokens": 4, "num_image_tokens": 4}
 
+    def get_processor(self, *args, **kwargs):
+        """The images of the tests' chats are local files, which no chat of a stranger may read."""
+        processor = super().get_processor(*args, **kwargs)
+        processor.allow_local_files = True
+        return processor
+
     def test_model_input_names(self):
         """As the mixin's, which knows of no poses, with a pose."""
         processor = self.get_processor()
