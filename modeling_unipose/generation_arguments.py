@@ -1,10 +1,14 @@
 """Checks the arguments of `generate` before they can cause an error far from their name, or a wrong answer."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
+
+
+# Counts and ids become integers of 32 or 64 bits.
+TOO_LARGE = 2**31
 
 
 class Accepted(NamedTuple):
@@ -13,7 +17,7 @@ class Accepted(NamedTuple):
     Args:
         low: Lowest value.
         high: Highest value.
-        whole: Whether it is an integer.
+        whole: Whether it is an integer, which must be below `TOO_LARGE`.
         open_low: Whether `low` itself is not accepted.
     """
 
@@ -27,12 +31,16 @@ class Accepted(NamedTuple):
         """What is accepted, for errors."""
         kind = "an integer" if self.whole else "a number"
         low = f"{kind} {'above' if self.open_low else 'of at least'} {self.low:g}"
-        return low if math.isinf(self.high) else f"{low} and at most {self.high:g}"
+        if math.isinf(self.high):
+            return f"{low} and below 2^31" if self.whole else low
+        return f"{low} and at most {self.high:g}"
 
     def allows(self, value: Any) -> bool:
         """Whether a value is accepted."""
         kinds = int if self.whole else int | float
         if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+            return False
+        if self.whole and value >= TOO_LARGE:
             return False
         return (value > self.low if self.open_low else value >= self.low) and value <= self.high
 
@@ -51,7 +59,7 @@ class Form(NamedTuple):
 
 def is_id(value: Any) -> bool:
     """Whether a value can be the id of a token."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < TOO_LARGE
 
 
 def are_ids(value: Any) -> bool:
@@ -64,6 +72,28 @@ def are_ids(value: Any) -> bool:
 def is_decay(value: Any) -> bool:
     """Whether a value is a start and a factor."""
     return isinstance(value, list | tuple) and len(value) == 2 and SIZE.allows(value[0]) and POSITIVE.allows(value[1])
+
+
+def is_bias(value: Any) -> bool:
+    """Whether a value is {tuple of ids: float} or a list of [list of ids, float]."""
+    if isinstance(value, dict):
+        return (
+            bool(value)
+            and all(isinstance(key, tuple) and are_ids(key) for key in value)
+            and are_biases(value.values())
+        )
+    if not isinstance(value, list) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value):
+        return False
+    return (
+        bool(value)
+        and all(isinstance(ids, list) and are_ids(ids) for ids, _ in value)
+        and are_biases(bias for _, bias in value)
+    )
+
+
+def are_biases(values: Iterable[Any]) -> bool:
+    """Whether values are floats that are no NaN."""
+    return all(isinstance(value, float) and not math.isnan(value) for value in values)
 
 
 COUNT, SIZE = Accepted(1, whole=True), Accepted(0, whole=True)
@@ -96,7 +126,7 @@ ARGUMENTS: dict[str, Accepted | Form] = {
     "bad_words_ids": Form(
         "a list of lists of ids", lambda value: isinstance(value, list) and bool(value) and all(map(are_ids, value))
     ),
-    "sequence_bias": Form("a dict or a list of lists", lambda value: isinstance(value, dict | list) and bool(value)),
+    "sequence_bias": Form("{tuple of ids: float} or a list of [list of ids, float]", is_bias),
     "stop_strings": Form(
         "a string or a list of strings",
         lambda value: (
