@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 
 
-# Counts and ids become integers of 32 or 64 bits.
-TOO_LARGE = 2**31
+# Counts and ids become integers of 32 bits.
+MAX_INTEGER = 2**31 - 1
 
 
 class Accepted(NamedTuple):
@@ -17,7 +17,7 @@ class Accepted(NamedTuple):
     Args:
         low: Lowest value.
         high: Highest value.
-        whole: Whether it is an integer, which must be below `TOO_LARGE`.
+        whole: Whether it is an integer.
         open_low: Whether `low` itself is not accepted.
     """
 
@@ -31,16 +31,12 @@ class Accepted(NamedTuple):
         """What is accepted, for errors."""
         kind = "an integer" if self.whole else "a number"
         low = f"{kind} {'above' if self.open_low else 'of at least'} {self.low:g}"
-        if math.isinf(self.high):
-            return f"{low} and below 2^31" if self.whole else low
-        return f"{low} and at most {self.high:g}"
+        return low if math.isinf(self.high) else f"{low} and at most {self.high:.10g}"
 
     def allows(self, value: Any) -> bool:
         """Whether a value is accepted."""
         kinds = int if self.whole else int | float
         if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
-            return False
-        if self.whole and value >= TOO_LARGE:
             return False
         return (value > self.low if self.open_low else value >= self.low) and value <= self.high
 
@@ -59,7 +55,7 @@ class Form(NamedTuple):
 
 def is_id(value: Any) -> bool:
     """Whether a value can be the id of a token."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < TOO_LARGE
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_INTEGER
 
 
 def are_ids(value: Any) -> bool:
@@ -77,18 +73,12 @@ def is_decay(value: Any) -> bool:
 def is_bias(value: Any) -> bool:
     """Whether a value is {tuple of ids: float} or a list of [list of ids, float]."""
     if isinstance(value, dict):
-        return (
-            bool(value)
-            and all(isinstance(key, tuple) and are_ids(key) for key in value)
-            and are_biases(value.values())
-        )
+        has_ids = all(isinstance(key, tuple) and are_ids(key) for key in value)
+        return bool(value) and has_ids and are_biases(value.values())
     if not isinstance(value, list) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value):
         return False
-    return (
-        bool(value)
-        and all(isinstance(ids, list) and are_ids(ids) for ids, _ in value)
-        and are_biases(bias for _, bias in value)
-    )
+    has_ids = all(isinstance(pair[0], list) and are_ids(pair[0]) for pair in value)
+    return bool(value) and has_ids and are_biases(pair[1] for pair in value)
 
 
 def are_biases(values: Iterable[Any]) -> bool:
@@ -96,7 +86,7 @@ def are_biases(values: Iterable[Any]) -> bool:
     return all(isinstance(value, float) and not math.isnan(value) for value in values)
 
 
-COUNT, SIZE = Accepted(1, whole=True), Accepted(0, whole=True)
+COUNT, SIZE = Accepted(1, MAX_INTEGER, whole=True), Accepted(0, MAX_INTEGER, whole=True)
 SHARE = Accepted(0, 1, open_low=True)
 # Outside of these bounds the division of logits leaves the range of floats.
 TEMPERATURE = POSITIVE = Accepted(1e-6, 1e6)

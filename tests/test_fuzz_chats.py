@@ -1,5 +1,6 @@
 """Chats of any form: either a batch in which users wrote no control token, or an error that names the message."""
 
+import io
 import re
 import socket
 from collections import Counter
@@ -213,14 +214,19 @@ def test_malformed_chats_in_the_pipeline(pipe: UniPosePipeline, chat: Any) -> No
 def test_nothing_is_read(processor: UniPoseProcessor, kind: str, key: str, value: Any) -> None:
     """Neither a file nor an address, by any key and in any wrapping."""
 
-    def refuse(*args: Any, **kwargs: Any) -> Any:
-        raise AssertionError(f"read {args}")
+    opened: list[Any] = []
+
+    def refuse(source: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(source, io.BytesIO):
+            opened.append(source)
+        raise OSError(f"read {source}")
 
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in ((socket, "getaddrinfo"), (socket.socket, "connect"), (Image, "open"), (np, "load")):
             patch.setattr(owner, name, refuse)
         chat = [{"role": "user", "content": [{"type": kind, key: value}]}]
-        refused(lambda: tokenized(processor, chat), "message 1|^pose 1")
+        refused(lambda: tokenized(processor, chat), "message 1|^pose 1|^image 1")
+    assert not opened, f"read {opened}"
 
 
 @fuzzed(60, 1200)
