@@ -276,13 +276,18 @@ class UniPoseGenerationMixin(GenerationMixin):
         first = [FiniteLogits(self), grammar]
         return LogitsProcessorList([*first, *processors, grammar, NumericScores()] if processors else first)
 
+    def _get_candidate_generator(self, *args, logits_processor, **kwargs):
+        """The library hands this model's processors on to the assistant, whose scores are no logits of this model."""
+        others = [processor for processor in logits_processor if not isinstance(processor, FiniteLogits)]
+        return super()._get_candidate_generator(*args, logits_processor=LogitsProcessorList(others), **kwargs)
+
     def _sample(self, input_ids, logits_processor, generation_config, synced_gpus=False, **kwargs):
         mode, decoding = kwargs.pop("generation_mode"), kwargs.pop("pose_options", None)
         seeded = kwargs.pop("seeded_sampling", None)
         self.validate_length(input_ids, generation_config.max_length, mode)
         if mode != "text":
-            criteria = protect_poses(kwargs["stopping_criteria"], self.config, generation_config.max_length)
-            kwargs["stopping_criteria"] = criteria
+            limits = input_ids.shape[1], generation_config.max_length
+            kwargs["stopping_criteria"] = protect_poses(kwargs["stopping_criteria"], self.config, *limits)
         in_order = generation_config.do_sample
         if seeded is not None and in_order:
             logits_processor = LogitsProcessorList([*logits_processor, seeded])

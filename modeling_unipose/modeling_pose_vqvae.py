@@ -282,7 +282,8 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
         """Rotations -> codes, in the precision of the weights also under autocast.
 
         Args:
-            pose_values: (batch, 22, 6), the first two rows of each rotation matrix.
+            pose_values: (batch, 22, 6), the first two rows of each rotation matrix; all zeros stand for no pose, as in
+                the original release. The whole model takes none of these.
 
         Returns:
             (batch, num_pose_tokens).
@@ -291,7 +292,7 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
             ValueError: The shape is wrong, values are not finite or of parallel rows, or the weights are damaged.
         """
         self.check_shape(pose_values)
-        check_pose_values(pose_values)
+        check_pose_values(pose_values, allow_absent=True)
         # Codes are arg-minima: half precision would change them.
         with torch.autocast(pose_values.device.type, enabled=False):
             features = self.encode_features(pose_values)

@@ -24,7 +24,7 @@ from transformers.utils.output_capturing import select_hidden_states
 
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
-from .finite_checks import check_pixels
+from .finite_checks import check_pixels, check_pose_values
 from .generation_unipose import UniPoseGenerationMixin
 from .modeling_pose_vqvae import UniPoseVQVAE
 from .pretrained_unipose import UniPosePreTrainedModel
@@ -152,7 +152,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             (batch, length, hidden_size).
 
         Raises:
-            ValueError: If placeholders and poses do not match, with both numbers.
+            ValueError: If placeholders and poses do not match, with both numbers, or the values are no rotations.
         """
         tokens, poses = self.config.num_pose_tokens, 0 if pose_values is None else len(pose_values)
         torch_compilable_check(
@@ -164,6 +164,8 @@ class UniPoseModel(UniPosePreTrainedModel):
         )
         if pose_values is None:
             return inputs_embeds
+        self.pose_tokenizer.check_shape(pose_values)
+        check_pose_values(pose_values)
         with torch.no_grad():
             codes = self.pose_tokenizer.encode(pose_values).to(inputs_embeds.device)
         embeds = self.get_input_embeddings()(codes + self.config.pose_code_start_id)

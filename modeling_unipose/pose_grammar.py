@@ -13,6 +13,17 @@ from .query_runs import codes_since_start
 PoseMode = Literal["pose", "text"]
 
 
+def answer_has_room(config: UniPoseConfig, prompt_length: int, max_length: int) -> bool:
+    """Whether an answer that is one pose fits.
+
+    Args:
+        config: Config with the token ids.
+        prompt_length: Number of tokens of the prompt.
+        max_length: Maximum length of prompt and answer.
+    """
+    return prompt_length + config.pose_answer_length <= max_length
+
+
 class PoseGrammar(LogitsProcessor):
     """Makes a malformed pose impossible: pose-start, exactly `num_pose_tokens` codes, pose-end.
 
@@ -24,15 +35,14 @@ class PoseGrammar(LogitsProcessor):
         max_length: Maximum length of prompt and answer; a pose that would not fit is not started.
         generation_mode: See `UniPoseGenerationMixin.generate`.
         prompt_length: Number of tokens of the prompt. Where not even the whole answer has room for a pose, nothing is
-            banned: the model would say something else, as if it had chosen to, and `RoomForPoses` raises an error.
+            banned: the model would say something else, as if it had chosen to, and `NoRoomForPoses` raises an error.
     """
 
     def __init__(
         self, config: UniPoseConfig, max_length: int, generation_mode: PoseMode | None, prompt_length: int = 0
     ):
         self.config = config
-        has_room = prompt_length + config.num_pose_tokens + 2 <= max_length
-        self.max_length = max_length if has_room else sys.maxsize
+        self.max_length = max_length if answer_has_room(config, prompt_length, max_length) else sys.maxsize
         self.generation_mode = generation_mode
 
     def allowed_tokens(self, ids: torch.Tensor, vocab_size: int) -> torch.Tensor:
@@ -79,4 +89,4 @@ class PoseGrammar(LogitsProcessor):
         return torch.where(allowed, scores.clamp_min(torch.finfo(scores.dtype).min), -torch.inf)
 
 
-__all__ = ["PoseGrammar", "PoseMode"]
+__all__ = ["PoseGrammar", "PoseMode", "answer_has_room"]

@@ -14,6 +14,7 @@ from transformers import (
 )
 
 from .configuration_unipose import UniPoseConfig
+from .pose_grammar import answer_has_room
 from .query_runs import codes_since_start
 
 
@@ -83,8 +84,10 @@ class WholePoses(StoppingCriteria):
         return self.is_due & ~inside_pose(input_ids, self.config)
 
 
-class RoomForPoses(StoppingCriteria):
+class NoRoomForPoses(StoppingCriteria):
     """Refuses an answer that starts a pose which the limit of tokens would cut. It stops nothing.
+
+    It is for answers without room for any pose: in others the grammar bans the start of a pose that does not fit.
 
     Args:
         config: Config with the token ids.
@@ -107,19 +110,24 @@ class RoomForPoses(StoppingCriteria):
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
-def protect_poses(criteria: StoppingCriteriaList, config: UniPoseConfig, max_length: int) -> StoppingCriteriaList:
+def protect_poses(
+    criteria: StoppingCriteriaList, config: UniPoseConfig, prompt_length: int, max_length: int
+) -> StoppingCriteriaList:
     """Stopping criteria of a call of `generate` that cut no pose.
 
     Args:
         criteria: The library's and the user's.
         config: Config with the token ids.
+        prompt_length: Number of tokens of the prompt.
         max_length: Maximum length of prompt and answer.
 
     Raises:
         ValueError: An end token is a pose code or pose-start.
     """
     first, size = config.pose_code_start_id, config.pose_tokenizer_config.codebook_size
-    protected = StoppingCriteriaList([RoomForPoses(config, max_length)])
+    protected = StoppingCriteriaList()
+    if not answer_has_room(config, prompt_length, max_length):
+        protected.append(NoRoomForPoses(config, max_length))
     for criterion in criteria:
         ends = getattr(criterion, "eos_token_id", None)
         if ends is not None:

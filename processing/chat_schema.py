@@ -1,7 +1,8 @@
 """The form of a chat, checked once: errors name the message and its part.
 
-A chat is a list of messages, each a dict, a dataclass or a pydantic model. `ACCEPTED_CHATS` says what a message is. The checked chat is a copy in which every value
-of an image or a pose is under the key of its kind. No file and no address is read unless the caller allows it.
+A chat is a list of messages: dicts, dataclasses or pydantic models. `ACCEPTED_CHATS` says what a message is. The
+checked chat is a copy in which every value of an image or a pose is under the key of its kind. No file and no address
+is read unless the caller allows it.
 """
 
 import dataclasses

@@ -170,8 +170,8 @@ class ChatTemplateMixin(ProcessorMixin):
         A message is {"role", "content"}; its content is a string or blocks {"type": "text", "text"},
         {"type": "image", "image" | "url" | "path" | "base64"}, {"type": "pose", "pose" | "path", "frame"}. A block
         without its image or pose takes the next of `images` or `poses` in `processor_kwargs`. Keys that are None are
-        ignored. Blocks refer to addresses and local files only if the processor's `allow_urls` or `allow_local_files` is
-        True; a string of `tokenize=False` reads nothing.
+        ignored. Blocks refer to addresses and local files only if the processor's `allow_urls` or `allow_local_files`
+        is True; a string of `tokenize=False` reads nothing.
 
         Control tokens in the texts of a chat are plain text; `<pose>` and `<image>` are placeholders. A string of
         `tokenize=False` has an invisible break in such control tokens, which `__call__` does not encode.

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from damage import HTML, POINTER, change_json, change_weights, copy_model
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, AutoProcessor, pipeline
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.utils import logging
 
-from unipose import UniPoseConfig, UniPoseVQVAE
+from unipose import UniPoseConfig, UniPoseProcessor, UniPoseVQVAE
 from unipose.cli import main
 
 
@@ -60,6 +61,42 @@ def test_a_model_that_grows_says_so(folder: Path) -> None:
     for option in ("allow_incomplete", "ignore_mismatched_sizes"):
         model = AutoModelForImageTextToText.from_pretrained(folder, **{option: True})
         assert model.lm_head.weight.isfinite().all()
+
+
+def test_who_asks_for_the_account_gets_it(folder: Path) -> None:
+    """As with the library: the caller has the names; shapes that differ are still an error."""
+    change_weights(folder, rename)
+    _, info = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True)
+    assert (info["missing_keys"], info["unexpected_keys"]) == ({CODEBOOK}, {"model.codes"})
+    change_weights(folder, reshape)
+    with pytest.raises(OSError, match=rf"1 of another shape \({HEAD}"):
+        AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True)
+
+
+def test_a_state_dict_is_whole_or_empty(tiny_checkpoint: Path) -> None:
+    model = AutoModelForImageTextToText.from_pretrained(tiny_checkpoint)
+    weights = model.state_dict()
+    assert type(model).from_pretrained(None, config=model.config, state_dict={}).lm_head.weight.isfinite().all()
+    again = type(model).from_pretrained(None, config=model.config, state_dict=dict(weights))
+    assert torch.equal(again.lm_head.weight, weights[HEAD])
+    del weights[CODEBOOK]
+    with pytest.raises(OSError, match=rf"the weights of the state dict.*1 missing \({CODEBOOK}\)"):
+        type(model).from_pretrained(None, config=model.config, state_dict=dict(weights))
+
+
+def test_errors_of_arguments_are_the_librarys(folder: Path) -> None:
+    with pytest.raises(TypeError, match="no_such_argument"):
+        AutoModelForImageTextToText.from_pretrained(folder, no_such_argument=1)
+    with torch.device("meta"), pytest.raises(RuntimeError, match="meta device context manager"):
+        AutoModelForImageTextToText.from_pretrained(folder)
+    with pytest.raises(StrictDataclassError, match="pose_attention"):
+        AutoConfig.from_pretrained(folder, pose_attention="none")
+
+
+def test_a_config_that_builds_no_model_is_named(folder: Path) -> None:
+    change_json(folder, "config.json", lambda content: content["text_config"].update(num_key_value_heads=0))
+    with pytest.raises(OSError, match=r"config.json.*describe"):
+        AutoModelForImageTextToText.from_pretrained(folder)
 
 
 def test_only_buffers_of_training_may_be_absent(folder: Path) -> None:
@@ -121,6 +158,14 @@ def test_a_chat_template_writes_every_block(folder: Path, content: str) -> None:
     (folder / "chat_template.jinja").write_text(content)
     with pytest.raises(OSError, match="the default chat template"):
         AutoProcessor.from_pretrained(folder)
+    # Without a model it is anyone's: what it lacks is an error where it is used.
+    (folder / "config.json").unlink()
+    processor = UniPoseProcessor.from_pretrained(folder)
+    assert processor.chat_template == content
+    chat = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "A person."}]
+    for use in (processor.apply_chat_template, processor.encode_chat):
+        with pytest.raises(ValueError, match="the default chat template"):
+            use(chat)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import io
 import re
 import socket
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -238,3 +239,42 @@ def test_lone_surrogates(processor: UniPoseProcessor, before: str, code: int) ->
         chat = [{"role": "user", "content": content}]
         refused(lambda chat=chat: tokenized(processor, chat), f"message 1.*{message}")
     refused(lambda: processor(text), f"text 1: {message}")
+
+
+def test_files_are_read_where_the_processor_may(tmp_path: Any) -> None:
+    """The switch is an attribute of the object: no argument of a call, and nothing in a saved file, sets it."""
+    path = tmp_path / "image.png"
+    IMAGE.save(path)
+    own, chat = tiny_processor(), [{"role": "user", "content": [{"type": "image", "url": str(path)}]}]
+    for arguments in ({}, {"allow_local_files": True}, {"is_checked": True}):
+        with pytest.raises(ValueError, match="is a local file"):
+            tokenized(own, chat, **arguments)
+    assert "<image_start>" in own.apply_chat_template(chat)
+    own.allow_local_files = True
+    assert "pixel_values" in tokenized(own, chat)
+    own.save_pretrained(tmp_path / "saved")
+    config = tmp_path / "saved" / "processor_config.json"
+    assert "allow_local_files" not in config.read_text()
+    config.write_text(config.read_text().replace("{", '{"allow_local_files": true, "allow_urls": true,', 1))
+    with pytest.raises(ValueError, match="is a local file"):
+        tokenized(UniPoseProcessor.from_pretrained(tmp_path / "saved"), chat)
+
+
+def test_objects_are_messages(processor: UniPoseProcessor) -> None:
+    @dataclass
+    class Part:
+        type: str
+        text: str | None = None
+        image: Any = None
+
+    @dataclass
+    class Message:
+        role: str
+        content: Any
+        tool_calls: Any = None
+
+    objects = [Message("user", [Part("text", "Who? "), Part("image", image=IMAGE)])]
+    dicts = [{"role": "user", "content": [{"type": "text", "text": "Who? "}, {"type": "image", "image": IMAGE}]}]
+    assert tokenized(processor, objects)["input_ids"].tolist() == tokenized(processor, dicts)["input_ids"].tolist()
+    with pytest.raises(ValueError, match="message 1 has the role 'tool'"):
+        tokenized(processor, [Message("tool", "a")])

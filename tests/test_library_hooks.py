@@ -53,6 +53,15 @@ FUNCTIONS = {
     "slice_logits_to_keep": (slice_logits_to_keep, {"hidden_states", "logits_to_keep"}),
     "PreTrainedModel._init_weights": (PreTrainedModel._init_weights, {"module"}),
     "PreTrainedModel.is_custom_code": (PreTrainedModel.is_custom_code, set()),
+    "PreTrainedModel._finalize_model_loading": (
+        PreTrainedModel._finalize_model_loading,
+        {"model", "load_config", "loading_info"},
+    ),
+    "PreTrainedModel._adjust_missing_and_unexpected_keys": (
+        PreTrainedModel._adjust_missing_and_unexpected_keys,
+        {"loading_info"},
+    ),
+    "PreTrainedModel._from_config": (PreTrainedModel._from_config, {"config"}),
     "custom_object_save": (custom_object_save, {"obj", "folder", "config"}),
     "GenerationMixin._sample": (
         GenerationMixin._sample,
@@ -62,6 +71,7 @@ FUNCTIONS = {
         GenerationMixin._get_logits_processor,
         {"generation_config", "logits_processor", "model_kwargs"},
     ),
+    "GenerationMixin._get_candidate_generator": (GenerationMixin._get_candidate_generator, {"logits_processor"}),
     "GenerationMixin._update_model_kwargs_for_generation": (
         GenerationMixin._update_model_kwargs_for_generation,
         {"outputs", "model_kwargs", "is_encoder_decoder", "num_new_tokens"},

@@ -81,6 +81,26 @@ def test_assisted_decoding_equals_greedy_search(same):
     assert same == (len(steps) < 8)
 
 
+def test_an_assistant_may_ban_tokens():
+    """Its processors of minimal lengths leave infinite scores before those of the model see them."""
+    model = tiny_model()
+    settings = {"max_new_tokens": 14, "min_new_tokens": 14, "pad_token_id": PAD, "generation_mode": "text"}
+    inputs = inputs_of(model.config)
+    expected = model.generate(**inputs, **settings, eos_token_id=7)
+    output = model.generate(**inputs, **settings, eos_token_id=7, assistant_model=tiny_model(seed=1))
+    assert output.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("which", ["model", "assistant"])
+def test_assisted_decoding_refuses_damaged_weights(which):
+    model, assistant = tiny_model(), tiny_model(seed=1)
+    with torch.no_grad():
+        {"model": model, "assistant": assistant}[which].lm_head.weight[7] = float("nan")
+    settings = {"max_new_tokens": 14, "pad_token_id": PAD, "generation_mode": "text"}
+    with pytest.raises(ValueError, match=r"the logits after \d+ tokens.*lm_head.weight"):
+        model.generate(**inputs_of(model.config), **settings, assistant_model=assistant)
+
+
 def test_an_open_pose_cannot_become_text():
     model = tiny_model()
     prompt = torch.tensor([words(4, 1), [*words(3, 2), model.config.pose_start_token_id]])

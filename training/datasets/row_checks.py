@@ -29,13 +29,14 @@ def name_row(row: Mapping[str, Any], index: int | None = None) -> str:
     return f"{number} ({', '.join(known)})" if known else number
 
 
-def check_row(row: Mapping[str, Any], name: str, num_poses: int) -> None:
+def check_row(row: Mapping[str, Any], name: str, num_poses: int, has_images: bool = True) -> None:
     """Checks the messages of a row, and that it has as many images and poses as they have blocks.
 
     Args:
         row: A training row.
         name: Name of the row in errors.
         num_poses: Number of its poses.
+        has_images: Whether the row holds its images; False: their pixels are added to the batch.
 
     Raises:
         ValueError: A field is wrong.
@@ -45,7 +46,7 @@ def check_row(row: Mapping[str, Any], name: str, num_poses: int) -> None:
     if not isinstance(images, Sequence) or isinstance(images, str | bytes):
         raise ValueError(f"{name}, images: got {shorten(images)}, expected a list of images")
     for field, kind, got in (("images", "image", len(images)), ("poses", "pose", num_poses)):
-        expected = blocks.count(kind)
+        expected = blocks.count(kind) if has_images or kind != "image" else 0
         if got != expected:
             raise ValueError(f"{name}, {field}: got {got} of them, but the messages have {expected} {kind} blocks")
     for number, image in enumerate(images, start=1):

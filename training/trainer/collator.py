@@ -45,7 +45,7 @@ class UniPoseDataCollator:
         self.pose_attention = pose_attention
         self.max_length = max_length
 
-    def encode(self, row: Row, index: int | None = None) -> Row:
+    def encode(self, row: Row, index: int | None = None, has_images: bool = True) -> Row:
         """Tokenizes one row with `pose_codes` (poses, num_pose_tokens), which `add_pose_codes` adds.
 
         Of several answers only the last is trained: the poses before it are known to the model as codes. Control
@@ -54,6 +54,7 @@ class UniPoseDataCollator:
         Args:
             row: the row.
             index: its index in the dataset, for error messages.
+            has_images: whether the row holds its images; False: the caller adds their pixels to the batch.
 
         Returns:
             input_ids, labels and shift_labels (length,); labels of questions and pose-end are -100 (ignored).
@@ -66,7 +67,7 @@ class UniPoseDataCollator:
         name = name_row(row, index)
         if "pose_codes" not in row:
             raise ValueError(f"{name}, pose_codes: missing; expected a row that add_pose_codes was mapped over")
-        check_row(row, name, len(row["pose_codes"]))
+        check_row(row, name, len(row["pose_codes"]), has_images)
         try:
             encoded = processor.encode_chat(row["messages"])
         except ValueError as error:
@@ -91,7 +92,9 @@ class UniPoseDataCollator:
         return {"input_ids": ids.tolist(), "labels": labels.tolist(), "shift_labels": shift_labels.tolist()}
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
-        encoded = [row if "shift_labels" in row else row | self.encode(row) for row in rows]
+        # Where no row has any, their pixels are the caller's; the model compares numbers.
+        has_images = any(row.get("images") for row in rows)
+        encoded = [row if "shift_labels" in row else row | self.encode(row, has_images=has_images) for row in rows]
         length = max(len(row["input_ids"]) for row in encoded)
         fill = {"input_ids": self.processor.tokenizer.pad_token_id, "labels": -100, "shift_labels": -100}
         batch = {
