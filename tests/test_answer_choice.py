@@ -165,11 +165,8 @@ def test_requests_without_a_reverse() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"best_of": 0}, "best_of must be an integer of at least 1 and at most 2147483647, got 0"),
-        (
-            {"num_return_sequences": 1.5},
-            "num_return_sequences must be an integer of at least 1 and at most 2147483647, got 1.5",
-        ),
+        ({"best_of": 0}, "best_of must be an integer of at least 1, got 0"),
+        ({"num_return_sequences": 1.5}, "num_return_sequences must be an integer of at least 1, got 1.5"),
         ({"best_of": 2, "num_return_sequences": 2}, "best_of gives one answer a row, got num_return_sequences=2 too"),
         ({"best_of": 2, "chooser": "first"}, 'chooser must be "consistent", "central" or a function, got \'first\''),
         (
