@@ -39,13 +39,15 @@ class Tally:
     """The inputs of a suite by kind, and the smallest example of each fault.
 
     Args:
-        wanted: Number of inputs in the long run; 0 in the usual run of the tests.
+        many: Number of inputs in a run of `ALL_INPUTS`.
+        wanted: Number of inputs in this long run; 0 in the usual run of the tests.
         fixtures: Names of the arguments that are no part of the input.
         seconds: CPU time of all inputs.
         errors: Documented errors of the current input.
         is_last_error: Whether the last call of the current input raised one.
     """
 
+    many: int
     wanted: int
     fixtures: frozenset[str]
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
@@ -85,7 +87,7 @@ def fuzzed(examples: int, many: int) -> Callable[[Any], Any]:
     wanted = -(-many * int(total) // ALL_INPUTS) if total else 0
 
     def decorate(test: Any) -> Any:
-        tally = Tally(wanted, frozenset(inspect.signature(test).parameters))
+        tally = Tally(many, wanted, frozenset(inspect.signature(test).parameters))
         test.hypothesis.inner_test = counted(test.hypothesis.inner_test, tally)
         long_run = settings(phases=(Phase.explicit, Phase.generate), max_examples=max(wanted, 1))
         chosen = settings(

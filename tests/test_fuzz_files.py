@@ -37,6 +37,7 @@ from pose_oracle import rodrigues
 from skeleton_files import asf_folder, deepmimic_text, noisy_poses, play
 from smpl_files import model_arrays, write_model
 
+from unipose.processing import body_model
 from unipose.processing.body_model import check_model_arrays, read_model_arrays
 from unipose.training.datasets.import_data import SavedRecords, save_records
 from unipose.training.datasets.importers import (
@@ -50,6 +51,7 @@ from unipose.training.datasets.importers import (
     PoseFixPairs,
     PoseScriptPoses,
     ThreeDPWImages,
+    files,
 )
 from unipose.training.datasets.records import PoseRecord
 
@@ -464,3 +466,21 @@ def says_of_arrays(form: Format, key: str, arrays: dict[str, np.ndarray], whole:
     if form.file.stem.startswith("SMPL"):
         return {name: arrays[name] for name in arrays.keys() & whole.keys() - {key}}
     return whole if key not in ("clip", "clip_names", "clip_labels") else {}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(".npz")])
+def test_archives_are_refused_by_their_headers(formats: Formats, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array that unpacks to more than the limit is not unpacked."""
+    form, _ = formats[name]
+    with np.load(io.BytesIO(form.whole)) as stored:
+        key = next(iter(stored))
+        arrays = dict(stored) | {key: np.zeros((300, 156))}
+    monkeypatch.setattr(files, "MAX_NPZ_BYTES", 300 * 156 * 8 - 1)
+    monkeypatch.setattr(body_model, "MAX_MODEL_BYTES", 300 * 156 * 8 - 1)
+    monkeypatch.setattr(np, "load", lambda *args, **kwargs: pytest.fail("unpacked"))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    replace_file(form.file, buffer.getvalue())
+    with pytest.raises(ValueError, match=rf"{form.file.name} .*it takes \d+ bytes, at most \d+ are read"):
+        form.read()
+    replace_file(form.file, form.whole)
