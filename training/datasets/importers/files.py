@@ -64,8 +64,8 @@ def read_arrays(path: Path, source: Source, names: Sequence[str]) -> dict[str, n
         names: arrays to read; those that the file lacks are left out.
 
     Raises:
-        DatasetError: the file is missing or damaged, an array unpacks to more than `MAX_NPZ_BYTES`, or a named array is
-            a pickle.
+        DatasetError: the file is missing or damaged, an array unpacks to more than `MAX_NPZ_BYTES`, or a named array
+            is a pickle.
     """
     require_path(path, source)
     try:
