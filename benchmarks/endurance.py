@@ -76,7 +76,12 @@ def requests(pipe: UniPosePipeline, image: Image.Image) -> list[Callable[[int], 
 
 
 def is_same(one: Any, two: Any) -> bool:
-    """Whether two answers are equal to the last bit."""
+    """Whether two answers are equal to the last bit.
+
+    Args:
+        one: An answer, a list of answers, or the message of an error.
+        two: The other one.
+    """
     if isinstance(one, list):
         return len(one) == len(two) and all(map(is_same, one, two))
     if isinstance(one, str):

@@ -171,7 +171,7 @@ def test_placeholders_in_texts_need_their_inputs(processor: UniPoseProcessor, ch
         assert any("<pose>" in text or "<image>" in text for text in dropped)
 
 
-@fuzzed(40, 1200)
+@fuzzed(40, 800)
 @given(chat=chats, other=chats)
 def test_masks_and_rows_are_exact(processor: UniPoseProcessor, chat: list[dict], other: list[dict]) -> None:
     """A training row has the ids of the prompt; its mask holds what assistants say, and their eos."""

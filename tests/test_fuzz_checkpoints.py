@@ -87,7 +87,7 @@ def test_files_in_place_of_others(whole: Whole, name: str, kind: str) -> None:
     check(whole, damage)
 
 
-@fuzzed(10, 120)
+@fuzzed(10, 100)
 @given(name=st.sampled_from(FILES), share=st.floats(0.0, 0.999))
 def test_truncated_files(whole: Whole, name: str, share: float) -> None:
     def damage(folder: Path) -> None:
@@ -98,7 +98,7 @@ def test_truncated_files(whole: Whole, name: str, share: float) -> None:
     check(whole, damage)
 
 
-@fuzzed(36, 450)
+@fuzzed(36, 250)
 @given(name=st.sampled_from(JSON_FILES), seed=st.integers(0, 10**6), value=st.sampled_from(["absent", *VALUES]))
 def test_values_of_json(whole: Whole, name: str, seed: int, value: Any) -> None:
     def change(content: Any) -> None:
@@ -108,7 +108,7 @@ def test_values_of_json(whole: Whole, name: str, seed: int, value: Any) -> None:
     check(whole, lambda folder: change_json(folder, name, change))
 
 
-@fuzzed(18, 180)
+@fuzzed(18, 120)
 @given(
     seed=st.integers(0, 10**6),
     kind=st.sampled_from(["absent", "renamed", "cut", "flat", "added", "integers", "nan", "inf"]),

@@ -117,7 +117,7 @@ TEXT_ARGUMENTS = {
 }
 
 
-@fuzzed(20, 200)
+@fuzzed(20, 100)
 @given(kwargs=st.fixed_dictionaries({}, optional=TEXT_ARGUMENTS), seed=st.integers(0, 9))
 def test_arguments_for_text_leave_poses_alone(
     model: UniPoseForConditionalGeneration, kwargs: dict[str, Any], seed: int
@@ -131,7 +131,7 @@ def test_arguments_for_text_leave_poses_alone(
         assert check_codes(model, row[:5], row[5:], {}) == len(blocks(model, row[5:])) == 1
 
 
-@fuzzed(30, 700)
+@fuzzed(30, 450)
 @given(
     kwargs=st.fixed_dictionaries(
         {"max_new_tokens": st.integers(1, 30)},
@@ -194,7 +194,7 @@ def test_a_stop_waits_for_the_end_of_a_pose(model: UniPoseForConditionalGenerati
         assert check_codes(model, row[:4], row[4:], {}) == len(blocks(model, row[4:])) == 1
 
 
-@fuzzed(30, 200)
+@fuzzed(30, 120)
 @given(length=st.integers(LIMIT - 12, LIMIT + 3), new=st.integers(1, 40), mode=st.sampled_from([None, "text", "pose"]))
 def test_prompts_must_fit(model: UniPoseForConditionalGeneration, length: int, new: int, mode: str | None) -> None:
     prompt = torch.tensor([words(length, 1)])

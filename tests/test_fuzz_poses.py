@@ -292,7 +292,7 @@ def test_paths_are_errors(text: str) -> None:
     check(f"{text}.npz:3")
 
 
-@fuzzed(80, 600)
+@fuzzed(80, 300)
 @given(
     st.recursive(scalars, st.lists, max_leaves=4),
     vectors(22),
