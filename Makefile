@@ -51,6 +51,7 @@ VALIDATION_CLIPS := 'cmu_bvh/05_*'
 TEST_CLIPS := 'cmu_more/13_*' 'cmu_fbx/55_*' 'cmu_fbx/91_*' '*washwindow*'
 IMPORT_MOTION = $(BIN)/python -m unipose.training.datasets.import_data --source motion --root $(MOTION)
 RECORDS := $(if $(MOTION),--records runs/motion_train)
+VALIDATION_RECORDS := $(if $(MOTION),--records runs/motion_validation)
 TEST_RECORDS := $(if $(MOTION),--records runs/motion_test)
 MOTION_IMPORTED := $(if $(MOTION),runs/motion_train/import.json)
 
@@ -68,6 +69,7 @@ endif
 
 train: runs/instruct/model.safetensors
 	$(BIN)/python -m unipose.training.tools.export_embedded --model runs/instruct --output modeling_unipose/embedded
+	$(BIN)/python -m unipose.training.evaluation.calibrate --model modeling_unipose/embedded --write true $(VALIDATION_RECORDS)
 	$(BIN)/python -m unipose.training.evaluation.evaluate --model modeling_unipose/embedded --output runs/evaluation $(TEST_RECORDS)
 	$(BIN)/python -m unipose.training.tools.write_card --model modeling_unipose/embedded
 	$(BIN)/python -m unipose.training.tools.show_results --model modeling_unipose/embedded --output docs/results.png

@@ -150,6 +150,8 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
         pose_tokenizer_config: The pose tokenizer.
         pose_attention: "mixed": an output pose is one block of queries that see each other, decoded in one forward;
             "causal": codes are decoded one by one (the paper's ablation).
+        pose_position_embeddings: Whether the codes of poses are embedded with their position in the pose. Without (the
+            paper's), a code says what it is, but not which token of the pose it is.
         vision_feature_layer: Index of the hidden state of the vision encoder that is used; a class token is dropped.
         projector_hidden_act: Activation between the projector's two layers.
         initializer_range: Standard deviation of new weights.
@@ -168,7 +170,8 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
         no_person_below: Confidence below which image-to-text says that it sees no person; None: never.
 
     Raises:
-        ValueError: If text_config has layers without full attention, or too small a vocabulary for the pose codes.
+        ValueError: If text_config has layers without full attention, or too small a vocabulary for the pose codes; if
+            codes that are decoded one by one should have positions.
     """
 
     model_type = "unipose"
@@ -187,6 +190,7 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
     pose_vision_config: dict | PreTrainedConfig | None = None
     pose_tokenizer_config: dict | PreTrainedConfig | None = None
     pose_attention: Literal["mixed", "causal"] = "mixed"
+    pose_position_embeddings: bool = False
     vision_feature_layer: int = -2
     projector_hidden_act: str = "gelu"
     initializer_range: float = 0.02
@@ -217,6 +221,11 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
         # The Auto classes read the attribute wherever it exists: it must be a dict.
         self.auto_map = self.auto_map or {}
         self.tie_word_embeddings = self.tie_word_embeddings or self.text_config.tie_word_embeddings
+        if self.pose_position_embeddings and self.pose_attention == "causal":
+            raise ValueError(
+                'pose_position_embeddings is true and pose_attention is "causal": a code that is decoded alone has no '
+                'position in its pose; expected pose_attention "mixed"'
+            )
         text = self.text_config.to_dict()
         layer_types = set(text.get("layer_types") or [])
         if layer_types - {"full_attention"} or (not layer_types and text.get("sliding_window") is not None):

@@ -64,6 +64,9 @@ class UniPoseModel(UniPosePreTrainedModel):
         # Codes are arg-minima: they pass no gradient, and half precision would change them.
         self.pose_tokenizer = UniPoseVQVAE(config.pose_tokenizer_config).requires_grad_(False).float()
         self.pose_query_embeddings = nn.Embedding(config.num_pose_tokens, config.text_config.hidden_size)
+        self.pose_position_embeddings: nn.Embedding | None = None
+        if config.pose_position_embeddings:
+            self.pose_position_embeddings = nn.Embedding(config.num_pose_tokens, config.text_config.hidden_size)
         self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
 
@@ -138,6 +141,27 @@ class UniPoseModel(UniPosePreTrainedModel):
         token = torch.full((), token_id, dtype=torch.long, device=inputs_embeds.device)
         return (inputs_embeds == self.get_input_embeddings()(token).to(inputs_embeds)).all(dim=-1)
 
+    def embed_ids(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Embeds ids; pose codes with their positions, if the model has such embeddings.
+
+        Args:
+            input_ids: (batch, length). Codes of a pose follow each other, so that the first of them starts the pose.
+
+        Returns:
+            (batch, length, hidden_size).
+        """
+        embeds = self.get_input_embeddings()(input_ids)
+        if self.pose_position_embeddings is None:
+            return embeds
+        first = self.config.pose_code_start_id
+        is_code = (input_ids >= first) & (input_ids < first + self.config.pose_tokenizer_config.codebook_size)
+        return embeds + self.embed_positions(is_code).to(embeds)
+
+    def embed_positions(self, is_code: torch.Tensor) -> torch.Tensor:
+        """(batch, length) bool -> (batch, length, hidden_size), the positions in their poses; 0 elsewhere."""
+        index = (query_index(is_code) % self.config.num_pose_tokens).clamp_min(0)
+        return self.pose_position_embeddings(index) * is_code.unsqueeze(-1)
+
     def insert_pose_codes(
         self, inputs_embeds: torch.Tensor, placeholders: torch.Tensor, pose_values: torch.Tensor | None
     ) -> torch.Tensor:
@@ -168,7 +192,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         check_pose_values(pose_values)
         with torch.no_grad():
             codes = self.pose_tokenizer.encode(pose_values).to(inputs_embeds.device)
-        embeds = self.get_input_embeddings()(codes + self.config.pose_code_start_id)
+        embeds = self.embed_ids(codes + self.config.pose_code_start_id)
         return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), embeds.to(inputs_embeds))
 
     def insert_image_features(
@@ -230,6 +254,8 @@ class UniPoseModel(UniPosePreTrainedModel):
         is_revealed = is_query & (revealed_pose_codes >= 0)
         ids = revealed_pose_codes.clamp_min(0) + self.config.pose_code_start_id
         codes = self.get_input_embeddings()(ids).to(inputs_embeds)
+        if self.pose_position_embeddings is not None:
+            codes = codes + self.embed_positions(is_query).to(codes)
         return torch.where(is_revealed.unsqueeze(-1), codes, inputs_embeds)
 
     def create_mask(
@@ -291,6 +317,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             input_ids: (batch, length) with placeholders for images, input poses and the queries of output poses.
             attention_mask: (batch, past + length), or a ready 4-D mask.
             inputs_embeds: (batch, length, hidden) in place of input_ids; placeholders are found by their embeddings.
+                Codes of poses must be embedded by `embed_ids`.
             cache: Keys and values of the past; it grows.
             pixel_values, pose_pixel_values: (images, 3, height, width), in placeholder order.
             pose_values: (poses, 22, 6), in placeholder order.
@@ -305,7 +332,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             got = "none" if input_ids is None else "both"
             raise ValueError(f"give exactly one of input_ids and inputs_embeds, got {got}")
         if inputs_embeds is None:
-            inputs_embeds = self.get_input_embeddings()(input_ids)
+            inputs_embeds = self.embed_ids(input_ids)
         images = (mm_encoder_outputs or {}).get("image")
         if pixel_values is not None or pose_pixel_values is not None:
             if images is not None:

@@ -44,14 +44,18 @@ def prompt_embeds(model: UniPoseForConditionalGeneration, ids: list[int], poses=
     table = base.get_input_embeddings().weight
     codes = iter([] if poses is None else base.pose_tokenizer.encode(poses).flatten().tolist())
     features = iter(base.get_image_features(**pixels).pooler_output.flatten(0, 1) if pixels else [])
-    rows = []
+    positions = base.pose_position_embeddings
+    rows, run = [], 0
     for token in ids:
         if token == config.pose_token_id:
-            rows.append(table[config.pose_code_start_id + next(codes)])
+            code = table[config.pose_code_start_id + next(codes)]
+            rows.append(code if positions is None else code + positions.weight[run])
+            run += 1
         elif token == config.image_token_id:
             rows.append(next(features))
         else:
             rows.append(table[token])
+        run = run if token == config.pose_token_id else 0
     return torch.stack(rows)
 
 

@@ -177,7 +177,7 @@ def test_a_killed_build_resumes(victim: str, small_corpus: Path, tmp_path: Path)
     workers = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
     assert len(workers) == 2
     os.kill(workers[0].pid if victim == "worker" else process.pid, signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode != 0
     if victim == "worker":
         assert "a worker process was killed" in errors
@@ -190,11 +190,11 @@ def test_a_killed_build_resumes(victim: str, small_corpus: Path, tmp_path: Path)
 
 
 def wait_until(happened: Any) -> None:
-    for _ in range(1200):
+    for _ in range(6000):
         if happened():
             return
         time.sleep(0.05)
-    raise AssertionError("it did not happen within a minute")
+    raise AssertionError("it did not happen within five minutes")
 
 
 def test_another_recipe_in_the_same_folder_is_refused(corpus: Path) -> None:

@@ -75,9 +75,13 @@ def reference_answers(model, rows, inputs, starts):
 
 @pytest.mark.parametrize("text", ["llama", "mistral", "qwen3"])
 @pytest.mark.parametrize("cache", ["dynamic", "static", "none"])
-@pytest.mark.parametrize("pose_attention", ["mixed", "causal"])
-def test_batched_equals_hand_masked_rows(text, cache, pose_attention):
-    model = tiny_model(text=text, pose_attention=pose_attention)
+@pytest.mark.parametrize(
+    "poses",
+    [{}, {"pose_position_embeddings": True}, {"pose_attention": "causal"}],
+    ids=["mixed", "positions", "causal"],
+)
+def test_batched_equals_hand_masked_rows(text, cache, poses):
+    model = tiny_model(text=text, **poses)
     rows, inputs = mixed_rows(model.config)
     expected = reference_answers(model, rows, inputs, STARTS)
     batch = pad_left(rows)

@@ -74,8 +74,9 @@ def test_query_and_block_index():
 @pytest.mark.parametrize(
     ("vision", "pose_vision"), [("clip", True), ("siglip", True), ("clip", False), (None, True), (None, False)]
 )
-def test_images_and_input_poses_stand_where_their_placeholders_are(vision, pose_vision):
-    model = tiny_model(vision=vision, pose_vision=pose_vision)
+@pytest.mark.parametrize("positions", [False, True])
+def test_images_and_input_poses_stand_where_their_placeholders_are(vision, pose_vision, positions):
+    model = tiny_model(vision=vision, pose_vision=pose_vision, pose_position_embeddings=positions)
     config = model.config
     rows = [words(3, 1) + pose_block(config) + words(2, 2), words(4, 3) + pose_block(config) * 2]
     pixels = {}
@@ -90,6 +91,44 @@ def test_images_and_input_poses_stand_where_their_placeholders_are(vision, pose_
         embeds = prompt_embeds(model, row, values, **(pixels if index else {}))
         expected = plain_logits(model, row, embeds)
         torch.testing.assert_close(logits[index, -len(row) :], expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("positions", [False, True])
+def test_ids_of_codes_are_embedded_like_poses(positions):
+    """Training embeds the codes of prepared rows, everything else the poses themselves."""
+    model = tiny_model(pose_position_embeddings=positions)
+    config, poses = model.config, torch.randn(3, 22, 6)
+    ids = pad_left([words(3, 1) + pose_block(config) * 2 + words(2, 2), pose_block(config) + words(4, 3)])["input_ids"]
+    with_codes = ids.clone()
+    codes = model.model.pose_tokenizer.encode(poses) + config.pose_code_start_id
+    with_codes[ids == config.pose_token_id] = codes.flatten()
+    torch.testing.assert_close(model(ids, pose_values=poses).logits, model(with_codes).logits)
+
+
+def test_a_position_belongs_to_a_code_of_a_pose():
+    model = tiny_model(pose_position_embeddings=True)
+    config, base = model.config, model.model
+    ids = torch.tensor([words(3, 1) + answer_block(config) + words(2, 2) + [config.pose_code_start_id] * 5])
+    added = base.embed_ids(ids) - base.get_input_embeddings()(ids)
+    torch.testing.assert_close(added[0, -5:], base.pose_position_embeddings.weight[:5])
+    assert not added[0, :-5].any()
+
+
+def test_revealed_codes_have_their_positions():
+    model = tiny_model(pose_position_embeddings=True)
+    config, base = model.config, model.model
+    ids = torch.tensor([words(3, 1) + answer_block(config)])
+    is_query, codes = ids == config.pose_query_token_id, torch.full_like(ids, -1)
+    codes[is_query] = torch.tensor([-1, 7] * (config.num_pose_tokens // 2))
+    embeds = base.insert_queries(base.get_input_embeddings()(ids), is_query, codes)[is_query]
+    code = base.get_input_embeddings().weight[config.pose_code_start_id + 7]
+    torch.testing.assert_close(embeds[1::2], code + base.pose_position_embeddings.weight[1::2])
+    torch.testing.assert_close(embeds[::2], base.pose_query_embeddings.weight[::2])
+
+
+def test_codes_that_are_decoded_alone_have_no_positions():
+    with pytest.raises(ValueError, match=r'pose_attention is "causal".*expected pose_attention "mixed"'):
+        tiny_config(pose_position_embeddings=True, pose_attention="causal")
 
 
 def test_second_pose_is_the_second_pose():

@@ -361,6 +361,17 @@ def test_prepared_rows_keep_images_and_carry_their_length(run: Run, rows: Datase
     assert [len(images) for images in run.rows["images"]] == [len(images) for images in rows["images"]]
 
 
+def test_poses_may_come_after_many_rows_without_one(run: Run, body: BodyModel) -> None:
+    """A corpus' rows are sorted by task: whole batches of the preparation are without poses."""
+    rng, generator = np.random.default_rng(0), RecordGenerator(body)
+    tasks = ("image-to-text", "text-to-pose")
+    none, one = (next(rows_from_records(generator.records(task, 1, rng, task), [task], rng)) for task in tasks)
+    assert not none["poses"] and one["poses"]
+    alone = prepare_rows(to_dataset([one]), run.model, run.collator)
+    rows = prepare_rows(to_dataset([none] * 520 + [one]), run.model, run.collator)
+    assert rows["input_ids"][-1] == alone["input_ids"][0]
+
+
 def test_a_batch_holds_rows_of_all_seven_tasks(
     body: BodyModel, tokenizer: PreTrainedTokenizerFast, pose_tokenizer: UniPoseVQVAE
 ) -> None:

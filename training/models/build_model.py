@@ -77,6 +77,9 @@ class ModelArguments(EncoderSizes):
     vision_encoders: bool = field(
         default=True, metadata={"help": "Whether the model has vision encoders; those not named are new."}
     )
+    pose_position_embeddings: bool = field(
+        default=False, metadata={"help": "Whether codes of poses are embedded with their position in the pose."}
+    )
     dtype: Literal["float32", "bfloat16", "float16"] = field(
         default="float32", metadata={"help": "Dtype of all weights except the pose tokenizer's."}
     )
@@ -193,6 +196,7 @@ def build_config(
         vision_config=vision if pretrained.vision is None else pretrained.vision.config,
         pose_vision_config=pose_vision if pretrained.pose_vision is None else pretrained.pose_vision.config,
         pose_tokenizer_config=pose_tokenizer.config,
+        pose_position_embeddings=arguments.pose_position_embeddings,
         initializer_range=text.initializer_range,
         # CLIP's last layer is for its class token (paper, section 3.2). A new encoder's is trained too.
         vision_feature_layer=-1 if pretrained.vision is None else -2,
@@ -227,6 +231,8 @@ def assemble(
     if config.num_image_tokens:
         parts.multi_modal_projector = UniPoseMultiModalProjector(config).apply(model._init_weights)
     parts.pose_query_embeddings = new_queries(model)
+    if config.pose_position_embeddings:
+        parts.pose_position_embeddings = new_queries(model)
     parts.pose_tokenizer = pose_tokenizer
     for part in (*parts.children(), model.lm_head):
         if part is not pose_tokenizer:
@@ -237,7 +243,7 @@ def assemble(
 
 @torch.no_grad()
 def new_queries(model: UniPoseForConditionalGeneration) -> nn.Embedding:
-    """New queries of output poses, at the scale of the token embeddings."""
+    """New queries of output poses, or positions of codes, at the scale of the token embeddings."""
     table = cast(nn.Embedding, model.get_input_embeddings()).weight
     queries = nn.Embedding(model.config.num_pose_tokens, table.shape[1])
     nn.init.normal_(queries.weight, std=table.float().std().item())

@@ -1,7 +1,8 @@
-"""Edits of a pose in training, in which body parts that an edit keeps are those of other poses.
+"""Edits of a pose in training, in which body parts that an edit keeps are those of other poses, or of none.
 
 Not in the paper. Edits change one part of a pose and keep the others, but a small model overfits the poses
-of its training instead of copying. Here it sees kept parts in combinations that no pose of the training has.
+of its training instead of copying. Here it sees kept parts in combinations that no pose of the training has, and
+codes at random, which can only be copied.
 """
 
 from collections.abc import Sequence
@@ -19,10 +20,14 @@ from unipose.training.trainer.random_collator import RandomCollator
 
 # Probability that a kept part is replaced, in a row that is changed.
 PART_SHARE = 0.5
+# Of the rows that are changed, those whose replaced parts get codes at random instead of another pose's.
+RANDOM_SHARE = 0.5
 
 
 class KeptCodeCollator(RandomCollator):
-    """Batches in which some of the parts that all poses of a row have in common come from another row's pose.
+    """Batches in which some of the parts that all poses of a row have in common are replaced.
+
+    They come from another row's pose, or are codes at random.
 
     A row without an input pose or without an output pose stays as it is.
 
@@ -72,7 +77,10 @@ class KeptCodeCollator(RandomCollator):
             # Any other row with a pose: the places behind this one, around the end.
             other = with_pose[(place + int(rng.integers(1, len(with_pose)))) % len(with_pose)]
             is_replaced = torch.from_numpy(self.draw(rng, poses[index].numpy()))
-            tokens[index, is_code[index]] = torch.where(is_replaced, poses[other][-1], poses[index]).flatten()
+            source = poses[other][-1]
+            if rng.random() < RANDOM_SHARE:
+                source = torch.from_numpy(rng.integers(self.processor.codebook_size, size=len(source))) + first
+            tokens[index, is_code[index]] = torch.where(is_replaced, source, poses[index]).flatten()
         batch["input_ids"] = torch.where(is_code & ~is_query, tokens, batch["input_ids"])
         batch["labels"] = torch.where(is_code & is_output, tokens, batch["labels"])
         batch["shift_labels"] = shift_pose_labels(is_query, batch["labels"])

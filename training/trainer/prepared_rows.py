@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from datasets import Dataset, load_from_disk
+from datasets import Dataset, Features, List, Value, load_from_disk
 
 from unipose import UniPoseForConditionalGeneration, UniPoseVQVAE
 from unipose.training.datasets.row_checks import check_length, name_row
@@ -44,6 +44,8 @@ def prepare_rows(
         batch_size=512,
         num_proc=processes,
         fn_kwargs={"pose_tokenizer": model.model.pose_tokenizer},
+        # The type of rows without poses would say that no row has any.
+        features=Features({**rows.features, "pose_codes": List(List(Value("int64")))}),
         desc="pose codes",
     )
     used = [name for name in rows.column_names if name not in ("images", "task", "source")]

@@ -10,10 +10,12 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from unipose import UniPoseForConditionalGeneration
 
 
-Part = Literal["language_model", "pose_query_embeddings", "lm_head", "multi_modal_projector"]
+Part = Literal[
+    "language_model", "pose_query_embeddings", "pose_position_embeddings", "lm_head", "multi_modal_projector"
+]
 
 # The stages' parts. Embeddings belong to the language model; with tied embeddings so does the head.
-ALIGN: tuple[Part, ...] = ("language_model", "pose_query_embeddings", "lm_head")
+ALIGN: tuple[Part, ...] = ("language_model", "pose_query_embeddings", "pose_position_embeddings", "lm_head")
 PROJECT: tuple[Part, ...] = ("multi_modal_projector",)
 INSTRUCT: tuple[Part, ...] = (*ALIGN, *PROJECT)
 
@@ -61,6 +63,8 @@ def set_trainable(
     model.requires_grad_(False)
     if "multi_modal_projector" in parts and model.model.multi_modal_projector is None:
         raise ValueError("this model has no vision encoders, and so no projector to train: skip the stage `project`")
+    if model.model.pose_position_embeddings is None:
+        parts = [part for part in parts if part != "pose_position_embeddings"]
     trained: UniPoseForConditionalGeneration | PeftModel = model
     if "language_model" in parts and lora.lora_rank is not None:
         trained = get_peft_model(model, lora_config(model, parts, lora))
