@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import GENERATION_CONFIG_NAME
 
@@ -191,15 +191,21 @@ def find_damage(model_class: Any, name: Any, kwargs: dict[str, Any]) -> str | No
     files = damaged_files(Path(name))
     if files:
         return f"the weights of {name} are damaged or truncated: fetch {', '.join(map(str, files))} again"
+    places = {key: kwargs[key] for key in PLACES if key in kwargs}
     try:
         config = kwargs.get("config")
         if not isinstance(config, PreTrainedConfig):
-            places = {key: kwargs[key] for key in PLACES if key in kwargs}
             config = model_class.config_class.from_pretrained(config or name, **places)
         with torch.device("meta"):
             model_class._from_config(config)
     except BUILD_ERRORS as error:
         return f"config.json of {name} describes no model ({type(error).__name__}: {error}): fetch it again"
+    try:
+        GenerationConfig.from_pretrained(name, **places)
+    except OSError:  # It has none.
+        return None
+    except BUILD_ERRORS as error:
+        return f"{GENERATION_CONFIG_NAME} of {name} is damaged ({type(error).__name__}: {error}): fetch it again"
     return None
 
 

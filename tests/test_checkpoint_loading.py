@@ -99,6 +99,12 @@ def test_a_config_that_builds_no_model_is_named(folder: Path) -> None:
         AutoModelForImageTextToText.from_pretrained(folder)
 
 
+def test_a_generation_config_of_wrong_types_is_named(folder: Path) -> None:
+    change_json(folder, "generation_config.json", lambda content: content.update(max_new_tokens=[1, 2]))
+    with pytest.raises(OSError, match=r"generation_config.json of .* is damaged \(TypeError"):
+        AutoModelForImageTextToText.from_pretrained(folder)
+
+
 def test_only_buffers_of_training_may_be_absent(folder: Path) -> None:
     def remove_averages(weights: dict[str, torch.Tensor]) -> None:
         for name in ("ema_sum", "ema_count", "initialized"):
