@@ -257,6 +257,26 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
         load_body_model(write_model(tmp_path / "hand.npz", arrays))
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("v_template", np.full((60, 3), np.nan), "v_template holds NaN or infinite values"),
+        ("posedirs", np.full((60, 3, 207), np.inf), "posedirs holds NaN or infinite values"),
+        ("shapedirs", np.full((60, 3, 10), "a"), "shapedirs holds <U1; expected numbers"),
+        ("weights", np.zeros((60, 24)), "weights has a row without any weight"),
+        ("weights", np.array(1.0), r"weights \(\); expected \(V, 3\) and \(V, joints\)"),
+        ("f", np.full((90, 3), 60), "f holds vertices from 60 to 60; there are 60"),
+        ("f", np.zeros(90, dtype=int), r"f has shape \(90,\)"),
+        ("kintree_table", np.full((2, 24), 5), "kintree_table gives joint 1 the parent 5; expected less"),
+    ],
+)
+def test_numbers_of_no_body_are_named(tmp_path: Path, key: str, value: np.ndarray, message: str) -> None:
+    pytest.importorskip("smplx", reason="extra `smpl`")
+    path = write_model(tmp_path / "model.npz", model_arrays(24) | {key: value})
+    with pytest.raises(ValueError, match=rf"model\.npz: .*{message}"):
+        load_body_model(path)
+
+
 class Malicious:
     """A pickle that would call a function when it is read."""
 

@@ -333,5 +333,8 @@ def test_a_config_is_checked_as_arguments_are(model: UniPoseForConditionalGenera
     config.temperature = float("nan")
     with pytest.raises(ValueError, match="generation_config: temperature must be a number of at least"):
         model.generate(torch.tensor([words(4, 3)]), config)
+    for name, value in {"num_beams": 10**30, "sequence_bias": [1, 2], "top_k": 2**31}.items():
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            model.generate(torch.tensor([words(4, 3)]), **{name: value})
     with pytest.raises(ValueError, match="eos_token_id holds 45, which would end an answer inside a pose"):
         model.generate(torch.tensor([words(4, 3)]), eos_token_id=45, max_new_tokens=9)

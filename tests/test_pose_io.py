@@ -133,3 +133,8 @@ def test_only_poses_are_written(tmp_path: Path, ending: str) -> None:
     with pytest.raises(ValueError, match="frame is 'up'"):
         save_pose(tmp_path / f"pose{ending}", pose, frame="up")  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pose_of_ragged_lists_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"rotmats is no array; expected one pose, \(22, 3, 3\)"):
+        save_pose(tmp_path / "pose.npz", [1.0, [2.0]])
