@@ -14,6 +14,7 @@ TO_Z_UP = {
 }
 JOINTS = (22, 24, 52, 55)
 SINGLE = ("rotmats", "rotation_6d", "rotation_6d_columns", "rotation_6d_interleaved")
+FRAMED = (("smpl_params_global", "y_up"), ("smpl_params_incam", "camera"), ("pose_world", "y_up"))
 PAIRS = (("global_orient", "body_pose"), ("root_orient", "pose_body"))
 
 
@@ -66,12 +67,11 @@ def plain_pose(value: Any, frame: str | None = None) -> np.ndarray | None:
     stated = None
     if isinstance(value, Mapping):
         given = {key: part for key, part in value.items() if part is not None}
-        if "pose_world" in given:
-            is_camera = frame == "camera" and "pose" in given
-            return plain_pose(given["pose" if is_camera else "pose_world"], "camera" if is_camera else "y_up")
-        for key, own in sorted({"smpl_params_global": "y_up", "smpl_params_incam": "camera"}.items()):
-            if key in given and (frame in (None, own)):
-                return plain_pose(given[key], own)
+        own = [(key, named) for key, named in FRAMED if key in given]
+        own += [("pose", "camera")] * ("pose_world" in given and "pose" in given)
+        if own:
+            key, named = next((part for part in own if part[1] == frame), own[0])
+            return plain_pose(given[key], named)
         stated = str(given["frame"]) if str(given.get("frame")) in TO_Z_UP else None
         rotmats = of_dict(given)
     else:

@@ -203,7 +203,7 @@ def test_anything_is_a_pose_or_an_error(value: Any, frame: str | None) -> None:
 
 
 @fuzzed(60, 2500)
-@given(st.one_of(trees, arrays()))
+@given(st.one_of(trees, arrays(), st.sampled_from(FRAMES)))
 def test_frames_are_known_or_refused(frame: Any) -> None:
     if frame is None or (isinstance(frame, str) and frame in FRAMES):
         check(np.zeros(66), reference(np.zeros((22, 3)), frame), frame=frame)
