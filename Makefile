@@ -1,4 +1,5 @@
 # make demo: describe, generate and estimate poses with the embedded model. make test: lint, types and all tests.
+# make fuzz: 100,000 random inputs, counted (docs/robustness.md); COUNT and SEED choose others.
 # make test-newest: the main tests in a fresh environment with the newest versions that setup.py allows.
 PYTHON ?= python3
 VENV := .venv
@@ -8,13 +9,18 @@ TWO_PROCESSES := -n 2 --dist loadfile
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test test-newest lint train benchmark clean
+.PHONY: demo test test-newest fuzz lint train benchmark clean
 
 demo: $(VENV)/.installed
 	$(BIN)/unipose demo --out demo_out
 
 test: lint
 	$(BIN)/python -m pytest $(TWO_PROCESSES)
+
+COUNT ?= 100000
+SEED ?= 0
+fuzz: $(VENV)/.developing
+	$(BIN)/python tests/fuzz.py --count $(COUNT) --seed $(SEED)
 
 # Only torch is pinned. gradio stands for what a Space installs beside the package.
 NEWEST := .venv-newest

@@ -13,6 +13,8 @@ from transformers import GenerationConfig, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import GENERATION_CONFIG_NAME
 
+from .generation_arguments import check_generation_arguments
+
 
 # Averages of the codebook, which only its training reads.
 TRAINING_BUFFERS = r"quantizer\.(ema_sum|ema_count|initialized)$"
@@ -158,7 +160,7 @@ def shorten(names: Iterable[str]) -> str:
 
 
 def check_generation_config(folder: Path) -> None:
-    """Checks that a folder's generation_config.json can be read: the library ignores a damaged one.
+    """Checks that a folder's generation_config.json can be read and used: the library ignores a damaged one.
 
     Raises:
         OSError: It is damaged.
@@ -172,10 +174,12 @@ def check_generation_config(folder: Path) -> None:
         raise OSError(f"{file} is damaged ({error}): expected JSON; fetch it again") from error
     if not isinstance(content, dict):
         raise OSError(f"{file} is damaged: got a JSON {type(content).__name__}, expected an object; fetch it again")
-    for name, value in content.items():
-        ids = value if isinstance(value, list) else [value]
-        if name.endswith("_token_id") and not all(token is None or type(token) is int for token in ids):
-            raise OSError(f"{file} is damaged: {name} is {value!r}, expected an integer or several; fetch it again")
+    # Some files say by an empty list that there are none.
+    given = {name: value for name, value in content.items() if value != [] or name.endswith("_token_id")}
+    try:
+        check_generation_arguments(given, f"{file} is damaged: ")
+    except ValueError as error:
+        raise OSError(f"{error}; fetch it again") from error
 
 
 def find_damage(model_class: Any, name: Any, kwargs: dict[str, Any]) -> str | None:

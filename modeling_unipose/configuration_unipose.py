@@ -13,6 +13,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 # What the config classes raise for values of a wrong type, name or size.
 CONFIG_ERRORS = (ArithmeticError, AttributeError, IndexError, KeyError, StrictDataclassError, TypeError, ValueError)
+NUM_JOINTS = 22
 # Parts that a saved config has: their defaults are those of the release, with seven billion weights.
 NEEDED_PARTS = ("text_config", "pose_tokenizer_config")
 
@@ -78,7 +79,8 @@ class UniPoseVQVAEConfig(ReadConfigMixin, PreTrainedConfig):
         dead_code_threshold: A code whose moving count is below it is replaced by a row of the batch.
 
     Raises:
-        ValueError: If num_pose_tokens is odd or below 2, or if the sizes of body parts contradict each other.
+        ValueError: If num_joints is not 22, num_pose_tokens is odd or below 2, or the sizes of body parts contradict
+            each other.
     """
 
     model_type = "unipose_vqvae"
@@ -101,6 +103,8 @@ class UniPoseVQVAEConfig(ReadConfigMixin, PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
+        if self.num_joints != NUM_JOINTS:
+            raise ValueError(f"num_joints must be {NUM_JOINTS}, the joints of a pose, got {self.num_joints}")
         if self.num_pose_tokens < 2 or self.num_pose_tokens % 2:
             raise ValueError(f"num_pose_tokens must be even and at least 2, got {self.num_pose_tokens}")
         if self.architecture == "body_parts":
@@ -256,6 +260,9 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
         Raises:
             OSError: It describes no model, or lacks a part: the default would be a model of the release's size.
         """
+        kind = config_dict.get("model_type")
+        if kind is not None and not isinstance(kind, str):
+            raise OSError(f"config.json describes no model: its model_type is {shorten(kind)}, expected a string")
         for name in NEEDED_PARTS:
             # A dict among the arguments changes values of the file's part.
             part = config_dict.get(name)

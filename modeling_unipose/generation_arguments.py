@@ -1,10 +1,14 @@
 """Checks the arguments of `generate` before they can cause an error far from their name, or a wrong answer."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
+
+
+# Counts and ids become integers of 32 bits.
+MAX_INTEGER = 2**31 - 1
 
 
 class Accepted(NamedTuple):
@@ -27,7 +31,7 @@ class Accepted(NamedTuple):
         """What is accepted, for errors."""
         kind = "an integer" if self.whole else "a number"
         low = f"{kind} {'above' if self.open_low else 'of at least'} {self.low:g}"
-        return low if math.isinf(self.high) else f"{low} and at most {self.high:g}"
+        return low if math.isinf(self.high) else f"{low} and at most {self.high:.10g}"
 
     def allows(self, value: Any) -> bool:
         """Whether a value is accepted."""
@@ -51,7 +55,7 @@ class Form(NamedTuple):
 
 def is_id(value: Any) -> bool:
     """Whether a value can be the id of a token."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_INTEGER
 
 
 def are_ids(value: Any) -> bool:
@@ -66,7 +70,23 @@ def is_decay(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and SIZE.allows(value[0]) and POSITIVE.allows(value[1])
 
 
-COUNT, SIZE = Accepted(1, whole=True), Accepted(0, whole=True)
+def is_bias(value: Any) -> bool:
+    """Whether a value is {tuple of ids: float} or a list of [list of ids, float]."""
+    if isinstance(value, dict):
+        has_ids = all(isinstance(key, tuple) and are_ids(key) for key in value)
+        return bool(value) and has_ids and are_biases(value.values())
+    if not isinstance(value, list) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value):
+        return False
+    has_ids = all(isinstance(pair[0], list) and are_ids(pair[0]) for pair in value)
+    return bool(value) and has_ids and are_biases(pair[1] for pair in value)
+
+
+def are_biases(values: Iterable[Any]) -> bool:
+    """Whether values are floats that are no NaN."""
+    return all(isinstance(value, float) and not math.isnan(value) for value in values)
+
+
+COUNT, SIZE = Accepted(1, MAX_INTEGER, whole=True), Accepted(0, MAX_INTEGER, whole=True)
 SHARE = Accepted(0, 1, open_low=True)
 # Outside of these bounds the division of logits leaves the range of floats.
 TEMPERATURE = POSITIVE = Accepted(1e-6, 1e6)
@@ -96,7 +116,7 @@ ARGUMENTS: dict[str, Accepted | Form] = {
     "bad_words_ids": Form(
         "a list of lists of ids", lambda value: isinstance(value, list) and bool(value) and all(map(are_ids, value))
     ),
-    "sequence_bias": Form("a dict or a list of lists", lambda value: isinstance(value, dict | list) and bool(value)),
+    "sequence_bias": Form("{tuple of ids: float} or a list of [list of ids, float]", is_bias),
     "stop_strings": Form(
         "a string or a list of strings",
         lambda value: (

@@ -17,6 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from .processing.pose_files import check_archive
+
 
 LORA_KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 # The codebook's moving counts are not part of the release. Uniform use of 2,048 codes by 256 poses of 80 tokens is 10
@@ -146,6 +148,7 @@ def unpickle_tensors(path: Path) -> dict[str, torch.Tensor]:
         ValueError: A damaged file, or one with other objects.
     """
     try:
+        check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # torch raises anything between EOFError and UnpicklingError on a damaged file.
         raise ValueError(

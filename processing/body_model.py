@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .pose_files import check_size
 from .pose_frames import NUM_JOINTS, PARENTS, to_y_up
 
 
@@ -31,6 +32,9 @@ TREE_LEVELS = ((0, 1), (1, 4), (4, 7), (7, 10), (10, 15), (15, 18), (18, 20), (2
 
 MODEL_ENDINGS = (".npz", ".pkl")
 MODEL_KEYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
+
+# SMPL-X with 400 shapes takes 140 MB an array. A small archive can unpack to gigabytes.
+MAX_MODEL_BYTES = 2**30
 
 # Joints of a file -> the joint of SMPL's 24 that each one moves with.
 FILE_JOINTS = {
@@ -334,6 +338,7 @@ def read_model_arrays(path: Path) -> dict[str, np.ndarray]:
         ValueError: The file cannot be read.
     """
     try:
+        check_size(path, MAX_MODEL_BYTES)
         if path.suffix.lower() == ".npz":
             with np.load(path) as file:
                 return {key: file[key] for key in MODEL_KEYS if key in file}
@@ -357,12 +362,16 @@ def check_model_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     missing = [key for key in MODEL_KEYS if key not in arrays]
     if missing:
         raise ValueError(f"{path} is not an SMPL, SMPL-H or SMPL-X model: it lacks {', '.join(missing)}.")
-    num_joints = arrays["weights"].shape[-1]
+    template, weights = (arrays[key].shape for key in ("v_template", "weights"))
+    if len(template) != 2 or len(weights) != 2:
+        raise ValueError(
+            f"{path}: v_template has shape {template}, weights {weights}; expected (V, 3) and (V, joints)."
+        )
+    num_vertices, num_joints = template[0], weights[1]
     if num_joints not in FILE_JOINTS:
         raise ValueError(
             f"{path} has {num_joints} joints; SMPL has 24, SMPL-H 52 and SMPL-X 55 (a hand or face alone is no body)"
         )
-    num_vertices = len(arrays["v_template"])
     expected = {
         "v_template": (num_vertices, 3),
         "posedirs": (num_vertices, 3, 9 * (num_joints - 1)),
@@ -373,6 +382,38 @@ def check_model_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     for key, shape in expected.items():
         if arrays[key].shape != shape:
             raise ValueError(f"{path}: {key} has shape {arrays[key].shape}; expected {shape}.")
+    if arrays["f"].ndim != 2 or arrays["f"].shape[1] != 3 or arrays["shapedirs"].shape[:2] != (num_vertices, 3):
+        raise ValueError(
+            f"{path}: f has shape {arrays['f'].shape} and shapedirs {arrays['shapedirs'].shape}; expected (faces, 3) "
+            f"and ({num_vertices}, 3, shapes)."
+        )
+    check_model_numbers(path, arrays)
+
+
+def check_model_numbers(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Checks that the arrays of a model, which have the right shapes, hold numbers of a body.
+
+    Args:
+        path: Path of the file, for errors.
+        arrays: Arrays by name.
+
+    Raises:
+        ValueError: An array holds no finite numbers, faces without a vertex, or a joint whose parent comes after it.
+    """
+    for key in MODEL_KEYS:
+        if arrays[key].dtype.kind not in "fiu":
+            raise ValueError(f"{path}: {key} holds {arrays[key].dtype}; expected numbers.")
+        if not np.isfinite(arrays[key]).all():
+            raise ValueError(f"{path}: {key} holds NaN or infinite values.")
+    faces, num_vertices = arrays["f"], len(arrays["v_template"])
+    if faces.size and not (faces.min() >= 0 and faces.max() < num_vertices):
+        raise ValueError(f"{path}: f holds vertices from {faces.min()} to {faces.max()}; there are {num_vertices}.")
+    parents, joints = arrays["kintree_table"][0, 1:].astype(np.int64), np.arange(1, arrays["weights"].shape[1])
+    if not ((parents >= 0) & (parents < joints)).all():
+        joint = joints[((parents < 0) | (parents >= joints)).argmax()]
+        raise ValueError(f"{path}: kintree_table gives joint {joint} the parent {parents[joint - 1]}; expected less.")
+    if not (arrays["weights"].sum(1) > 0).all():
+        raise ValueError(f"{path}: weights has a row without any weight; expected one for each vertex.")
 
 
 class PickledObject:

@@ -13,6 +13,10 @@ from .pose_features import Frame
 from .processor_checks import check_template
 
 
+# What templates write around messages as ordinary text, as Llama 2: no tokenizer tells a typed one from it.
+MARKERS = re.compile(r"\[/?[A-Z_]+\]|<</?[A-Z_]+>>")
+
+
 class ChatTemplateMixin(ProcessorMixin):
     """The chat template, for `UniPoseProcessor`.
 
@@ -54,8 +58,15 @@ class ChatTemplateMixin(ProcessorMixin):
             placeholders: Whether `<pose>` and `<image>` stay placeholders.
 
         Raises:
-            ValueError: A lone surrogate.
+            ValueError: A lone surrogate, or what the chat template itself writes around messages, such as [INST].
         """
+        written = set(MARKERS.findall(str(self.chat_template)))
+        typed = next((marker for marker in MARKERS.findall(text) if marker in written), None)
+        if typed is not None:
+            raise ValueError(
+                f"the text holds {typed!r}, which the chat template of this model writes around messages; accepted: "
+                "texts without it"
+            )
         kept = [token.token for token in self.placeholders.values()] if placeholders else []
         return break_control_tokens(check_text(text, "the text"), self.control_tokens, kept)
 

@@ -53,6 +53,7 @@ def read_pose_file(path: Path, keys: Collection[str], name: str) -> Any:
         if ending == ".json":
             return json.loads(path.read_text(encoding="utf-8"))
         if ending in (".pt", ".pth"):
+            check_archive(path)
             return torch.load(path, map_location="cpu", weights_only=True)
         return read_arrays(path, keys)
     except Exception as error:  # a damaged file raises almost anything in the parsers of numpy, zipfile and torch
@@ -76,6 +77,22 @@ def check_size(path: Path, limit: int) -> None:
             size = max([size, *(entry.file_size for entry in archive.infolist())])
     if size > limit:
         raise ValueError(f"it takes {size} bytes, at most {limit} are read")
+
+
+def check_archive(path: Path) -> None:
+    """Checks the checksums of a file by `torch.save`. torch ignores them and may give whatever the memory held.
+
+    Args:
+        path: Path of the file; one of torch's older format has no checksums.
+
+    Raises:
+        ValueError: An entry is damaged.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"its entry {damaged!r} is damaged; fetch it again")
 
 
 def read_arrays(path: Path, keys: Collection[str]) -> Any:

@@ -111,7 +111,10 @@ def read_rotmats(rotmats: torch.Tensor | np.ndarray, frame: Frame = "z_up", name
         ValueError: As `save_pose`.
     """
     check_frame(frame, "input_frame")
-    shape = tuple(np.shape(rotmats))
+    try:
+        shape = tuple(np.shape(rotmats))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} is no array; expected one pose, ({NUM_JOINTS}, 3, 3)") from error
     if shape != (NUM_JOINTS, 3, 3):
         raise ValueError(f"{name} has shape {shape}; expected one pose, ({NUM_JOINTS}, 3, 3)")
     return pose_to_rotmats(rotmats, name, frame)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import roma
 import torch
+from smpl_files import model_arrays, model_parents, write_model
 
 from unipose.processing.body_model import PARENTS, BodyModel, load_body_model
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up, to_z_up
@@ -178,49 +179,6 @@ def test_wrong_shape_is_refused_by_name(body: BodyModel, shape: tuple[int, ...])
 FACE_VERTICES = dict.fromkeys(("nose", "reye", "leye", "rear", "lear"), 0)
 
 
-def model_parents(num_joints: int) -> list[int]:
-    """SMPL's, SMPL-H's or SMPL-X's tree: 22 body joints, then hands (and jaw and eyes before them)."""
-    parents = list(PARENTS[:22])
-    if num_joints == 24:
-        return [*parents, 20, 21]
-    parents += [15, 15, 15] if num_joints == 55 else []
-    for wrist in (20, 21):
-        for _ in range(5):
-            first = len(parents)
-            parents += [wrist, first, first + 1]
-    return parents
-
-
-def model_arrays(num_joints: int, num_shapes: int = 10, num_vertices: int = 60) -> dict[str, np.ndarray]:
-    """A small random body with the arrays of an SMPL file."""
-    rng = np.random.default_rng(num_joints)
-    weights = rng.random((num_vertices, num_joints)) ** 8
-    regressor = rng.random((num_joints, num_vertices)) ** 8
-    parents = np.array(model_parents(num_joints), dtype=np.int64)
-    parents[0] = 2**32 - 1  # as SMPL's own files have it
-    return {
-        "v_template": rng.normal(size=(num_vertices, 3)) * 0.3,
-        "f": rng.integers(0, num_vertices, (90, 3)).astype(np.uint32),
-        "shapedirs": rng.normal(size=(num_vertices, 3, num_shapes)) * 0.01,
-        "posedirs": rng.normal(size=(num_vertices, 3, 9 * (num_joints - 1))) * 0.001,
-        "J_regressor": regressor / regressor.sum(1, keepdims=True),
-        "weights": weights / weights.sum(1, keepdims=True),
-        "kintree_table": np.stack([parents, np.arange(num_joints)]),
-        "hands_componentsl": np.eye(45),
-        "hands_componentsr": np.eye(45),
-        "hands_meanl": np.full(45, 0.1),
-        "hands_meanr": np.full(45, 0.1),
-    }
-
-
-def write_model(path: Path, arrays: dict[str, np.ndarray]) -> Path:
-    if path.suffix == ".pkl":
-        path.write_bytes(pickle.dumps(arrays, protocol=2))
-    else:
-        np.savez(path, **arrays)  # type: ignore[arg-type]
-    return path
-
-
 def smplx_twin(
     arrays: dict[str, np.ndarray], poses: torch.Tensor, betas: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -297,6 +255,26 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
     arrays["weights"] = arrays["weights"][:, :16]
     with pytest.raises(ValueError, match=r"hand\.npz has 16 joints"):
         load_body_model(write_model(tmp_path / "hand.npz", arrays))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("v_template", np.full((60, 3), np.nan), "v_template holds NaN or infinite values"),
+        ("posedirs", np.full((60, 3, 207), np.inf), "posedirs holds NaN or infinite values"),
+        ("shapedirs", np.full((60, 3, 10), "a"), "shapedirs holds <U1; expected numbers"),
+        ("weights", np.zeros((60, 24)), "weights has a row without any weight"),
+        ("weights", np.array(1.0), r"weights \(\); expected \(V, 3\) and \(V, joints\)"),
+        ("f", np.full((90, 3), 60), "f holds vertices from 60 to 60; there are 60"),
+        ("f", np.zeros(90, dtype=int), r"f has shape \(90,\)"),
+        ("kintree_table", np.full((2, 24), 5), "kintree_table gives joint 1 the parent 5; expected less"),
+    ],
+)
+def test_numbers_of_no_body_are_named(tmp_path: Path, key: str, value: np.ndarray, message: str) -> None:
+    pytest.importorskip("smplx", reason="extra `smpl`")
+    path = write_model(tmp_path / "model.npz", model_arrays(24) | {key: value})
+    with pytest.raises(ValueError, match=rf"model\.npz: .*{message}"):
+        load_body_model(path)
 
 
 class Malicious:

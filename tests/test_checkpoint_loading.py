@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, Aut
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.utils import logging
 
-from unipose import UniPoseConfig, UniPoseProcessor, UniPoseVQVAE
+from unipose import UniPoseConfig, UniPoseForConditionalGeneration, UniPoseProcessor, UniPoseVQVAE
 from unipose.cli import main
 
 
@@ -101,7 +101,7 @@ def test_a_config_that_builds_no_model_is_named(folder: Path) -> None:
 
 def test_a_generation_config_of_wrong_types_is_named(folder: Path) -> None:
     change_json(folder, "generation_config.json", lambda content: content.update(max_new_tokens=[1, 2]))
-    with pytest.raises(OSError, match=r"generation_config.json of .* is damaged \(TypeError"):
+    with pytest.raises(OSError, match=r"generation_config.json is damaged: max_new_tokens must be an integer"):
         AutoModelForImageTextToText.from_pretrained(folder)
 
 
@@ -235,3 +235,23 @@ def test_a_config_of_wrong_types_is_named(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"model_type": "unipose"}))
     with pytest.raises(OSError, match="its text_config is None"):
         AutoConfig.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.update(model_type=[1, 2]), r"its model_type is \[1, 2\], expected a string"),
+        (lambda content: content["pose_tokenizer_config"].update(num_joints=0), "num_joints must be 22"),
+    ],
+)
+def test_a_config_of_no_model_of_ours_is_named(folder: Path, change, message: str) -> None:
+    change_json(folder, "config.json", change)
+    with pytest.raises((OSError, ValueError), match=message):
+        UniPoseForConditionalGeneration.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(("name", "value"), [("output_attentions", {"a": 1}), ("pad_token_id", [])])
+def test_values_of_a_generation_config_are_checked(folder: Path, name: str, value: object) -> None:
+    change_json(folder, "generation_config.json", lambda content: content.update({name: value}))
+    with pytest.raises(OSError, match=rf"generation_config.json is damaged: {name} must be"):
+        AutoModelForImageTextToText.from_pretrained(folder)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset
-from fuzzing import COUNTS, fuzzed, outcome
+from fuzzing import attempt, fuzzed, refused
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -67,7 +69,7 @@ JUNK = st.sampled_from([None, "", "x", 0, 1.5, True, [], {}, [None], [[]], [{}],
 NUMBERS = st.sampled_from([float("nan"), float("inf"), -float("inf"), 1e155, 1e308, 90.0, 360.0, "a", None])
 
 
-@fuzzed(60)
+@fuzzed(60, 120)
 @given(
     field=st.sampled_from(["messages", "images", "poses", "content", "block", "role", "pose", "image", "text"]),
     junk=JUNK,
@@ -83,52 +85,43 @@ def test_junk_in_place_of_a_field(model: Any, collator: UniPoseDataCollator, fie
         message[field] = junk
     else:
         row[f"{field}s"][0] = junk
-    is_string_content = field == "content" and junk == "x"
-    named = check_named(lambda: encode(row, model, collator))
-    assert field == "text" or named or is_string_content or junk == "", "accepted"
+    batch, error = attempt(lambda: encode(row, model, collator))
+    if error is not None:
+        assert re.search("row .*clip:1", error), error
+        return
+    expected = encode(make_row(1), model, collator)
+    assert batch.keys() == expected.keys()
+    assert all(torch.equal(batch[name], expected[name]) for name in expected), "another row without an error"
 
 
 def check_named(call: Callable[[], Any]) -> bool:
     """Whether the call raised an error, which must name the row."""
-    messages: list[str] = []
-
-    def run() -> Any:
-        try:
-            return call()
-        except ValueError as error:
-            messages.append(str(error))
-            raise
-
-    outcome(run, lambda result: True)
-    assert all("row" in message and "clip:1" in message for message in messages), messages
-    return bool(messages)
+    _, error = attempt(call)
+    assert error is None or ("row" in error and "clip:1" in error), error
+    return error is not None
 
 
-@fuzzed(40)
+@fuzzed(40, 1000)
 @given(value=NUMBERS, pose=st.integers(0, 1), joint=st.integers(0, 21), axis=st.integers(0, 2))
 def test_numbers_that_are_no_radians(
     model: Any, collator: UniPoseDataCollator, value: Any, pose: int, joint: int, axis: int
 ) -> None:
     row = make_row(1)
     row["poses"][pose][joint][axis] = value
-    with pytest.raises(ValueError, match=rf"^row 7 \(pose-edit, clip:1\), poses: pose {pose + 1} "):
-        encode(row, model, collator)
-    COUNTS["documented"] += 1
+    refused(lambda: encode(row, model, collator), rf"^row 7 \(pose-edit, clip:1\), poses: pose {pose + 1} ")
 
 
-@fuzzed(30)
+@fuzzed(30, 700)
 @given(shape=st.lists(st.integers(0, 24), min_size=0, max_size=3))
 def test_other_shapes_of_a_pose(model: Any, collator: UniPoseDataCollator, shape: list[int]) -> None:
     row = make_row(1)
     row["poses"][1] = np.zeros(shape).tolist()
     if shape == [22, 3]:
         return
-    with pytest.raises(ValueError, match=r"^row 7 .*, poses: pose 2 has the shape .*, expected \(22, 3\)"):
-        encode(row, model, collator)
-    COUNTS["documented"] += 1
+    refused(lambda: encode(row, model, collator), r"^row 7 .*, poses: pose 2 has the shape .*, expected \(22, 3\)")
 
 
-@fuzzed(30)
+@fuzzed(30, 20)
 @given(images=st.integers(0, 3), poses=st.integers(0, 4))
 def test_counts(model: Any, collator: UniPoseDataCollator, images: int, poses: int) -> None:
     row = make_row(1)
@@ -160,7 +153,7 @@ def test_a_damaged_image_is_found_before_training(model: Any, collator: UniPoseD
         prepare_rows(Dataset.from_list(rows, features=FEATURES), model, collator)
 
 
-@fuzzed(40)
+@fuzzed(40, 150)
 @given(place=st.floats(0, 0.9999), bit=st.integers(0, 7), cut=st.booleans())
 def test_damaged_shards_are_named(
     text_corpus: Path, tmp_path_factory: pytest.TempPathFactory, place: float, bit: int, cut: bool
@@ -173,11 +166,9 @@ def test_damaged_shards_are_named(
     position = int(place * len(content))
     content[position] ^= 1 << bit
     shard.write_bytes(content[:position] if cut else content)
-    with pytest.raises(ValueError, match=f"{shard.name} is damaged"):
-        load_corpus(folder)
+    refused(lambda: load_corpus(folder), f"{shard.name} is damaged")
     assert len(load_corpus(folder, "validation")) == 20
     shutil.rmtree(folder.parent)
-    COUNTS["documented"] += 1
 
 
 def test_a_corpus_of_an_earlier_version_has_no_checksums(text_corpus: Path, tmp_path: Path) -> None:

@@ -112,3 +112,44 @@ def test_folders_are_not_mixed_up(amass, tmp_path):
         save_records([], tmp_path / "empty", {})
     with pytest.raises(ValueError, match="unknown source 'imagenet'; expected one of amass, posescript"):
         open_source(ImportArguments("imagenet", "", ""))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    records = [PoseRecord(f"a:{index}", pose.astype(np.float32)) for index, pose in enumerate(random_poses(3, 0))]
+    save_records(records, tmp_path / "records", {})
+    return tmp_path / "records"
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
+def test_a_flipped_bit_of_records_is_named(saved, place):
+    """Without checksums it would be another pose, or end the process."""
+    (path,) = saved.rglob("*.arrow")
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{path.name} is damaged: its SHA-256 is"):
+        SavedRecords(saved)
+    path.unlink()
+    with pytest.raises(ValueError, match=rf"{path.name} is damaged: its SHA-256 is None"):
+        SavedRecords(saved)
+
+
+def test_records_of_an_earlier_version_have_no_checksums(saved):
+    next(saved.rglob("sha256.json")).unlink()
+    assert len(SavedRecords(saved)) == 3
+    next(saved.rglob("state.json")).write_text("{}")
+    with pytest.raises(ValueError, match=r"part-00000 is damaged: .*import the dataset again"):
+        SavedRecords(saved)
+
+
+def test_a_lost_part_of_records_is_an_error(saved):
+    state = saved / "import.json"
+    state.write_text(state.read_text().replace('"records": 3', '"records": 4'))
+    with pytest.raises(ValueError, match=r"holds 3 records, .*import.json says 4"):
+        SavedRecords(saved)
+    for content in ("<html>", "[]", "{}"):
+        state.write_text(content)
+        with pytest.raises(ValueError, match=r"import.json is damaged"):
+            SavedRecords(saved)

@@ -57,3 +57,18 @@ def test_damaged_archives_are_named(tmp_path: Path) -> None:
     write_archive(tmp_path / "short.npz", **nothing)
     with pytest.raises(DatasetError, match=r"short.npz: got no frames"):
         list(MotionArchives(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"clip": np.array([0, 0, 0, -1, 1, 1])}, r"clip \(6,\) from -1 to 1"),
+        ({"clip": np.zeros(6)}, "clip of type float64"),
+        ({"clip_labels": np.array(["walk"])}, r"clip_labels \(1,\)"),
+        ({"clip_names": np.array([1, 2])}, "clip_names of type int64"),
+    ],
+)
+def test_frames_without_a_clip_are_not_left_out(tmp_path: Path, changes: dict, message: str) -> None:
+    write_archive(tmp_path / "a.npz", **changes)
+    with pytest.raises(DatasetError, match=rf"a.npz: got .*{message}"):
+        list(MotionArchives(tmp_path))

@@ -8,42 +8,23 @@ import numpy as np
 import pytest
 import roma
 import torch
-from motion_files import CONVENTIONS, Performance, amc_text, asf_text, bvh_text, joint_names, perform, save
+from motion_files import CONVENTIONS, bvh_text, joint_names, perform, save
+from skeleton_files import RESTS, asf_folder, deepmimic_text, noisy_poses, play
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS, to_z_up
 from unipose.training.datasets.import_data import ImportArguments, SavedRecords, open_source, save_records
 from unipose.training.datasets.importers import AmcPoses, BvhPoses, ClipChoice, DatasetError, DeepMimicPoses
 from unipose.training.datasets.importers.skeletons import plain_name
-from unipose.training.geometry import rotate_heading
-from unipose.training.named_poses.archetypes import archetype_poses
-from unipose.training.named_poses.joint_angles import Angles, pose_from_angles
-from unipose.training.sampling.mixing import add_noise
+from unipose.training.named_poses.joint_angles import pose_from_angles
 
 
-POSES = ["stand", "crouch", "crawl", "hands_up", "lie_back", "kneel"]
-RESTS: dict[str, Angles] = {
-    "T": {},
-    "A": {"shoulder": (-45, 0, 0)},
-    "hanging": {"shoulder": (-85, 0, 0), "elbow": (0, -15, 0), "hip": (0, 0, 5)},
-}
 LIMBS = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
-TO_Z_UP = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")
 def poses() -> torch.Tensor:
-    """Noisy named poses in several directions."""
-    noisy = add_noise(archetype_poses(POSES), np.random.default_rng(0))
-    return rotate_heading(noisy, torch.linspace(0, 3, len(POSES)))
-
-
-def play(
-    poses: torch.Tensor, rest: str = "T", size: float = 100.0, z_up: bool = False, yaw: float = 0.0
-) -> Performance:
-    world = TO_Z_UP if z_up else torch.eye(3, dtype=torch.float64)
-    standing = rotate_heading(to_z_up(pose_from_angles(RESTS[rest]))[None], torch.tensor([yaw]))[0]
-    return perform(poses, standing, world, size)
+    return noisy_poses()
 
 
 def imported(records) -> torch.Tensor:
@@ -215,15 +196,6 @@ def test_damaged_bvh_files_are_named_with_their_line(fault: str, poses: torch.Te
         list(BvhPoses(path))
 
 
-def asf_folder(folder: Path, poses: torch.Tensor, rest: str = "T", **changes: str) -> Path:
-    names = joint_names("cmu_asf")
-    axes = np.random.default_rng(0).uniform(-90, 90, (NUM_JOINTS, 3))
-    performance = play(poses, rest, 10.0)
-    save(folder / "49.asf", asf_text(performance, names, axes).replace(*changes.get("asf", ("", ""))))
-    save(folder / "49_02.amc", amc_text(performance, names, axes).replace(*changes.get("amc", ("", ""))))
-    return folder
-
-
 @pytest.mark.parametrize("rest", RESTS)
 def test_asf_amc_with_bones_of_any_axes(rest: str, poses: torch.Tensor, tmp_path: Path) -> None:
     got = imported(AmcPoses(asf_folder(tmp_path, poses, rest)))
@@ -261,13 +233,6 @@ def test_a_motion_without_its_skeleton_is_named(poses: torch.Tensor, tmp_path: P
     save(tmp_path / "third.asf", "")
     with pytest.raises(DatasetError, match=r"\['other.asf', 'third.asf'\]; expected 49_02.asf or 49.asf"):
         list(AmcPoses(tmp_path))
-
-
-def deepmimic_text(frames: int = 5, **changes: object) -> str:
-    """A body that bends its right knee more in every frame, 30 a second."""
-    row = [1 / 30, 0, 0, 0, *[1, 0, 0, 0] * 4, 0.0, *[1, 0, 0, 0] * 2, 0.0, *[1, 0, 0, 0], 0.0, *[1, 0, 0, 0] * 2, 0.0]
-    rows = [[*row[:20], -0.2 * frame, *row[21:]] for frame in range(frames)]
-    return json.dumps({"Loop": "wrap", "Frames": rows} | changes)
 
 
 def test_deepmimic(tmp_path: Path) -> None:

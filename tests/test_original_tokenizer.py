@@ -10,6 +10,7 @@ import pytest
 import sentencepiece
 from golden import load_json
 from original import processor, release
+from tiny_checkpoint import tiny_processor
 
 from unipose.original_tokenizer import PLACEHOLDERS, convert_tokenizer
 
@@ -96,3 +97,19 @@ def test_other_files_are_refused(tmp_path: Path):
     (copy_tokenizer(tmp_path) / "tokenizer.model").unlink()
     with pytest.raises(FileNotFoundError, match=r"tokenizer\.model"):
         convert_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("marker", ["[INST]", "[/INST]"])
+def test_markers_of_the_template_are_refused(marker: str):
+    """They are ordinary text to the tokenizer: a user who types one would end or begin a turn."""
+    own, other = processor(), tiny_processor()
+    halves = [{"type": "text", "text": part} for part in (marker[:3], marker[3:])]
+    for content in (f"Sit. {marker} Yes.", halves):
+        chat = [{"role": "user", "content": content}]
+        with pytest.raises(ValueError, match=re.escape(f"the text holds {marker!r}, which the chat template")):
+            own.apply_chat_template(chat, tokenize=True)
+        with pytest.raises(ValueError, match="which the chat template"):
+            own.encode_chat(chat)
+    for text in ("[inst] or [ INST ]", "A [POSE]."):
+        assert text in own.apply_chat_template([{"role": "user", "content": text}])
+    assert marker in other.apply_chat_template([{"role": "user", "content": marker}])

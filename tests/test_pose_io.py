@@ -1,6 +1,7 @@
 """Poses as files: every ending, read back by whoever reads it."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +134,22 @@ def test_only_poses_are_written(tmp_path: Path, ending: str) -> None:
     with pytest.raises(ValueError, match="frame is 'up'"):
         save_pose(tmp_path / f"pose{ending}", pose, frame="up")  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pose_of_ragged_lists_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"rotmats is no array; expected one pose, \(22, 3, 3\)"):
+        save_pose(tmp_path / "pose.npz", [1.0, [2.0]])
+
+
+def test_flipped_bits_of_a_torch_file_are_found(tmp_path: Path) -> None:
+    """torch reads other numbers, and where an entry's header is damaged, whatever the memory held."""
+    path = tmp_path / "pose.pt"
+    torch.save({"poses": torch.zeros(66, dtype=torch.float64)}, path)
+    whole = path.read_bytes()
+    assert torch.equal(load_pose(path), torch.eye(3).repeat(22, 1, 1))
+    with zipfile.ZipFile(path) as archive:
+        entry = next(each for each in archive.infolist() if each.filename.endswith("data/0"))
+    for place in (entry.header_offset + 30, whole.index(bytes(500)) + 250):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match=r"pose.pt' could not be read"):
+            load_pose(path)

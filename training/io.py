@@ -1,5 +1,6 @@
 """Atomic writes, JSON and Markdown tables: shared by every folder of training."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -61,8 +62,25 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a UTF-8 JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The content of a UTF-8 JSON file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: the file is damaged; the message names it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}; expected JSON") from error
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 from datasets import Dataset, Features, List, Value, concatenate_datasets, load_from_disk
+from pyarrow import ArrowException
 from tqdm.auto import tqdm
 from trl import TrlParser
 
@@ -37,7 +38,7 @@ from unipose.training.datasets.importers import (
     WeightedMix,
 )
 from unipose.training.datasets.records import ImageRecord, PosePairRecord, PoseRecord, Rotvecs
-from unipose.training.io import PARTIAL, atomic_path, read_json, write_json
+from unipose.training.io import PARTIAL, atomic_path, file_digest, read_json, write_json
 
 
 Record = PoseRecord | PosePairRecord | ImageRecord
@@ -61,6 +62,8 @@ POSE_COLUMNS, TEXT_COLUMNS = ("rotvecs", "first", "second"), ("captions", "texts
 RECORDS_PER_PART = 10_000
 # The options of an import, and the number of records once it is complete.
 STATE_FILE = "import.json"
+# The checksums of the files of a part. A damaged Arrow file would end the process, or give other poses.
+DIGESTS_FILE = "sha256.json"
 
 
 @dataclass
@@ -238,7 +241,7 @@ def check_state(output: Path, made_from: dict[str, Any]) -> dict[str, Any]:
     path = output / STATE_FILE
     made_from = json.loads(json.dumps(made_from))
     if path.is_file():
-        state = read_json(path)
+        state = read_state(path)
         if state["made_from"] != made_from:
             raise ValueError(
                 f"{output} was made from {state['made_from']}; expected {made_from}, or give another folder"
@@ -257,7 +260,7 @@ def part_folders(folder: Path) -> list[Path]:
 
 
 def write_part(records: list[Record], path: Path) -> None:
-    """Writes one part atomically.
+    """Writes one part and its checksums atomically.
 
     Args:
         records: records of one kind.
@@ -266,6 +269,38 @@ def write_part(records: list[Record], path: Path) -> None:
     features = COLUMNS[type(records[0])]
     with atomic_path(path) as partial:
         Dataset.from_list([asdict(record) for record in records], features=features).save_to_disk(partial)
+        write_json(partial / DIGESTS_FILE, {file.name: file_digest(file) for file in sorted(partial.iterdir())})
+
+
+def read_part(path: Path) -> Dataset:
+    """The rows of one part; one by an earlier version has no checksums.
+
+    Raises:
+        ValueError: a file is damaged or missing; the message names it.
+    """
+    digests = read_json(path / DIGESTS_FILE) if (path / DIGESTS_FILE).exists() else {}
+    for name, expected in digests.items():
+        got = file_digest(path / name) if (path / name).is_file() else None
+        if got != expected:
+            raise ValueError(
+                f"{path / name} is damaged: its SHA-256 is {got}, expected {expected}; import the dataset again"
+            )
+    try:
+        return load_from_disk(path)
+    except (ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {error}; import the dataset again") from error
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The options of an import and the number of its records.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    state = read_json(path)
+    if not isinstance(state, dict) or not isinstance(state.get("made_from"), dict) or "records" not in state:
+        raise ValueError(f"{path} is damaged: expected made_from and records; import the dataset again")
+    return state
 
 
 class SavedRecords(Sequence[Record]):
@@ -275,7 +310,7 @@ class SavedRecords(Sequence[Record]):
         folder: the `output` of the import.
 
     Raises:
-        ValueError: there is no import, it is not finished, or another version wrote it.
+        ValueError: there is no import, it is not finished, a file of it is damaged, or another version wrote it.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -285,9 +320,12 @@ class SavedRecords(Sequence[Record]):
             raise ValueError(
                 f"{folder} holds no records: there is no {path}; write it with unipose.training.datasets.import_data"
             )
-        if read_json(path)["records"] is None:
+        expected = read_state(path)["records"]
+        if expected is None:
             raise ValueError(f"the import into {folder} was interrupted; run the same command again")
-        self.rows = concatenate_datasets([load_from_disk(part) for part in part_folders(folder)])
+        self.rows = concatenate_datasets([read_part(part) for part in part_folders(folder)])
+        if len(self.rows) != expected:
+            raise ValueError(f"{folder} holds {len(self.rows)} records, {path} says {expected}; import it again")
         columns = set(self.rows.column_names)
         kinds = [kind for kind, features in COLUMNS.items() if set(features) == columns]
         if not kinds:

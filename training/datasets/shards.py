@@ -8,7 +8,6 @@
 The Hub shows and `datasets` streams this layout, so the folder is uploaded unchanged.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from pyarrow.parquet import ParquetFile
 from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.instructions import check_tasks
 from unipose.training.datasets.rows import FEATURES, Row, to_dataset
-from unipose.training.io import PARTIAL, atomic_path, read_json, write_json
+from unipose.training.io import PARTIAL, atomic_path, file_digest, read_json, write_json
 
 
 RECIPE_FILE, CORPUS_FILE = "recipe.json", "corpus.json"
@@ -244,15 +243,6 @@ def check_shards(folder: str | Path, files: Sequence[str], digests: dict[str, st
             raise ValueError(f"{file} is damaged: {error}; build or copy it again") from error
         if names != list(FEATURES):
             raise ValueError(f"{file} has the columns {', '.join(names)}; expected {', '.join(FEATURES)}")
-
-
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def missing_shards(folder: Path, shards: Sequence[Shard]) -> list[Shard]:

@@ -13,11 +13,24 @@ import torch
 
 from unipose.processing.pose_checks import check_rotvecs
 from unipose.processing.pose_features import NUM_JOINTS
+from unipose.processing.pose_files import check_size
 from unipose.training.datasets.importers.errors import DatasetError, Source, damaged_error, missing_error
 from unipose.training.datasets.records import Rotvecs
 
 
-NPZ_ERRORS = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+# numpy allocates what the header of an array says: a damaged one may say more than there is memory.
+NPZ_ERRORS = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+)
+# An archive of some megabytes can unpack to gigabytes. The largest arrays of the datasets are some hundred megabytes.
+MAX_NPZ_BYTES = 2**31
 # In SMPL, SMPL-H and SMPL-X the first 66 numbers are the pelvis and the 21 body joints.
 POSE_WIDTHS = {66: "22 joints", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
 
@@ -51,10 +64,12 @@ def read_arrays(path: Path, source: Source, names: Sequence[str]) -> dict[str, n
         names: arrays to read; those that the file lacks are left out.
 
     Raises:
-        DatasetError: the file is missing or damaged, or a named array is a pickle.
+        DatasetError: the file is missing or damaged, an array unpacks to more than `MAX_NPZ_BYTES`, or a named array
+            is a pickle.
     """
     require_path(path, source)
     try:
+        check_size(path, MAX_NPZ_BYTES)
         stored = np.load(path, allow_pickle=False)
         if not isinstance(stored, np.lib.npyio.NpzFile):
             raise ValueError("it is a single array, not an .npz")

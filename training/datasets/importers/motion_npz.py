@@ -71,17 +71,22 @@ class MotionArchives:
         missing = [name for name in ARRAYS if name not in arrays]
         if missing:
             raise DatasetError(f"{path} lacks {', '.join(missing)}; expected {', '.join(ARRAYS)}")
-        poses, clip, names = arrays["poses"], arrays["clip"], arrays["clip_names"]
+        poses, clip, names, labels = (arrays[name] for name in ARRAYS)
+        if clip.dtype.kind not in "iu" or names.dtype.kind != "U" or labels.dtype.kind != "U":
+            got = ", ".join(f"{name} of type {arrays[name].dtype}" for name in ARRAYS[1:])
+            raise DatasetError(f"{path}: got {got}; expected integers and strings")
         if not clip.size:
             raise DatasetError(f"{path}: got no frames (clip {clip.shape}); expected at least one")
-        if poses.ndim != 3 or poses.shape[1:] != (22, 3) or clip.shape != poses.shape[:1] or len(names) <= clip.max():
+        is_listed = names.ndim == 1 and labels.shape == names.shape and clip.min() >= 0 and clip.max() < len(names)
+        if poses.ndim != 3 or poses.shape[1:] != (22, 3) or clip.shape != poses.shape[:1] or not is_listed:
             raise DatasetError(
-                f"{path}: got poses {poses.shape}, clip {clip.shape} up to {clip.max()} and {len(names)} clip_names; "
-                "expected (frames, 22, 3), (frames,) and a name for every clip"
+                f"{path}: got poses {poses.shape}, clip {clip.shape} from {clip.min()} to {clip.max()}, clip_names "
+                f"{names.shape} and clip_labels {labels.shape}; expected (frames, 22, 3), (frames,), and a name and a "
+                "label for every clip"
             )
         choice = ClipChoice(self.clips, self.skip_clips, self.min_change)
         rotvecs = body_rotvecs(poses.reshape(len(poses), -1), str(path))
-        for index, (name, label) in enumerate(zip(names.tolist(), arrays["clip_labels"].tolist())):
+        for index, (name, label) in enumerate(zip(names.tolist(), labels.tolist())):
             if choice.takes(f"{path.stem}/{name}"):
                 rows = np.flatnonzero(clip == index)
                 for frame in choice.frames(rotvecs[rows]):
