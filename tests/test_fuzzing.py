@@ -97,3 +97,18 @@ def test_a_run_with_faults_fails(tmp_path: Path) -> None:
     assert counts.problems() == ["0 inputs ran, not 3"]
     counts.write()
     assert Counts(tmp_path / "counts.json", 3, 0).content == counts.content
+
+
+def test_the_counts_of_the_page_add_up() -> None:
+    page = (TESTS.parent / "docs" / "robustness.md").read_text("utf-8")
+    lines = page[page.index("| suites | inputs | correct") :].split("\n\n")[0].splitlines()[2:]
+    rows = {cells[1]: [int(cell.replace(",", "")) for cell in cells[2:7]] for cells in map(split_row, lines)}
+    whole = rows.pop("all")
+    assert whole == [sum(column) for column in zip(*rows.values())]
+    assert whole[0] == sum(whole[1:]) >= ALL_INPUTS
+    assert whole[3:] == [0, 0]
+    assert set(rows) == {path.stem.removeprefix("test_fuzz_") for path in TESTS.glob("test_fuzz_*.py")}
+
+
+def split_row(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("|")]
