@@ -7,7 +7,7 @@ import torch
 from transformers import LogitsProcessor
 
 from .pose_decoding import CodeChooser, revealed_counts
-from .query_runs import block_index, codes_since_start
+from .query_runs import block_index, codes_since_start, is_pose_code
 
 
 @dataclass
@@ -162,8 +162,7 @@ def answer_logits(
     generated = ids[:, prompt:]
     ended = torch.isin(generated, generated.new_tensor(end_ids)).cumsum(dim=1)
     is_open = torch.nn.functional.pad(ended, (1, 0))[:, :-1] == 0
-    code = generated - config.pose_code_start_id
-    is_code = (code >= 0) & (code < config.pose_tokenizer_config.codebook_size)
+    is_code = is_pose_code(generated, config)
     position = torch.arange(ids.shape[1], device=ids.device)
     start = torch.where(ids == config.pose_start_token_id, position, 0).cummax(dim=1).values
     return AnswerLogits(

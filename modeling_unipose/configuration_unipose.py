@@ -242,7 +242,7 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
                 f"{sorted(layer_types) or 'none'}, sliding_window: {text.get('sliding_window')}); an output pose must "
                 "see the whole prompt: set sliding_window=None"
             )
-        last_code = self.pose_code_start_id + self.pose_tokenizer_config.codebook_size - 1
+        last_code = self.pose_code_start_id + self.num_pose_codes - 1
         if last_code >= self.text_config.vocab_size:
             raise ValueError(
                 f"pose codes take the ids {self.pose_code_start_id}..{last_code}, but text_config.vocab_size is "
@@ -283,6 +283,11 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
     def num_pose_tokens(self) -> int:
         """Tokens of a pose."""
         return self.pose_tokenizer_config.num_pose_tokens
+
+    @property
+    def num_pose_codes(self) -> int:
+        """Codes that a token of a pose may be."""
+        return self.pose_tokenizer_config.codebook_size
 
     @property
     def pose_answer_length(self) -> int:

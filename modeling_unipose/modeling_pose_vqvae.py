@@ -278,12 +278,13 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
                 f"{tuple(pose_values.shape)}"
             )
 
-    def encode(self, pose_values: torch.Tensor) -> torch.Tensor:
+    def encode(self, pose_values: torch.Tensor, allow_absent: bool = True) -> torch.Tensor:
         """Rotations -> codes, in the precision of the weights also under autocast.
 
         Args:
-            pose_values: (batch, 22, 6), the first two rows of each rotation matrix; all zeros stand for no pose, as in
-                the original release. The whole model takes none of these.
+            pose_values: (batch, 22, 6), the first two rows of each rotation matrix.
+            allow_absent: Whether all zeros stand for no pose, as in the original release; default True. The whole
+                model takes none of these.
 
         Returns:
             (batch, num_pose_tokens).
@@ -292,7 +293,7 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
             ValueError: The shape is wrong, values are not finite or of parallel rows, or the weights are damaged.
         """
         self.check_shape(pose_values)
-        check_pose_values(pose_values, allow_absent=True)
+        check_pose_values(pose_values, allow_absent)
         # Codes are arg-minima: half precision would change them.
         with torch.autocast(pose_values.device.type, enabled=False):
             features = self.encode_features(pose_values)

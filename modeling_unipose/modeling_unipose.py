@@ -24,11 +24,11 @@ from transformers.utils.output_capturing import select_hidden_states
 
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
-from .finite_checks import check_pixels, check_pose_values
+from .finite_checks import check_pixels
 from .generation_unipose import UniPoseGenerationMixin
 from .modeling_pose_vqvae import UniPoseVQVAE
 from .pretrained_unipose import UniPosePreTrainedModel
-from .query_runs import block_index, cover_cache, query_index, shift_pose_labels
+from .query_runs import block_index, cover_cache, is_pose_code, query_index, shift_pose_labels
 from .vision_unipose import (
     UniPoseMultiModalProjector,
     build_vision_encoders,
@@ -153,14 +153,13 @@ class UniPoseModel(UniPosePreTrainedModel):
         embeds = self.get_input_embeddings()(input_ids)
         if self.pose_position_embeddings is None:
             return embeds
-        first = self.config.pose_code_start_id
-        is_code = (input_ids >= first) & (input_ids < first + self.config.pose_tokenizer_config.codebook_size)
-        return embeds + self.embed_positions(is_code).to(embeds)
+        is_code = is_pose_code(input_ids, self.config)
+        positions = self.pose_position_embeddings(self.index_in_pose(is_code))
+        return embeds + (positions * is_code.unsqueeze(-1)).to(embeds)
 
-    def embed_positions(self, is_code: torch.Tensor) -> torch.Tensor:
-        """(batch, length) bool -> (batch, length, hidden_size), the positions in their poses; 0 elsewhere."""
-        index = (query_index(is_code) % self.config.num_pose_tokens).clamp_min(0)
-        return self.pose_position_embeddings(index) * is_code.unsqueeze(-1)
+    def index_in_pose(self, is_code: torch.Tensor) -> torch.Tensor:
+        """(batch, length) bool of codes or queries -> index of each in its pose; 0 elsewhere."""
+        return (query_index(is_code) % self.config.num_pose_tokens).clamp_min(0)
 
     def insert_pose_codes(
         self, inputs_embeds: torch.Tensor, placeholders: torch.Tensor, pose_values: torch.Tensor | None
@@ -188,10 +187,8 @@ class UniPoseModel(UniPosePreTrainedModel):
         )
         if pose_values is None:
             return inputs_embeds
-        self.pose_tokenizer.check_shape(pose_values)
-        check_pose_values(pose_values)
         with torch.no_grad():
-            codes = self.pose_tokenizer.encode(pose_values).to(inputs_embeds.device)
+            codes = self.pose_tokenizer.encode(pose_values, allow_absent=False).to(inputs_embeds.device)
         embeds = self.embed_ids(codes + self.config.pose_code_start_id)
         return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), embeds.to(inputs_embeds))
 
@@ -246,7 +243,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         Returns:
             (batch, length, hidden_size).
         """
-        index = (query_index(is_query) % self.config.num_pose_tokens).clamp_min(0)
+        index = self.index_in_pose(is_query)
         queries = self.pose_query_embeddings(index).to(inputs_embeds)
         inputs_embeds = torch.where(is_query.unsqueeze(-1), queries, inputs_embeds)
         if revealed_pose_codes is None:
@@ -255,7 +252,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         ids = revealed_pose_codes.clamp_min(0) + self.config.pose_code_start_id
         codes = self.get_input_embeddings()(ids).to(inputs_embeds)
         if self.pose_position_embeddings is not None:
-            codes = codes + self.embed_positions(is_query).to(codes)
+            codes = codes + self.pose_position_embeddings(index).to(codes)
         return torch.where(is_revealed.unsqueeze(-1), codes, inputs_embeds)
 
     def create_mask(

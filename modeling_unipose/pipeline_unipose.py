@@ -94,7 +94,7 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, Pipeline):
             return_features: Whether an answer also has "features", of which its confidence is made: a dict of numbers.
             allow_urls: Whether images in chats may be http addresses: only for chats whose authors are trusted.
                 Default: that of the processor, which is False, as for the next.
-            allow_local_files: Whether images and poses in chats may be local files: likewise.
+            allow_local_files: Whether images and poses in chats may be local files: only for the same.
             frame: Frame of the input poses: "z_up" (AMASS), "y_up" (smplx, WHAM, GVHMR) or "camera" (HMR2, TokenHMR,
                 ROMP). Default: what a file says, otherwise "z_up". A content block may state its own.
             output_frame: Frame of the poses of the answers.

@@ -214,10 +214,6 @@ class PoseBlocks:
         """Moves the queries' keys and values from the cache to the block: the cache then ends in pose-start.
 
         Args:
-            cache: Changed in place.
-            block: Changed in place.
-
-        Args:
             cache: Grown by the forward with the block's queries.
             block: Gets the keys and values of its rows, layer by layer.
 

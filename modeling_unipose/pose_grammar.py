@@ -7,7 +7,7 @@ import torch
 from transformers import LogitsProcessor
 
 from .configuration_unipose import UniPoseConfig
-from .query_runs import codes_since_start
+from .query_runs import codes_since_start, is_pose_code
 
 
 PoseMode = Literal["pose", "text"]
@@ -57,8 +57,7 @@ class PoseGrammar(LogitsProcessor):
         """
         config = self.config
         token = torch.arange(vocab_size, device=ids.device)
-        first_code, size = config.pose_code_start_id, config.pose_tokenizer_config.codebook_size
-        is_code = (token >= first_code) & (token < first_code + size)
+        is_code = is_pose_code(token, config)
         is_start, is_end = token == config.pose_start_token_id, token == config.pose_end_token_id
         placeholders = token.new_tensor(
             [config.pose_token_id, config.pose_query_token_id, config.image_token_id]

@@ -14,6 +14,20 @@ def query_index(is_query: torch.Tensor) -> torch.Tensor:
     return position - last_other - 1
 
 
+def is_pose_code(ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
+    """Which ids are pose codes.
+
+    Args:
+        ids: Of any shape.
+        config: Config with the token ids.
+
+    Returns:
+        bool, of the same shape.
+    """
+    first = config.pose_code_start_id
+    return (ids >= first) & (ids < first + config.num_pose_codes)
+
+
 def codes_since_start(ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
     """Number of tokens of each row since its last pose-start.
 
@@ -73,4 +87,4 @@ def shift_pose_labels(is_query: torch.Tensor, labels: torch.Tensor) -> torch.Ten
     return torch.where(is_query, labels, following.masked_fill(edge, -100))
 
 
-__all__ = ["block_index", "codes_since_start", "cover_cache", "query_index", "shift_pose_labels"]
+__all__ = ["block_index", "codes_since_start", "cover_cache", "is_pose_code", "query_index", "shift_pose_labels"]

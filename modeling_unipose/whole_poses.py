@@ -15,7 +15,7 @@ from transformers import (
 
 from .configuration_unipose import UniPoseConfig
 from .pose_grammar import answer_has_room
-from .query_runs import codes_since_start
+from .query_runs import codes_since_start, is_pose_code
 
 
 INSIDE_POSES = (TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, LogitNormalization)
@@ -124,7 +124,6 @@ def protect_poses(
     Raises:
         ValueError: An end token is a pose code or pose-start.
     """
-    first, size = config.pose_code_start_id, config.pose_tokenizer_config.codebook_size
     protected = StoppingCriteriaList()
     if not answer_has_room(config, prompt_length, max_length):
         protected.append(NoRoomForPoses(config, max_length))
@@ -132,8 +131,8 @@ def protect_poses(
         ends = getattr(criterion, "eos_token_id", None)
         if ends is not None:
             # The sampling loop reads the attribute, and no other token can come inside a pose.
-            inside = [end for end in torch.as_tensor(ends).flatten().tolist() if first <= end < first + size]
-            inside += [config.pose_start_token_id] * bool((torch.as_tensor(ends) == config.pose_start_token_id).any())
+            ids = torch.as_tensor(ends).flatten()
+            inside = [*ids[is_pose_code(ids, config)].tolist(), *ids[ids == config.pose_start_token_id].tolist()]
             if inside:
                 raise ValueError(f"eos_token_id holds {inside[0]}, which would end an answer inside a pose")
         is_safe = ends is not None or isinstance(criterion, MaxLengthCriteria)

@@ -58,7 +58,8 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: list[str], **kwargs:
         kwargs: The tokenizer's.
 
     Returns:
-        `input_ids`, `attention_mask`, and `offset_mapping` where it is asked for: positions in the text, with breaks.
+        `input_ids`, `attention_mask`, and with `return_offsets_mapping` also `offset_mapping`: positions in the text,
+        with breaks.
     """
     if not any(BREAK in text for text in texts):
         return dict(tokenizer(texts, **kwargs))

@@ -242,7 +242,7 @@ def _values(data: Any, name: str) -> torch.Tensor:
     else:
         try:
             array = np.asarray(data)
-        except Exception as error:  # an object of the user's may raise anything when it is asked for its numbers
+        except Exception as error:  # numpy calls methods of user objects, which may raise anything
             raise ValueError(f"{name}: this list is not an array of numbers; accepted: {ACCEPTED_FORMS}") from error
         if array.dtype.kind not in "fiu":
             got = type(data).__name__ if array.ndim == 0 else f"values of type {array.dtype}"

@@ -87,7 +87,9 @@ def test_codes_and_poses_are_the_same_under_autocast(
     codes, poses = pose_tokenizer.encode(values), pose_tokenizer.decode(pose_tokenizer.encode(values))
     inside: list[torch.Tensor] = []
     encode = pose_tokenizer.encode
-    monkeypatch.setattr(pose_tokenizer, "encode", lambda values: inside.append(encode(values)) or inside[-1])
+    monkeypatch.setattr(
+        pose_tokenizer, "encode", lambda *args, **kwargs: inside.append(encode(*args, **kwargs)) or inside[-1]
+    )
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         rough = pose_tokenizer.quantizer.nearest(pose_tokenizer.encode_features(values))
         model(torch.full((len(values), model.config.num_pose_tokens), model.config.pose_token_id), pose_values=values)

@@ -79,7 +79,7 @@ def test_the_best_and_the_last_checkpoint_stay(tmp_path: Path) -> None:
     remove_old_checkpoints(tmp_path, None, None)
     assert len(checkpoints(tmp_path)) == 4
     remove_old_checkpoints(tmp_path, 2, str(tmp_path / "checkpoint-1"))
-    # The last is that which was saved last, whatever its number.
+    # The last is the one saved last, whatever its number.
     assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-1", "checkpoint-3"]
     remove_old_checkpoints(tmp_path, 1, str(tmp_path / "checkpoint-1"))
     assert len(checkpoints(tmp_path)) == 2

@@ -8,10 +8,11 @@ import numpy as np
 from datasets.formatting.formatting import LazyRow
 from PIL import Image
 
+from unipose.configuration_unipose import shorten
+from unipose.processing.chat_schema import ROLES
 from unipose.processing.pose_features import NUM_JOINTS
 
 
-ROLES = ("system", "user", "assistant")
 BLOCK_TYPES = ("text", "image", "pose")
 # A rotation vector turns by at most a half, and fits of bodies by at most a whole turn; degrees are far beyond.
 MAX_ANGLE = 2 * np.pi + 1e-3
@@ -185,9 +186,3 @@ def check_length(length: int, limit: int | None, name: str) -> None:
     """
     if limit is not None and length > limit:
         raise ValueError(f"{name}, messages: they have {length} tokens, but the model reads at most {limit}")
-
-
-def shorten(value: Any) -> str:
-    """A value for an error message."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

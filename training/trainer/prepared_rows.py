@@ -56,7 +56,7 @@ def prepare_rows(
         fn_kwargs={
             "collator": collator,
             "image_token_id": model.config.image_token_id,
-            "max_length": model.config.text_config.max_position_embeddings,
+            "max_length": model.config.max_positions,
         },
         desc="text tokens",
         remove_columns=used,
@@ -67,7 +67,9 @@ def _add_pose_codes(rows: dict[str, list], indices: list[int], pose_tokenizer: U
     return add_pose_codes(rows, pose_tokenizer, indices[0])
 
 
-def _prepare_row(row: Row, index: int, collator: UniPoseDataCollator, image_token_id: int, max_length: int) -> Row:
+def _prepare_row(
+    row: Row, index: int, collator: UniPoseDataCollator, image_token_id: int, max_length: int | None
+) -> Row:
     encoded = collator.encode(row, index)
     ids = encoded["input_ids"]
     check_length(len(ids), max_length, name_row(row, index))
