@@ -89,6 +89,14 @@ def is_same(one: Any, two: Any) -> bool:
     return one["text"] == two["text"] and all(map(np.array_equal, one["poses"], two["poses"]))
 
 
+def count_objects() -> tuple[int, int]:
+    """Number of objects and of tensors that are alive."""
+    gc.collect()
+    # The list dies here: one that lives on would hold the list before it, and that one the next.
+    alive = gc.get_objects()
+    return len(alive), sum(type(each) is torch.Tensor for each in alive)
+
+
 def measure_memory(calls: list[Callable[[int], Any]], count: int) -> bool:
     """Prints what is left after each quarter of the calls; whether it is flat.
 
@@ -100,10 +108,8 @@ def measure_memory(calls: list[Callable[[int], Any]], count: int) -> bool:
     for number in range(40 * (count // 40)):
         calls[number % len(calls)](number)
         if (number + 1) % (count // 40) == 0:
-            gc.collect()
-            alive = gc.get_objects()
+            left.append(count_objects())
             memory.append(resident())
-            left.append((len(alive), sum(type(each) is torch.Tensor for each in alive)))
     rows = []
     for end in (10, 20, 30, 40):
         objects, tensors = left[end - 1]

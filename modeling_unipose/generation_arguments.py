@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
+from transformers import GenerationConfig
+from transformers.generation import GenerationMode
 
 
 # Counts and ids become integers of 32 bits.
 MAX_INTEGER = 2**31 - 1
+ONE_BY_ONE = 'would emit the codes of a pose one by one: use greedy search or sampling, or generation_mode="text"'
 
 
 class Accepted(NamedTuple):
@@ -65,6 +68,16 @@ def are_ids(value: Any) -> bool:
     return isinstance(value, list | tuple) and bool(value) and all(map(is_id, value))
 
 
+def is_pad(value: Any) -> bool:
+    """Whether a value is an id, or -1, which no token has."""
+    return is_id(value) or (value == -1 and isinstance(value, int))
+
+
+def is_end(value: Any) -> bool:
+    """Whether a value is an id, some ids, or -1, which no token has."""
+    return is_pad(value) or are_ids(value)
+
+
 def is_decay(value: Any) -> bool:
     """Whether a value is a start and a factor."""
     return isinstance(value, list | tuple) and len(value) == 2 and SIZE.allows(value[0]) and POSITIVE.allows(value[1])
@@ -91,7 +104,7 @@ SHARE = Accepted(0, 1, open_low=True)
 # Outside of these bounds the division of logits leaves the range of floats.
 TEMPERATURE = POSITIVE = Accepted(1e-6, 1e6)
 TENSOR = Form("a tensor", lambda value: isinstance(value, torch.Tensor))
-ID_OR_IDS = Form("an id or a list of ids", lambda value: is_id(value) or are_ids(value))
+ID_OR_IDS = Form("an id, a list of ids, or -1 for none", is_end)
 IDS = Form("a list of ids", are_ids)
 FLAG = Form("True or False", lambda value: isinstance(value, bool))
 FUNCTIONS = Form(
@@ -110,7 +123,7 @@ ARGUMENTS: dict[str, Accepted | Form] = {
     "max_time": Accepted(0, open_low=True),
     **dict.fromkeys(("attention_mask", "position_ids", "input_ids", "inputs_embeds"), TENSOR),
     **dict.fromkeys(("pixel_values", "pose_pixel_values", "pose_values"), TENSOR),
-    **dict.fromkeys(("pad_token_id", "bos_token_id", "decoder_start_token_id"), Form("an id", is_id)),
+    **dict.fromkeys(("pad_token_id", "bos_token_id", "decoder_start_token_id"), Form("an id, or -1 for none", is_pad)),
     **dict.fromkeys(("eos_token_id", "forced_bos_token_id", "forced_eos_token_id"), ID_OR_IDS),
     **dict.fromkeys(("suppress_tokens", "begin_suppress_tokens"), IDS),
     "bad_words_ids": Form(
@@ -165,4 +178,33 @@ def check_batch_size(size: Any) -> int:
     return size
 
 
-__all__ = ["check_batch_size", "check_generation_arguments"]
+def validate_decoding(generation_config: GenerationConfig) -> None:
+    """Checks that the decoding method can decode a pose block in parallel.
+
+    Raises:
+        ValueError: A method other than greedy search and sampling, or guidance.
+    """
+    method = generation_config.get_generation_mode()
+    if method in (GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE):
+        raise ValueError(
+            f"beam search (num_beams={generation_config.num_beams}) cannot cross a pose: use greedy search or "
+            'sampling, or generation_mode="text"'
+        )
+    if method not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
+        raise ValueError(f"{method.value} {ONE_BY_ONE}")
+    if generation_config.guidance_scale not in (None, 1):
+        raise ValueError(f"guidance_scale={generation_config.guidance_scale} {ONE_BY_ONE}")
+
+
+def validate_seeded(generation_config: GenerationConfig) -> None:
+    """Checks that the decoding method can take its random numbers from a generator of its own.
+
+    Raises:
+        ValueError: A method other than greedy search and sampling.
+    """
+    method = generation_config.get_generation_mode()
+    if method not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
+        raise ValueError(f"seed is for sampling; {method.value} draws from torch's global generator: leave seed out")
+
+
+__all__ = ["check_batch_size", "check_generation_arguments", "validate_decoding", "validate_seeded"]

@@ -12,25 +12,23 @@ Without poses (generation_mode="text") every decoding method of the library work
 from typing import Any
 
 import torch
-from transformers import Cache, GenerationConfig, GenerationMixin, LogitsProcessorList
-from transformers.generation import GenerationMode
+from transformers import Cache, GenerationMixin, LogitsProcessorList
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .answer_scoring import AnswerLogits, TeacherForcing, answer_logits
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
 from .finite_checks import FiniteLogits, NumericScores
-from .generation_arguments import check_generation_arguments
+from .generation_arguments import ONE_BY_ONE, check_generation_arguments, validate_decoding, validate_seeded
 from .pose_blocks import PoseBlocks, Refinement
 from .pose_decoding import CodeChooser, ExpectedCodes, PoseDecoding, PoseDecodingMode, options_of
 from .pose_grammar import PoseGrammar, PoseMode
-from .query_runs import codes_since_start
+from .query_runs import codes_since_start, is_pose_code
 from .seeded_sampling import SeededSampling, seeded_generator
 from .whole_poses import protect_poses, restrict_processors
 
 
 IMAGE_INPUTS = ("pixel_values", "pose_pixel_values")
-ONE_BY_ONE = 'would emit the codes of a pose one by one: use greedy search or sampling, or generation_mode="text"'
 
 
 class ContinuousBatchingError(NotImplementedError, ValueError):
@@ -393,6 +391,8 @@ class UniPoseGenerationMixin(GenerationMixin):
         )
         if cache is not None and not is_first_iteration:
             inputs.pop("pose_values", None)
+        elif next_sequence_length is not None:
+            inputs |= self.drop_cached(inputs, input_ids, inputs_embeds, next_sequence_length)
         if pose_blocks is not None:
             if cache is None:
                 inputs["input_ids"] = self.codes_to_queries(inputs["input_ids"], pose_blocks.prompt_length)
@@ -402,6 +402,40 @@ class UniPoseGenerationMixin(GenerationMixin):
         elif cache is not None and cache.is_compileable and next_sequence_length == 1:
             inputs["attention_mask"] = self.mask_of_one_position(inputs)
         return inputs
+
+    def drop_cached(
+        self,
+        inputs: dict[str, Any],
+        input_ids: torch.Tensor,
+        inputs_embeds: torch.Tensor | None,
+        next_sequence_length: int,
+    ) -> dict[str, Any]:
+        """The poses and images of the positions that a continued cache does not hold yet.
+
+        Args:
+            inputs: Inputs of the forward.
+            input_ids: (batch, length) of the whole prompt; without columns if it comes as embeddings.
+            inputs_embeds: (batch, length, hidden_size) of the whole prompt, or None.
+            next_sequence_length: Number of its last positions that are not in the cache.
+        """
+        ids, config = None if input_ids.shape[1] == 0 else input_ids, self.config
+
+        def keep(values: torch.Tensor, token_id: int, tokens: int) -> torch.Tensor:
+            columns = self.model.placeholder_mask(token_id, ids, inputs_embeds).nonzero()[:, 1]
+            if len(columns) != len(values) * tokens:
+                return values  # forward tells that they do not fit
+            length = (input_ids if inputs_embeds is None else inputs_embeds).shape[1]
+            return values[columns[::tokens] >= length - next_sequence_length]
+
+        kept: dict[str, Any] = {}
+        if (poses := inputs.get("pose_values")) is not None:
+            poses = keep(poses, config.pose_token_id, config.num_pose_tokens)
+            kept["pose_values"] = poses if len(poses) else None
+        if images := (inputs.get("mm_encoder_outputs") or {}).get("image"):
+            features = keep(images.pooler_output, config.image_token_id, config.num_image_tokens)
+            outputs = {"image": BaseModelOutputWithPooling(pooler_output=features)}
+            kept["mm_encoder_outputs"] = outputs if len(features) else None
+        return kept
 
     def mask_of_one_position(self, inputs: dict[str, Any]) -> torch.Tensor | None:
         """The 4-D mask over a static cache: a 2-D mask grows at every step, which would recompile the forward."""
@@ -417,8 +451,7 @@ class UniPoseGenerationMixin(GenerationMixin):
             ids: (batch, length).
             prompt_length: Number of ids of the prompt, which stay unchanged.
         """
-        code = ids - self.config.pose_code_start_id
-        is_code = (code >= 0) & (code < self.config.pose_tokenizer_config.codebook_size)
+        is_code = is_pose_code(ids, self.config)
         is_code[:, :prompt_length] = False
         return ids.masked_fill(is_code, self.config.pose_query_token_id)
 
@@ -458,35 +491,6 @@ class UniPoseGenerationMixin(GenerationMixin):
             repeated["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=features)}
         expanded, kwargs = super()._expand_inputs_for_generation(expand_size, input_ids=input_ids, **kwargs)
         return expanded, {**kwargs, **repeated}
-
-
-def validate_decoding(generation_config: GenerationConfig) -> None:
-    """Checks that the decoding method can decode a pose block in parallel.
-
-    Raises:
-        ValueError: A method other than greedy search and sampling, or guidance.
-    """
-    method = generation_config.get_generation_mode()
-    if method in (GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE):
-        raise ValueError(
-            f"beam search (num_beams={generation_config.num_beams}) cannot cross a pose: use greedy search or "
-            'sampling, or generation_mode="text"'
-        )
-    if method not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
-        raise ValueError(f"{method.value} {ONE_BY_ONE}")
-    if generation_config.guidance_scale not in (None, 1):
-        raise ValueError(f"guidance_scale={generation_config.guidance_scale} {ONE_BY_ONE}")
-
-
-def validate_seeded(generation_config: GenerationConfig) -> None:
-    """Checks that the decoding method can take its random numbers from a generator of its own.
-
-    Raises:
-        ValueError: A method other than greedy search and sampling.
-    """
-    method = generation_config.get_generation_mode()
-    if method not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
-        raise ValueError(f"seed is for sampling; {method.value} draws from torch's global generator: leave seed out")
 
 
 __all__ = ["PoseGrammar", "PoseMode", "UniPoseGenerationMixin"]

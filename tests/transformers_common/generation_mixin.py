@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import CompileConfig, DynamicCache, PreTrainedModel
 from transformers.testing_utils import torch_device
 
 from unipose.cache_keyword import CACHE
@@ -134,6 +134,69 @@ class GenerationTesterMixin:
             torch.testing.assert_close(
                 torch.stack(first.scores + second.scores), torch.stack(expected.scores), atol=1e-4, rtol=1e-4
             )
+
+    def test_generation_can_be_continued_with_the_same_inputs(self):
+        """Images and poses that the cache holds already may be passed again, with ids and with embeddings."""
+        for model, inputs in self.generative_models():
+            settings = {"generation_mode": "text", "max_new_tokens": NEW_TOKENS // 2}
+            expected = self.generate(model, inputs, generation_mode="text").sequences
+            embed = model.get_input_embeddings()
+            for embedded in (False, True):
+                rest = {name: value for name, value in inputs.items() if name != "input_ids"}
+                prompt = inputs["input_ids"]
+                first_inputs = rest | ({"inputs_embeds": embed(prompt)} if embedded else {"input_ids": prompt})
+                first = self.generate(model, first_inputs, **settings)
+                answer = first.sequences[:, 0 if embedded else prompt.shape[1] :]
+                whole = torch.cat([prompt, answer], dim=1)
+                rest |= {"inputs_embeds": embed(whole)} if embedded else {"input_ids": whole}
+                rest |= {"attention_mask": torch.ones_like(whole), CACHE: first[CACHE]}
+                second = self.generate(model, rest, **settings).sequences
+                new = second if embedded else second[:, whole.shape[1] :]
+                torch.testing.assert_close(torch.cat([whole, new], dim=1), expected)
+
+    def test_no_token_ends_or_pads_an_answer(self):
+        """The library's way to generate up to the limit."""
+        for model, inputs in self.generative_models():
+            expected = self.generate(model, inputs)
+            self.assert_same(expected, self.generate(model, inputs, eos_token_id=-1, pad_token_id=-1))
+            model.generation_config.eos_token_id = model.generation_config.pad_token_id = -1
+            self.assert_same(expected, self.generate(model, inputs))
+
+    def test_processors_of_words_and_invalid_values(self):
+        for model, inputs in self.generative_models():
+            banned = int(self.generate(model, inputs).sequences[0, -1])
+            for kwargs in ({}, {"do_sample": True, "top_k": 10, "top_p": 0.7, "temperature": 0.7}):
+                kwargs |= {
+                    "repetition_penalty": 1.2,
+                    "remove_invalid_values": True,
+                    "bad_words_ids": [[1, 0], [banned]],
+                }
+                for mode in ({}, {"generation_mode": "text", "num_beams": 2}):
+                    sequences = self.generate(model, inputs, **kwargs, **mode).sequences
+                    assert not (sequences[:, inputs["input_ids"].shape[1] :] == banned).any()
+
+    def test_assisted_decoding_and_prompt_lookup_equal_greedy_search(self):
+        for model, inputs in self.generative_models():
+            one = {name: value[:1] for name, value in inputs.items()}
+            expected = self.generate(model, one, generation_mode="text").sequences
+            (other, _), *_ = self.generative_models()
+            torch.nn.init.normal_(other.lm_head.weight)
+            for kwargs in ({"assistant_model": other}, {"assistant_model": model}, {"prompt_lookup_num_tokens": 2}):
+                output = self.generate(model, one, generation_mode="text", **kwargs)
+                torch.testing.assert_close(output.sequences, expected)
+                assert len(output.scores) == NEW_TOKENS
+
+    def test_compiled_decoding_in_one_graph_equals_eager(self):
+        for model, inputs in self.generative_models():
+            config = CompileConfig(fullgraph=True, backend="eager", mode=None)
+            config._compile_all_devices = True
+            for rows in (slice(0, 2), slice(1, 3)):
+                part = {name: value[rows] for name, value in inputs.items()}
+                kwargs = {"generation_mode": "text", "cache_implementation": "static", "compile_config": config}
+                self.assert_same(
+                    self.generate(model, part, generation_mode="text"), self.generate(model, part, **kwargs)
+                )
+            assert hasattr(model, "_compiled_call")
 
     def test_cache_has_the_librarys_form(self):
         for model, inputs in self.generative_models():
