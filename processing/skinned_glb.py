@@ -162,8 +162,8 @@ def add_mesh(buffer: Buffer, rotmats: torch.Tensor, body: BodyModel, clothes: Cl
         The primitive of the mesh.
     """
     with torch.no_grad():
-        vertices = body.v_template + body.pose_corrections(rotmats.to(body.v_template))[0]
-    vertices, faces = vertices.float().cpu().numpy(), body.faces.cpu().numpy()
+        corrected = body.v_template + body.pose_corrections(rotmats.to(body.v_template))[0]
+    vertices, faces = corrected.float().cpu().numpy(), body.faces.cpu().numpy()
     normals = vertex_normals(vertices, faces)
     normals[np.linalg.norm(normals, axis=1) < 0.5] = (0.0, 1.0, 0.0)  # vertices without a face
     joints, weights = strongest_joints(body.weights.float().cpu().numpy())

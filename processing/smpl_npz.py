@@ -1,6 +1,7 @@
 """Motion files of SMPL, SMPL-H and SMPL-X as AMASS and the add-ons of Blender have them."""
 
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import roma
@@ -52,7 +53,7 @@ def encode_smpl(
     poses = np.zeros((count, MODEL_JOINTS[model], 3), dtype=np.float32)
     poses[:, :NUM_JOINTS] = roma.rotmat_to_rotvec(to_frame(rotmats, frame)).cpu().numpy()
     pelvis = (heights.cpu() - lowest_points(rotmats[:1], body).cpu()).numpy()[:, None] * np.array(UP[frame])
-    arrays = {
+    arrays: dict[str, Any] = {
         "poses": poses.reshape(count, -1),
         "trans": (pelvis - body.rest_pelvis().cpu().numpy()).astype(np.float32),
         "betas": np.zeros(NUM_BETAS[model], dtype=np.float32) if betas is None else betas,
@@ -67,5 +68,5 @@ def encode_smpl(
         arrays["surface_model_type"] = np.array(model)
         arrays |= {key: poses[:, first:end].reshape(count, -1) for key, (first, end) in SMPLX_PARTS.items()}
     buffer = BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
