@@ -95,8 +95,8 @@ def save_pose(
         rotmats: (22, 3, 3).
         body: The body of meshes, skeletons and images: a body, or the path of an SMPL, SMPL-H or SMPL-X file. Default:
             the built-in one.
-        frame: Frame of the numbers in the file: "z_up", "y_up" or "camera". `load_pose` reads it from .npz and .json;
-            for .npy pass it there too. Meshes, skeletons and images are y up in any case.
+        frame: Frame of the numbers in the file: "z_up", "y_up" or "camera". `load_pose` reads it from the file; for
+            .npy pass it there too. Meshes, skeletons and images are y up in any case.
         input_frame: Frame of `rotmats`.
         betas: (n,) shape coefficients: of `body`, and those that SMPL's files state. Default: the mean shape.
 
@@ -111,8 +111,7 @@ def save_pose(
     file_format = find_format(path)
     check_frame(frame)
     pose = read_rotmats(rotmats, input_frame)
-    chosen, betas = choose_body(file_format, body, betas)
-    write_atomically(path, file_format.encode(Content(pose[None], chosen, betas, frame, torch.zeros(1), FPS)))
+    write_pose(path, file_format, pose, *choose_body(file_format, body, betas), frame)
     return path
 
 
@@ -142,14 +141,15 @@ def save_poses(
     """
     path = Path(path)
     file_format = find_format(path)
+    check_frame(frame)
     checked = read_poses(poses, input_frame)
-    if len(checked) != 1:
-        stem, ending = path.name[: -len(file_format.ending)], path.name[-len(file_format.ending) :]
-        paths = [path.with_name(f"{stem}_{number}{ending}") for number in range(1, len(checked) + 1)]
-    else:
-        paths = [path]
-    body = to_body_model(body)
-    return [save_pose(place, pose, body, frame, betas=betas) for place, pose in zip(paths, checked)]
+    chosen, betas = choose_body(file_format, body, betas)
+    stem, ending = path.name[: -len(file_format.ending)], path.name[-len(file_format.ending) :]
+    numbered = [path.with_name(f"{stem}_{number}{ending}") for number in range(1, len(checked) + 1)]
+    paths = [path] if len(checked) == 1 else numbered
+    for place, pose in zip(paths, checked):
+        write_pose(place, file_format, pose, chosen, betas, frame)
+    return paths
 
 
 def save_animation(
@@ -196,6 +196,22 @@ def save_animation(
     content = Content(rotmats, chosen, betas, frame, lowest[:1] - lowest, fps)
     write_atomically(path, file_format.encode(content))
     return path
+
+
+def write_pose(
+    path: Path, file_format: Format, rotmats: torch.Tensor, body: BodyModel, betas: np.ndarray | None, frame: Frame
+) -> None:
+    """Writes the file of one pose.
+
+    Args:
+        path: Path of the file.
+        file_format: Its format.
+        rotmats: (22, 3, 3) in the stored z-up frame.
+        body: The body of meshes, skeletons and images, with its shape.
+        betas: (n,) shape coefficients that the file states.
+        frame: Frame of the numbers.
+    """
+    write_atomically(path, file_format.encode(Content(rotmats[None], body, betas, frame, torch.zeros(1), FPS)))
 
 
 def find_format(path: Path, animated: bool = False) -> Format:
@@ -247,7 +263,10 @@ def choose_body(file_format: Format, body: Body | None, betas: Betas | None) -> 
     """
     if betas is None:
         return to_body_model(body), None
-    stated = np.asarray(torch.as_tensor(betas).detach().cpu(), dtype=np.float32)
+    try:
+        stated = torch.as_tensor(betas).detach().cpu().numpy().astype(np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"betas are {type(betas).__name__} without numbers; expected (n,) finite numbers") from error
     if stated.ndim != 1 or not np.isfinite(stated).all():
         raise ValueError(f"betas have shape {stated.shape}; expected (n,) finite numbers")
     states_only = body is None and file_format.states_betas
@@ -371,47 +390,49 @@ def smpl_format(model: str, content: str) -> Format:
 
 
 FORMATS = (
-    Format(".npz", "`rotmats`; in radians `global_orient`, `body_pose`, `poses` (66,); `frame`", encode_npz),
+    Format(
+        ".npz", "`rotmats`; axis-angle in radians: `global_orient`, `body_pose`, `poses` (66,); `frame`", encode_npz
+    ),
     Format(".npy", "`rotmats` (22, 3, 3)", encode_npy),
-    Format(".json", "as .npz", encode_json),
-    smpl_format("smpl", "SMPL's `poses` (n, 72), `trans`, `betas`, `gender`, `mocap_framerate`, `frame`"),
-    smpl_format("smplh", "the same as AMASS has it: SMPL-H's `poses` (n, 156), `dmpls`"),
-    smpl_format("smplx", "the same of SMPL-X: `poses` (n, 165) and its parts, `surface_model_type`"),
+    Format(".json", "as `.npz`", encode_json),
+    smpl_format("smpl", "SMPL: `poses` (n, 72), `trans`, `betas`, `gender`, `mocap_framerate`, `frame`"),
+    smpl_format("smplh", "SMPL-H as in AMASS: the same with `poses` (n, 156)"),
+    smpl_format("smplx", "SMPL-X as in AMASS: the same with `poses` (n, 165) and its parts"),
     Format(
         ".glb",
-        "skinned body: skeleton, colors; an animation",
+        "skinned body with skeleton; y up, meters",
         lambda content: encode_glb(content.rotmats, content.body, content.heights, content.fps),
         animated=True,
     ),
     Format(
         ".bvh",
-        "skeleton with Euler angles in degrees; centimeters",
+        "skeleton; y up, centimeters, degrees",
         lambda content: encode_bvh(content.rotmats, content.body, content.heights, content.fps),
         animated=True,
     ),
     Format(
         ".obj",
-        "posed body",
+        "posed mesh; y up, meters",
         lambda content: export_obj(pose_mesh(content.rotmats[0], content.body)).encode(),
     ),
     Format(
         ".png",
-        "image of 512 px",
+        "image, 512 px",
         lambda content: encode_image(render_pose(content.rotmats[0], content.body, size=IMAGE_SIZE)),
     ),
     Format(
         ".openpose.png",
-        "skeleton image of 512 px for ControlNet",
+        "OpenPose skeleton of that image, for ControlNet",
         lambda content: encode_image(draw_openpose(content_keypoints(content), IMAGE_SIZE)),
     ),
     Format(
         ".openpose.json",
-        "keypoints BODY_18 in that image",
+        "2D keypoints of that image, BODY_18",
         lambda content: encode_keypoints(content_keypoints(content), IMAGE_SIZE),
     ),
     Format(
         ".coco.json",
-        "keypoints COCO-17 in that image",
+        "2D keypoints of that image, COCO-17",
         lambda content: encode_keypoints(content_keypoints(content)[list(COCO_17)], IMAGE_SIZE),
     ),
 )

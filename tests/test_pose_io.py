@@ -15,7 +15,15 @@ from PIL import Image
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import FRAMES, Frame, pose_to_rotmats, to_frame, to_z_up
-from unipose.processing.pose_io import POSE_ENDINGS, load_pose, save_animation, save_pose, save_poses, write_atomically
+from unipose.processing.pose_io import (
+    FORMATS,
+    POSE_ENDINGS,
+    load_pose,
+    save_animation,
+    save_pose,
+    save_poses,
+    write_atomically,
+)
 
 
 def random_poses(count: int) -> torch.Tensor:
@@ -186,3 +194,10 @@ def test_wrong_animations_are_refused(tmp_path: Path, arguments: dict[str, Any],
     with pytest.raises(ValueError, match=message):
         save_animation(tmp_path / "pose.glb", random_poses(2), **arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_docs_have_the_table_of_endings() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "poses.md").read_text("utf-8")
+    section = page.partition("## Files\n")[2]
+    rows = re.findall(r"^\| `(.+?)` \| (.+) \| (1|motion) \|$", section, re.MULTILINE)
+    assert rows == [(each.ending, each.content, "motion" if each.animated else "1") for each in FORMATS]

@@ -9,7 +9,7 @@ from smpl_files import model_arrays, model_parents, write_model
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import FRAMES, Frame, load_pose
-from unipose.processing.pose_io import save_animation, save_pose
+from unipose.processing.pose_io import save_animation, save_pose, save_poses
 from unipose.processing.pose_motion import interpolate_poses
 from unipose.training.named_poses.archetypes import archetype_poses
 
@@ -50,6 +50,8 @@ def test_keys_of_the_blender_add_ons(tmp_path: Path, model: str, num_joints: int
         assert str(arrays["surface_model_type"]) == "smplx"
         keys = ("root_orient", "pose_body", "pose_jaw", "pose_eye", "pose_hand")
         assert np.array_equal(np.concatenate([arrays[key] for key in keys], axis=1), arrays["poses"])
+    (same,) = save_poses(tmp_path / f"one.{model}.npz", poses[:1], betas=[1.0, -0.5])
+    assert read(same)["betas"].tolist() == [1.0, -0.5]
     default = read(save_pose(tmp_path / f"pose.{model}.npz", poses[0]))
     assert not default["betas"].any()
     assert default["betas"].shape == ((10,) if model == "smpl" else (16,))
