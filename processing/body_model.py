@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -310,6 +310,10 @@ class SmplxBodyModel(BodyModel):
         return betas.to(rotmats)
 
 
+Body: TypeAlias = BodyModel | str | Path
+Betas: TypeAlias = Tensor | np.ndarray | Sequence[float]
+
+
 def centered_rest(template: Tensor, regressor: Tensor) -> tuple[Tensor, Tensor]:
     """The rest pose with its pelvis at the origin.
 
@@ -326,7 +330,7 @@ def centered_rest(template: Tensor, regressor: Tensor) -> tuple[Tensor, Tensor]:
     return template - joints[0], joints[first_of_joint] - joints[0]
 
 
-def to_body_model(body: "BodyModel | str | Path | None", betas: Any = None) -> BodyModel:
+def to_body_model(body: Body | None, betas: Betas | None = None) -> BodyModel:
     """The body that a user chose.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from .body_model import HEAD, BodyModel, forward_kinematics
+from .body_model import HEAD, Body, BodyModel, forward_kinematics, to_body_model
 from .clothing import EYE
 from .pose_frames import NUM_JOINTS, to_y_up
 from .rasterizing import Camera, Projection
@@ -46,7 +46,7 @@ HIDDEN = -0.17
 
 def pose_keypoints(
     rotmats: torch.Tensor,
-    body: BodyModel | None = None,
+    body: Body | None = None,
     size: Size = 512,
     view: str | float = "front",
     elevation: float = 10.0,
@@ -57,7 +57,7 @@ def pose_keypoints(
 
     Args:
         rotmats: (22, 3, 3) in the stored z-up frame.
-        body: The body to pose. Default: the built-in one.
+        body: The body to pose, or the path of its file. Default: the built-in one.
         size: Pixels of a square, or (width, height).
         view: A name of `VIEWS` or the camera's azimuth in degrees.
         elevation: Degrees of the camera above the horizon.
@@ -68,7 +68,7 @@ def pose_keypoints(
     Raises:
         ValueError: An unknown view.
     """
-    body = BodyModel.builtin() if body is None else body
+    body = to_body_model(body)
     width, height = (size, size) if isinstance(size, int) else size
     with torch.no_grad():
         pose = rotmats[None].to(body.v_template)

@@ -20,7 +20,7 @@ import trimesh
 from PIL import Image
 from trimesh.exchange.obj import export_obj
 
-from .body_model import BodyModel, to_body_model
+from .body_model import Betas, Body, BodyModel, to_body_model
 from .bvh_export import encode_bvh
 from .clothing import Clothes, vertex_colors
 from .openpose import COCO_17, draw_openpose, encode_keypoints, pose_keypoints
@@ -36,8 +36,6 @@ IMAGE_SIZE = 512
 
 OnePose: TypeAlias = torch.Tensor | np.ndarray
 Poses: TypeAlias = Sequence[OnePose] | OnePose
-Body: TypeAlias = BodyModel | str | Path
-Betas: TypeAlias = torch.Tensor | np.ndarray | Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -321,15 +319,15 @@ def pose_arrays(rotmats: torch.Tensor, frame: Frame = "z_up") -> dict[str, np.nd
     return arrays | {"frame": np.array(frame)}
 
 
-def pose_mesh(rotmats: torch.Tensor, body: BodyModel | None = None, clothes: Clothes | None = None) -> trimesh.Trimesh:
+def pose_mesh(rotmats: torch.Tensor, body: Body | None = None, clothes: Clothes | None = None) -> trimesh.Trimesh:
     """The posed, clothed body as a mesh: meters, y up.
 
     Args:
         rotmats: (22, 3, 3) in the stored z-up frame.
-        body: The body to pose. Default: the built-in one.
+        body: The body to pose, or the path of its file. Default: the built-in one.
         clothes: Clothes, skin and hair.
     """
-    body = BodyModel.builtin() if body is None else body
+    body = to_body_model(body)
     with torch.no_grad():
         vertices = body(rotmats[None].to(body.v_template)).vertices[0]
     return trimesh.Trimesh(
