@@ -54,9 +54,7 @@ class Lines:
             got: what it holds.
             expected: what it should hold.
         """
-        return MotionError(
-            f"{self.path}, line {self.rows[max(self.place - 1, 0)][0]}: got {got}; expected {expected}"
-        )
+        return MotionError(f"{self.path}, line {self.rows[max(self.place - 1, 0)][0]}: got {got}; expected {expected}")
 
     def numbers(self, words: Sequence[str], count: int | None, expected: str) -> list[float]:
         """Words of the last line as finite numbers.
