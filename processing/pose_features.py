@@ -146,7 +146,10 @@ def _read(pose: Pose, name: str, frame: Frame | None, frames: Frames) -> torch.T
         pose, stated = choose_frame(pose, frame, name)
     if frame is not None and stated is not None and frame != stated:
         raise ValueError(f"{name}: its own frame is {stated!r}, got frame={frame!r}; expected the same, or none")
-    rotmats, are_vectors = (read_dict if isinstance(pose, Mapping) else read_array)(pose, name, frames)
+    if isinstance(pose, Mapping):
+        rotmats, are_vectors = read_dict(pose, name, frames)
+    else:
+        rotmats, are_vectors = read_array(pose, name, frames)
     rotmats = project_rotmats(rotmats[:, :NUM_JOINTS], name_frames(len(rotmats), frames, name))
     if not quiet:
         if frame is None and stated is None:
