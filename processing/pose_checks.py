@@ -3,7 +3,9 @@
 import logging
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import roma
 import torch
 
@@ -11,6 +13,14 @@ from .pose_frames import JOINT_NAMES, NUM_JOINTS, PARENTS, Frame
 
 
 logger = logging.getLogger(__name__)
+
+ACCEPTED_FORMS = (
+    "rotation matrices (22, 3, 3) or SMPL's (24, 3, 3); axis-angle in radians (22, 3), (66,), SMPL (24, 3) or (72,), "
+    "SMPL-H (156,), SMPL-X (165,); 6D, the first two rows, (22, 6), (132,), (24, 6) or (144,); a dict of rotmats, "
+    "global_orient + body_pose, root_orient + pose_body, poses, full_pose, pose, smpl_thetas, rotation_6d, "
+    "rotation_6d_columns or rotation_6d_interleaved, HMR2's or GVHMR's, or keypoints_3d + skeleton; the path of an "
+    ".npz, .npy, .json, .pt or .bvh file of these, with a frame number: clip.npz:120"
+)
 
 # Rotations rounded to bfloat16 deviate by 4e-3 and are projected. A larger deviation is an error.
 MAX_DEVIATION = 1e-2
@@ -31,6 +41,38 @@ _LIMBS = tuple(
 _HINGES = {"left_knee": (0, 1), "right_knee": (0, 1), "left_elbow": (1, -1), "right_elbow": (1, 1)}
 # Radians by which a hinge must bend backward, and may at most bend forward, before a pose looks transposed.
 _BACKWARD, _FORWARD = math.radians(30), math.radians(15)
+
+
+def to_values(data: Any, name: str) -> torch.Tensor:
+    """Numbers in any container as a float64 tensor.
+
+    Args:
+        data: An array, a tensor or nested lists.
+        name: Name of this input in error messages.
+
+    Raises:
+        ValueError: It does not hold real numbers.
+    """
+    if isinstance(data, torch.Tensor):
+        values = data.detach()
+        if values.layout != torch.strided or values.is_quantized or values.is_meta:
+            raise ValueError(f"{name}: got a sparse, quantized or meta tensor; expected a dense one")
+        values = values.cpu()
+    else:
+        try:
+            array = np.asarray(data)
+        except Exception as error:  # numpy calls methods of user objects, which may raise anything
+            raise ValueError(f"{name}: this list is not an array of numbers; accepted: {ACCEPTED_FORMS}") from error
+        if array.dtype.kind not in "fiu":
+            got = type(data).__name__ if array.ndim == 0 else f"values of type {array.dtype}"
+            raise ValueError(f"{name}: expected numbers, got {got}; accepted: {ACCEPTED_FORMS}")
+        if np.ma.is_masked(data):
+            raise ValueError(f"{name}: expected numbers, got masked values")
+        with np.errstate(over="ignore"):
+            values = torch.from_numpy(array.astype(np.float64))
+    if values.is_complex() or values.dtype == torch.bool:
+        raise ValueError(f"{name}: expected real numbers, got {values.dtype}")
+    return values.double()
 
 
 def check_finite(values: torch.Tensor, name: str) -> None:

@@ -13,12 +13,19 @@ import numpy as np
 import torch
 
 from .placeholders import Grouped, group_list
-from .pose_checks import MAX_ANGLE, MAX_DEVIATION, project_rotmats, warn_if_other_frame, warn_if_transposed
+from .pose_checks import (
+    ACCEPTED_FORMS,
+    MAX_ANGLE,
+    MAX_DEVIATION,
+    project_rotmats,
+    warn_if_other_frame,
+    warn_if_transposed,
+)
 from .pose_files import read_pose_file, split_frames
 from .pose_forms import (
-    ACCEPTED_FORMS,
     DICT_FORMS,
     FRAMED_KEYS,
+    KEYPOINTS,
     SHAPES,
     Frames,
     choose_frame,
@@ -46,7 +53,11 @@ from .pose_frames import (
 
 
 # What is read of an .npz file.
-_FILE_KEYS = (*dict.fromkeys(key for keys in DICT_FORMS for key in keys), *(key for key, _ in FRAMED_KEYS), "frame")
+_FILE_KEYS = (
+    *dict.fromkeys(key for keys in DICT_FORMS for key in keys),
+    *(key for key, _ in FRAMED_KEYS),
+    *("frame", KEYPOINTS, "skeleton", "confidence"),
+)
 
 
 class FramedPose:

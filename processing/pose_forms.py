@@ -10,17 +10,10 @@ import numpy as np
 import roma
 import torch
 
-from .pose_checks import check_finite, check_rotation_6d, check_rotvecs
+from .inverse_kinematics import MIN_CONFIDENCE, find_skeleton, fit_keypoints, read_keypoints
+from .pose_checks import ACCEPTED_FORMS, check_finite, check_rotation_6d, check_rotvecs, to_values
 from .pose_frames import NUM_JOINTS, Frame, check_frame, rotation_6d_to_rotmat
 
-
-ACCEPTED_FORMS = (
-    "rotation matrices (22, 3, 3) or SMPL's (24, 3, 3); axis-angle in radians (22, 3), (66,), SMPL (24, 3) or (72,), "
-    "SMPL-H (156,), SMPL-X (165,); 6D, the first two rows, (22, 6), (132,), (24, 6) or (144,); a dict of rotmats, "
-    "global_orient + body_pose, root_orient + pose_body, poses, full_pose, pose, smpl_thetas, rotation_6d, "
-    "rotation_6d_columns or rotation_6d_interleaved, HMR2's or GVHMR's, or keypoints_3d + skeleton; the path of an "
-    ".npz, .npy, .json, .pt or .bvh file of these, with a frame number: clip.npz:120"
-)
 
 # Joints of SMPL's body, SMPL with hands, SMPL-H and SMPL-X: the first 22 are the same in all of them.
 JOINT_COUNTS = (22, 24, 52, 55)
@@ -48,6 +41,8 @@ DICT_FORMS: tuple[tuple[str, ...], ...] = (
     ("pose",),
     ("smpl_thetas",),
 )
+# Joint positions, whose order of joints is under "skeleton".
+KEYPOINTS = "keypoints_3d"
 # Keys of tools that say the frame: GVHMR and WHAM have one pose in two, HMR2 and ROMP that of the camera. Beside
 # pose_world, pose is the camera's.
 FRAMED_KEYS: tuple[tuple[str, Frame], ...] = (
@@ -66,38 +61,6 @@ class Rotations(NamedTuple):
 
     rotmats: torch.Tensor
     are_vectors: bool
-
-
-def to_values(data: Any, name: str) -> torch.Tensor:
-    """Numbers in any container as a float64 tensor.
-
-    Args:
-        data: An array, a tensor or nested lists.
-        name: Name of this input in error messages.
-
-    Raises:
-        ValueError: It does not hold real numbers.
-    """
-    if isinstance(data, torch.Tensor):
-        values = data.detach()
-        if values.layout != torch.strided or values.is_quantized or values.is_meta:
-            raise ValueError(f"{name}: got a sparse, quantized or meta tensor; expected a dense one")
-        values = values.cpu()
-    else:
-        try:
-            array = np.asarray(data)
-        except Exception as error:  # numpy calls methods of user objects, which may raise anything
-            raise ValueError(f"{name}: this list is not an array of numbers; accepted: {ACCEPTED_FORMS}") from error
-        if array.dtype.kind not in "fiu":
-            got = type(data).__name__ if array.ndim == 0 else f"values of type {array.dtype}"
-            raise ValueError(f"{name}: expected numbers, got {got}; accepted: {ACCEPTED_FORMS}")
-        if np.ma.is_masked(data):
-            raise ValueError(f"{name}: expected numbers, got masked values")
-        with np.errstate(over="ignore"):
-            values = torch.from_numpy(array.astype(np.float64))
-    if values.is_complex() or values.dtype == torch.bool:
-        raise ValueError(f"{name}: expected real numbers, got {values.dtype}")
-    return values.double()
 
 
 def pick_frames(values: Any, frames: Frames, name: str) -> Any:
@@ -235,6 +198,8 @@ def read_dict(pose: Mapping[str, Any], name: str, frames: Frames = None) -> Rota
         ValueError: There is none, or as `read_array`.
     """
     keys = next(iter(forms_in(pose)), None)
+    if keys is None and pose.get(KEYPOINTS) is not None:
+        return _read_keypoints(pose, name, frames)
     if keys is None:
         got = sorted(map(str, pose))[:20]
         raise ValueError(f"{name}: no pose is under the keys {got}; accepted: {ACCEPTED_FORMS}")
@@ -255,6 +220,19 @@ def read_dict(pose: Mapping[str, Any], name: str, frames: Frames = None) -> Rota
         )
     rotmats = torch.cat([orient_rotmats, body_rotmats], dim=1)
     return Rotations(rotmats, tuple(body.shape[-2:]) != (3, 3))
+
+
+def _read_keypoints(pose: Mapping[str, Any], name: str, frames: Frames) -> Rotations:
+    """The rotations of joint positions, which say their skeleton."""
+    skeleton = find_skeleton(pose.get("skeleton"), f"{name}: the skeleton of its {KEYPOINTS}")
+    where = f"{name}, {KEYPOINTS!r}"
+    values, weights = read_keypoints(pose[KEYPOINTS], pose.get("confidence"), skeleton, MIN_CONFIDENCE, where)
+    joined = torch.cat([values, weights[..., None]], dim=-1)
+    if np.ndim(pose[KEYPOINTS]) == 3:
+        joined = pick_frames(joined, frames, where)
+    elif frames not in (None, slice(None)):
+        raise ValueError(f"{where}: got the frame {spell_frames(frames)}, but it holds one pose; leave it out")
+    return Rotations(fit_keypoints(joined[..., :3], joined[..., 3], skeleton, where)[0], True)
 
 
 def forms_in(pose: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -299,7 +277,11 @@ def choose_frame(pose: Mapping[str, Any], frame: Frame | None, name: str) -> tup
     if isinstance(stated, np.ndarray) and stated.ndim == 0:
         stated = stated.item()
     # A number is that of a frame of the motion.
-    return pose, check_frame(stated, f"{name}: its frame") if isinstance(stated, str) else None
+    if isinstance(stated, str):
+        return pose, check_frame(stated, f"{name}: its frame")
+    if frame is None and pose.get(KEYPOINTS) is not None and not any(forms_in(pose)):
+        return pose, find_skeleton(pose.get("skeleton"), f"{name}: the skeleton of its {KEYPOINTS}").frame
+    return pose, None
 
 
 def parts_in(pose: Mapping[str, Any]) -> list[tuple[str, Frame]]:
