@@ -193,6 +193,8 @@ def test_saved_code_is_flat(tiny_checkpoint: Path) -> None:
         "image_loading.py",
         "image_processing_unipose.py",
         "image_texts.py",
+        "inverse_kinematics.py",
+        "keypoint_skeletons.py",
         "modeling_pose_vqvae.py",
         "modeling_unipose.py",
         "pipeline_rows.py",
