@@ -4,10 +4,10 @@ import logging
 import math
 from collections.abc import Sequence
 
-import roma
 import torch
 
 from .pose_frames import JOINT_NAMES, NUM_JOINTS, PARENTS, Frame
+from .rotations import nearest_rotation, rotmat_to_rotvec
 
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ def project_rotmats(rotmats: torch.Tensor, name: str) -> torch.Tensor:
     if reflected.any():
         joint = name_joint(reflected)
         raise ValueError(f"{name}: the matrix of {joint} is a reflection (determinant -1), not a rotation")
-    return roma.special_procrustes(rotmats)
+    return nearest_rotation(rotmats)
 
 
 def _deviation(rows: torch.Tensor) -> torch.Tensor:
@@ -179,7 +179,7 @@ def warn_if_transposed(rotmats: torch.Tensor, name: str) -> None:
         name: Name of this input in the warning.
     """
     joints = [JOINT_NAMES.index(joint) for joint in _HINGES]
-    rotvecs = roma.rotmat_to_rotvec(rotmats[joints].double())
+    rotvecs = rotmat_to_rotvec(rotmats[joints].double())
     bends = torch.stack([sign * rotvec[axis] for rotvec, (axis, sign) in zip(rotvecs, _HINGES.values())])
     if bends.min() < -_BACKWARD and bends.max() < _FORWARD:
         logger.warning(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import roma
 import torch
 
 from .placeholders import Grouped, group_list
@@ -41,6 +40,7 @@ from .pose_frames import (
     to_y_up,
     to_z_up,
 )
+from .rotations import rotvec_to_rotmat
 
 
 ACCEPTED_FORMS = (
@@ -276,7 +276,7 @@ def _array_to_rotmats(
     if found == "rotvec":
         rotvecs = values.reshape(-1, 3)
         check_rotvecs(rotvecs[:NUM_JOINTS], name)
-        return roma.rotvec_to_rotmat(rotvecs), True
+        return rotvec_to_rotmat(rotvecs), True
     return (values if found == "rotmat" else _rotation_6d_to_rotmats(values, name, form or "rotation_6d")), False
 
 
@@ -329,7 +329,7 @@ def _part_to_rotmats(
     count = min(len(rotvecs), NUM_JOINTS - first)
     whole[first : first + count] = rotvecs[:count]
     check_rotvecs(whole, name)
-    return roma.rotvec_to_rotmat(rotvecs)
+    return rotvec_to_rotmat(rotvecs)
 
 
 def _pick_frame(values: torch.Tensor, number: int | None, name: str) -> torch.Tensor:
