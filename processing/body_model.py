@@ -419,25 +419,45 @@ def check_model_numbers(path: Path, arrays: dict[str, np.ndarray]) -> None:
 class PickledObject:
     """Replaces the chumpy arrays and sparse matrices in SMPL's pickles; it only stores their state."""
 
-    def __init__(self, *args: object) -> None:
-        self.state: dict[str, Any] = {}
+    def __new__(cls, *args: object) -> "PickledObject":
+        created = super().__new__(cls)
+        created.state = {}
+        return created
+
+    state: dict[str, Any]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.state = state
 
 
+class PickledRows(PickledObject):
+    """Replaces a sparse matrix that is stored by rows."""
+
+
 class ModelUnpickler(pickle.Unpickler):
-    """Reads SMPL's pickles without chumpy or scipy; they can build numpy arrays but run no code."""
+    """Reads SMPL's pickles without chumpy or scipy; they can build numpy arrays but run no code.
+
+    Those of Python 2 call builtins "__builtin__", and numpy's core "numpy.core".
+    """
 
     NUMPY_NAMES = frozenset({"_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer"})
-    SAFE_NAMES = frozenset({("_codecs", "encode"), ("copy_reg", "_reconstructor"), ("builtins", "object")})
+    SAFE_NAMES = frozenset(
+        {
+            ("_codecs", "encode"),
+            ("collections", "OrderedDict"),
+            *((module, "_reconstructor") for module in ("copy_reg", "copyreg")),
+            *((module, name) for module in ("__builtin__", "builtins") for name in ("object", "set", "frozenset")),
+        }
+    )
     REPLACED_MODULES = frozenset({"chumpy", "scipy"})
 
     def find_class(self, module: str, name: str) -> Any:
         package = module.partition(".")[0]
         if package in self.REPLACED_MODULES:
-            return PickledObject
-        if (package == "numpy" and name in self.NUMPY_NAMES) or (module, name) in self.SAFE_NAMES:
+            return PickledRows if name.startswith("csr_") else PickledObject
+        if package == "numpy" and name in self.NUMPY_NAMES:
+            return super().find_class(module.replace("numpy.core", "numpy._core", 1), name)
+        if (module, name) in self.SAFE_NAMES:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"it loads {module}.{name}, which no body model needs")
 
@@ -452,10 +472,19 @@ def to_array(value: Any) -> np.ndarray:
         return np.asarray(value)
     state = value.state
     if "x" in state:
-        return np.asarray(state["x"])
+        return to_array(state["x"])
+    if "idxs" in state:  # chumpy.reordering.Select
+        chosen = to_array(state["a"]).ravel()[np.asarray(state["idxs"])]
+        return chosen.reshape(state.get("preferred_shape", chosen.shape))
+    if "newshape" in state:  # chumpy.reordering.Reshape
+        return to_array(state["a"]).reshape(state["newshape"])
     if "indptr" in state:
         dense = np.zeros(state["_shape"])
-        columns = np.repeat(np.arange(dense.shape[1]), np.diff(state["indptr"]))
-        dense[state["indices"], columns] = state["data"]
+        stored = dense if isinstance(value, PickledRows) else dense.T
+        lines = np.repeat(np.arange(len(stored)), np.diff(state["indptr"]))
+        stored[lines, state["indices"]] = state["data"]
         return dense
-    raise ValueError(f"an array with the fields {sorted(state)} is neither a plain chumpy array nor a CSC matrix")
+    raise ValueError(
+        f"an array with the fields {sorted(state)} is no array of chumpy that SMPL's files have, and no CSC or CSR "
+        "matrix"
+    )

@@ -48,24 +48,22 @@ def check_finite(values: torch.Tensor, name: str) -> None:
         raise ValueError(f"{name}: it holds {int((~finite).sum())} NaN or infinite values")
 
 
-def check_rotvecs(rotvecs: torch.Tensor, names: str | Sequence[str]) -> None:
+def check_rotvecs(rotvecs: torch.Tensor, names: Sequence[str]) -> None:
     """Checks rotation vectors in radians.
 
     Args:
-        rotvecs: (22, 3), or (n, 22, 3) with a name for each.
-        names: Name of this input, or of each pose, in error messages.
+        rotvecs: (n, 22, 3).
+        names: Name of each pose in error messages.
 
     Raises:
         ValueError: A NaN or an infinity, joint positions, or a vector longer than `MAX_ANGLE`.
     """
-    poses = rotvecs[None] if isinstance(names, str) else rotvecs
-    names = [names] if isinstance(names, str) else names
-    angles = poses.double().norm(dim=-1)
-    good = (angles <= MAX_ANGLE).all(dim=-1) & ~are_positions(poses)
+    angles = rotvecs.double().norm(dim=-1)
+    good = (angles <= MAX_ANGLE).all(dim=-1) & ~are_positions(rotvecs)
     if good.all():
         return
     first = int(good.double().argmin())
-    pose, name = poses[first], names[first]
+    pose, name = rotvecs[first], names[first]
     check_finite(pose, name)
     if are_positions(pose):
         raise ValueError(
@@ -99,20 +97,22 @@ def are_positions(vectors: torch.Tensor) -> torch.Tensor:
     return alike & in_range & limbs_in_range & in_a_unit[..., 0]
 
 
-def check_rotation_6d(rows: torch.Tensor, name: str, order: str) -> None:
+def check_rotation_6d(rows: torch.Tensor, names: Sequence[str], order: str) -> None:
     """Checks that 6 numbers are two rows, or columns, of a rotation.
 
     Args:
-        rows: (22, 2, 3).
-        name: Name of this input in error messages.
+        rows: (n, 22, 2, 3).
+        names: Name of each pose in error messages.
         order: What the two vectors are: "rows" or "columns".
 
     Raises:
         ValueError: They deviate from two orthogonal unit vectors by more than `MAX_DEVIATION`.
     """
-    deviation = _deviation(rows)
-    if deviation.max() <= MAX_DEVIATION:
+    deviations = _deviation(rows)
+    if not (deviations > MAX_DEVIATION).any():
         return
+    first = _first_bad(deviations)
+    rows, deviation, name = rows[first], deviations[first], names[first]
     interleaved = rows.flatten(-2).unflatten(-1, (3, 2)).mT
     hint = ""
     if _deviation(interleaved).max() <= MAX_DEVIATION:
@@ -123,26 +123,29 @@ def check_rotation_6d(rows: torch.Tensor, name: str, order: str) -> None:
     )
 
 
-def project_rotmats(rotmats: torch.Tensor, name: str) -> torch.Tensor:
+def project_rotmats(rotmats: torch.Tensor, names: Sequence[str]) -> torch.Tensor:
     """The nearest rotations.
 
     Args:
-        rotmats: (22, 3, 3), finite.
-        name: Name of this input in error messages.
+        rotmats: (n, 22, 3, 3), finite.
+        names: Name of each pose in error messages.
 
     Raises:
         ValueError: A matrix deviates from a rotation by more than `MAX_DEVIATION`, or is a reflection.
     """
-    deviation = _deviation(rotmats)
-    if not deviation.max() <= MAX_DEVIATION:
+    deviations = _deviation(rotmats)
+    if (deviations > MAX_DEVIATION).any():
+        first = _first_bad(deviations)
+        deviation = deviations[first]
         raise ValueError(
-            f"{name}: the matrix of {name_joint(deviation)} is not a rotation: it deviates from an orthogonal one by "
-            f"{deviation.max():.3g}, at most {MAX_DEVIATION:g} is accepted"
+            f"{names[first]}: the matrix of {name_joint(deviation)} is not a rotation: it deviates from an orthogonal "
+            f"one by {deviation.max():.3g}, at most {MAX_DEVIATION:g} is accepted"
         )
     reflected = torch.linalg.det(rotmats) < 0
     if reflected.any():
-        joint = name_joint(reflected)
-        raise ValueError(f"{name}: the matrix of {joint} is a reflection (determinant -1), not a rotation")
+        first = int(reflected.any(dim=-1).double().argmax())
+        joint = name_joint(reflected[first])
+        raise ValueError(f"{names[first]}: the matrix of {joint} is a reflection (determinant -1), not a rotation")
     return nearest_rotation(rotmats)
 
 
@@ -152,11 +155,16 @@ def _deviation(rows: torch.Tensor) -> torch.Tensor:
     return products.abs().amax(dim=(-2, -1)).nan_to_num(nan=math.inf, posinf=math.inf)
 
 
+def _first_bad(deviations: torch.Tensor) -> int:
+    """The first of n poses, (n, 22), with a joint that deviates too much."""
+    return int((deviations > MAX_DEVIATION).any(dim=-1).double().argmax())
+
+
 def warn_if_other_frame(rotmats: torch.Tensor, name: str) -> None:
-    """Warns where a pose whose frame nobody stated is plainly not in the stored one.
+    """Warns where poses whose frame nobody stated are plainly not in the stored one.
 
     Args:
-        rotmats: (22, 3, 3), taken to be in the stored z-up frame.
+        rotmats: (n, 22, 3, 3), taken to be in the stored z-up frame.
         name: Name of this input in the warning.
     """
     standing: dict[Frame, tuple[str, tuple[float, ...]]] = {
@@ -164,7 +172,8 @@ def warn_if_other_frame(rotmats: torch.Tensor, name: str) -> None:
         "camera": ("is that of a body upright in a camera's frame (HMR2, ROMP, TokenHMR)", (1.0, -1.0, -1.0)),
     }
     for frame, (reason, diagonal) in standing.items():
-        if torch.allclose(rotmats[0], torch.diag(rotmats.new_tensor(diagonal)), atol=1e-5):
+        distances = (rotmats[:, 0] - torch.diag(rotmats.new_tensor(diagonal))).abs().amax(dim=(-2, -1))
+        if (distances < 1e-5).any():
             logger.warning(
                 f"{name}: the global orientation {reason}, but no frame was stated: in the z-up frame this body lies. "
                 f"Pass frame={frame!r} if it stands, frame='z_up' if it lies."
@@ -175,13 +184,16 @@ def warn_if_transposed(rotmats: torch.Tensor, name: str) -> None:
     """Warns where knees and elbows bend backward only: rows were perhaps taken for columns.
 
     Args:
-        rotmats: (22, 3, 3).
+        rotmats: (n, 22, 3, 3).
         name: Name of this input in the warning.
     """
     joints = [JOINT_NAMES.index(joint) for joint in _HINGES]
-    rotvecs = rotmat_to_rotvec(rotmats[joints].double())
-    bends = torch.stack([sign * rotvec[axis] for rotvec, (axis, sign) in zip(rotvecs, _HINGES.values())])
-    if bends.min() < -_BACKWARD and bends.max() < _FORWARD:
+    rotvecs = rotmat_to_rotvec(rotmats[:, joints].double())
+    signs = rotvecs.new_tensor([sign for _, sign in _HINGES.values()])
+    all_bends = rotvecs[:, range(len(joints)), [axis for axis, _ in _HINGES.values()]] * signs
+    bad = (all_bends.amin(dim=1) < -_BACKWARD) & (all_bends.amax(dim=1) < _FORWARD)
+    if bad.any():
+        bends = all_bends[int(bad.double().argmax())]
         logger.warning(
             f"{name}: {JOINT_NAMES[joints[int(bends.argmin())]]} bends backward by {-math.degrees(bends.min()):.0f} "
             "degrees and no knee or elbow bends forward: are the matrices transposed, or are 6D numbers columns? "

@@ -1,40 +1,72 @@
-"""Reads pose files: numbers of any tool, as they are. `pose_features` decides what they mean."""
+"""Reads pose files: numbers of any tool, as they are. `pose_features` decides what they mean.
+
+Of BVH files it gives poses, since their numbers mean nothing without their skeleton.
+"""
 
 import json
 import os
 import re
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from .bvh_reading import read_bvh
+from .pose_forms import Frames
+from .pose_frames import Frame
+from .retargeting import UpAxis, retarget
+from .text_lines import MotionError
 
-READ_ENDINGS = (".npz", ".npy", ".json", ".pt", ".pth")
+
+READ_ENDINGS = (".npz", ".npy", ".json", ".pt", ".pth", ".bvh")
 # A file may need far more memory than disk: an archive is compressed, and numbers as text become objects.
-MAX_BYTES = {".json": 2**26}
+MAX_BYTES = {".json": 2**26, ".bvh": 2**27}
 DEFAULT_MAX_BYTES = 2**29
 
-_NUMBERED = re.compile(r"(.+\.(?:{})):(\d{{1,9}})".format("|".join(end[1:] for end in READ_ENDINGS)), re.IGNORECASE)
+_NUMBER = r"\d{1,9}"
+_WITH_FRAMES = re.compile(
+    rf"(.+\.(?:{'|'.join(end[1:] for end in READ_ENDINGS)})):"
+    rf"(?:({_NUMBER})|((?:{_NUMBER})?):((?:{_NUMBER})?)(?::((?:{_NUMBER})?))?)",
+    re.IGNORECASE,
+)
+# The vertical of a skeleton in a stated frame.
+_UP_AXES: dict[Frame | None, UpAxis | None] = {None: None, "y_up": "y", "z_up": "z"}
 
 
-def split_frame_number(path: str) -> tuple[str, int | None]:
-    """ "clip.npz:120" -> ("clip.npz", 120); the path alone where it has no number, or is a file as it stands."""
-    match = _NUMBERED.fullmatch(path)
+def split_frames(path: str) -> tuple[str, Frames]:
+    """Splits a path from its frames.
+
+    "clip.npz:120" is frame 120, "clip.npz:0:120:10" every tenth of the first 120, as in Python: each number of a range
+    may be left out.
+
+    Returns:
+        The path, and a number, a slice or None. A path that exists as it stands has no frames.
+
+    Raises:
+        ValueError: The step of a range is 0.
+    """
+    match = _WITH_FRAMES.fullmatch(path)
     if match is None or os.path.exists(path):
         return path, None
-    return match[1], int(match[2])
+    if match[2] is not None:
+        return match[1], int(match[2])
+    start, stop, step = (int(number) if number else None for number in match.groups()[2:])
+    if step == 0:
+        raise ValueError(f"{path!r}: the step of its range of frames is 0; expected at least 1")
+    return match[1], slice(start, stop, step)
 
 
-def read_pose_file(path: Path, keys: Collection[str], name: str) -> Any:
+def read_pose_file(path: Path, keys: Collection[str] | None, name: str, frame: Frame | None = None) -> Any:
     """The content of a pose file. Pickled objects are never loaded.
 
     Args:
         path: Path of the file; its ending, in any case, is one of `READ_ENDINGS`.
-        keys: Entries of an archive to read; others may be large, or pickles.
+        keys: Entries of an archive to read; others may be large, or pickles. None: all that are no pickles.
         name: Name of this input in error messages.
+        frame: The frame in which a BVH file's body stands. Default: found from its reference pose.
 
     Returns:
         An array, a tensor, nested lists, or a dict of them.
@@ -44,8 +76,7 @@ def read_pose_file(path: Path, keys: Collection[str], name: str) -> Any:
     """
     ending = path.suffix.lower()
     if ending not in READ_ENDINGS:
-        hint = "; import_data --source bvh reads skeletons" if ending == ".bvh" else ""
-        raise ValueError(f"{name}: {str(path)!r} is not a pose file; accepted: {', '.join(READ_ENDINGS)}{hint}")
+        raise ValueError(f"{name}: {str(path)!r} is not a pose file; accepted: {', '.join(READ_ENDINGS)}")
     if not os.path.isfile(path):
         raise ValueError(f"{name}: there is no file {str(path)!r}")
     try:
@@ -55,6 +86,8 @@ def read_pose_file(path: Path, keys: Collection[str], name: str) -> Any:
         if ending in (".pt", ".pth"):
             check_archive(path)
             return torch.load(path, map_location="cpu", weights_only=True)
+        if ending == ".bvh":
+            return read_bvh_poses(path, frame)
         return read_arrays(path, keys)
     except Exception as error:  # a damaged file raises almost anything in the parsers of numpy, zipfile and torch
         reason = str(error).strip().split("\n")[0] or type(error).__name__
@@ -95,16 +128,49 @@ def check_archive(path: Path) -> None:
             raise ValueError(f"its entry {damaged!r} is damaged; fetch it again")
 
 
-def read_arrays(path: Path, keys: Collection[str]) -> Any:
+def read_bvh_poses(path: Path, frame: Frame | None) -> dict[str, Any]:
+    """The poses of a BVH file as `rotmats` (frames, 22, 3, 3), in the frame z_up.
+
+    Args:
+        path: Path of the file.
+        frame: The frame in which its body stands, y_up or z_up. Default: found from its reference pose.
+
+    Raises:
+        ValueError: The file is damaged; its skeleton is not that of a body, or stands in another frame.
+    """
+    if frame not in _UP_AXES:
+        raise ValueError(f"its skeleton stands in a world, got frame={frame!r}; expected y_up, z_up or none")
+    recording = read_bvh(path, path.read_text(encoding="utf-8"))
+    try:
+        rotmats = retarget(recording.skeleton, recording.rotations, path.name, up_axis=_UP_AXES[frame])
+    except MotionError as error:
+        raise ValueError(f"{error}. These are options of `import_data --source bvh`") from error
+    return {"rotmats": rotmats, "frame": "z_up"}
+
+
+def read_arrays(path: Path, keys: Collection[str] | None) -> Any:
     """The array of an .npy file, or the named arrays of an .npz file.
 
     Args:
         path: Path of the file.
-        keys: Entries to read. If there are none of them, the dict has all names, with None.
+        keys: Entries to read. If there are none of them, the dict has all names, with None. None: all that are no
+            pickles.
     """
     loaded = np.load(path, allow_pickle=False)
     if not isinstance(loaded, np.lib.npyio.NpzFile):
         return loaded
     with loaded:
+        if keys is None:
+            return dict(_plain_arrays(loaded))
         present = [key for key in keys if key in loaded.files]
         return {key: loaded[key] for key in present} or dict.fromkeys(loaded.files)
+
+
+def _plain_arrays(archive: np.lib.npyio.NpzFile) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of an archive that are no pickles."""
+    for key in archive.files:
+        try:
+            yield key, archive[key]
+        except ValueError as error:
+            if "allow_pickle" not in str(error):
+                raise

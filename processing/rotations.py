@@ -40,6 +40,22 @@ def rotmat_to_rotvec(rotmats: torch.Tensor) -> torch.Tensor:
     return quaternions[..., :3] * torch.where(sines > 0, angles / sines, 2.0)
 
 
+def euler_to_rotmat(order: str, angles: torch.Tensor, degrees: bool = False) -> torch.Tensor:
+    """Rotations about the axes one after the other, each about the axis that the earlier ones have moved.
+
+    Args:
+        order: Axes, such as "ZXY".
+        angles: (..., axes) in radians.
+        degrees: Whether they are in degrees.
+    """
+    angles = torch.deg2rad(angles) if degrees else angles
+    rotmats = torch.eye(3, dtype=angles.dtype, device=angles.device).expand(*angles.shape[:-1], 3, 3)
+    for axis, angle in zip(order, angles.unbind(-1)):
+        unit = angles.new_tensor([float(name == axis) for name in "XYZ"])
+        rotmats = rotmats @ rotvec_to_rotmat(angle[..., None] * unit)
+    return rotmats
+
+
 def nearest_rotation(matrices: torch.Tensor) -> torch.Tensor:
     """(..., 3, 3) -> the rotation matrices nearest to them in the Frobenius norm."""
     left, _, right = torch.linalg.svd(matrices)
@@ -57,4 +73,4 @@ def gram_schmidt(rows: torch.Tensor) -> torch.Tensor:
     return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-2)
 
 
-__all__ = ["gram_schmidt", "nearest_rotation", "rotmat_to_rotvec", "rotvec_to_rotmat"]
+__all__ = ["euler_to_rotmat", "gram_schmidt", "nearest_rotation", "rotmat_to_rotvec", "rotvec_to_rotmat"]

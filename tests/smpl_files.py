@@ -1,9 +1,15 @@
 """Writes small random bodies in the formats of SMPL, SMPL-H and SMPL-X."""
 
 import pickle
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
+import pytest
 
 from unipose.processing.body_model import PARENTS
 
@@ -48,4 +54,76 @@ def write_model(path: Path, arrays: dict[str, np.ndarray]) -> Path:
         path.write_bytes(pickle.dumps(arrays, protocol=2))
     else:
         np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+@contextmanager
+def fake_modules(names: dict[str, tuple[str, ...]]) -> Iterator[dict[str, type]]:
+    """Empty classes in modules that are not installed, by their names, for as long as they are pickled."""
+    classes = {name: type(name, (), {"__module__": module}) for module, own in names.items() for name in own}
+    packages = {module.rsplit(".", depth)[0] for module in names for depth in range(3)}
+    with pytest.MonkeyPatch.context() as patch:
+        for package in packages:
+            patch.setitem(sys.modules, package, ModuleType(package))
+        for module, own in names.items():
+            for name in own:
+                setattr(sys.modules[module], name, classes[name])
+        yield classes
+
+
+def write_official(path: Path, arrays: dict[str, np.ndarray], protocol: int = 2, by_rows: bool = False) -> Path:
+    """A pickle as those of SMPL's site: chumpy's arrays and sparse matrices, written by Python 2.
+
+    Args:
+        path: Path of the file.
+        arrays: Arrays of the body. Its shape directions become a selection of more.
+        protocol: Of the pickle, 0 to 2.
+        by_rows: Whether the joint regressor is stored by rows.
+    """
+    sparse = "csr_matrix" if by_rows else "csc_matrix"
+    modules = {
+        "chumpy.ch": ("Ch", "MatVecMult"),
+        "chumpy.reordering": ("Select",),
+        f"scipy.sparse.{sparse[:3]}": (sparse,),
+    }
+    with fake_modules(modules) as classes:
+
+        def build(name: str, **state: Any) -> Any:
+            built = classes[name]()
+            vars(built).update(state)
+            return built
+
+        def array(**terms: Any) -> dict[str, Any]:
+            inner = {"_make_dense": False, "_make_sparse": False, "_depends_on_deps": {}, "_itr": None}
+            return inner | {"_dirty_vars": set(terms), "_status": "new"} | terms
+
+        directions = arrays["shapedirs"]
+        more = np.concatenate([np.full_like(directions, 9.0), directions], axis=2)
+        places = np.arange(more.size).reshape(more.shape)[..., directions.shape[2] :]
+        regressor = arrays["J_regressor"]
+        stored = regressor if by_rows else regressor.T
+        lines, indices = np.nonzero(stored)
+        matrix = {
+            "_shape": regressor.shape,
+            "data": stored[lines, indices],
+            "indices": indices.astype(np.int32),
+            "indptr": np.searchsorted(lines, np.arange(len(stored) + 1)).astype(np.int32),
+            "maxprint": 50,
+        }
+        content = arrays | {
+            "v_template": build("Ch", **array(x=arrays["v_template"])),
+            "weights": build("Ch", **array(x=arrays["weights"])),
+            "shapedirs": build(
+                "Select",
+                **array(a=build("Ch", **array(x=more)), idxs=places.ravel(), preferred_shape=directions.shape),
+            ),
+            "J_regressor": build(sparse, **matrix),
+            "J_regressor_prior": build(sparse, **matrix),
+            "J": build("MatVecMult", **array(mtx=build(sparse, **matrix), vec=build("Ch", **array(x=np.zeros(3))))),
+            "bs_style": "lbs",
+            "bs_type": "lrotmin",
+            "pose_training_info": {"gender": "f", "scale": np.float64(1.0)},
+        }
+        pickled = pickle.dumps(content, protocol=protocol)
+    path.write_bytes(pickled.replace(b"numpy._core.", b"numpy.core."))
     return path

@@ -1,18 +1,16 @@
 """The posed body: forward kinematics, skinning, the built-in asset and the user's own SMPL files."""
 
+import io
 import pickle
-import sys
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
 import roma
 import torch
-from smpl_files import model_arrays, model_parents, write_model
+from smpl_files import fake_modules, model_arrays, model_parents, write_model, write_official
 
-from unipose.processing.body_model import PARENTS, BodyModel, load_body_model
+from unipose.processing.body_model import PARENTS, BodyModel, ModelUnpickler, load_body_model, to_array
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up, to_z_up
 
 
@@ -291,31 +289,36 @@ def test_pickles_run_no_code(tmp_path: Path) -> None:
         load_body_model(tmp_path / "model.pkl")
 
 
-def test_pickles_of_chumpy_and_scipy_need_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("protocol", "by_rows"), [(0, False), (1, True), (2, False), (2, True)])
+@pytest.mark.parametrize(("num_joints", "num_shapes"), [(24, 10), (24, 300), (52, 16), (55, 400)])
+def test_official_pickles_need_neither_chumpy_nor_scipy(
+    tmp_path: Path, num_joints: int, num_shapes: int, protocol: int, by_rows: bool
+) -> None:
+    """Pickles of Python 2 with chumpy's arrays, selections of them, sets and sparse matrices give the plain arrays."""
     pytest.importorskip("smplx", reason="extra `smpl`")
-    arrays = model_arrays(24)
-    regressor = arrays["J_regressor"] * (arrays["J_regressor"] > 0.01)
-    columns, rows = np.nonzero(regressor.T)
-    sparse_state = {
-        "_shape": regressor.shape,
-        "data": regressor.T[columns, rows],
-        "indices": rows,
-        "indptr": np.searchsorted(columns, np.arange(regressor.shape[1] + 1)),
-    }
-    foreign: list[tuple[str, str, str, dict[str, Any]]] = [
-        ("shapedirs", "chumpy", "Ch", {"x": arrays["shapedirs"], "_depends_on_deps": {}}),
-        ("J_regressor", "scipy", "csc_matrix", sparse_state),
-    ]
-    objects = {}
-    with monkeypatch.context() as patch:
-        for key, module, name, state in foreign:
-            kind = type(name, (), {"__module__": module})
-            fake = ModuleType(module)
-            setattr(fake, name, kind)
-            patch.setitem(sys.modules, module, fake)
-            objects[key] = kind()
-            objects[key].__dict__.update(state)
-        (tmp_path / "model.pkl").write_bytes(pickle.dumps(arrays | objects, protocol=2))
-    body = load_body_model(tmp_path / "model.pkl")
-    np.testing.assert_allclose(body.shapedirs.numpy(), arrays["shapedirs"], atol=1e-7)
-    np.testing.assert_allclose(body.joint_regressor.numpy(), regressor, atol=1e-7)
+    arrays = model_arrays(num_joints, num_shapes, num_vertices=20)
+    arrays["J_regressor"] *= arrays["J_regressor"] > 0.01
+    path = write_official(tmp_path / "basicModel_f_lbs_10_207_0_v1.0.0.pkl", arrays, protocol, by_rows)
+    for name in ("chumpy.reordering", "numpy.core.multiarray", "scipy.sparse", "__builtin__\nset"):
+        assert name.encode() in path.read_bytes()
+    official, plain = load_body_model(path), load_body_model(write_model(tmp_path / "plain.npz", arrays))
+    for name, expected in plain.state_dict().items():
+        torch.testing.assert_close(official.state_dict()[name], expected, atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("layout", ["csc", "csr"])
+def test_pickles_of_the_installed_scipy_are_read(layout: str) -> None:
+    sparse = pytest.importorskip("scipy.sparse", reason="the joint regressor of SMPL's pickles is one of its matrices")
+    matrix = sparse.random(7, 5, 0.4, layout, rng=np.random.default_rng(0))
+    read = ModelUnpickler(io.BytesIO(pickle.dumps(matrix, protocol=2)), encoding="latin1").load()
+    np.testing.assert_array_equal(to_array(read), matrix.toarray())
+
+
+def test_an_unknown_array_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("smplx", reason="extra `smpl`")
+    with fake_modules({"chumpy.ch": ("MatVecMult",)}) as classes:
+        product = classes["MatVecMult"]()
+        vars(product).update(mtx=1, vec=2)
+        (tmp_path / "model.pkl").write_bytes(pickle.dumps(model_arrays(24) | {"weights": product}))
+    with pytest.raises(ValueError, match=r"model.pkl cannot be read.*an array with the fields \['mtx', 'vec'\]"):
+        load_body_model(tmp_path / "model.pkl")

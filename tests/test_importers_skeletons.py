@@ -13,9 +13,9 @@ from skeleton_files import RESTS, asf_folder, deepmimic_text, noisy_poses, play
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS, to_z_up
+from unipose.processing.skeletons import plain_name
 from unipose.training.datasets.import_data import ImportArguments, SavedRecords, open_source, save_records
 from unipose.training.datasets.importers import AmcPoses, BvhPoses, ClipChoice, DatasetError, DeepMimicPoses
-from unipose.training.datasets.importers.skeletons import plain_name
 from unipose.training.named_poses.joint_angles import pose_from_angles
 
 

@@ -192,7 +192,7 @@ REFUSED = {
         "pose 1: its frame is 'up'; accepted: 'z_up', 'y_up', 'camera'",
     ),
     "missing": ("nowhere.npy", "pose 1: there is no file 'nowhere.npy'"),
-    "ending": ("pose.txt", "pose 1: 'pose.txt' is not a pose file; accepted: .npz, .npy, .json, .pt, .pth"),
+    "ending": ("pose.txt", "pose 1: 'pose.txt' is not a pose file; accepted: .npz, .npy, .json, .pt, .pth, .bvh"),
 }
 
 

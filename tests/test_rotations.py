@@ -7,7 +7,13 @@ import roma
 import torch
 
 from unipose.body_parts import rotate_heading, rotation_6d_to_rotmat
-from unipose.processing.rotations import gram_schmidt, nearest_rotation, rotmat_to_rotvec, rotvec_to_rotmat
+from unipose.processing.rotations import (
+    euler_to_rotmat,
+    gram_schmidt,
+    nearest_rotation,
+    rotmat_to_rotvec,
+    rotvec_to_rotmat,
+)
 
 
 def some_rotvecs() -> torch.Tensor:
@@ -57,3 +63,11 @@ def test_rotation_of_the_heading() -> None:
     pelvis = roma.random_rotmat(50)
     torch.testing.assert_close(rotate_heading(pelvis, headings), roma.rotvec_to_rotmat(vertical) @ pelvis)
     torch.testing.assert_close(rotate_heading(pelvis, headings[3]), roma.rotvec_to_rotmat(vertical[3]) @ pelvis)
+
+
+@pytest.mark.parametrize("order", ["ZXY", "XYZ", "YXZ", "Z"])
+def test_euler_angles(order: str) -> None:
+    angles = torch.linspace(-400, 400, 60, dtype=torch.float64).reshape(-1, 3)[:, : len(order)]
+    expected = roma.euler_to_rotmat(order, angles, degrees=True)
+    torch.testing.assert_close(euler_to_rotmat(order, angles, degrees=True), expected)
+    torch.testing.assert_close(euler_to_rotmat(order, angles.deg2rad()), expected)

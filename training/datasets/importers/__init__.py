@@ -6,8 +6,7 @@ once). They have a `len` where it is known without reading everything, and `file
 
 from unipose.training.datasets.importers.amass import AMASS_SPLITS, MOYO, AmassFrames, AmassPoses
 from unipose.training.datasets.importers.asf_amc import AmcPoses
-from unipose.training.datasets.importers.bvh import BvhPoses
-from unipose.training.datasets.importers.clips import ClipChoice
+from unipose.training.datasets.importers.clips import BvhPoses, ClipChoice
 from unipose.training.datasets.importers.crops import Crop
 from unipose.training.datasets.importers.deepmimic import DeepMimicPoses
 from unipose.training.datasets.importers.errors import SOURCES, DatasetError

@@ -8,10 +8,11 @@ import numpy as np
 import roma
 import torch
 
-from unipose.training.datasets.importers.clips import Recording, SkeletonFiles
+from unipose.processing.skeletons import BoneMap, Matrices, Recording, Skeleton
+from unipose.processing.text_lines import Lines
+from unipose.training.datasets.importers.clips import SkeletonFiles
 from unipose.training.datasets.importers.errors import DatasetError
-from unipose.training.datasets.importers.skeletons import BoneMap, Matrices, Skeleton
-from unipose.training.datasets.importers.text_lines import Lines
+from unipose.training.datasets.importers.files import read_text
 
 
 # ASF has no frame rate; CMU records at this one.
@@ -54,7 +55,7 @@ class AmcPoses(SkeletonFiles):
         return {"left_wrist": "lhand", "right_wrist": "rhand"} | dict(super().bones())
 
     def read(self, path: Path) -> Recording:
-        bones, degrees = _read_skeleton(Lines(self.find_skeleton(path), self.source, "#"))
+        bones, degrees = _read_skeleton(self.lines(self.find_skeleton(path)))
         names = list(bones)
         parents = [names.index(bone.parent) if bone.parent is not None else -1 for bone in bones.values()]
         positions, ends = np.zeros((len(names), 3)), np.zeros((len(names), 3))
@@ -62,11 +63,19 @@ class AmcPoses(SkeletonFiles):
             if parents[index] >= 0:
                 positions[index] = ends[parents[index]]
             ends[index] = positions[index] + bone.length * bone.direction
-        rotations = _read_motion(Lines(path, self.source, "#"), bones, degrees)
+        rotations = _read_motion(self.lines(path), bones, degrees)
         for index, parent in enumerate(parents):
             if parent >= 0:
                 rotations[:, index] = rotations[:, parent] @ rotations[:, index]
         return Recording(Skeleton(tuple(names), tuple(parents), positions, ends), rotations, self.source_rate)
+
+    def lines(self, path: Path) -> Lines:
+        """The lines of a file without comments.
+
+        Raises:
+            DatasetError: it is missing or no text.
+        """
+        return Lines(path, read_text(path, self.source), "#")
 
     def find_skeleton(self, path: Path) -> Path:
         """The ASF of an AMC.

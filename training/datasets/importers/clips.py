@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import roma
 
+from unipose.processing.bvh_reading import read_bvh
+from unipose.processing.retargeting import UpAxis, retarget
+from unipose.processing.skeletons import BoneMap, Recording
+from unipose.processing.text_lines import MotionError
 from unipose.training.datasets.importers.amass import resample
 from unipose.training.datasets.importers.errors import SOURCES, DatasetError, Source
-from unipose.training.datasets.importers.files import check_finite, read_json, require_path
-from unipose.training.datasets.importers.retarget import UpAxis, retarget
-from unipose.training.datasets.importers.skeletons import BoneMap, Matrices, Skeleton
+from unipose.training.datasets.importers.files import check_finite, read_json, read_text, require_path
 from unipose.training.datasets.records import PoseRecord, Rotvecs
 
 
@@ -135,21 +138,6 @@ class MotionFiles(ABC):
 
 
 @dataclass(frozen=True)
-class Recording:
-    """The content of a motion file.
-
-    Args:
-        skeleton: the bones in their rest pose.
-        rotations: (frames, bones, 3, 3) global rotations since the rest pose.
-        frames_per_second: of the motion.
-    """
-
-    skeleton: Skeleton
-    rotations: Matrices
-    frames_per_second: float
-
-
-@dataclass(frozen=True)
 class SkeletonFiles(MotionFiles):
     """`MotionFiles` of any humanoid skeleton.
 
@@ -178,10 +166,23 @@ class SkeletonFiles(MotionFiles):
         """The skeleton and the motion of one file.
 
         Raises:
-            DatasetError: the file is damaged.
+            DatasetError: the file is missing or no text.
+            MotionError: the file is damaged.
         """
 
     def load(self, path: Path) -> tuple[Rotvecs, float]:
+        try:
+            return self.load_recording(path)
+        except MotionError as error:
+            raise DatasetError(str(error)) from error
+
+    def load_recording(self, path: Path) -> tuple[Rotvecs, float]:
+        """As `load`.
+
+        Raises:
+            DatasetError: as of `read`, or there is no such reference frame.
+            MotionError: the file is damaged, or its skeleton is not that of a body.
+        """
         recording = self.read(path)
         skeleton, rotations = recording.skeleton, recording.rotations
         if self.reference_frame is not None:
@@ -190,7 +191,8 @@ class SkeletonFiles(MotionFiles):
                     f"{path}: reference_frame is {self.reference_frame}; expected 0 to {len(rotations) - 1}"
                 )
             skeleton, rotations = skeleton.posed(rotations, self.reference_frame)
-        return retarget(skeleton, rotations, str(path), self.bones(), self.up_axis), recording.frames_per_second
+        rotmats = retarget(skeleton, rotations, str(path), self.bones(), self.up_axis)
+        return roma.rotmat_to_rotvec(rotmats).float().numpy(), recording.frames_per_second
 
     def bones(self) -> BoneMap:
         """The given bones by joint.
@@ -205,3 +207,13 @@ class SkeletonFiles(MotionFiles):
         if wrong:
             raise DatasetError(f"{self.bone_map}: got {json.dumps(wrong)}; expected names of bones, or null")
         return content
+
+
+@dataclass(frozen=True)
+class BvhPoses(SkeletonFiles):
+    """The frames of BVH files as `PoseRecord`s; see `SkeletonFiles`."""
+
+    ending: ClassVar[str] = ".bvh"
+
+    def read(self, path: Path) -> Recording:
+        return read_bvh(path, read_text(path, self.source))

@@ -79,6 +79,23 @@ def read_arrays(path: Path, source: Source, names: Sequence[str]) -> dict[str, n
         raise damaged_error(path, error, source) from error
 
 
+def read_text(path: Path, source: Source) -> str:
+    """Reads a text file.
+
+    Args:
+        path: path of the file.
+        source: where to get the dataset, for errors.
+
+    Raises:
+        DatasetError: the file is missing or not text.
+    """
+    require_path(path, source)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise damaged_error(path, error, source) from error
+
+
 def list_arrays(path: Path, source: Source) -> list[str]:
     """The names of the arrays of an npz, which are not read.
 

@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
-import roma
 import torch
 
-from unipose.training.datasets.importers.clips import Recording, SkeletonFiles
-from unipose.training.datasets.importers.skeletons import Matrices, Skeleton
-from unipose.training.datasets.importers.text_lines import Lines, as_integer
+from .rotations import euler_to_rotmat
+from .skeletons import Matrices, Recording, Skeleton
+from .text_lines import Lines, as_integer
 
 
 CHANNELS = tuple(f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ")
+# Far more than any body has; Python's stack holds about a thousand.
+MAX_DEPTH = 100
 
 
 @dataclass
@@ -27,29 +27,31 @@ class _Joints:
     ends: dict[int, list[float]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class BvhPoses(SkeletonFiles):
-    """The frames of BVH files as `PoseRecord`s; see `SkeletonFiles`."""
+def read_bvh(path: Path, text: str) -> Recording:
+    """The skeleton and the motion of a BVH file.
 
-    ending: ClassVar[str] = ".bvh"
+    Args:
+        path: the file, for errors.
+        text: its content.
 
-    def read(self, path: Path) -> Recording:
-        lines = Lines(path, self.source)
-        joints = _read_hierarchy(lines)
-        _expect(lines, ["MOTION"])
-        count = as_integer(lines, _labelled(lines, "Frames:"), "a number of frames of at least 1")
-        (seconds,) = lines.numbers(_labelled(lines, "Frame Time:"), 1, "the seconds of a frame")
-        if seconds <= 0:
-            raise lines.error(seconds, "a frame time above 0")
-        width = sum(map(len, joints.channels))
-        values = [
-            lines.numbers(lines.next(f"{count} frames"), width, f"{width} numbers, one a channel")
-            for _ in range(count)
-        ]
-        if lines:
-            lines.next("")
-            raise lines.error("another line", f"the end after {count} frames")
-        return Recording(_skeleton(joints), _global_rotations(joints, np.array(values)), 1.0 / seconds)
+    Raises:
+        MotionError: the file is damaged.
+    """
+    lines = Lines(path, text)
+    joints = _read_hierarchy(lines)
+    _expect(lines, ["MOTION"])
+    count = as_integer(lines, _labelled(lines, "Frames:"), "a number of frames of at least 1")
+    (seconds,) = lines.numbers(_labelled(lines, "Frame Time:"), 1, "the seconds of a frame")
+    if seconds <= 0:
+        raise lines.error(seconds, "a frame time above 0")
+    width = sum(map(len, joints.channels))
+    values = [
+        lines.numbers(lines.next(f"{count} frames"), width, f"{width} numbers, one a channel") for _ in range(count)
+    ]
+    if lines:
+        lines.next("")
+        raise lines.error("another line", f"the end after {count} frames")
+    return Recording(_skeleton(joints), _global_rotations(joints, np.array(values)), 1.0 / seconds)
 
 
 def _labelled(lines: Lines, label: str) -> list[str]:
@@ -72,16 +74,18 @@ def _read_hierarchy(lines: Lines) -> _Joints:
     words = lines.next("ROOT")
     if words[0] != "ROOT":
         raise lines.error(" ".join(words), "ROOT and a name")
-    _read_joint(lines, joints, words, -1)
+    _read_joint(lines, joints, words)
     if lines.peek()[:1] == ["ROOT"]:
         lines.next("")
         raise lines.error("a second ROOT", "one skeleton")
     return joints
 
 
-def _read_joint(lines: Lines, joints: _Joints, words: list[str], parent: int) -> None:
+def _read_joint(lines: Lines, joints: _Joints, words: list[str], parent: int = -1, depth: int = 1) -> None:
     if len(words) < 2:
         raise lines.error(" ".join(words), "a name")
+    if depth > MAX_DEPTH:
+        raise lines.error(f"{depth} joints in a chain", f"at most {MAX_DEPTH}")
     own = len(joints.names)
     joints.names.append(" ".join(words[1:]))
     joints.parents.append(parent)
@@ -90,7 +94,7 @@ def _read_joint(lines: Lines, joints: _Joints, words: list[str], parent: int) ->
     joints.channels.append(_read_channels(lines))
     while (words := lines.next("JOINT, End Site or }")) != ["}"]:
         if words[0] == "JOINT":
-            _read_joint(lines, joints, words, own)
+            _read_joint(lines, joints, words, own, depth + 1)
         elif words[:2] == ["End", "Site"]:
             _expect(lines, ["{"])
             joints.ends[own] = _read_offset(lines)
@@ -133,7 +137,7 @@ def _global_rotations(joints: _Joints, values: Matrices) -> Matrices:
         if turns:
             order = "".join(channels[index][0] for index in turns)
             angles = torch.from_numpy(values[:, [column + index for index in turns]])
-            rotations[:, joint] = roma.euler_to_rotmat(order, angles, degrees=True).numpy()
+            rotations[:, joint] = euler_to_rotmat(order, angles, degrees=True).numpy()
         column += len(channels)
         if joints.parents[joint] >= 0:
             rotations[:, joint] = rotations[:, joints.parents[joint]] @ rotations[:, joint]

@@ -1,32 +1,25 @@
-"""Reads the words of text files line by line, with errors that name the line."""
+"""Reads the words of motion files line by line, with errors that name the line."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from unipose.training.datasets.importers.errors import DatasetError, Source, damaged_error
-from unipose.training.datasets.importers.files import require_path
+
+class MotionError(ValueError):
+    """A motion file is damaged, or its skeleton is not that of a body."""
 
 
 class Lines:
     """The words of a text file, with errors that name the line.
 
     Args:
-        path: the file.
-        source: where to get such files, for errors.
+        path: the file, for errors.
+        text: its content.
         comments: what starts a comment.
-
-    Raises:
-        DatasetError: the file is missing or not text.
     """
 
-    def __init__(self, path: Path, source: Source, comments: str = "") -> None:
-        require_path(path, source)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise damaged_error(path, error, source) from error
+    def __init__(self, path: Path, text: str, comments: str = "") -> None:
         self.path = path
         rows = [
             (number, line.split(comments)[0] if comments else line) for number, line in enumerate(text.split("\n"), 1)
@@ -45,25 +38,23 @@ class Lines:
         """The words of the next line that is not empty.
 
         Raises:
-            DatasetError: the file ends; `expected` is named.
+            MotionError: the file ends; `expected` is named.
         """
         if not self:
-            raise DatasetError(
+            raise MotionError(
                 f"{self.path} ends after line {self.rows[-1][0] if self.rows else 0}; expected {expected}"
             )
         self.place += 1
         return self.rows[self.place - 1][1]
 
-    def error(self, got: object, expected: str) -> DatasetError:
+    def error(self, got: object, expected: str) -> MotionError:
         """The error of the line that was read last.
 
         Args:
             got: what it holds.
             expected: what it should hold.
         """
-        return DatasetError(
-            f"{self.path}, line {self.rows[max(self.place - 1, 0)][0]}: got {got}; expected {expected}"
-        )
+        return MotionError(f"{self.path}, line {self.rows[max(self.place - 1, 0)][0]}: got {got}; expected {expected}")
 
     def numbers(self, words: Sequence[str], count: int | None, expected: str) -> list[float]:
         """Words of the last line as finite numbers.
@@ -74,7 +65,7 @@ class Lines:
             expected: names them in errors.
 
         Raises:
-            DatasetError: a word is no number, or their number differs.
+            MotionError: a word is no number, or their number differs.
         """
         try:
             values = [float(word) for word in words]
@@ -94,7 +85,7 @@ def as_integer(lines: Lines, words: Sequence[str], expected: str) -> int:
         expected: names it in errors.
 
     Raises:
-        DatasetError: it is not one.
+        MotionError: it is not one.
     """
     if len(words) != 1 or not words[0].isdigit() or int(words[0]) < 1:
         raise lines.error(" ".join(words), expected)

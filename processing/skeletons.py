@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from unipose.processing.pose_features import JOINT_NAMES
-from unipose.training.datasets.importers.errors import DatasetError
+from .pose_frames import JOINT_NAMES
+from .text_lines import MotionError
 
 
 Matrices = npt.NDArray[np.float64]
@@ -89,6 +89,21 @@ class Skeleton:
         return path
 
 
+@dataclass(frozen=True)
+class Recording:
+    """The content of a motion file.
+
+    Args:
+        skeleton: the bones in their rest pose.
+        rotations: (frames, bones, 3, 3) global rotations since the rest pose.
+        frames_per_second: of the motion.
+    """
+
+    skeleton: Skeleton
+    rotations: Matrices
+    frames_per_second: float
+
+
 def plain_name(name: str) -> tuple[str, str]:
     """Side ("left", "right" or "") and name without it: "mixamorig:LeftUpLeg" -> ("left", "upleg")."""
     name = name.split(":")[-1].split("|")[-1]
@@ -114,12 +129,12 @@ def map_bones(skeleton: Skeleton, given: BoneMap, where: str) -> dict[str, int]:
         where: names the file in errors.
 
     Raises:
-        DatasetError: a given joint or bone does not exist, or a required joint has no bone.
+        MotionError: a given joint or bone does not exist, or a required joint has no bone.
     """
     unknown = [joint for joint in given if joint not in JOINT_NAMES]
     missing = [bone for bone in given.values() if bone is not None and bone not in skeleton.names]
     if unknown or missing:
-        raise DatasetError(
+        raise MotionError(
             f"{where}: the bone map names the joints {unknown} and the bones {missing}, which do not exist; expected "
             f"joints of {', '.join(JOINT_NAMES)} and bones of {', '.join(skeleton.names)}"
         )
@@ -131,7 +146,7 @@ def map_bones(skeleton: Skeleton, given: BoneMap, where: str) -> dict[str, int]:
         bones["pelvis"] = _shared_path(skeleton, bones["left_hip"], bones["right_hip"])[-1]
     lacking = [joint for joint in REQUIRED if joint not in bones]
     if lacking:
-        raise DatasetError(
+        raise MotionError(
             f"{where}: no bone was found for {', '.join(lacking)}; the bones are {', '.join(skeleton.names)}. Give "
             "bone_map, a JSON file such as "
             f'{{"{lacking[0]}": "{skeleton.names[0]}"}}'

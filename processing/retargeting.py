@@ -11,14 +11,13 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-import roma
 import torch
 
-from unipose.processing.body_model import PARENTS, BodyModel
-from unipose.processing.pose_features import JOINT_NAMES, NUM_JOINTS, to_z_up
-from unipose.training.datasets.importers.errors import DatasetError
-from unipose.training.datasets.importers.skeletons import SPINE, BoneMap, Matrices, Skeleton, map_bones, spine_bones
-from unipose.training.datasets.records import Rotvecs
+from .pose_frames import JOINT_NAMES, NUM_JOINTS, PARENTS, to_z_up
+from .rest_joints import REST_JOINTS
+from .rotations import rotmat_to_rotvec, rotvec_to_rotmat
+from .skeletons import SPINE, BoneMap, Matrices, Skeleton, map_bones, spine_bones
+from .text_lines import MotionError
 
 
 UpAxis = Literal["x", "y", "z"]
@@ -41,7 +40,7 @@ def retarget(
     where: str,
     bone_map: BoneMap | None = None,
     up_axis: UpAxis | None = None,
-) -> Rotvecs:
+) -> torch.Tensor:
     """Poses of SMPL's 22 joints from the bones' global rotations.
 
     Args:
@@ -52,10 +51,10 @@ def retarget(
         up_axis: the world's vertical; default: the axis nearest to the trunk of the reference pose.
 
     Returns:
-        (frames, 22, 3) in the stored frame.
+        (frames, 22, 3, 3) float64 in the stored frame.
 
     Raises:
-        DatasetError: a required joint has no bone, or the reference pose is not upright.
+        MotionError: a required joint has no bone, or the reference pose is not upright.
     """
     bones = map_bones(skeleton, bone_map or {}, where)
     world = TO_Y_UP[up_axis or find_up_axis(skeleton, bones)]
@@ -63,7 +62,7 @@ def retarget(
     turned = world @ rotations @ world.T
     aligned = alignments(upright, bones, where)
     sources = joint_rotations(upright, turned, bones)
-    return local_rotvecs(np.stack([sources[name] @ aligned[name] for name in JOINT_NAMES], axis=1))
+    return local_rotmats(np.stack([sources[name] @ aligned[name] for name in JOINT_NAMES], axis=1))
 
 
 def alignments(skeleton: Skeleton, bones: Mapping[str, int], where: str) -> dict[str, Matrices]:
@@ -75,10 +74,10 @@ def alignments(skeleton: Skeleton, bones: Mapping[str, int], where: str) -> dict
         where: names the file in errors.
 
     Raises:
-        DatasetError: the reference pose is not upright, or a limb has no length.
+        MotionError: the reference pose is not upright, or a limb has no length.
     """
     facing = find_facing(skeleton, bones, where)
-    rest = BodyModel.builtin().joints[:NUM_JOINTS].double().numpy()
+    rest = np.array(REST_JOINTS)
     aligned = dict.fromkeys(JOINT_NAMES, facing)
     for side in ("left", "right"):
         for part, following in LIMBS.items():
@@ -92,13 +91,13 @@ def alignments(skeleton: Skeleton, bones: Mapping[str, int], where: str) -> dict
     return aligned
 
 
-def local_rotvecs(world_rotations: Matrices) -> Rotvecs:
-    """(frames, 22, 3, 3) rotations in a y-up world -> (frames, 22, 3) poses in the stored frame."""
+def local_rotmats(world_rotations: Matrices) -> torch.Tensor:
+    """(frames, 22, 3, 3) rotations in a y-up world -> (frames, 22, 3, 3) poses in the stored frame."""
     local = world_rotations.copy()
     for joint, parent in enumerate(PARENTS[:NUM_JOINTS]):
         if parent >= 0:
             local[:, joint] = np.swapaxes(world_rotations[:, parent], -1, -2) @ world_rotations[:, joint]
-    return roma.rotmat_to_rotvec(to_z_up(torch.from_numpy(local))).numpy().astype(np.float32)
+    return to_z_up(torch.from_numpy(local))
 
 
 def find_up_axis(skeleton: Skeleton, bones: Mapping[str, int]) -> UpAxis:
@@ -121,7 +120,7 @@ def find_facing(skeleton: Skeleton, bones: Mapping[str, int], where: str) -> Mat
         where: names the file in errors.
 
     Raises:
-        DatasetError: the reference pose is not upright.
+        MotionError: the reference pose is not upright.
     """
     hips, shoulders, knees = (_middle(skeleton, bones, part) for part in ("hip", "shoulder", "knee"))
     left = skeleton.positions[bones["left_hip"]] - skeleton.positions[bones["right_hip"]]
@@ -129,7 +128,7 @@ def find_facing(skeleton: Skeleton, bones: Mapping[str, int], where: str) -> Mat
     lean, spread = _degrees(shoulders - hips, up), _degrees(knees - hips, -up)
     across = np.hypot(left[0], left[2])
     if not (lean <= MAX_LEAN and spread <= MAX_SPREAD and across > 0):
-        raise DatasetError(
+        raise MotionError(
             f"{where}: the trunk of the reference pose is {lean:.0f} degrees from the vertical, its legs are "
             f"{spread:.0f} degrees from hanging, its hips {across:.3g} apart; expected a body that stands. Give "
             "up_axis (x, y or z) or reference_frame, the number of a frame in which it stands"
@@ -173,19 +172,19 @@ def least_rotation(first: np.ndarray, second: np.ndarray, where: str) -> Matrice
         where: names the bone in errors.
 
     Raises:
-        DatasetError: the bone has no length, or the directions are opposite.
+        MotionError: the bone has no length, or the directions are opposite.
     """
     lengths = np.linalg.norm(first), np.linalg.norm(second)
     if not min(lengths) > 0:
-        raise DatasetError(f"{where} has no length in the reference pose; expected a bone with a direction")
+        raise MotionError(f"{where} has no length in the reference pose; expected a bone with a direction")
     axis = np.cross(first / lengths[0], second / lengths[1])
     sine, cosine = np.linalg.norm(axis), float(first @ second / lengths[0] / lengths[1])
     if cosine < -0.99:
-        raise DatasetError(f"{where} points the other way than SMPL's in the reference pose; give reference_frame")
+        raise MotionError(f"{where} points the other way than SMPL's in the reference pose; give reference_frame")
     if sine < 1e-12:
         return np.eye(3)
     rotvec = torch.from_numpy(axis / sine * np.arctan2(sine, cosine))
-    return roma.rotvec_to_rotmat(rotvec).numpy()
+    return rotvec_to_rotmat(rotvec).numpy()
 
 
 def lean_between(first: np.ndarray, second: np.ndarray) -> Matrices:
@@ -198,7 +197,7 @@ def lean_between(first: np.ndarray, second: np.ndarray) -> Matrices:
         first, second: (3,) directions of the lower leg of bodies that face +z.
     """
     rotvec = torch.tensor([0.0, 0.0, np.arctan2(second[0], -second[1]) - np.arctan2(first[0], -first[1])])
-    return roma.rotvec_to_rotmat(rotvec.double()).numpy()
+    return rotvec_to_rotmat(rotvec.double()).numpy()
 
 
 def joint_rotations(skeleton: Skeleton, rotations: Matrices, bones: Mapping[str, int]) -> dict[str, Matrices]:
@@ -242,5 +241,5 @@ def between(first: Matrices, second: Matrices, share: float) -> Matrices:
         first, second: (frames, 3, 3).
         share: weight of the second.
     """
-    step = roma.rotmat_to_rotvec(torch.from_numpy(np.swapaxes(first, -1, -2) @ second))
-    return first @ roma.rotvec_to_rotmat(step * share).numpy()
+    step = rotmat_to_rotvec(torch.from_numpy(np.swapaxes(first, -1, -2) @ second))
+    return first @ rotvec_to_rotmat(step * share).numpy()
