@@ -47,7 +47,11 @@ class FinetuneArguments:
         metadata={"help": "Number of wordings of named poses to answer before and after, for the card; 0: none."},
     )
     code_smoothing: float | None = field(
-        default=None, metadata={"help": "Width of the soft targets of pose codes; default: the paper's loss."}
+        default=1.0, metadata={"help": "Width of the soft targets of pose codes; null in a recipe: the paper's loss."}
+    )
+    reveal_codes: float = field(
+        default=0.0,
+        metadata={"help": "Share of the output poses of which random codes are given, for pose_refinement_steps."},
     )
     attention: str | None = field(
         default=None, metadata={"help": "Attention of the language model: sdpa, eager or flex_attention."}

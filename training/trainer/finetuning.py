@@ -288,6 +288,7 @@ def build_finetune_trainer(
         data_collator=run.collator,
         processing_class=run.collator.processor,
         code_targets=targets,
+        reveal_codes=arguments.reveal_codes,
         num_own=len(run.own),
         replay_share=replay.replay_share,
         optimizers=build_optimizer(trained, optimizer, config),
