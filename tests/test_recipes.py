@@ -16,7 +16,7 @@ from unipose.training.datasets import build_corpus, corpus_of_records
 from unipose.training.datasets.import_data import save_records
 from unipose.training.datasets.records import PoseRecord
 from unipose.training.models import build_model
-from unipose.training.stages import align, instruct, pose_tokenizer, project, vision_encoders
+from unipose.training.stages import align, finetune, instruct, pose_tokenizer, project, vision_encoders
 from unipose.training.trainer import language
 from unipose.training.trainer import pose_tokenizer as pose_training
 from unipose.training.trainer.config import StageConfig
@@ -34,6 +34,7 @@ COMMANDS: dict[str, Callable[[], None]] = {
     "align": align.main,
     "project": project.main,
     "instruct": instruct.main,
+    "finetune": finetune.main,
 }
 # What each command does with its recipe once that is read.
 FIRST_CALLS = [
@@ -43,6 +44,7 @@ FIRST_CALLS = [
     (vision_encoders, "render_encoder_images"),
     (build_model, "build_model"),
     (language, "build_trainer"),
+    (finetune, "finetune"),
 ]
 RUN = ["--use_cpu", "true", "--max_steps", "2", "--disable_tqdm", "true", "--logging_steps", "1"]
 

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
+    from unipose.training.datasets.read_rows import read_rows
     from unipose.training.trainer.collator import UniPoseDataCollator
+    from unipose.training.trainer.config import StageConfig
 
-__all__ = ["UniPoseDataCollator"]
+__all__ = ["StageConfig", "UniPoseDataCollator", "read_rows"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,4 +17,12 @@ def __getattr__(name: str) -> Any:
         from unipose.training.trainer.collator import UniPoseDataCollator
 
         return UniPoseDataCollator
+    if name == "read_rows":
+        from unipose.training.datasets.read_rows import read_rows
+
+        return read_rows
+    if name == "StageConfig":
+        from unipose.training.trainer.config import StageConfig
+
+        return StageConfig
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,9 +24,11 @@ from unipose.training.io import markdown_table, write_text
 from unipose.training.models.build_model import ModelArguments
 from unipose.training.refine.refine_corpus import RefineArguments
 from unipose.training.trainer.config import StageConfig
+from unipose.training.trainer.finetune_arguments import FinetuneArguments, FinetuneConfig, FinetuneLoraArguments
 from unipose.training.trainer.language import LanguageArguments
 from unipose.training.trainer.optimizer import OptimizerArguments
 from unipose.training.trainer.pose_tokenizer import PoseTokenizerArguments
+from unipose.training.trainer.replay import ReplayArguments
 from unipose.training.trainer.schedules import StepScheduleArguments
 from unipose.training.trainer.trainable_parts import LoraArguments
 from unipose.training.trainer.vision_encoders import EncoderArguments
@@ -43,6 +45,13 @@ OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "unipose.training.stages.vision_encoders": (EncoderArguments, OptimizerArguments),
     "unipose.training.trainer.language": (LanguageArguments, LoraArguments, OptimizerArguments),
     "unipose.training.trainer.config": (StageConfig,),
+    "unipose.training.stages.finetune": (
+        FinetuneArguments,
+        FinetuneLoraArguments,
+        ReplayArguments,
+        OptimizerArguments,
+        FinetuneConfig,
+    ),
     "unipose.training.ablations.variants": (MeasureArguments,),
     "unipose.training.evaluation.calibrate": (CalibrationArguments,),
     "unipose.training.evaluation.evaluate": (EvaluationArguments,),

@@ -60,12 +60,17 @@ class GroupedSampler(SeededSampler):
 
     def __iter__(self) -> Iterator[int]:
         rng = self.random()
-        groups = (np.flatnonzero(~self.has_image), np.flatnonzero(self.has_image))
+        chosen = self.rows_of_epoch()
+        groups = (chosen[~self.has_image[chosen]], chosen[self.has_image[chosen]])
         batches = [batch for rows in groups for batch in self.batches(rows, rng)]
         short = [batch for batch in batches if len(batch) < self.batch_size]
         whole = [batch for batch in batches if len(batch) == self.batch_size]
         for batch in [whole[index] for index in rng.permutation(len(whole))] + short:
             yield from batch.tolist()
+
+    def rows_of_epoch(self) -> np.ndarray:
+        """Indices of this epoch's rows, in ascending order."""
+        return np.arange(self.num_rows)
 
     def batches(self, rows: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """Batches of similar length; the last may be short.
