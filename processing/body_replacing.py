@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import roma
 import torch
 
 from .pose_checks import project_rotmats
@@ -28,6 +27,7 @@ from .pose_forms import (
     write_6d,
 )
 from .pose_frames import NUM_JOINTS, Frame, check_frame, from_frame, to_frame
+from .rotations import rotmat_to_rotvec
 
 
 def replace_body(
@@ -198,7 +198,7 @@ def _write(values: torch.Tensor, poses: torch.Tensor, form: str, single: bool, n
     if form == "rotmat":
         numbers = poses.flatten(1)
     else:
-        numbers = (roma.rotmat_to_rotvec(poses) if form == "rotvec" else write_6d(poses, form)).flatten(1)
+        numbers = (rotmat_to_rotvec(poses) if form == "rotvec" else write_6d(poses, form)).flatten(1)
     written = torch.cat([numbers, rows.flatten(1)[:, numbers.shape[1] :]], dim=1)
     return written.reshape(values.shape)
 
