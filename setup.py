@@ -52,6 +52,7 @@ EXTRAS = {
         "hypothesis>=6.100",
         "parameterized>=0.9",
         "psutil>=6",
+        "bvhio>=1.5",
         "ruff>=0.17",
         "mypy>=2.4",
         "setuptools>=77",

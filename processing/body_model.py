@@ -8,12 +8,14 @@ The built-in body is not SMPL: its hips are about 1 cm below the pelvis (SMPL's:
 on it cannot be compared with results on SMPL.
 """
 
+import copy
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -156,6 +158,29 @@ class BodyModel(nn.Module):
         check_rotmats(rotmats)
         return forward_kinematics(to_y_up(rotmats), self.joints[:NUM_JOINTS].to(rotmats))[1]
 
+    def with_betas(self, betas: Tensor | np.ndarray | Sequence[float]) -> "BodyModel":
+        """This body with other proportions.
+
+        Args:
+            betas: (n,) shape coefficients.
+
+        Raises:
+            ValueError: The body has one shape only or fewer coefficients, or one is not finite.
+        """
+        raise ValueError("betas need an SMPL body (body=, load_body_model); this one has one shape")
+
+    def pose_corrections(self, rotmats: Tensor) -> Tensor:
+        """(batch, V, 3) meters that a pose adds to the rest vertices before skinning; none, unless it is SMPL's.
+
+        Args:
+            rotmats: (batch, 22, 3, 3) in the stored z-up frame.
+        """
+        return rotmats.new_zeros(len(rotmats), *self.v_template.shape)
+
+    def rest_pelvis(self) -> Tensor:
+        """(3,) meters: the pelvis of the rest pose in the coordinates of the body's file, which `trans` adds to."""
+        return torch.zeros_like(self.joints[0])
+
     def vertex_areas(self) -> Tensor:
         """(V,) square meters of the rest surface around each vertex: a third of every triangle."""
         corners = self.v_template[self.faces]
@@ -192,12 +217,11 @@ class SmplxBodyModel(BodyModel):
             torch.as_tensor(arrays[key], dtype=torch.float32) for key in ("v_template", "J_regressor", "weights")
         )
         file_joints = torch.tensor(FILE_JOINTS[weights.shape[1]])
-        joints = regressor @ template
-        first_of_joint = torch.stack([(file_joints == joint).nonzero()[0, 0] for joint in range(NUM_BODY_JOINTS)])
+        vertices, joints = centered_rest(template, regressor)
         super().__init__(
-            v_template=template - joints[0],
+            v_template=vertices,
             faces=torch.as_tensor(arrays["f"].astype(np.int64)),
-            joints=joints[first_of_joint] - joints[0],
+            joints=joints,
             weights=weights.new_zeros(len(weights), NUM_BODY_JOINTS).index_add(1, file_joints, weights),
         )
         parents = torch.as_tensor(arrays["kintree_table"][0].astype(np.int64))
@@ -238,6 +262,24 @@ class SmplxBodyModel(BodyModel):
         pelvis = joints[:, :1]
         return BodyOutput(vertices=vertices - pelvis, joints=joints[:, :NUM_JOINTS] - pelvis)
 
+    def with_betas(self, betas: Tensor | np.ndarray | Sequence[float]) -> "SmplxBodyModel":
+        betas = self._check_betas(torch.as_tensor(betas), self.model_template[None])[0]
+        if not betas.isfinite().all():
+            raise ValueError(f"betas hold NaN or infinite values: {betas.tolist()}")
+        # Only what changes is copied: the corrections of an SMPL-X file take 100 MB.
+        shaped = copy.deepcopy(self, {id(buffer): buffer for buffer in self.buffers()})
+        shaped.model_template = self.model_template + self.shapedirs[..., : len(betas)] @ betas
+        shaped.v_template, shaped.joints = centered_rest(shaped.model_template, self.joint_regressor)
+        return shaped
+
+    def pose_corrections(self, rotmats: Tensor) -> Tensor:
+        check_rotmats(rotmats)
+        bent = rest_padding(rotmats[:, 1:], self.model_weights.shape[1] - 1) - torch.eye(3).to(rotmats)
+        return (bent.flatten(1) @ self.posedirs.to(rotmats)).unflatten(1, (-1, 3))
+
+    def rest_pelvis(self) -> Tensor:
+        return self.joint_regressor[0] @ self.model_template
+
     def forward_joints(self, rotmats: Tensor, betas: Tensor | None = None) -> Tensor:
         """Joints of a posed body: `forward` without vertices.
 
@@ -266,6 +308,46 @@ class SmplxBodyModel(BodyModel):
                 f"betas has shape {tuple(betas.shape)}; expected ({len(rotmats)}, n) or (n,) with n up to {available}."
             )
         return betas.to(rotmats)
+
+
+Body: TypeAlias = BodyModel | str | Path
+Betas: TypeAlias = Tensor | np.ndarray | Sequence[float]
+
+
+def centered_rest(template: Tensor, regressor: Tensor) -> tuple[Tensor, Tensor]:
+    """The rest pose with its pelvis at the origin.
+
+    Args:
+        template: (V, 3) rest vertices of a file.
+        regressor: (J, V) its joint regressor.
+
+    Returns:
+        (V, 3) vertices and (24, 3) joints.
+    """
+    joints = regressor @ template
+    file_joints = FILE_JOINTS[len(joints)]
+    first_of_joint = [file_joints.index(joint) for joint in range(NUM_BODY_JOINTS)]
+    return template - joints[0], joints[first_of_joint] - joints[0]
+
+
+def to_body_model(body: Body | None, betas: Betas | None = None) -> BodyModel:
+    """The body that a user chose.
+
+    Args:
+        body: A body, the path of an SMPL, SMPL-H or SMPL-X file or folder (`load_body_model`), or None for the
+            built-in one.
+        betas: (n,) shape coefficients of an SMPL body. Default: the shape that it has.
+
+    Raises:
+        ValueError: Betas for the built-in body, or as `load_body_model`.
+        FileNotFoundError: As `load_body_model`.
+        ImportError: As `load_body_model`.
+    """
+    if body is None:
+        body = BodyModel.builtin()
+    elif not isinstance(body, BodyModel):
+        body = load_body_model(body)
+    return body if betas is None else body.with_betas(betas)
 
 
 def num_betas(num_directions: int, num_joints: int) -> int:

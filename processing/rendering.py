@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from .body_model import BodyModel
+from .body_model import Betas, Body, to_body_model
 from .clothing import Clothes, Color, Landmarks, surface_colors
 from .pose_features import JOINT_NAMES
 from .rasterizing import Camera, Fragments, Projection, rasterize, vertex_normals
@@ -64,7 +64,7 @@ class Light:
 
 def render_pose(
     rotmats: torch.Tensor | np.ndarray,
-    body: BodyModel | None = None,
+    body: Body | None = None,
     size: Size = 256,
     view: str | float = "front",
     elevation: float = 10.0,
@@ -72,12 +72,14 @@ def render_pose(
     background: Color = BACKGROUND,
     clothes: Clothes | None = None,
     shadow: bool = True,
+    betas: Betas | None = None,
 ) -> Image.Image:
     """Renders one pose.
 
     Args:
         rotmats: (22, 3, 3) in the stored z-up frame.
-        body: The body to pose. Default: the built-in one; pass it when rendering many, as it is read from a file.
+        body: The body to pose, or the path of an SMPL, SMPL-H or SMPL-X file. Default: the built-in one. Pass a body
+            when rendering many, as it is read from a file.
         size: Pixels of a square, or (width, height).
         view: A name of `VIEWS` or the camera's azimuth in degrees; "front" faces a pose without heading.
         elevation: Degrees of the camera above the horizon.
@@ -85,11 +87,12 @@ def render_pose(
         background: RGB in 0..255.
         clothes: Clothes, skin and hair.
         shadow: Whether to render the soft shadow on the ground.
+        betas: (n,) shape coefficients of an SMPL body. Default: the shape that it has.
 
     Raises:
-        ValueError: An unknown view, a wrong shape, or a size or supersample below 1.
+        ValueError: An unknown view, a wrong shape, betas without an SMPL body, or a size or supersample below 1.
     """
-    body = BodyModel.builtin() if body is None else body
+    body = to_body_model(body, betas)
     rotmats = torch.as_tensor(rotmats)
     if rotmats.shape != (len(JOINT_NAMES), 3, 3):
         raise ValueError(f"rotmats has shape {tuple(rotmats.shape)}; expected one pose, (22, 3, 3)")

@@ -10,7 +10,14 @@ import roma
 import torch
 from smpl_files import fake_modules, model_arrays, model_parents, write_model, write_official
 
-from unipose.processing.body_model import PARENTS, BodyModel, ModelUnpickler, load_body_model, to_array
+from unipose.processing.body_model import (
+    PARENTS,
+    BodyModel,
+    ModelUnpickler,
+    load_body_model,
+    to_array,
+    to_body_model,
+)
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up, to_z_up
 
 
@@ -226,6 +233,43 @@ def test_users_body_equals_smplx(tmp_path: Path, num_joints: int, num_shapes: in
     torch.testing.assert_close(body(poses).joints, body(poses, betas=torch.zeros(usable)).joints)
     with pytest.raises(ValueError, match="betas has shape"):
         body(poses, betas=torch.zeros(3, num_shapes + 1))
+
+
+@pytest.mark.parametrize(("num_joints", "num_shapes"), [(24, 10), (52, 16), (55, 20)])
+def test_a_body_with_betas_is_the_body_posed_with_them(tmp_path: Path, num_joints: int, num_shapes: int) -> None:
+    pytest.importorskip("smplx", reason="extra `smpl`")
+    path = write_model(tmp_path / "model.npz", model_arrays(num_joints, num_shapes))
+    body, betas, poses = load_body_model(path), torch.linspace(-1, 1, 6), random_poses(2)
+    shaped = to_body_model(path, betas)
+    expected = body(poses, betas=betas)
+    torch.testing.assert_close(shaped(poses).vertices, expected.vertices, atol=1e-6, rtol=0)
+    torch.testing.assert_close(shaped.forward_joints(poses), expected.joints, atol=1e-6, rtol=0)
+    rest = body(rest_pose(), betas=betas)
+    torch.testing.assert_close(shaped.v_template, rest.vertices[0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(shaped.joints[:22], rest.joints[0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(body(poses).vertices, load_body_model(path)(poses).vertices)
+    assert body.with_betas(betas).posedirs is body.posedirs, "large arrays are shared"
+    for wrong in (torch.zeros(num_shapes + 1), torch.full((2,), float("nan"))):
+        with pytest.raises(ValueError, match="betas"):
+            body.with_betas(wrong)
+
+
+def test_corrections_before_skinning_give_smpls_vertices(tmp_path: Path) -> None:
+    """Plain skinning of the corrected rest pose is what smplx does."""
+    pytest.importorskip("smplx", reason="extra `smpl`")
+    body, pose = load_body_model(write_model(tmp_path / "model.npz", model_arrays(55, 20))), random_poses(1)
+    corrected = BodyModel(body.v_template + body.pose_corrections(pose)[0], body.faces, body.joints, body.weights)
+    torch.testing.assert_close(corrected(pose).vertices, body(pose).vertices, atol=1e-5, rtol=0)
+    assert not BodyModel.builtin().pose_corrections(pose).any()
+
+
+def test_the_builtin_body_has_one_shape(body: BodyModel) -> None:
+    assert to_body_model(body) is body
+    assert torch.equal(to_body_model(None).v_template, body.v_template)
+    with pytest.raises(ValueError, match="betas need an SMPL body"):
+        to_body_model(None, [1.0])
+    with pytest.raises(FileNotFoundError, match=r"no\.npz"):
+        to_body_model("no.npz")
 
 
 def test_folder_is_searched_by_gender(tmp_path: Path) -> None:

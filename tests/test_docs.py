@@ -23,7 +23,7 @@ from trl import TrlParser
 
 from unipose import cli
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_io import save_pose
+from unipose.processing.pose_io import save_animation, save_pose
 from unipose.processing.rendering import render_pose
 from unipose.training.tools import document_options
 
@@ -37,7 +37,7 @@ BLOCK = re.compile(r"(?P<mark><!-- not run: .+ -->\n)?```(?P<language>\w*)\n(?P<
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 INLINE = re.compile(r"`([^`\n]+)`")
 # Commands that parse their options themselves, without a parser of Python's.
-UNPARSED = ("make", "pip", "pytest", "ruff")
+UNPARSED = ("blender", "make", "pip", "pytest", "ruff")
 
 
 class Block(NamedTuple):
@@ -360,7 +360,7 @@ def test_error_table(mistake, call, answer, pipe, folder, monkeypatch) -> None:
     """Each row: the call raises, and its message holds the words of the table."""
     monkeypatch.chdir(folder)
     names = {"pipe": pipe, "pose": upright_pose().numpy(), "np": np, "Image": Image, "pipeline": pipeline}
-    names |= {"BodyModel": BodyModel, "save_pose": save_pose}
+    names |= {"BodyModel": BodyModel, "save_pose": save_pose, "save_animation": save_animation}
     with pytest.raises((ValueError, OSError)) as caught:
         eval(call.strip("`"), names)
     assert answer.strip("`") in str(caught.value), f"{mistake}: {caught.value}"

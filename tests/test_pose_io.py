@@ -1,8 +1,10 @@
 """Poses as files: every ending, read back by whoever reads it."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,15 @@ from PIL import Image
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import FRAMES, Frame, pose_to_rotmats, to_frame, to_z_up
-from unipose.processing.pose_io import POSE_ENDINGS, load_pose, save_pose, save_poses, write_atomically
+from unipose.processing.pose_io import (
+    FORMATS,
+    POSE_ENDINGS,
+    load_pose,
+    save_animation,
+    save_pose,
+    save_poses,
+    write_atomically,
+)
 
 
 def random_poses(count: int) -> torch.Tensor:
@@ -55,8 +65,8 @@ def test_meshes_load_through_trimesh(tmp_path: Path, body: BodyModel, ending: st
     low, high = mesh.bounds
     np.testing.assert_allclose(high[1] - low[1], 1.70, atol=1e-4)
     np.testing.assert_allclose(mesh.vertices, body.v_template.numpy(), atol=1e-5)
-    assert isinstance(mesh.visual, trimesh.visual.ColorVisuals)
-    assert len(np.unique(mesh.visual.vertex_colors, axis=0)) >= 5
+    if ending == ".obj":  # trimesh drops the colors of a mesh with a material: see test_skinned_glb
+        assert len(np.unique(mesh.visual.vertex_colors, axis=0)) >= 5
 
 
 def test_image(tmp_path: Path, body: BodyModel) -> None:
@@ -80,13 +90,23 @@ def test_several_poses_are_numbered(tmp_path: Path) -> None:
     for path, pose in zip(paths, poses):
         torch.testing.assert_close(load_pose(path), pose, atol=1e-5, rtol=0)
     assert save_poses(tmp_path / "none.npz", []) == []
+    keypoints = save_poses(tmp_path / "two.OpenPose.json", poses[:2])
+    assert [path.name for path in keypoints] == ["two_1.OpenPose.json", "two_2.OpenPose.json"]
 
 
 def test_unknown_ending_and_wrong_shape_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'\.fbx'.*\.npz, \.npy, \.json, \.glb, \.obj, \.png"):
+    with pytest.raises(ValueError, match=rf"'\.fbx'; accepted: {re.escape(', '.join(POSE_ENDINGS))}"):
         save_pose(tmp_path / "pose.fbx", random_poses(1)[0])
     with pytest.raises(ValueError, match=r"shape \(2, 22, 3, 3\)"):
         save_pose(tmp_path / "pose.npz", random_poses(2))
+    with pytest.raises(
+        ValueError, match=r"\.openpose\.png file holds one pose; accepted for an animation: .*\.glb, \.bvh"
+    ):
+        save_animation(tmp_path / "pose.openpose.PNG", random_poses(2))
+    with pytest.raises(ValueError, match="at least 2 poses, got 1; save_pose"):
+        save_animation(tmp_path / "pose.glb", random_poses(1))
+    with pytest.raises(ValueError, match=r"ends in ''"):
+        save_pose(tmp_path / ".npz", random_poses(1)[0])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -131,6 +151,8 @@ def test_only_poses_are_written(tmp_path: Path, ending: str) -> None:
             save_pose(tmp_path / f"pose{ending}", wrong)
         with pytest.raises(ValueError, match=f"rotmats of pose 2: .*{message}"):
             save_poses(tmp_path / f"pose{ending}", [pose, wrong])
+        with pytest.raises(ValueError, match=f"rotmats of pose 2: .*{message}|holds one pose"):
+            save_animation(tmp_path / f"pose{ending}", [pose, wrong])
     with pytest.raises(ValueError, match="frame is 'up'"):
         save_pose(tmp_path / f"pose{ending}", pose, frame="up")  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
@@ -153,3 +175,29 @@ def test_flipped_bits_of_a_torch_file_are_found(tmp_path: Path) -> None:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises(ValueError, match=r"pose.pt' could not be read"):
             load_pose(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"fps": 0.0}, "fps is 0.0; expected a number above 0"),
+        ({"fps": float("nan")}, "fps is nan"),
+        ({"seconds": float("inf")}, "seconds is inf"),
+        ({"seconds": 0.001}, r"2 poses, 0.001 seconds apart, at 30.0 frames a second are 1 frames"),
+        ({"fps": 1e9}, "frames; expected at least 1 from pose to pose and at most 36000 in all"),
+        ({"betas": [1.0]}, "betas need an SMPL body"),
+        ({"betas": [float("nan")]}, "betas"),
+        ({"betas": [[1.0]]}, r"betas have shape \(1, 1\)"),
+    ],
+)
+def test_wrong_animations_are_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        save_animation(tmp_path / "pose.glb", random_poses(2), **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_docs_have_the_table_of_endings() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "poses.md").read_text("utf-8")
+    section = page.partition("## Files\n")[2]
+    rows = re.findall(r"^\| `(.+?)` \| (.+) \| (1|motion) \|$", section, re.MULTILINE)
+    assert rows == [(each.ending, each.content, "motion" if each.animated else "1") for each in FORMATS]

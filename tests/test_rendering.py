@@ -1,5 +1,6 @@
 """Rendered poses: what the images show, and that they are deterministic."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import roma
 import torch
 from PIL import Image
+from smpl_files import model_arrays, write_model
 
 from unipose.processing.body_model import BodyModel
 from unipose.processing.clothing import Clothes, Palette
@@ -36,7 +38,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return (first & second).sum() / (first | second).sum()
 
 
-def draw(body: BodyModel, pose: torch.Tensor | np.ndarray, **options: Any) -> Image.Image:
+def draw(body: BodyModel | Path, pose: torch.Tensor | np.ndarray, **options: Any) -> Image.Image:
     defaults: dict[str, Any] = {"size": 96, "background": BLACK, "shadow": False}
     return render_pose(pose, body, **(defaults | options))
 
@@ -202,3 +204,30 @@ def test_contact_sheet_refuses_unequal_lists() -> None:
         contact_sheet([image], ["a", "b"])
     with pytest.raises(ValueError, match="at least 1 image"):
         contact_sheet([])
+
+
+def test_the_users_body_is_rendered_in_its_shape(tmp_path: Path, body: BodyModel) -> None:
+    """The built-in body as an SMPL file whose only shape direction makes it wide."""
+    pytest.importorskip("smplx", reason="extra `smpl`")
+    template, faces = body.v_template.numpy(), body.faces.numpy()
+    nearest = np.linalg.norm(body.joints.numpy()[:, None] - template, axis=2)
+    regressor = np.exp(-((nearest / 0.1) ** 2))
+    arrays = model_arrays(24, 1, len(template)) | {
+        "v_template": template,
+        "f": faces,
+        "weights": body.weights.numpy(),
+        "J_regressor": regressor / regressor.sum(axis=1, keepdims=True),
+        "posedirs": np.zeros((len(template), 3, 207)),
+        "shapedirs": (template * (0.3, 0.0, 0.0))[..., None],
+    }
+    path = write_model(tmp_path / "SMPL_NEUTRAL.npz", arrays)
+    options = {"elevation": 0.0, "supersample": 1}
+    plain, wide = (silhouette(draw(path, rest_pose(), betas=betas, **options)) for betas in (None, [1.0]))
+    assert overlap(plain, silhouette(draw(body, rest_pose(), **options))) > 0.95
+
+    def height_to_width(covered: np.ndarray) -> float:
+        return covered.any(axis=1).sum() / covered.any(axis=0).sum()
+
+    assert height_to_width(wide) == pytest.approx(height_to_width(plain) / 1.3, rel=0.06)
+    with pytest.raises(ValueError, match="betas need an SMPL body"):
+        render_pose(rest_pose(), betas=[1.0])
