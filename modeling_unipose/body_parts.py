@@ -4,7 +4,6 @@ The paper's convolutions mix neighboring joints. Here a token depends on one par
 other tokens as they are. Left and right limbs share their weights, mirrored.
 """
 
-import roma
 import torch
 from torch import nn
 
@@ -46,14 +45,19 @@ def rotate_heading(pelvis: torch.Tensor, heading: torch.Tensor) -> torch.Tensor:
         pelvis: (..., 3, 3) in the stored frame.
         heading: (...) radians, to the body's left.
     """
-    axis = torch.stack([torch.zeros_like(heading), torch.zeros_like(heading), heading], dim=-1)
-    return roma.rotvec_to_rotmat(axis) @ pelvis
+    cosine, sine, zero, one = heading.cos(), heading.sin(), torch.zeros_like(heading), torch.ones_like(heading)
+    turn = torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, one], dim=-1)
+    return turn.unflatten(-1, (3, 3)) @ pelvis
 
 
 def rotation_6d_to_rotmat(rotation_6d: torch.Tensor) -> torch.Tensor:
     """(..., 6) -> (..., 3, 3) rotation matrices in fp32 at least, by Gram-Schmidt on the two rows."""
     rotation_6d = rotation_6d.to(torch.promote_types(rotation_6d.dtype, torch.float32))
-    return roma.special_gramschmidt(rotation_6d.unflatten(-1, (2, 3)).mT).mT
+    first, second = rotation_6d.unflatten(-1, (2, 3)).unbind(-2)
+    x = first / torch.linalg.vector_norm(first, dim=-1, keepdim=True)
+    across = second - (x * second).sum(-1, keepdim=True) * x
+    y = across / torch.linalg.vector_norm(across, dim=-1, keepdim=True)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-2)
 
 
 def multilayer_perceptron(input_size: int, hidden_size: int, output_size: int) -> nn.Sequential:

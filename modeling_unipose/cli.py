@@ -1,19 +1,29 @@
-"""The `unipose` command: text, poses and images in; text on stdout, poses as files.
+"""The `unipose` command: text, poses and images in; texts and poses as text, JSON or files out.
 
 unipose "Describe the pose <pose>." --pose squat.npy
 unipose "A person kneels." --out kneel.glb
+unipose batch requests.jsonl --out answers.jsonl
 unipose demo
 """
 
 import argparse
+import logging
+import os
+import runpy
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .processing.pose_files import READ_ENDINGS
-from .processing.pose_frames import FRAMES
-from .processing.pose_io import POSE_ENDINGS, check_ending, save_poses
+from .cli_arguments import DEFAULT_COMMAND, parse_arguments
+from .cli_batch import BatchRun
+from .cli_console import Console, first_line, is_standard, print_json
+from .cli_inputs import implied_task, read_inputs
+from .cli_poses import answer_record, pose_record, show_poses
+from .generation_arguments import check_batch_size
+from .processing.pose_io import check_ending, save_poses
 from .tasks_unipose import TASKS
 
 
@@ -21,95 +31,19 @@ if TYPE_CHECKING:
     from .pipeline_unipose import UniPosePipeline
 
 
+SOME_FAILED = 1
 USER_ERROR = 2
-DEFAULT_COMMAND = "generate"
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands; `parse_arguments` adds the default one."""
-    parser = argparse.ArgumentParser(prog="unipose")
-    commands = parser.add_subparsers(dest="command", required=True)
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--model", metavar="DIR_OR_ID", help="model folder or Hub id; default: the packaged model")
-
-    generate = commands.add_parser(
-        DEFAULT_COMMAND,
-        prog="unipose",
-        parents=[shared],
-        description="Describes, compares, generates, estimates and edits 3D human poses.",
-        epilog='"unipose demo" runs an example of each task; see "unipose demo --help".',
-    )
-    generate.set_defaults(run=run_generate)
-    generate.add_argument(
-        "text",
-        nargs="?",
-        help="description, instruction or question; <pose> and <image> mark the places of the poses and images, "
-        "which otherwise precede it",
-    )
-    generate.add_argument(
-        "--pose",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help=f"input pose: {', '.join(READ_ENDINGS)}, with a frame number of a motion: clip.npz:120; repeatable",
-    )
-    generate.add_argument(
-        "--frame",
-        choices=FRAMES,
-        help="frame of the input poses: z_up (AMASS), y_up (smplx, WHAM, GVHMR) or camera (HMR2, TokenHMR, ROMP); "
-        "default: what a file says, otherwise z_up",
-    )
-    generate.add_argument(
-        "--output-frame",
-        choices=FRAMES,
-        default="z_up",
-        help="frame of the numbers in the output; default: %(default)s",
-    )
-    generate.add_argument("--image", action="append", default=[], metavar="FILE", help="input image; repeatable")
-    generate.add_argument("--out", type=Path, metavar="FILE", help=f"output pose: {', '.join(POSE_ENDINGS)}")
-    generate.add_argument(
-        "--task", metavar="NAME", help=f"task: {', '.join(TASKS)}; default: inferred from the inputs"
-    )
-    generate.add_argument("--sample", action="store_true", help="sampling instead of greedy decoding")
-    generate.add_argument("--temperature", type=float, help="temperature of sampling; implies --sample")
-    generate.add_argument("--seed", type=int, help="seed of sampling")
-    generate.add_argument("--num", type=int, metavar="N", help="number of sampled answers; one after another")
-    generate.add_argument("--best-of", type=int, metavar="N", help="takes the best of this many sampled answers")
-    generate.add_argument("--max-new-tokens", type=int, metavar="N", help="maximum length of the answer in tokens")
-
-    demo = commands.add_parser(
-        "demo",
-        parents=[shared],
-        description="Runs one example of each task on motion capture held out from training. Prints the answers and "
-        "writes an image and a posed body for each, and a contact sheet of all.",
-    )
-    demo.set_defaults(run=run_demo_command)
-    demo.add_argument(
-        "--out", type=Path, default=Path("unipose-demo"), metavar="DIR", help="output folder; default: %(default)s"
-    )
-    demo.add_argument(
-        "--tasks",
-        nargs="+",
-        metavar="NAME",
-        choices=list(TASKS),
-        default=list(TASKS),
-        help=f"tasks to run: {', '.join(TASKS)}; default: all",
-    )
-    return parser
-
-
-def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
-    """Parses a command line; without a command name it runs `unipose generate`."""
-    is_command = words[:1] in (["demo"], [DEFAULT_COMMAND])
-    return build_parser().parse_args(words if is_command else [DEFAULT_COMMAND, *words])
+# As shells report them.
+INTERRUPTED, BROKEN_PIPE = 130, 141
 
 
 def infer_task(arguments: argparse.Namespace) -> str | None:
-    """The named task, or the one that the inputs imply; None lets the model choose between text and poses."""
+    """The named task, or the one that the command line implies; None lets the model choose between text and poses."""
     if arguments.task is not None:
         return arguments.task
-    inputs = (len(arguments.pose), len(arguments.image), "text" if arguments.out is None else "pose")
-    return next((name for name, task in TASKS.items() if (task.poses, task.images, task.answer) == inputs), None)
+    # A pose alone is shown as it is.
+    shows_answer = arguments.show and (arguments.text is not None or bool(arguments.image))
+    return implied_task(arguments.text, arguments.pose, arguments.image, arguments.out is not None or shows_answer)
 
 
 def load_pipeline(model: str | None) -> "UniPosePipeline":
@@ -152,24 +86,24 @@ def build_generate_kwargs(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"do_sample": True, **chosen} if sampled else chosen
 
 
-def run_generate(arguments: argparse.Namespace) -> None:
-    """Runs `unipose generate`: one request.
+def run_generate(arguments: argparse.Namespace) -> int:
+    """Runs `unipose generate`: one request. Returns the exit status.
 
     Raises:
         ValueError: Arguments that do not fit each other, or inputs that cannot be read.
         OSError: The model or the output cannot be read or written.
+        ImportError: The body needs a package that is not installed.
     """
     if arguments.text is None and not arguments.pose and not arguments.image:
-        raise ValueError("nothing to do: give a text, --pose or --image, or run `unipose demo`")
-    from tqdm import tqdm
-
+        raise ValueError('nothing to do: give a text, --pose or --image, or run "unipose demo"')
+    console = Console(arguments.quiet, arguments.verbose)
+    arguments = read_inputs(arguments)
     task = infer_task(arguments)
-    if arguments.out is not None:
-        check_ending(arguments.out)
-        if task in TASKS and TASKS[task].answer == "text":
-            raise ValueError(f"--out takes a pose, but task {task!r} answers with text")
-    with tqdm(total=2, desc="loading the model", bar_format="{desc} {elapsed}", leave=False, disable=None) as progress:
+    check_out(arguments.out, task)
+    body = load_body(arguments.body)
+    with console.progress(total=2, desc="loading the model", bar_format="{desc} {elapsed}") as progress:
         pipe = load_pipeline(arguments.model)
+        console.detail(f"{pipe.model.name_or_path} on {pipe.device}; task: {task or 'chosen by the model'}")
         progress.set_description_str("generating")
         (result,) = pipe(
             text=[arguments.text],
@@ -181,38 +115,180 @@ def run_generate(arguments: argparse.Namespace) -> None:
             seed=arguments.seed,
             frame=arguments.frame,
         )
+    console.detail("answered")
     answers = result if isinstance(result, list) else [result]
+    print_answers(answers, arguments, console)
+    poses = write_poses(answers, arguments, body, console)
+    if arguments.show:
+        show_poses(
+            poses or [pipe.processor.read_pose(pose, "--pose", arguments.frame) for pose in arguments.pose], body
+        )
+    return 0
+
+
+def load_body(path: Path | None) -> Any:
+    """The body of a file; None: the built-in one.
+
+    Raises:
+        ValueError: The file is no body.
+        OSError: It cannot be read.
+        ImportError: It needs a package that is not installed.
+    """
+    if path is None:
+        return None
+    from .processing.body_model import load_body_model
+
+    return load_body_model(path)
+
+
+def check_out(out: str | None, task: str | None) -> None:
+    """Checks, before the model is loaded, that --out can take the answer.
+
+    Args:
+        out: Path of the output; None: there is none.
+        task: Name of the task; None: the model chooses.
+
+    Raises:
+        ValueError: It has another ending, or the task answers with text.
+    """
+    if out is None:
+        return
+    if not is_standard(out):
+        check_ending(Path(out))
+    if task in TASKS and TASKS[task].answer == "text":
+        raise ValueError(f"--out takes a pose, but task {task!r} answers with text")
+
+
+def print_answers(answers: Sequence[dict[str, Any]], arguments: argparse.Namespace, console: Console) -> None:
+    """Prints answers: everything as JSON, or their texts.
+
+    Args:
+        answers: Answers of the pipeline.
+        arguments: The command line.
+        console: Where confidences go.
+    """
     for answer in answers:
+        if arguments.json:
+            print_json(answer_record(answer, arguments.output_frame))
+            continue
         if answer["text"]:
             print(answer["text"])
-        print(f"confidence {answer['confidence']:.2f}", file=sys.stderr)
+        console.note(f"confidence {answer['confidence']:.2f}")
+
+
+def write_poses(
+    answers: Sequence[dict[str, Any]], arguments: argparse.Namespace, body: Any, console: Console
+) -> list[Any]:
+    """Writes the poses of answers to files or to stdout.
+
+    Args:
+        answers: Answers of the pipeline.
+        arguments: The command line.
+        body: Body of meshes and images; None: the built-in one.
+        console: Where hints go.
+
+    Returns:
+        The poses.
+
+    Raises:
+        ValueError: There is none, and --out asks for one.
+        OSError: They cannot be written.
+    """
     poses = [pose for answer in answers for pose in answer["poses"]]
-    if arguments.out is None:
-        if poses:
-            print(f"{len(poses)} pose(s) in the answer: --out FILE writes them", file=sys.stderr)
-    elif not poses:
+    if arguments.out is not None and not poses:
         raise ValueError(f"the answer holds no pose: {arguments.out} was not written")
-    else:
-        for path in save_poses(arguments.out, poses, frame=arguments.output_frame):
-            print(f"wrote {path}", file=sys.stderr)
+    if arguments.out is not None and not is_standard(arguments.out):
+        for path in save_poses(arguments.out, poses, body=body, frame=arguments.output_frame):
+            console.note(f"wrote {path}")
+    elif poses and not arguments.json and (arguments.out is not None or not arguments.show):
+        for pose in poses:
+            print_json(pose_record(pose, arguments.output_frame))
+        if arguments.out is None:
+            console.note("the answer is a pose, as JSON: --out kneel.glb writes a file, --show an image")
+    return poses
 
 
-def run_demo_command(arguments: argparse.Namespace) -> None:
-    """Runs `unipose demo`."""
+def run_batch(arguments: argparse.Namespace) -> int:
+    """Runs `unipose batch`; returns the exit status.
+
+    Raises:
+        ValueError: The output holds answers to other requests, or an argument is wrong.
+        OSError: The model, the requests or the output cannot be read or written.
+    """
+    sampled = arguments.sample or arguments.temperature is not None or (arguments.num or 1) > 1 or arguments.best_of
+    run = BatchRun(
+        arguments.model,
+        arguments.task,
+        arguments.frame,
+        arguments.output_frame,
+        {
+            "generate_kwargs": build_generate_kwargs(arguments),
+            "best_of": arguments.best_of,
+            "seed": arguments.seed,
+        },
+        # A seed gives each line the samples of a command of its own.
+        1 if sampled and arguments.seed is not None else check_batch_size(arguments.batch_size),
+    )
+    console = Console(arguments.quiet, arguments.verbose)
+    failed = run.answer(arguments.requests, arguments.out, load_pipeline, console)
+    return SOME_FAILED if failed else 0
+
+
+def run_demo_command(arguments: argparse.Namespace) -> int:
+    """Runs `unipose demo`; returns the exit status."""
     from .demo import run_demo
 
     run_demo(lambda: load_pipeline(arguments.model), arguments.out, arguments.tasks)
+    return 0
+
+
+def run_module(arguments: argparse.Namespace) -> int:
+    """Runs a command that is a module with a parser of its own; returns the exit status."""
+    sys.argv = [f"unipose {arguments.command}", *arguments.words]
+    runpy.run_module(arguments.module, run_name="__main__", alter_sys=False)
+    return 0
+
+
+RUN: dict[str, Callable[[argparse.Namespace], int]] = {
+    DEFAULT_COMMAND: run_generate,
+    "batch": run_batch,
+    "demo": run_demo_command,
+}
+
+
+@contextmanager
+def warnings_hidden(hidden: bool) -> Iterator[None]:
+    """Hides the warnings of all libraries, if `hidden`."""
+    before = logging.root.manager.disable
+    if hidden:
+        logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs a parsed command; returns its exit status, see docs/cli.md."""
+    try:
+        with warnings_hidden(getattr(arguments, "quiet", False)):
+            return RUN.get(arguments.command, run_module)(arguments)
+    except (ValueError, OSError, ImportError) as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader of stdout is gone, as in "unipose ... | head"; Python must not flush into it either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BROKEN_PIPE
+        if getattr(arguments, "verbose", False):
+            traceback.print_exc()
+        print(f"unipose: {first_line(error)}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status: 0, or 2 for an error of the user."""
-    arguments = parse_arguments(list(sys.argv[1:] if argv is None else argv))
-    try:
-        arguments.run(arguments)
-    except (ValueError, OSError) as error:
-        print(f"unipose: {next(iter(str(error).strip().splitlines()), type(error).__name__)}", file=sys.stderr)
-        return USER_ERROR
-    return 0
+    """Parses and runs a command line; returns its exit status."""
+    return run(parse_arguments(list(sys.argv[1:] if argv is None else argv)))
 
 
 if __name__ == "__main__":

@@ -143,6 +143,17 @@ class UniPoseVQVAEConfig(ReadConfigMixin, PreTrainedConfig):
         return [int(tokens + (joints - tokens) * step / 4) for step in range(1, 5)]
 
 
+class RegisteredPipelines(dict):
+    """`custom_pipelines` of a checkpoint whose pipeline the installed package has registered.
+
+    `pipeline(model=...)` finds the task in them, and then, as they seem to hold no task, the registered pipeline: the
+    checkpoint's own copy would need `trust_remote_code`.
+    """
+
+    def __contains__(self, task: object) -> bool:
+        return False
+
+
 @strict
 class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
     """Language model + two vision encoders + pose tokenizer (paper, section 3).
@@ -220,10 +231,8 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
     texts_through_poses: bool = False
 
     def __post_init__(self, **kwargs):
-        # If the installed package has registered its pipeline, `pipeline("unipose", model=...)` must use that one
-        # without `trust_remote_code` for the checkpoint's own copy.
-        if "unipose" in PIPELINE_REGISTRY.supported_tasks:
-            kwargs.pop("custom_pipelines", None)
+        if "custom_pipelines" in kwargs and "unipose" in PIPELINE_REGISTRY.supported_tasks:
+            kwargs["custom_pipelines"] = RegisteredPipelines(kwargs["custom_pipelines"])
         super().__post_init__(**kwargs)
         self.pose_opening_ids = self.pose_opening_ids or []
         # The Auto classes read the attribute wherever it exists: it must be a dict.

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import roma
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -334,7 +333,7 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
         """(batch, 22, 6) -> reconstruction, codes and loss components; in training mode the codebook is updated."""
         quantized = self.quantizer(self.encode_features(pose_values))
         reconstruction = self.decode_features(quantized.quantized)
-        target = roma.special_gramschmidt(pose_values.to(reconstruction.dtype).unflatten(-1, (2, 3)).mT).mT
+        target = rotation_6d_to_rotmat(pose_values.to(reconstruction.dtype))
         rotation_loss = nn.functional.mse_loss(reconstruction, target)
         commitment_loss = quantized.commitment_loss
         if self.config.architecture == "body_parts":

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import roma
 import torch
 
+from .rotations import euler_to_rotmat
 from .skeletons import Matrices, Recording, Skeleton
 from .text_lines import Lines, as_integer
 
@@ -137,7 +137,7 @@ def _global_rotations(joints: _Joints, values: Matrices) -> Matrices:
         if turns:
             order = "".join(channels[index][0] for index in turns)
             angles = torch.from_numpy(values[:, [column + index for index in turns]])
-            rotations[:, joint] = roma.euler_to_rotmat(order, angles, degrees=True).numpy()
+            rotations[:, joint] = euler_to_rotmat(order, angles, degrees=True).numpy()
         column += len(channels)
         if joints.parents[joint] >= 0:
             rotations[:, joint] = rotations[:, joints.parents[joint]] @ rotations[:, joint]

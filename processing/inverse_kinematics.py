@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from .keypoint_skeletons import MIDDLES, REQUIRED_POINTS, REST_POINTS, SEGMENTS,
 from .pose_checks import to_values
 from .pose_frames import JOINT_NAMES, NUM_JOINTS, PARENTS, Frame, check_frame, from_frame
 from .rest_joints import REST_JOINTS
+from .rotations import nearest_rotation, rotmat_to_rotvec, rotvec_to_rotmat
 
 
 logger = logging.getLogger(__name__)
@@ -228,7 +228,7 @@ def _fit(points: _Points, joint: str, pull: Tensor, extra: Tensor | float = 0.0,
         given = points.weight(first, second)
         if given.any():
             product = product + _outer(points.vector(first, second), _rest_vector(first, second), weight * given)
-    return roma.special_procrustes(product)
+    return nearest_rotation(product)
 
 
 def _outer(given: Tensor, rest: Tensor, weight: Tensor) -> Tensor:
@@ -245,8 +245,8 @@ def _world_rotations(points: _Points) -> dict[str, Tensor]:
     start = "pelvis" if "pelvis" in points.places else "mid_hip"
     pelvis = _fit(points, "pelvis", none, _trunk(points, start, low))
     chest = _fit(points, "spine3", none, 0.0 if "neck" in points.places else _trunk(points, high, "mid_shoulder"))
-    between = roma.rotmat_to_rotvec(pelvis.mT @ chest)
-    spines = [pelvis @ roma.rotvec_to_rotmat(between * share) for share in (1 / 3, 2 / 3)]
+    between = rotmat_to_rotvec(pelvis.mT @ chest)
+    spines = [pelvis @ rotvec_to_rotmat(between * share) for share in (1 / 3, 2 / 3)]
     found = {
         "pelvis": pelvis,
         "spine1": _fit(points, "spine1", spines[0]),
@@ -261,12 +261,12 @@ def _world_rotations(points: _Points) -> dict[str, Tensor]:
         found["neck"] = _fit(points, "neck", chest)
         found["head"] = found["neck"]
     else:
-        found["neck"] = chest @ roma.rotvec_to_rotmat(roma.rotmat_to_rotvec(chest.mT @ head) / 2)
+        found["neck"] = chest @ rotvec_to_rotmat(rotmat_to_rotvec(chest.mT @ head) / 2)
         found["head"] = head
     for side in ("left", "right"):
         found[f"{side}_collar"] = _fit(points, f"{side}_collar", chest)
         hanging = torch.tensor([0.0, 0.0, _HANGING[f"{side}_shoulder"]]).double()
-        arm = found[f"{side}_collar"] @ roma.rotvec_to_rotmat(hanging)
+        arm = found[f"{side}_collar"] @ rotvec_to_rotmat(hanging)
         found |= _fit_limb(points, f"{side}_shoulder", f"{side}_elbow", arm)
         found[f"{side}_wrist"] = _fit(points, f"{side}_wrist", found[f"{side}_elbow"])
         found |= _fit_limb(points, f"{side}_hip", f"{side}_knee", pelvis)

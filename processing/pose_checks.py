@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import roma
 import torch
 
 from .pose_frames import JOINT_NAMES, NUM_JOINTS, PARENTS, Frame
+from .rotations import nearest_rotation, rotmat_to_rotvec
 
 
 logger = logging.getLogger(__name__)
@@ -188,7 +188,7 @@ def project_rotmats(rotmats: torch.Tensor, names: Sequence[str]) -> torch.Tensor
         first = int(reflected.any(dim=-1).double().argmax())
         joint = name_joint(reflected[first])
         raise ValueError(f"{names[first]}: the matrix of {joint} is a reflection (determinant -1), not a rotation")
-    return roma.special_procrustes(rotmats)
+    return nearest_rotation(rotmats)
 
 
 def _deviation(rows: torch.Tensor) -> torch.Tensor:
@@ -230,7 +230,7 @@ def warn_if_transposed(rotmats: torch.Tensor, name: str) -> None:
         name: Name of this input in the warning.
     """
     joints = [JOINT_NAMES.index(joint) for joint in _HINGES]
-    rotvecs = roma.rotmat_to_rotvec(rotmats[:, joints].double())
+    rotvecs = rotmat_to_rotvec(rotmats[:, joints].double())
     signs = rotvecs.new_tensor([sign for _, sign in _HINGES.values()])
     all_bends = rotvecs[:, range(len(joints)), [axis for axis, _ in _HINGES.values()]] * signs
     bad = (all_bends.amin(dim=1) < -_BACKWARD) & (all_bends.amax(dim=1) < _FORWARD)

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import roma
 import torch
 
 from .inverse_kinematics import MIN_CONFIDENCE, find_skeleton, fit_keypoints, read_keypoints
 from .pose_checks import ACCEPTED_FORMS, check_finite, check_rotation_6d, check_rotvecs, to_values
 from .pose_frames import NUM_JOINTS, Frame, check_frame, rotation_6d_to_rotmat
+from .rotations import rotvec_to_rotmat
 
 
 # Joints of SMPL's body, SMPL with hands, SMPL-H and SMPL-X: the first 22 are the same in all of them.
@@ -157,7 +157,7 @@ def read_array(data: Any, name: str, frames: Frames = None, form: str | None = N
     if found == "rotvec":
         rotvecs = values.reshape(len(values), -1, 3)
         check_rotvecs(rotvecs[:, :NUM_JOINTS], name_frames(len(values), frames, name))
-        return Rotations(roma.rotvec_to_rotmat(rotvecs), True)
+        return Rotations(rotvec_to_rotmat(rotvecs), True)
     return Rotations(values if found == "rotmat" else _read_6d(values, frames, name, form or "rotation_6d"), False)
 
 
@@ -254,7 +254,7 @@ def _read_part(values: torch.Tensor, shapes: Sequence[tuple[int, ...]], name: st
     count = min(rotvecs.shape[1], NUM_JOINTS - first)
     whole[:, first : first + count] = rotvecs[:, :count]
     check_rotvecs(whole, name_frames(len(parts), frames, name))
-    return roma.rotvec_to_rotmat(rotvecs)
+    return rotvec_to_rotmat(rotvecs)
 
 
 def choose_frame(pose: Mapping[str, Any], frame: Frame | None, name: str) -> tuple[Mapping[str, Any], Frame | None]:

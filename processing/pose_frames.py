@@ -10,8 +10,9 @@
 
 from typing import Any, Literal, TypeAlias, get_args
 
-import roma
 import torch
+
+from .rotations import gram_schmidt
 
 
 JOINT_NAMES = (
@@ -122,8 +123,7 @@ def rotmat_to_rotation_6d(rotmats: torch.Tensor) -> torch.Tensor:
 
 def rotation_6d_to_rotmat(rotation_6d: torch.Tensor) -> torch.Tensor:
     """(..., 6) -> (..., 3, 3) rotation matrices: Gram-Schmidt on the two rows, the third is their cross product."""
-    rows = rotation_6d.unflatten(-1, (2, 3))
-    return roma.special_gramschmidt(rows.mT).mT
+    return gram_schmidt(rotation_6d.unflatten(-1, (2, 3)))
 
 
 def mirror_pose(rotmats: torch.Tensor) -> torch.Tensor:

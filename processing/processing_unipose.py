@@ -76,6 +76,8 @@ class UniPoseProcessor(ChatTemplateMixin, CheckedProcessorMixin, ProcessorMixin)
         super().__init__(image_processor, tokenizer, chat_template=chat_template, **kwargs)
         self._check_tokenizer()
         tokenizer.padding_side = "left"
+        # What a tokenizer saves of its side.
+        tokenizer.init_kwargs["padding_side"] = "left"
 
     def _check_tokenizer(self) -> None:
         missing = [name for name in SPECIAL_TOKENS if name not in self.tokenizer.special_tokens_map]

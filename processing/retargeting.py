@@ -11,11 +11,11 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-import roma
 import torch
 
 from .pose_frames import JOINT_NAMES, NUM_JOINTS, PARENTS, to_z_up
 from .rest_joints import REST_JOINTS
+from .rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from .skeletons import SPINE, BoneMap, Matrices, Skeleton, map_bones, spine_bones
 from .text_lines import MotionError
 
@@ -184,7 +184,7 @@ def least_rotation(first: np.ndarray, second: np.ndarray, where: str) -> Matrice
     if sine < 1e-12:
         return np.eye(3)
     rotvec = torch.from_numpy(axis / sine * np.arctan2(sine, cosine))
-    return roma.rotvec_to_rotmat(rotvec).numpy()
+    return rotvec_to_rotmat(rotvec).numpy()
 
 
 def lean_between(first: np.ndarray, second: np.ndarray) -> Matrices:
@@ -197,7 +197,7 @@ def lean_between(first: np.ndarray, second: np.ndarray) -> Matrices:
         first, second: (3,) directions of the lower leg of bodies that face +z.
     """
     rotvec = torch.tensor([0.0, 0.0, np.arctan2(second[0], -second[1]) - np.arctan2(first[0], -first[1])])
-    return roma.rotvec_to_rotmat(rotvec.double()).numpy()
+    return rotvec_to_rotmat(rotvec.double()).numpy()
 
 
 def joint_rotations(skeleton: Skeleton, rotations: Matrices, bones: Mapping[str, int]) -> dict[str, Matrices]:
@@ -241,5 +241,5 @@ def between(first: Matrices, second: Matrices, share: float) -> Matrices:
         first, second: (frames, 3, 3).
         share: weight of the second.
     """
-    step = roma.rotmat_to_rotvec(torch.from_numpy(np.swapaxes(first, -1, -2) @ second))
-    return first @ roma.rotvec_to_rotmat(step * share).numpy()
+    step = rotmat_to_rotvec(torch.from_numpy(np.swapaxes(first, -1, -2) @ second))
+    return first @ rotvec_to_rotmat(step * share).numpy()

@@ -31,6 +31,11 @@ LEAVES = {"__init__", "geometry", "io"}
 STAYS = {
     "__init__",
     "cli",
+    "cli_arguments",
+    "cli_batch",
+    "cli_console",
+    "cli_inputs",
+    "cli_poses",
     "convert_unipose_weights_to_hf",
     "demo",
     "embedded_checkpoint",

@@ -51,6 +51,13 @@ class EvaluationArguments:
         default=4000, metadata={"help": "Number of training poses for the mean-pose and nearest-pose baselines."}
     )
     image_size: int = field(default=96, metadata={"help": "Pixels of the square images, as in the corpus."})
+    body: str | None = field(
+        default=None,
+        metadata={
+            "help": "SMPL, SMPL-H or SMPL-X file of the body on which errors in millimeters are measured; by default "
+            "the built-in body, which is not SMPL."
+        },
+    )
     records: list[str] = field(
         default_factory=list, metadata={"help": "Folders of records by import_data, to evaluate recorded poses too."}
     )

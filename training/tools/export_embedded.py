@@ -1,17 +1,28 @@
-"""Exports a trained model as the embedded checkpoint of the package: weights in half precision, without code files.
+"""Exports a trained model as the embedded checkpoint of the package: weights in half precision, and its code.
+
+In the package the code files are links to the package's own modules, so that they are always the same; uploads and
+wheels hold their content.
 
 python -m unipose.training.tools.export_embedded --model runs/instruct --output modeling_unipose/embedded
 """
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 from trl import TrlParser
 
+import unipose
+from unipose.embedded_checkpoint import EMBEDDED_CHECKPOINT
 from unipose.pose_decoding import PoseDecodingMode
 from unipose.training.io import write_text
+
+
+# How a tokenizer was loaded, which its config keeps.
+LOADING_KEYS = ("dtype", "is_local", "local_files_only")
 
 
 @dataclass
@@ -44,20 +55,41 @@ def export(arguments: ExportArguments) -> None:
     model.config.texts_through_poses = arguments.texts_through_poses
     model.half()
     model.model.pose_tokenizer.float()
-    model.save_pretrained(output)
-    AutoProcessor.from_pretrained(arguments.model).save_pretrained(output)
+    # What saving copies must not be written through a link.
     for code in output.glob("*.py"):
         code.unlink()
-    for name in ("config.json", "processor_config.json"):
-        path = output / name
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        for key in ("auto_map", "custom_pipelines"):
-            stored.pop(key, None)
-        if name == "config.json":
-            stored["dtype"] = "float32"
-            for key in ("auto_map", "_name_or_path"):
-                stored["pose_tokenizer_config"].pop(key, None)
-        write_text(path, json.dumps(stored, indent=2, sort_keys=True) + "\n")
+    model.save_pretrained(output)
+    AutoProcessor.from_pretrained(arguments.model).save_pretrained(output)
+    write_plain(output / "config.json", {"dtype": "float32"})
+    write_plain(output / "tokenizer_config.json", dict.fromkeys(LOADING_KEYS))
+    if output.resolve() == EMBEDDED_CHECKPOINT.resolve():
+        link_code(output)
+
+
+def write_plain(path: Path, changes: dict[str, Any]) -> None:
+    """Rewrites a JSON file with sorted keys.
+
+    Args:
+        path: The file.
+        changes: Values by key; None removes it.
+    """
+    content = json.loads(path.read_text(encoding="utf-8")) | changes
+    kept = {key: value for key, value in content.items() if key not in changes or value is not None}
+    write_text(path, json.dumps(kept, indent=2, sort_keys=True) + "\n")
+
+
+def link_code(folder: Path) -> None:
+    """Replaces copies of the package's modules by links to them.
+
+    Args:
+        folder: A folder inside the package.
+    """
+    modules = {
+        path.name: path for package in (unipose, unipose.processing) for path in Path(package.__path__[0]).glob("*.py")
+    }
+    for code in folder.glob("*.py"):
+        code.unlink()
+        code.symlink_to(os.path.relpath(modules[code.name], folder.resolve()))
 
 
 def main() -> None:

@@ -47,8 +47,9 @@ def card_data(name: str, report: dict[str, Any]) -> ModelCardData:
     return ModelCardData(
         license="apache-2.0",
         library_name="transformers",
+        pipeline_tag="image-text-to-text",
         language="en",
-        tags=["unipose", "pose-estimation", "text-to-pose", "smpl"],
+        tags=["unipose", "pose-estimation", "text-to-pose", "smpl", "custom_code"],
         model_name=name,
         eval_results=results,
     )

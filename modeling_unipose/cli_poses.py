@@ -1,0 +1,72 @@
+"""Poses and answers as JSON, and poses on the screen."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import ImageShow
+
+from .processing.body_model import BodyModel
+from .processing.pose_frames import Frame
+from .processing.pose_io import pose_arrays
+from .processing.rendering import contact_sheet, render_pose
+
+
+# A millionth of a radian moves no joint by more than a few micrometers.
+DECIMALS = 6
+IMAGE_SIZE = 512
+
+
+def pose_record(rotmats: Any, frame: Frame) -> dict[str, Any]:
+    """A pose as JSON: `global_orient` (3,) and `body_pose` (63,), axis-angle in radians, and `frame`.
+
+    Args:
+        rotmats: (22, 3, 3) in the stored z-up frame.
+        frame: Frame of the result.
+    """
+    arrays = pose_arrays(torch.as_tensor(rotmats), frame)
+    numbers = {
+        name: [round(value, DECIMALS) for value in arrays[name].tolist()] for name in ("global_orient", "body_pose")
+    }
+    return numbers | {"frame": frame}
+
+
+def answer_record(answer: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
+    """An answer of the pipeline as JSON.
+
+    Args:
+        answer: Text, poses in the stored z-up frame, and confidence.
+        frame: Frame of the result.
+    """
+    poses = [pose_record(pose, frame) for pose in answer["poses"]]
+    return {"text": answer["text"], "poses": poses, "confidence": round(answer["confidence"], 4)}
+
+
+def show_poses(poses: Sequence[Any], body: BodyModel | None) -> None:
+    """Opens one image of all poses, or writes it and prints its path where there is no screen.
+
+    Args:
+        poses: (22, 3, 3) each, in the stored z-up frame.
+        body: The body to pose; None: the built-in one.
+
+    Raises:
+        ValueError: There is no pose.
+    """
+    if not poses:
+        raise ValueError("--show: neither the answer nor the inputs have a pose")
+    images = [render_pose(pose, body, size=IMAGE_SIZE) for pose in poses]
+    image = images[0] if len(images) == 1 else contact_sheet(images)
+    if has_screen() and ImageShow.show(image, "unipose"):
+        return
+    path = Path(tempfile.mkdtemp(prefix="unipose-")) / "pose.png"
+    image.save(path)
+    print(path)
+
+
+def has_screen() -> bool:
+    """Whether a window can be opened."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,1 @@
+../../processing/bvh_reading.py

@@ -1,0 +1,1 @@
+../generation_unipose.py

@@ -1,0 +1,1 @@
+../modeling_pose_vqvae.py

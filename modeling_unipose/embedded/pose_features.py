@@ -1,0 +1,1 @@
+../../processing/pose_features.py

@@ -1,0 +1,1 @@
+../../processing/pose_files.py

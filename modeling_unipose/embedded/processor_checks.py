@@ -1,0 +1,1 @@
+../../processing/processor_checks.py

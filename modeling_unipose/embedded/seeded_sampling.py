@@ -1,0 +1,1 @@
+../seeded_sampling.py
