@@ -115,6 +115,8 @@ class BodyModel(nn.Module):
     faces: Tensor
     joints: Tensor
     weights: Tensor
+    # Said beside every figure in millimeters.
+    title = "built-in body (not SMPL)"
 
     def __init__(self, v_template: Tensor, faces: Tensor, joints: Tensor, weights: Tensor) -> None:
         super().__init__()
@@ -194,6 +196,9 @@ class BodyModel(nn.Module):
         return self.weights.argmax(dim=1)
 
 
+FAMILIES = {24: "SMPL", 52: "SMPL-H", 55: "SMPL-X"}
+
+
 class SmplxBodyModel(BodyModel):
     """The user's own SMPL, SMPL-H or SMPL-X body, with shape space and pose-dependent corrections.
 
@@ -235,6 +240,7 @@ class SmplxBodyModel(BodyModel):
         self.register_buffer("shapedirs", shapedirs[..., : num_betas(shapedirs.shape[-1], weights.shape[1])])
         self.register_buffer("posedirs", posedirs.flatten(0, 1).T)
         self._lbs = lbs
+        self.title = FAMILIES[weights.shape[1]]
 
     def forward(self, rotmats: Tensor, betas: Tensor | None = None) -> BodyOutput:
         """Poses the body.
@@ -270,6 +276,7 @@ class SmplxBodyModel(BodyModel):
         shaped = copy.deepcopy(self, {id(buffer): buffer for buffer in self.buffers()})
         shaped.model_template = self.model_template + self.shapedirs[..., : len(betas)] @ betas
         shaped.v_template, shaped.joints = centered_rest(shaped.model_template, self.joint_regressor)
+        shaped.title = f"{self.title}, betas {[round(float(beta), 3) for beta in betas]}"
         return shaped
 
     def pose_corrections(self, rotmats: Tensor) -> Tensor:
@@ -385,7 +392,9 @@ def load_body_model(path: str | Path, gender: str = "neutral") -> SmplxBodyModel
     path = find_model_file(Path(path), gender)
     arrays = read_model_arrays(path)
     check_model_arrays(path, arrays)
-    return SmplxBodyModel(arrays, lbs)
+    body = SmplxBodyModel(arrays, lbs)
+    body.title += f" ({path.name})"
+    return body
 
 
 def find_model_file(path: Path, gender: str) -> Path:

@@ -216,6 +216,7 @@ def test_saved_code_is_flat(tiny_checkpoint: Path) -> None:
         "query_runs.py",
         "rest_joints.py",
         "retargeting.py",
+        "rotations.py",
         "seeded_sampling.py",
         "skeletons.py",
         "tasks_unipose.py",

@@ -24,7 +24,7 @@ import torch
 from tqdm.auto import tqdm
 from trl import TrlParser
 
-from unipose.processing.body_model import BodyModel
+from unipose.processing.body_model import BodyModel, to_body_model
 from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.clip_frames import load_clip_frames
 from unipose.training.datasets.corpus_card import push_corpus
@@ -78,6 +78,10 @@ class Recipe:
     validation: int = field(default=0, metadata={"help": "Number of rows of each task from the validation clips."})
     test: int = field(default=0, metadata={"help": "Number of rows of each task from the held-out clips."})
     image_size: int = field(default=96, metadata={"help": "Width and height of the images in pixels."})
+    body: str | None = field(
+        default=None,
+        metadata={"help": "SMPL, SMPL-H or SMPL-X file of the body in the images; by default the built-in body."},
+    )
     variety: float = field(
         default=1.0, metadata={"help": "Variety of captions in prompts: 1 uses all wordings, 0 one of each."}
     )
@@ -204,9 +208,10 @@ def build_shard(folder: Path, recipe: Recipe, shard: Shard, motion: MotionPoses 
     """
     rng = np.random.default_rng(shard.seed(recipe.seed))
     with one_thread(), torch.no_grad():
-        generator = RecordGenerator(
-            BodyModel.builtin(), shard.split, recipe.image_size, recipe.variety, recipe.answer_variety, motion
-        )
+        body = BodyModel.builtin()
+        wording = (recipe.variety, recipe.answer_variety)
+        image_body = body if recipe.body is None else to_body_model(recipe.body)
+        generator = RecordGenerator(body, shard.split, recipe.image_size, *wording, motion, image_body)
         human = human_records(recipe, shard, generator)
         name = shard.name.removesuffix(".parquet")
         records = generator.records(shard.task, shard.rows - len(human), rng, name)

@@ -86,12 +86,13 @@ class RecordGenerator:
     """Generates the records of each task.
 
     Args:
-        body: the body that is measured and rendered.
+        body: the body that is measured.
         split: one of `SPLITS`: decides the motion clips.
         image_size: pixels of the square images.
         variety: variety of the wording of captions in prompts, 0..1 (see `describe`).
         answer_variety: variety of the wording of captions in answers, 0..1.
         motion: recorded poses of the training split; default: those of its motion clips.
+        image_body: the body that is rendered; default: the one that is measured.
 
     Raises:
         ValueError: an unknown split.
@@ -103,6 +104,7 @@ class RecordGenerator:
     variety: float = 1.0
     answer_variety: float = 1.0
     motion: MotionPoses | None = None
+    image_body: BodyModel | None = None
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -186,8 +188,8 @@ class RecordGenerator:
             pose: (22, 3, 3) in the stored frame, heading relative to the camera; None for a scene without a person.
             rng: source of all randomness.
         """
-        size = self.image_size
-        image = empty_image(rng, size) if pose is None else random_image(pose, self.body, size, rng)
+        size, body = self.image_size, self.image_body or self.body
+        image = empty_image(rng, size) if pose is None else random_image(pose, body, size, rng)
         return cast(bytes, image["bytes"])
 
     def _render(

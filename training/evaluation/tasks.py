@@ -53,7 +53,12 @@ def first_poses(outputs: Sequence[dict[str, Any]]) -> torch.Tensor:
 
 
 def evaluate_text_to_pose(
-    pipe: Any, held_out: HeldOutFrames, training: torch.Tensor, body: BodyModel, batch_size: int
+    pipe: Any,
+    held_out: HeldOutFrames,
+    training: torch.Tensor,
+    body: BodyModel,
+    batch_size: int,
+    error_body: BodyModel | None = None,
 ) -> Results:
     """Poses generated from descriptions.
 
@@ -61,8 +66,9 @@ def evaluate_text_to_pose(
         pipe: `pipeline("unipose")` of the model.
         held_out: the captions, and the poses that they describe.
         training: (m, 22, 3, 3) training poses, for the baselines.
-        body: the body to measure.
+        body: the body on which the statements of captions are measured.
         batch_size: number of captions per forward pass.
+        error_body: the body on which millimeters are measured; by default the same.
     """
     posecodes = [caption.codes for caption in held_out.captions]
     outputs = predict(pipe, "text-to-pose", batch_size, text=[caption.text for caption in held_out.captions])
@@ -73,7 +79,7 @@ def evaluate_text_to_pose(
         "nearest training pose by description": training[torch.from_numpy(nearest)],
     }
     return {
-        name: pose_errors(poses, held_out.poses, body)
+        name: pose_errors(poses, held_out.poses, error_body or body)
         | {"posecode_precision": posecode_precision(posecodes, poses, body)}
         for name, poses in predictions.items()
     }
@@ -143,21 +149,24 @@ def _description_metrics(
     }
 
 
-def evaluate_pose_edit(pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch_size: int) -> Results:
+def evaluate_pose_edit(
+    pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch_size: int, error_body: BodyModel | None = None
+) -> Results:
     """Poses edited by instructions; the baseline returns the first pose unchanged.
 
     Args:
         pipe: `pipeline("unipose")` of the model.
         held_out: the pairs and their instructions.
-        body: the body to measure.
+        body: the body on which the statements of instructions are measured.
         batch_size: number of pairs per forward pass.
+        error_body: the body on which millimeters are measured; by default the same.
     """
     pairs = held_out.pairs
     texts = [instruction.text for instruction in held_out.instructions]
     outputs = predict(pipe, "pose-edit", batch_size, text=texts, poses=list(pairs.first))
     paircodes = [instruction.codes for instruction in held_out.instructions]
     return {
-        name: pose_errors(poses, pairs.second, body)
+        name: pose_errors(poses, pairs.second, error_body or body)
         | {"paircode_precision": paircode_precision(paircodes, pairs.first, poses, body)}
         for name, poses in (("model", first_poses(outputs)), ("input pose unchanged", pairs.first))
     }

@@ -3,7 +3,7 @@
 python -m unipose.training.stages.pose_tokenizer --config training/recipes/tiny/pose_tokenizer.yaml
 """
 
-from unipose.processing.body_model import BodyModel
+from unipose.processing.body_model import to_body_model
 from unipose.training.evaluation.metrics import reconstruction_error
 from unipose.training.sampling.poses import held_out_poses
 from unipose.training.trainer.config import RecipeParser, StageConfig
@@ -14,8 +14,11 @@ from unipose.training.trainer.schedules import StepScheduleArguments
 
 def main() -> None:
     parser = RecipeParser((PoseTokenizerArguments, StepScheduleArguments, OptimizerArguments, StageConfig))
-    trainer = train_pose_tokenizer(*parser.parse_args_and_config())
-    metrics = reconstruction_error(trainer.model.cpu(), held_out_poses().float(), BodyModel.builtin())
+    arguments, *others = parser.parse_args_and_config()
+    body = to_body_model(arguments.body)
+    trainer = train_pose_tokenizer(arguments, *others)
+    metrics = {"body": body.title}
+    metrics |= reconstruction_error(trainer.model.cpu(), held_out_poses().float(), body)
     trainer.log_metrics("held_out", metrics)
     trainer.save_metrics("held_out", metrics)
 

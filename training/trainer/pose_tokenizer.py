@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
-from unipose.processing.body_model import BodyModel
+from unipose.processing.body_model import BodyModel, to_body_model
 from unipose.processing.pose_features import NUM_JOINTS, rotation_6d_to_rotmat, rotmat_to_rotation_6d
 from unipose.training.datasets.import_data import SavedRecords
 from unipose.training.datasets.motion_records import load_motion
@@ -61,6 +61,13 @@ class PoseTokenizerArguments:
     joint_noise: float = field(
         default=0.0,
         metadata={"help": "Largest standard deviation of random rotations of joints in degrees; 0: none."},
+    )
+    body: str | None = field(
+        default=None,
+        metadata={
+            "help": "SMPL, SMPL-H or SMPL-X file of the body on which the joint and vertex losses and the errors in "
+            "millimeters are measured; by default the built-in body, which is not SMPL."
+        },
     )
     samples: int = field(default=6, metadata={"help": "Number of validation poses to draw at an evaluation; 0: none."})
 
@@ -219,10 +226,10 @@ def train_pose_tokenizer(
         optimizer: options of the optimizer.
         config: the trainer's arguments.
     """
-    body = BodyModel.builtin()
+    body = to_body_model(arguments.body)
     torch.manual_seed(config.seed)
-    rotmats = training_poses(arguments, config.seed, body)
-    others = ("num_poses", "records", "samples", "orientation_noise", "joint_noise")
+    rotmats = training_poses(arguments, config.seed, BodyModel.builtin())
+    others = ("num_poses", "records", "body", "samples", "orientation_noise", "joint_noise")
     sizes = {name: value for name, value in vars(arguments).items() if name not in others}
     model = UniPoseVQVAE(UniPoseVQVAEConfig(**sizes))
     validation = validation_poses().float()
@@ -237,7 +244,7 @@ def train_pose_tokenizer(
         optimizers=build_optimizer(model, optimizer, config),
     )
     if arguments.samples:
-        trainer.add_callback(ReconstructionCallback(trainer, BodyModel.builtin(), validation, arguments.samples))
+        trainer.add_callback(ReconstructionCallback(trainer, body, validation, arguments.samples))
     trainer.train(resume_from_checkpoint=find_checkpoint(config))
     trainer.save_model()
     return trainer
