@@ -5,6 +5,7 @@ Reading order: `UniPoseModel.forward` is the whole data flow (poses -> codes, qu
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,6 +28,7 @@ from .configuration_unipose import UniPoseConfig
 from .finite_checks import check_pixels
 from .generation_unipose import UniPoseGenerationMixin
 from .modeling_pose_vqvae import UniPoseVQVAE
+from .output_hooks import install_hooks
 from .pretrained_unipose import UniPosePreTrainedModel
 from .query_runs import block_index, cover_cache, is_pose_code, query_index, shift_pose_labels
 from .vision_unipose import (
@@ -69,6 +71,10 @@ class UniPoseModel(UniPosePreTrainedModel):
             self.pose_position_embeddings = nn.Embedding(config.num_pose_tokens, config.text_config.hidden_size)
         self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        install_hooks(self.vision_tower, self.pose_vision_tower)
 
     def train(self, mode: bool = True) -> "UniPoseModel":
         """Sets the mode, but keeps the pose tokenizer frozen and in evaluation mode: it is trained separately.

@@ -12,6 +12,7 @@ from transformers import BatchFeature, Pipeline
 from .answer_choice import Answer, Chooser, ChooserName
 from .answer_pipeline import AnswerPipelineMixin, Conversations, Row, calls_of_generate, check_choice
 from .body_parts import body_heading, rotate_heading
+from .card_upload import update_card
 from .generation_arguments import check_batch_size
 from .image_texts import ImageTextMixin
 from .pipeline_rows import check_inputs, check_text, copy_chat, distribute, fill_blocks, is_chat
@@ -461,6 +462,10 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, Pipeline):
         """Saves the model, its processor and their code."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
+
+    def _upload_modified_files(self, working_dir: str | PathLike, repo_id: str, *args: Any, **kwargs: Any) -> Any:
+        update_card(self.model, working_dir, repo_id)
+        return super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)
 
 
 __all__ = ["UniPosePipeline"]

@@ -9,8 +9,10 @@ from transformers import initialization as init
 from transformers.dynamic_module_utils import custom_object_save
 
 from .cache_keyword import CACHE
+from .card_upload import CardUploadMixin
 from .checkpoint_loading import TRAINING_BUFFERS, CompleteLoadingMixin
 from .configuration_unipose import UniPoseConfig
+from .output_hooks import PicklingMixin
 from .vision_unipose import attention_per_part
 
 
@@ -23,7 +25,7 @@ AUTO_MAP = {
 }
 
 
-class UniPosePreTrainedModel(CompleteLoadingMixin, PreTrainedModel):
+class UniPosePreTrainedModel(CompleteLoadingMixin, CardUploadMixin, PicklingMixin, PreTrainedModel):
     """Base class of the models with and without head: flags, initialization, saving with code, loading."""
 
     config: UniPoseConfig

@@ -5,9 +5,9 @@ from torch import nn
 from transformers import AutoBackbone, AutoModel, PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BackboneOutput, BaseModelOutput
-from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
 from .configuration_unipose import UniPoseConfig
+from .output_hooks import install_hooks
 
 
 class UniPoseMultiModalProjector(nn.Module):
@@ -43,10 +43,7 @@ def build_vision_encoders(config: UniPoseConfig) -> tuple[PreTrainedModel | None
             part._attn_implementation = "sdpa"
     vision = None if config.vision_config is None else AutoModel.from_config(config.vision_config)
     pose = None if config.pose_vision_config is None else AutoBackbone.from_config(config.pose_vision_config)
-    # The library does this in the first forward, behind a lock, which no compiled graph can hold.
-    for encoder in (vision, pose):
-        if encoder is not None:
-            maybe_install_capturing_hooks(encoder)
+    install_hooks(vision, pose)
     return vision, pose
 
 

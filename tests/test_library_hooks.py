@@ -25,7 +25,7 @@ from transformers.modeling_utils import slice_logits_to_keep
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
-from transformers.utils import is_tracing, torch_compilable_check
+from transformers.utils import PushToHubMixin, is_tracing, torch_compilable_check
 from transformers.utils.chat_template_utils import _CONTROL_TOKEN_END, _CONTROL_TOKEN_START, render_jinja_template
 from transformers.utils.deprecation import deprecate_kwarg
 from transformers.utils.output_capturing import maybe_install_capturing_hooks, select_hidden_states
@@ -62,6 +62,7 @@ FUNCTIONS = {
         {"loading_info"},
     ),
     "PreTrainedModel._from_config": (PreTrainedModel._from_config, {"config"}),
+    "PushToHubMixin._upload_modified_files": (PushToHubMixin._upload_modified_files, {"working_dir", "repo_id"}),
     "custom_object_save": (custom_object_save, {"obj", "folder", "config"}),
     "GenerationMixin._sample": (
         GenerationMixin._sample,

@@ -1,0 +1,1 @@
+../../processing/processor_card.py

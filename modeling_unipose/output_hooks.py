@@ -1,0 +1,42 @@
+"""Hooks by which transformers records the outputs of layers: installed at once, and left out of pickles."""
+
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils.output_capturing import maybe_install_capturing_hooks
+
+
+def install_hooks(*models: PreTrainedModel | None) -> None:
+    """Installs the hooks of models, None for none.
+
+    The library does this in the first forward, behind a lock, which no compiled graph can hold.
+    """
+    for model in models:
+        if model is not None:
+            maybe_install_capturing_hooks(model)
+
+
+def without_hooks(module: nn.Module) -> nn.Module:
+    """The same module with the same weights, but without the hooks: they are closures, which no pickle can hold."""
+    copied = object.__new__(type(module))
+    state = vars(copied)
+    state.update(vars(module))
+    state.pop("_output_capturing_hooks_installed", None)
+    state["_forward_hooks"] = type(module._forward_hooks)(
+        (key, hook)
+        for key, hook in module._forward_hooks.items()
+        if getattr(hook, "__module__", None) != maybe_install_capturing_hooks.__module__
+    )
+    state["_modules"] = {name: child and without_hooks(child) for name, child in module._modules.items()}
+    return copied
+
+
+class PicklingMixin:
+    """`pickle` and `torch.save` of a whole model."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(without_hooks(self))  # type: ignore[arg-type]
+
+
+__all__ = ["PicklingMixin", "install_hooks"]
