@@ -43,7 +43,7 @@ class FinetuneArguments:
         default=0.2, metadata={"help": "Share of the rows that is never trained on, for the figures of the card."}
     )
     named_poses: int = field(
-        default=200,
+        default=100,
         metadata={"help": "Number of wordings of named poses to answer before and after, for the card; 0: none."},
     )
     code_smoothing: float | None = field(
@@ -54,7 +54,8 @@ class FinetuneArguments:
         metadata={"help": "Share of the output poses of which random codes are given, for pose_refinement_steps."},
     )
     attention: str | None = field(
-        default=None, metadata={"help": "Attention of the language model: sdpa, eager or flex_attention."}
+        default=None,
+        metadata={"help": "Attention of the language model: sdpa, eager or flex_attention; default: eager on a CPU."},
     )
     keep_adapter: bool = field(
         default=False,

@@ -130,6 +130,8 @@ def finetune(
     if arguments.keep_adapter and isinstance(trained, PeftModel):
         trained.save_pretrained(folder / ADAPTER_FOLDER)
     save_merged(trained, run.collator.processor, folder)
+    # A GPU need not hold two models.
+    trained.cpu()
     after = run.measurement.measure(AutoModelForImageTextToText.from_pretrained(folder))
     rows, steps = (run.own, run.held_out), trainer.state.global_step
     report = make_report(arguments, lora, replay, config, rows, steps, (before, after))
@@ -219,13 +221,16 @@ def load_initial_model(name: str, attention: str | None, config: StageConfig) ->
 
     Args:
         name: folder or Hub id.
-        attention: attention of the language model.
+        attention: attention of the language model; default: eager on a CPU, otherwise the model's own.
         config: the trainer's arguments.
 
     Raises:
         ValueError: a model in half precision, whose trained weights are in float32, with `precision: fp32`.
     """
     model = cast(UniPoseForConditionalGeneration, AutoModelForImageTextToText.from_pretrained(name))
+    if attention is None and config.device.type == "cpu":
+        # The fastest one for the short rows of a small model (docs/training/overview.md, "Efficiency").
+        attention = "eager"
     if attention is not None:
         model.set_attn_implementation({"text_config": attention})
     if model.dtype.itemsize < torch.float32.itemsize and not (config.bf16 or config.fp16):

@@ -43,7 +43,7 @@ class ReplayArguments:
         default=0.5, metadata={"help": "Share of replayed rows in each epoch, from 0 (none) to below 1."}
     )
     replay_rows: int = field(
-        default=1500, metadata={"help": "Number of rows to generate for replay, of all tasks that the model has."}
+        default=1000, metadata={"help": "Number of rows to generate for replay, of all tasks that the model has."}
     )
     replay_corpus: str | None = field(
         default=None, metadata={"help": "Corpus to replay rows of, by build_corpus; default: rows are generated."}
