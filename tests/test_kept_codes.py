@@ -61,6 +61,10 @@ def poses_of(batch: dict[str, torch.Tensor], row: int, processor: UniPoseProcess
     return tokens[(tokens >= 0) & (tokens < CODES)].view(-1, TOKENS).numpy()
 
 
+def source_of(code: int, token: int) -> str:
+    return {OTHER[token]: "other", THIRD[token]: "third"}.get(int(code), "random")
+
+
 @pytest.mark.parametrize("attention", ["mixed", "causal"])
 def test_only_kept_parts_are_replaced_in_both_poses(processor: UniPoseProcessor, attention: str) -> None:
     replaced, donors = np.zeros(len(PARTS)), []
@@ -73,22 +77,26 @@ def test_only_kept_parts_are_replaced_in_both_poses(processor: UniPoseProcessor,
         for index, part in enumerate(PARTS):
             if not np.array_equal(before[part], BEFORE[part]):
                 replaced[index] += 1
-                named = {"other": OTHER, "third": THIRD}
-                found = [name for name, codes in named.items() if np.array_equal(before[part], codes[part])]
-                sources.add(found[0] if found else "random")
+                sources |= {source_of(code, token) for token, code in list(enumerate(before))[part]}
                 expected_before[part] = expected_after[part] = before[part]
         assert np.array_equal(before, expected_before)
         assert np.array_equal(after, expected_after)
-        assert len(sources - {"random"}) <= 1, "the parts of one pose"
-        donors += sorted(sources)[-1:]
+        donors.append(sources)
         # As if the row had held these poses from the start.
         changed = [rows[0] | {"pose_codes": [before.tolist(), after.tolist()]}, *rows[1:]]
         plain = UniPoseDataCollator(processor, attention)(changed)
         assert all(torch.equal(batch[name], plain[name]) for name in plain)
     assert (replaced > 0).tolist() == [True, False, True, False, True, True, True]
     assert replaced[[0, 2, 4, 5, 6]] / 60 == pytest.approx(0.5, abs=0.25)
-    assert set(donors) == {"other", "third", "random"}
-    assert donors.count("random") / len(donors) == pytest.approx(0.5, abs=0.2)
+    drawn = [sources for sources in donors if sources]
+    one_pose = sum(sources in ({"other"}, {"third"}) for sources in drawn) / len(drawn)
+    several = sum(sources == {"other", "third"} for sources in drawn) / len(drawn)
+    assert {"other"} in drawn
+    assert {"third"} in drawn
+    assert sum("random" in sources for sources in drawn) / len(drawn) == pytest.approx(0.25, abs=0.15)
+    # Tokens that each come from any pose sometimes all come from one.
+    assert several == pytest.approx(0.38, abs=0.2)
+    assert one_pose == pytest.approx(0.37, abs=0.2)
 
 
 def test_an_earlier_pose_of_the_chat_changes_alike(processor: UniPoseProcessor) -> None:

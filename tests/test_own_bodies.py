@@ -81,7 +81,7 @@ def test_a_pose_tokenizer_is_trained_on_the_body(smpl: Path, tmp_path: Path, mon
     assert losses["builtin"] != losses["own"]
 
 
-def test_images_show_the_body(smpl: Path, body: BodyModel) -> None:
+def test_images_show_the_body(body: BodyModel) -> None:
     """The corpus's images are of the given body; its words are of the built-in one."""
     generator = RecordGenerator(body, image_size=32)
     larger = BodyModel(body.v_template * 1.3, body.faces, body.joints * 1.3, body.weights)
@@ -90,8 +90,3 @@ def test_images_show_the_body(smpl: Path, body: BodyModel) -> None:
     assert [record.captions for record in pair[0]] == [record.captions for record in pair[1]]
     assert all(torch.equal(torch.tensor(a.rotvecs), torch.tensor(b.rotvecs)) for a, b in zip(*pair))
     assert any(a.image != b.image for a, b in zip(*pair))
-    assert generator.render_scene(held_out_poses()[0], np.random.default_rng(0))
-    own = dataclasses.replace(generator, image_body=load_body_model(smpl))
-    assert own.render_scene(held_out_poses()[0], np.random.default_rng(0)) != generator.render_scene(
-        held_out_poses()[0], np.random.default_rng(0)
-    )

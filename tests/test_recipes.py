@@ -40,7 +40,7 @@ COMMANDS: dict[str, Callable[[], None]] = {
 FIRST_CALLS = [
     (build_corpus, "build_corpus"),
     (corpus_of_records, "write_records"),
-    (pose_training, "training_poses"),
+    (pose_training, "to_body_model"),
     (vision_encoders, "render_encoder_images"),
     (build_model, "build_model"),
     (language, "build_trainer"),

@@ -15,8 +15,8 @@ from unipose.training.trainer.schedules import StepScheduleArguments
 def main() -> None:
     parser = RecipeParser((PoseTokenizerArguments, StepScheduleArguments, OptimizerArguments, StageConfig))
     arguments, *others = parser.parse_args_and_config()
-    body = to_body_model(arguments.body)
     trainer = train_pose_tokenizer(arguments, *others)
+    body = to_body_model(arguments.body)
     metrics = {"body": body.title}
     metrics |= reconstruction_error(trainer.model.cpu(), held_out_poses().float(), body)
     trainer.log_metrics("held_out", metrics)

@@ -1,8 +1,8 @@
 """Edits of a pose in training, in which body parts that an edit keeps are those of other poses, or of none.
 
 Not in the paper. Edits change one part of a pose and keep the others, but a small model overfits the poses
-of its training instead of copying. Here it sees kept parts in combinations that no pose of the training has, and
-codes at random, which can only be copied.
+of its training instead of copying. Here it sees kept parts in combinations that no pose of the training has, parts
+whose tokens come from several poses, and codes at random, which can only be copied.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,16 @@ from unipose.training.trainer.random_collator import RandomCollator
 
 # Probability that a kept part is replaced, in a row that is changed.
 PART_SHARE = 0.5
-# Of the rows that are changed, those whose replaced parts get codes at random instead of another pose's.
-RANDOM_SHARE = 0.5
+# Of the rows that are changed, those whose replaced parts get codes at random, or each token that of any pose of the
+# batch; the others get those of one pose. A model that saw whole parts and random codes alone copied these, but of
+# unusual poses half of the codes.
+RANDOM_SHARE, SCATTERED_SHARE = 0.25, 0.5
 
 
 class KeptCodeCollator(RandomCollator):
     """Batches in which some of the parts that all poses of a row have in common are replaced.
 
-    They come from another row's pose, or are codes at random.
+    They come from another row's pose or, token by token, from several, or are codes at random.
 
     A row without an input pose or without an output pose stays as it is.
 
@@ -74,17 +76,31 @@ class KeptCodeCollator(RandomCollator):
             if not outputs.any() or outputs.all() or len(with_pose) < 2:
                 continue
             rng = self.generator(int(batch[ROW_KEY][index]))
-            # Any other row with a pose: the places behind this one, around the end.
-            other = with_pose[(place + int(rng.integers(1, len(with_pose)))) % len(with_pose)]
             is_replaced = torch.from_numpy(self.draw(rng, poses[index].numpy()))
-            source = poses[other][-1]
-            if rng.random() < RANDOM_SHARE:
-                source = torch.from_numpy(rng.integers(self.processor.codebook_size, size=len(source))) + first
+            others = torch.stack([poses[other][-1] for other in with_pose[:place] + with_pose[place + 1 :]])
+            source = self.draw_source(rng, others)
             tokens[index, is_code[index]] = torch.where(is_replaced, source, poses[index]).flatten()
         batch["input_ids"] = torch.where(is_code & ~is_query, tokens, batch["input_ids"])
         batch["labels"] = torch.where(is_code & is_output, tokens, batch["labels"])
         batch["shift_labels"] = shift_pose_labels(is_query, batch["labels"])
         return batch
+
+    def draw_source(self, rng: np.random.Generator, others: torch.Tensor) -> torch.Tensor:
+        """Draws the tokens that may replace those of a row.
+
+        Args:
+            rng: random numbers of the row.
+            others: (poses, tokens) a pose of each of the other rows.
+
+        Returns:
+            (tokens,).
+        """
+        kind, (count, tokens) = rng.random(), others.shape
+        if kind < RANDOM_SHARE:
+            codes = rng.integers(self.processor.codebook_size, size=tokens)
+            return torch.from_numpy(codes) + self.processor.pose_code_start_id
+        chosen = rng.integers(count, size=tokens if kind < RANDOM_SHARE + SCATTERED_SHARE else 1)
+        return others[torch.from_numpy(chosen), torch.arange(tokens)]
 
     def draw(self, rng: np.random.Generator, poses: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Draws which tokens of a row's poses are replaced: whole parts that all of these poses have in common.
