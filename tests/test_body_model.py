@@ -10,12 +10,11 @@ import roma
 import torch
 from smpl_files import fake_modules, model_arrays, model_parents, write_model, write_official
 
+from unipose.processing.body_files import ModelUnpickler, to_array
 from unipose.processing.body_model import (
     PARENTS,
     BodyModel,
-    ModelUnpickler,
     load_body_model,
-    to_array,
     to_body_model,
 )
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_y_up, to_z_up

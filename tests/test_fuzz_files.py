@@ -37,8 +37,8 @@ from pose_oracle import rodrigues
 from skeleton_files import asf_folder, deepmimic_text, noisy_poses, play
 from smpl_files import model_arrays, write_model
 
-from unipose.processing import body_model
-from unipose.processing.body_model import check_model_arrays, read_model_arrays
+from unipose.processing import body_files
+from unipose.processing.body_files import check_model_arrays, read_model_arrays
 from unipose.training.datasets.import_data import SavedRecords, save_records
 from unipose.training.datasets.importers import (
     AmassPoses,
@@ -476,7 +476,7 @@ def test_archives_are_refused_by_their_headers(formats: Formats, name: str, monk
         key = next(iter(stored))
         arrays = dict(stored) | {key: np.zeros((300, 156))}
     monkeypatch.setattr(files, "MAX_NPZ_BYTES", 300 * 156 * 8 - 1)
-    monkeypatch.setattr(body_model, "MAX_MODEL_BYTES", 300 * 156 * 8 - 1)
+    monkeypatch.setattr(body_files, "MAX_MODEL_BYTES", 300 * 156 * 8 - 1)
     monkeypatch.setattr(np, "load", lambda *args, **kwargs: pytest.fail("unpacked"))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
