@@ -28,16 +28,17 @@ def update_card(model: PreTrainedModel, folder: str | PathLike, repo_id: str) ->
         repo_id: The repository.
     """
     path = Path(folder) / "README.md"
-    source = find_file(model.name_or_path, "README.md")
-    if source is None or not path.is_file():
+    source = model.name_or_path or ""
+    own_card = find_file(source, path.name)
+    if own_card is None or not path.is_file():
         return
-    card, current = ModelCard.load(source), ModelCard.load(path)
+    card, current = ModelCard.load(own_card), ModelCard.load(path)
     known = [card.text.strip(), rename_card(card, repo_id).text.strip()]
     is_own = PLACEHOLDER not in current.text and current.text.strip() not in known
     if is_own or PLACEHOLDER in card.text:
         return
-    if not same_weights(model, model.name_or_path):
-        remove_figures(card, model.name_or_path)
+    if not same_weights(model, source):
+        remove_figures(card, source)
     card.data.tags = list(dict.fromkeys([*(card.data.tags or []), *(current.data.tags or [])]))
     card.save(path)
 
@@ -49,10 +50,10 @@ def rename_card(card: ModelCard, repo_id: str) -> ModelCard:
         card: The card; changed in place.
         repo_id: The new name.
     """
-    name = card.data.model_name
-    if name:
-        card.text = re.sub(rf"(?<![\w/.-]){re.escape(name)}(?![\w/-])", repo_id, card.text)
-        card.data.model_name = repo_id.rpartition("/")[2]
+    data: Any = card.data
+    if data.model_name:
+        card.text = re.sub(rf"(?<![\w/.-]){re.escape(data.model_name)}(?![\w/-])", repo_id, card.text)
+        data.model_name = repo_id.rpartition("/")[2]
     return card
 
 
@@ -66,9 +67,10 @@ def remove_figures(card: ModelCard, source: str) -> None:
     name = source if not Path(source).is_dir() else Path(source).name
     note = f"## Evaluation\n\nThese weights come from {name}, were changed since, and have not been evaluated.\n\n"
     card.text = EVALUATION.sub(lambda _: note, card.text)
-    card.data.eval_results = card.data.model_name = None
+    data: Any = card.data
+    data.eval_results = data.model_name = None
     if not Path(source).is_dir():
-        card.data.base_model = source
+        data.base_model = source
 
 
 def find_file(source: str, name: str) -> str | None:

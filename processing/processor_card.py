@@ -22,7 +22,9 @@ class ProcessorCardMixin:
         path = Path(working_dir) / "README.md"
         if path.is_file() and PLACEHOLDER in ModelCard.load(path).text:
             with suppress(OSError):  # The checkpoint may have none.
-                ModelCard.load(cached_file(self.tokenizer.name_or_path, path.name)).save(path)
+                own_card = cached_file(self.tokenizer.name_or_path, path.name)
+                if own_card is not None:
+                    ModelCard.load(own_card).save(path)
         return super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)  # type: ignore[misc]
 
 

@@ -16,6 +16,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationC
 from trl import TrlParser
 
 import unipose
+from unipose import processing
 from unipose.embedded_checkpoint import EMBEDDED_CHECKPOINT
 from unipose.pose_decoding import PoseDecodingMode
 from unipose.training.io import write_text
@@ -84,9 +85,8 @@ def link_code(folder: Path) -> None:
     Args:
         folder: A folder inside the package.
     """
-    modules = {
-        path.name: path for package in (unipose, unipose.processing) for path in Path(package.__path__[0]).glob("*.py")
-    }
+    packages = (unipose, processing)
+    modules = {path.name: path for package in packages for path in Path(package.__path__[0]).glob("*.py")}
     for code in folder.glob("*.py"):
         code.unlink()
         code.symlink_to(os.path.relpath(modules[code.name], folder.resolve()))
