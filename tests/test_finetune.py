@@ -29,6 +29,8 @@ WORDS = ["A person kneels.", "Someone waves.", "The left arm is raised.", "A her
 FAST = ["--use_cpu", "true", "--precision", "fp32", "--disable_tqdm", "true", "--named_poses", "0"]
 FAST += ["--per_device_train_batch_size", "4", "--num_train_epochs", "2", "--lora_dropout", "0"]
 
+ADAPTERS = ["--keep_adapter", "true", "--learning_rate", "1e-2", "--lora_rank", "4"]
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -78,7 +80,7 @@ def some_batch(data: Path, checkpoint: Path) -> dict[str, torch.Tensor]:
 def trained(tmp_path_factory: pytest.TempPathFactory, data: Path, checkpoint: Path, corpus: Path) -> Path:
     """A run with adapters, which are kept."""
     output = tmp_path_factory.mktemp("run") / "my-model"
-    run(data, checkpoint, corpus, output, "--keep_adapter", "true", "--learning_rate", "1e-2", "--lora_rank", "4")
+    run(data, checkpoint, corpus, output, "--method", "lora", *ADAPTERS)
     return output
 
 

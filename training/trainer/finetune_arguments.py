@@ -20,8 +20,8 @@ class FinetuneArguments:
     model: str | None = field(
         default=None, metadata={"help": "Folder or Hub id of the initial model; default: the packaged model."}
     )
-    method: Literal["lora", "full"] = field(
-        default="lora", metadata={"help": "Whether adapters of the language model are trained, or all of its weights."}
+    method: Literal["full", "lora"] = field(
+        default="full", metadata={"help": "Whether all weights of the language model are trained, or adapters."}
     )
     tasks: list[str] = field(
         default_factory=list,
@@ -80,10 +80,10 @@ class FinetuneConfig(StageConfig):
     """Training arguments with the defaults of fine-tuning, which are measured on 50 rows and the packaged model."""
 
     output_dir: str | None = field(default="my-model", metadata={"help": "Folder of the trained model."})
-    num_train_epochs: float = field(default=30.0, metadata={"help": "Number of times that each row is seen."})
+    num_train_epochs: float = field(default=12.0, metadata={"help": "Number of times that each row is seen."})
     per_device_train_batch_size: int = field(default=16, metadata={"help": "Number of rows of a batch."})
     per_device_eval_batch_size: int = field(default=32, metadata={"help": "Number of rows of a batch to evaluate."})
-    learning_rate: float = field(default=1e-3, metadata={"help": "Largest learning rate of AdamW."})
+    learning_rate: float = field(default=6e-4, metadata={"help": "Largest learning rate of AdamW."})
     # The library's parser needs the types in this order.
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Schedule of the learning rate."})
     warmup_steps: float = field(default=0.05, metadata={"help": "Steps of warmup; below 1: share of all steps."})

@@ -113,7 +113,10 @@ def finetune(
     if (output / CONFIG_FILE).exists():
         return read_finished(output, config)
     checkpoint = find_checkpoint(config)
-    lora = lora if arguments.method == "lora" else LoraArguments()
+    if arguments.method == "full":
+        lora = LoraArguments()
+    elif lora.lora_rank is None:
+        raise ValueError("lora_rank is none, expected a rank for the method lora, or the method full")
     # Adapters are drawn before the trainer sets the seed; all processes must draw the same.
     set_seed(config.seed)
     run = prepare_run(arguments, replay, config)
