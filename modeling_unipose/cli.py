@@ -243,9 +243,18 @@ def run_demo_command(arguments: argparse.Namespace) -> int:
 
 
 def run_module(arguments: argparse.Namespace) -> int:
-    """Runs a command that is a module with a parser of its own; returns the exit status."""
+    """Runs a command that is a module with a parser of its own; returns the exit status.
+
+    Raises:
+        ImportError: It needs packages that are not installed.
+    """
     sys.argv = [f"unipose {arguments.command}", *arguments.words]
-    runpy.run_module(arguments.module, run_name="__main__", alter_sys=False)
+    try:
+        runpy.run_module(arguments.module, run_name="__main__")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"unipose {arguments.command} needs {error.name}: pip install 'unipose[training]'"
+        ) from error
     return 0
 
 

@@ -468,6 +468,18 @@ def test_commands_of_modules_get_their_words(monkeypatch: pytest.MonkeyPatch) ->
     assert started == [("unipose.training.evaluation.evaluate", ["--model", "x", "--help"])]
 
 
+def test_commands_of_modules_name_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def fail(module: str, **_: object) -> None:
+        raise ModuleNotFoundError("No module named 'trl'", name="trl")
+
+    monkeypatch.setattr(cli.runpy, "run_module", fail)
+    monkeypatch.setattr(sys, "argv", ["unipose"])
+    assert main(["evaluate"]) == 2
+    assert capsys.readouterr().err == "unipose: unipose evaluate needs trl: pip install 'unipose[training]'\n"
+
+
 def test_screens(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not cli_poses.has_screen()
     monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
