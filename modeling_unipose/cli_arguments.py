@@ -117,8 +117,9 @@ def generate_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help="output pose, in the format of its ending: numbers (.npz, .npy, .json), a mesh (.glb, .obj) or an image "
-        "(.png); - is JSON on stdout, as without --out",
+        help="output pose, in the format of its ending: numbers (.npz, .npy, .json, .smpl.npz, .smplh.npz, "
+        ".smplx.npz), a skinned body (.glb), a skeleton (.bvh), a mesh (.obj), an image (.png) or its keypoints "
+        "(.openpose.png, .openpose.json, .coco.json); - is JSON on stdout, as without --out",
     )
     parser.add_argument(
         "--body", type=Path, metavar="FILE", help="SMPL, SMPL-H or SMPL-X body of meshes and images; default: built in"
