@@ -104,7 +104,7 @@ SHARE = Accepted(0, 1, open_low=True)
 # Outside of these bounds the division of logits leaves the range of floats.
 TEMPERATURE = POSITIVE = Accepted(1e-6, 1e6)
 TENSOR = Form("a tensor", lambda value: isinstance(value, torch.Tensor))
-ID_OR_IDS = Form("an id, a list of ids, or -1 for none", is_end)
+ID_OR_IDS = Form("an id or a list of ids", lambda value: is_id(value) or are_ids(value))
 IDS = Form("a list of ids", are_ids)
 FLAG = Form("True or False", lambda value: isinstance(value, bool))
 FUNCTIONS = Form(
@@ -123,8 +123,10 @@ ARGUMENTS: dict[str, Accepted | Form] = {
     "max_time": Accepted(0, open_low=True),
     **dict.fromkeys(("attention_mask", "position_ids", "input_ids", "inputs_embeds"), TENSOR),
     **dict.fromkeys(("pixel_values", "pose_pixel_values", "pose_values"), TENSOR),
-    **dict.fromkeys(("pad_token_id", "bos_token_id", "decoder_start_token_id"), Form("an id, or -1 for none", is_pad)),
-    **dict.fromkeys(("eos_token_id", "forced_bos_token_id", "forced_eos_token_id"), ID_OR_IDS),
+    **dict.fromkeys(("bos_token_id", "decoder_start_token_id"), Form("an id", is_id)),
+    "pad_token_id": Form("an id, or -1 for none", is_pad),
+    "eos_token_id": Form("an id, a list of ids, or -1 for none", is_end),
+    **dict.fromkeys(("forced_bos_token_id", "forced_eos_token_id"), ID_OR_IDS),
     **dict.fromkeys(("suppress_tokens", "begin_suppress_tokens"), IDS),
     "bad_words_ids": Form(
         "a list of lists of ids", lambda value: isinstance(value, list) and bool(value) and all(map(are_ids, value))
@@ -178,6 +180,24 @@ def check_batch_size(size: Any) -> int:
     return size
 
 
+def validate_generation(generation_config: GenerationConfig, generation_mode: str | None, seeded: bool) -> None:
+    """Checks a config that holds all arguments of a call.
+
+    Args:
+        generation_config: The config.
+        generation_mode: "pose", "text" or None.
+        seeded: Whether the call has a seed of its own.
+
+    Raises:
+        ValueError: Options that exclude each other.
+    """
+    validate_padding(generation_config)
+    if generation_mode != "text":
+        validate_decoding(generation_config)
+    if seeded:
+        validate_seeded(generation_config)
+
+
 def validate_decoding(generation_config: GenerationConfig) -> None:
     """Checks that the decoding method can decode a pose block in parallel.
 
@@ -196,6 +216,18 @@ def validate_decoding(generation_config: GenerationConfig) -> None:
         raise ValueError(f"guidance_scale={generation_config.guidance_scale} {ONE_BY_ONE}")
 
 
+def validate_padding(generation_config: GenerationConfig) -> None:
+    """Checks that rows that have ended can be padded.
+
+    Raises:
+        ValueError: pad_token_id is -1, but answers can end.
+    """
+    ends = generation_config.eos_token_id
+    can_end = ends is not None and any(end != -1 for end in ([ends] if isinstance(ends, int) else list(ends)))
+    if generation_config.pad_token_id == -1 and can_end:
+        raise ValueError(f"pad_token_id is -1, but rows that end with eos_token_id {ends} are padded: give an id")
+
+
 def validate_seeded(generation_config: GenerationConfig) -> None:
     """Checks that the decoding method can take its random numbers from a generator of its own.
 
@@ -207,4 +239,4 @@ def validate_seeded(generation_config: GenerationConfig) -> None:
         raise ValueError(f"seed is for sampling; {method.value} draws from torch's global generator: leave seed out")
 
 
-__all__ = ["check_batch_size", "check_generation_arguments", "validate_decoding", "validate_seeded"]
+__all__ = ["check_batch_size", "check_generation_arguments", "validate_generation"]

@@ -19,7 +19,7 @@ from .answer_scoring import AnswerLogits, TeacherForcing, answer_logits
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
 from .finite_checks import FiniteLogits, NumericScores
-from .generation_arguments import ONE_BY_ONE, check_generation_arguments, validate_decoding, validate_seeded
+from .generation_arguments import ONE_BY_ONE, check_generation_arguments, validate_generation
 from .pose_blocks import PoseBlocks, Refinement
 from .pose_decoding import CodeChooser, ExpectedCodes, PoseDecoding, PoseDecodingMode, options_of
 from .pose_grammar import PoseGrammar, PoseMode
@@ -257,10 +257,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         self, generation_config, input_ids_seq_length=0, model_kwargs=None, **kwargs
     ) -> LogitsProcessorList:
         mode = model_kwargs["generation_mode"]
-        if mode != "text":
-            validate_decoding(generation_config)
-        if model_kwargs.get("seeded_sampling") is not None:
-            validate_seeded(generation_config)
+        validate_generation(generation_config, mode, model_kwargs.get("seeded_sampling") is not None)
         processors = super()._get_logits_processor(
             generation_config, input_ids_seq_length, model_kwargs=model_kwargs, **kwargs
         )

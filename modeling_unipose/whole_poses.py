@@ -49,7 +49,10 @@ class OutsidePoses(LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         inside = inside_pose(input_ids, self.config).unsqueeze(1)
         # Some processors write into the scores.
-        return torch.where(inside, scores, self.processor(input_ids, scores.clone()))
+        processed = self.processor(input_ids, scores.clone())
+        # What is banned stays banned: a length penalty times the -inf of such a token is NaN.
+        processed = processed.masked_fill(processed.isnan() & scores.isneginf(), -torch.inf)
+        return torch.where(inside, scores, processed)
 
 
 def restrict_processors(processors: LogitsProcessorList, config: UniPoseConfig) -> LogitsProcessorList:

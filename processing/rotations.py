@@ -19,7 +19,7 @@ def rotvec_to_rotmat(rotvecs: torch.Tensor) -> torch.Tensor:
 
 
 def rotmat_to_rotvec(rotmats: torch.Tensor) -> torch.Tensor:
-    """(..., 3, 3) -> (..., 3) axis-angle in radians, of at most pi.
+    """(..., 3, 3) -> (..., 3) axis-angle in radians, of at most pi; NaN where a matrix is not finite.
 
     The quaternion of a rotation is the main eigenvector of a symmetric matrix (Bar-Itzhack 2000): it has no special
     cases, also at half turns.
@@ -33,11 +33,15 @@ def rotmat_to_rotvec(rotmats: torch.Tensor) -> torch.Tensor:
         [xz, yz, 2 * r[2][2] - w, z],
         [x, y, z, w],
     ]
-    quaternions = torch.linalg.eigh(torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2))[1][..., -1]
+    symmetric = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+    is_finite = symmetric.isfinite().all(dim=-1, keepdim=True).all(dim=-2, keepdim=True)
+    # eigh fails for a whole batch in which one matrix is not finite.
+    quaternions = torch.linalg.eigh(torch.where(is_finite, symmetric, torch.eye(4).to(symmetric)))[1][..., -1]
     quaternions = torch.where(quaternions[..., 3:] < 0, -quaternions, quaternions)
     sines = torch.linalg.vector_norm(quaternions[..., :3], dim=-1, keepdim=True)
     angles = 2 * torch.atan2(sines, quaternions[..., 3:])
-    return quaternions[..., :3] * torch.where(sines > 0, angles / sines, 2.0)
+    rotvecs = quaternions[..., :3] * torch.where(sines > 0, angles / sines, 2.0)
+    return torch.where(is_finite[..., 0], rotvecs, torch.nan)
 
 
 def euler_to_rotmat(order: str, angles: torch.Tensor, degrees: bool = False) -> torch.Tensor:

@@ -296,6 +296,16 @@ def test_num_return_sequences_keeps_each_rows_poses():
     assert thrice.tolist() == once.repeat_interleave(3, dim=0).tolist()
 
 
+def test_a_banned_token_stays_banned_under_a_length_penalty():
+    """The library multiplies the penalty by the score, which is -inf."""
+    model = tiny_model()
+    kwargs = {"eos_token_id": 1, "min_new_tokens": 6, "max_new_tokens": 12, "eta_cutoff": 0.1, "do_sample": True}
+    penalty = {"exponential_decay_length_penalty": (1, 1.5)}
+    torch.manual_seed(0)
+    ids = model.generate(torch.tensor([words(4, 1)]), pad_token_id=PAD, **kwargs, **penalty)
+    assert not (ids[0, 4:10] == 1).any()
+
+
 @pytest.fixture
 def process_group():
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
@@ -319,6 +329,8 @@ def test_under_zero_3_every_forward_is_run_and_nothing_changes():
         ({"num_beams": 2}, r"beam search \(num_beams=2\) cannot cross a pose"),
         ({"prompt_lookup_num_tokens": 3}, "one by one: use greedy search or sampling"),
         ({"guidance_scale": 2.0}, "guidance_scale=2.0"),
+        ({"forced_eos_token_id": -1}, "forced_eos_token_id must be an id or a list of ids, got -1"),
+        ({"pad_token_id": -1, "eos_token_id": [1]}, r"pad_token_id is -1, but rows that end with eos_token_id \[1\]"),
         ({"generation_mode": "image"}, 'must be "pose", "text" or None, got \'image\''),
         ({"generation_mode": "pose", "max_new_tokens": 5}, "takes 8 more tokens, but the limit leaves 5"),
     ],

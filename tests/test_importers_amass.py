@@ -1,5 +1,7 @@
 """AMASS in both layouts, on small files in the exact format; mixing of sources."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +138,14 @@ def save_array(path):
         np.save(stream, POSES)
 
 
+def open_header(path: Path) -> None:
+    """Writes an array whose header lacks a bracket."""
+    buffer = io.BytesIO()
+    np.save(buffer, POSES)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("poses.npy", buffer.getvalue().replace(b"), }", b"   }", 1))
+
+
 DAMAGE = {
     "truncated": (cut, "cannot be read"),
     "bytes changed": (corrupt, "cannot be read"),
@@ -154,6 +164,7 @@ DAMAGE = {
     "texts": (lambda path: write_smplh(path, POSES, poses=np.full((2, 156), "a")), "real numbers"),
     "pickled poses": (lambda path: write_smplh(path, POSES, poses=np.array([None, {}])), "allow_pickle=False"),
     "rate": (lambda path: write_smplh(path, POSES, rate=0), "one positive number"),
+    "open header": (open_header, "multi-line statement"),
 }
 
 

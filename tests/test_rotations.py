@@ -71,3 +71,12 @@ def test_euler_angles(order: str) -> None:
     expected = roma.euler_to_rotmat(order, angles, degrees=True)
     torch.testing.assert_close(euler_to_rotmat(order, angles, degrees=True), expected)
     torch.testing.assert_close(euler_to_rotmat(order, angles.deg2rad()), expected)
+
+
+def test_a_matrix_that_is_not_finite_spoils_no_other() -> None:
+    rotmats = rotvec_to_rotmat(some_rotvecs())[:4]
+    broken = rotmats.clone()
+    broken[1, 2, 0], broken[3, 0, 0] = torch.nan, torch.inf
+    rotvecs = rotmat_to_rotvec(broken)
+    assert rotvecs.isnan().all(dim=1).tolist() == [False, True, False, True]
+    torch.testing.assert_close(rotvecs[::2], rotmat_to_rotvec(rotmats)[::2])
