@@ -17,9 +17,11 @@ MODULES = {
         "measures a model on held-out poses (needs pip install 'unipose[training]')",
     ),
 }
+FINETUNE = "unipose.training.stages.finetune"
 COMMANDS = {
     "batch": "answers a .jsonl file of requests",
     "demo": "runs one example of each task",
+    "train-own": "trains the model on your own rows (needs pip install 'unipose[training]')",
     **{name: text for name, (_, text) in MODULES.items()},
 }
 TASK_NAMES = (
@@ -172,6 +174,20 @@ def demo_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def own_data_parser() -> argparse.ArgumentParser:
+    """Parser of the command that trains on users' rows; other options are those of its module."""
+    parser = argparse.ArgumentParser(
+        prog="unipose train-own",
+        usage="unipose train-own DATA [--output DIR] [options]",
+        description="Trains a model on your own rows, and writes a folder that loads, with a card that tells before "
+        "from after.",
+        epilog="all options: docs/training/own-data.md, such as --model, --method, --num_train_epochs, --held_out",
+    )
+    parser.add_argument("data", metavar="DATA", help="a .jsonl, .csv or .parquet file, a folder, or a Hub dataset")
+    parser.add_argument("--output", default="my-model", metavar="DIR", help="output folder; default: %(default)s")
+    return parser
+
+
 PARSERS = {DEFAULT_COMMAND: generate_parser, "batch": batch_parser, "demo": demo_parser}
 
 
@@ -180,6 +196,10 @@ def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
     name = words[0] if words else DEFAULT_COMMAND
     if name in MODULES:
         return argparse.Namespace(command=name, module=MODULES[name][0], words=list(words[1:]))
+    if name == "train-own":
+        own, others = own_data_parser().parse_known_args(words[1:])
+        options = ["--data", own.data, "--output_dir", own.output, *others]
+        return argparse.Namespace(command=name, module=FINETUNE, words=options)
     is_command = name in PARSERS
     command = name if is_command else DEFAULT_COMMAND
     arguments = PARSERS[command]().parse_args(words[1:] if is_command and words else words)

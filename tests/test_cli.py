@@ -457,7 +457,7 @@ def test_arguments_name_what_the_code_has() -> None:
     help_text = generate_parser().format_help()
     # Python 3.13 may break a line within an ending.
     assert all(ending in help_text.replace("\n", "") for ending in POSE_ENDINGS)
-    assert all(f"unipose {name}" in help_text for name in ("batch", "demo", "evaluate"))
+    assert all(f"unipose {name}" in help_text for name in ("batch", "demo", "evaluate", "train-own"))
 
 
 def test_commands_of_modules_get_their_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,6 +466,15 @@ def test_commands_of_modules_get_their_words(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sys, "argv", ["unipose"])
     assert main(["evaluate", "--model", "x", "--help"]) == 0
     assert started == [("unipose.training.evaluation.evaluate", ["--model", "x", "--help"])]
+
+
+def test_train_own_is_the_stage_of_fine_tuning() -> None:
+    words = ["train-own", "rows.jsonl", "--output", "mine", "--method", "lora"]
+    arguments = parse_arguments(words)
+    assert arguments.module == "unipose.training.stages.finetune"
+    assert arguments.words == ["--data", "rows.jsonl", "--output_dir", "mine", "--method", "lora"]
+    with pytest.raises(SystemExit):
+        parse_arguments(["train-own"])
 
 
 def test_commands_of_modules_name_what_is_missing(
