@@ -296,6 +296,12 @@ def test_num_return_sequences_keeps_each_rows_poses():
     assert thrice.tolist() == once.repeat_interleave(3, dim=0).tolist()
 
 
+def test_rows_that_end_need_a_pad():
+    model = tiny_model()
+    with pytest.raises(ValueError, match=r"pad_token_id is -1, but rows that end with eos_token_id \[1\]"):
+        model.generate(torch.tensor([words(4, 1)]), pad_token_id=-1, eos_token_id=[1])
+
+
 def test_a_banned_token_stays_banned_under_a_length_penalty():
     """The library multiplies the penalty by the score, which is -inf."""
     model = tiny_model()
@@ -330,7 +336,6 @@ def test_under_zero_3_every_forward_is_run_and_nothing_changes():
         ({"prompt_lookup_num_tokens": 3}, "one by one: use greedy search or sampling"),
         ({"guidance_scale": 2.0}, "guidance_scale=2.0"),
         ({"forced_eos_token_id": -1}, "forced_eos_token_id must be an id or a list of ids, got -1"),
-        ({"pad_token_id": -1, "eos_token_id": [1]}, r"pad_token_id is -1, but rows that end with eos_token_id \[1\]"),
         ({"generation_mode": "image"}, 'must be "pose", "text" or None, got \'image\''),
         ({"generation_mode": "pose", "max_new_tokens": 5}, "takes 8 more tokens, but the limit leaves 5"),
     ],

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from dataset_files import random_poses
+from smpl_files import model_arrays, write_model
 from tiny_backbones import save_language_model, save_vision_encoders
 from transformers import AutoModelForImageTextToText, get_scheduler
 
@@ -152,7 +153,10 @@ def test_recipes_run_from_end_to_end(
     """From poses to an instructed model that loads and answers; sizes and steps alone are other than the recipe's."""
     recipes = RECIPES / size
     sizes: dict[str, object] = {"hidden_size": 16, "codebook_size": 32, "codebook_dim": 8, "num_pose_tokens": 6}
-    sizes |= {"records": toys / "amass"} if size == "paper" else {"num_poses": 64}
+    if size == "paper":
+        sizes |= {"records": toys / "amass", "body": write_model(tmp_path / "body.npz", model_arrays(24))}
+    else:
+        sizes |= {"num_poses": 64}
     toy = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
     tokenizer = tmp_path / "pose_tokenizer"
     where = ["--output_dir", str(tokenizer), "--per_device_train_batch_size", "16"]

@@ -1,0 +1,1 @@
+../../processing/inverse_kinematics.py

@@ -1,0 +1,1 @@
+../../processing/keypoint_skeletons.py
