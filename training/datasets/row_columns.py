@@ -135,7 +135,7 @@ def rows_of_columns(
 
 
 def prompt_template(task: Task, prompt: str, question: str | None, place: Place) -> str:
-    """The template of a row's question: as the pipeline writes it, so that the model is asked as it was trained.
+    """The template of a row's question: as the pipeline writes it: training and use have the same prompts.
 
     Args:
         task: The task.
