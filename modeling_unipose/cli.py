@@ -23,7 +23,6 @@ from .cli_console import Console, first_line, is_standard, print_json
 from .cli_inputs import implied_task, read_inputs
 from .cli_poses import answer_record, pose_record, show_poses
 from .generation_arguments import check_batch_size
-from .processing.body_model import load_body_model
 from .processing.pose_io import check_ending, save_poses
 from .tasks_unipose import TASKS
 
@@ -101,7 +100,7 @@ def run_generate(arguments: argparse.Namespace) -> int:
     arguments = read_inputs(arguments)
     task = infer_task(arguments)
     check_out(arguments.out, task)
-    body = None if arguments.body is None else load_body_model(arguments.body)
+    body = load_body(arguments.body)
     with console.progress(total=2, desc="loading the model", bar_format="{desc} {elapsed}") as progress:
         pipe = load_pipeline(arguments.model)
         console.detail(f"{pipe.model.name_or_path} on {pipe.device}; task: {task or 'chosen by the model'}")
@@ -125,6 +124,21 @@ def run_generate(arguments: argparse.Namespace) -> int:
             poses or [pipe.processor.read_pose(pose, "--pose", arguments.frame) for pose in arguments.pose], body
         )
     return 0
+
+
+def load_body(path: Path | None) -> Any:
+    """The body of a file; None: the built-in one.
+
+    Raises:
+        ValueError: The file is no body.
+        OSError: It cannot be read.
+        ImportError: It needs a package that is not installed.
+    """
+    if path is None:
+        return None
+    from .processing.body_model import load_body_model
+
+    return load_body_model(path)
 
 
 def check_out(out: str | None, task: str | None) -> None:
