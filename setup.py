@@ -86,7 +86,7 @@ setup(
             "recipes/*/*.yaml",
         ],
         "unipose.training.datasets.instructions": ["*.txt"],
-        "unipose.model_cards": ["*.md.jinja", "metrics/*/*"],
+        "unipose.model_cards": ["*.jinja", "metrics/*/*"],
     },
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,

@@ -9,6 +9,7 @@ one of several processes give the answers of a single run.
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -75,6 +76,7 @@ class StoredPipeline:
         self.model, self.processor = pipe.model, pipe.processor
         self.file = folder / f"{name}-{process:05d}.jsonl"
         self.answers: dict[str, dict[str, Any]] = {}
+        drop_unfinished_line(self.file)
         self.read()
 
     def read(self) -> None:
@@ -118,13 +120,17 @@ class StoredPipeline:
         self.answers |= {answer["key"]: answer for answer in answers}
 
 
+def drop_unfinished_line(path: Path) -> None:
+    """Cuts a last line that a killed process has not written in full; a file that does not exist is none."""
+    if path.exists():
+        content = path.read_bytes()
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
 def read_answers(path: Path) -> Iterator[dict[str, Any]]:
-    """The answers of a file; removes a last line that was not written in full."""
+    """The answers of a file; without a last line that another process has not written in full."""
     content = path.read_bytes()
-    complete = content[: content.rfind(b"\n") + 1]
-    if len(complete) < len(content):
-        path.write_bytes(complete)
-    for line in complete.splitlines():
+    for line in content[: content.rfind(b"\n") + 1].splitlines():
         yield json.loads(line)
 
 

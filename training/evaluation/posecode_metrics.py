@@ -5,21 +5,18 @@ range, or within the usual tolerance of it (`captions.posecodes.holding`, `capti
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy.typing as npt
 import torch
 
 from unipose.processing.body_model import BodyModel
-from unipose.training.captions.caption_reader import Reading as CaptionReading
-from unipose.training.captions.instruction_reader import Reading as InstructionReading
 from unipose.training.captions.instruction_reader import names_changed_part
 from unipose.training.captions.paircodes import Paircode, extract_paircodes, paircodes_hold
 from unipose.training.captions.posecodes import Posecode, extract_posecodes, holding
 from unipose.training.sampling.pose_pairs import CHANGES, PosePairs
 
 
-Code = TypeVar("Code", Posecode, Paircode)
+Code = Posecode | Paircode
 
 
 def posecodes_of_poses(poses: torch.Tensor, body: BodyModel) -> list[tuple[Posecode, ...]]:
@@ -84,8 +81,17 @@ def posecode_recall(posecodes: Sequence[Sequence[Code]], expected: Sequence[Sequ
     Returns:
         0 to 1; 0 where nothing is expected.
     """
-    stated = [len({*own} & {*other}) for own, other in zip(posecodes, expected, strict=True)]
-    return sum(stated) / max(sum(len({*codes}) for codes in expected), 1)
+    return sum(count_stated(posecodes, expected)) / max(sum(len({*codes}) for codes in expected), 1)
+
+
+def count_stated(posecodes: Sequence[Sequence[Code]], expected: Sequence[Sequence[Code]]) -> list[int]:
+    """How many of the different codes that are expected of each text it states.
+
+    Args:
+        posecodes: codes of n texts.
+        expected: codes that each should state.
+    """
+    return [len({*own} & {*other}) for own, other in zip(posecodes, expected, strict=True)]
 
 
 def paircode_precision(
@@ -125,31 +131,21 @@ def count_true_paircodes(
     ]
 
 
-def changed_part_named(texts: Sequence[str], pairs: PosePairs) -> float:
-    """The fraction of texts that name the changed part, over the pairs in which exactly one part was changed.
+def changed_parts_named(texts: Sequence[str], pairs: PosePairs) -> list[bool | None]:
+    """Whether each text names the changed part; None for pairs in which not exactly one part was changed.
 
     Args:
         texts: n differences or instructions.
         pairs: n pairs of poses.
-
-    Returns:
-        0 to 1; 0 where no pair has a single change.
     """
-    named = []
+    named: list[bool | None] = []
     for text, kind, changed in zip(texts, pairs.kind, pairs.changed):
         if kind == "one_change":
             joints = {joint for change in CHANGES[changed[0]] for joint in change.joints}
             named.append(any(names_changed_part(text, joint) for joint in joints))
-    return sum(named) / max(len(named), 1)
-
-
-def reading_metrics(readings: Sequence[CaptionReading] | Sequence[InstructionReading]) -> dict[str, float]:
-    """codes_per_caption of parsed texts, and unparsable_sentences as a fraction of all sentences."""
-    sentences = sum(reading.sentences for reading in readings)
-    return {
-        "codes_per_caption": sum(len(reading.codes) for reading in readings) / len(readings),
-        "unparsable_sentences": sum(len(reading.unparsable) for reading in readings) / max(sentences, 1),
-    }
+        else:
+            named.append(None)
+    return named
 
 
 def _joints(poses: torch.Tensor, body: BodyModel) -> npt.NDArray:

@@ -152,33 +152,35 @@ def data_rows(rows: Dataset) -> list[TaskRows]:
 
 
 def _data_task(name: str, task: str, kind: str, rows: Sequence[dict[str, Any]]) -> TaskRows:
-    own = task if task in TASKS and TASKS[task].answer == kind else TASK_OF_ANSWER[kind]
-    prompts = [count_prompt_poses(row) for row in rows]
-    inputs = {
-        "text": [row["messages"][:-1] for row in rows],
-        "images": [row["images"] for row in rows],
-        "poses": [row["poses"][:count] for row, count in zip(rows, prompts)],
-    }
+    # Of a free chat only the kind of its answer is known, not what its text is about.
+    is_known = task in TASKS and TASKS[task].answer == kind
+    own = TASKS[task if is_known else TASK_OF_ANSWER[kind]]
+    counts = [count_prompt_poses(row) for row in rows]
     if kind == "pose":
-        texts = [row["text"] or "" for row in rows] if own != "image-to-pose" else []
-        targets = [row["poses"][count] for row, count in zip(rows, prompts)]
-        befores = [row["poses"][count - 1] if count else None for row, count in zip(rows, prompts)]
+        targets = [row["poses"][count] for row, count in zip(rows, counts)]
+        befores = [row["poses"][count - 1] if count else None for row, count in zip(rows, counts)]
+        texts = [row["text"] for row in rows] if is_known and own.text else []
     else:
+        shows_poses = is_known and all(count == own.poses > 0 for count in counts)
+        targets = [row["poses"][count - 1] if shows_poses else None for row, count in zip(rows, counts)]
+        befores = [row["poses"][0] if shows_poses else None for row in rows]
         texts = [answer_text(row) for row in rows]
-        # The poses that a text is about, where it is about as many as its task takes.
-        is_known = task in TASKS and all(count == TASKS[task].poses > 0 for count in prompts)
-        targets = [row["poses"][count - 1] if is_known else None for row, count in zip(rows, prompts)]
-        befores = [row["poses"][0] if is_known and count == 2 else None for row, count in zip(rows, prompts)]
-    before = _rotmats(befores)
-    read = read_caption if TASKS[own].num_subjects == 1 else read_instruction
+    before = _rotmats(befores) if own.num_subjects == 2 else None
+    read = read_caption if own.num_subjects == 1 else read_instruction
+    # The paircodes of an edit need the pose before it.
+    has_statements = is_known and (kind == "text" or own.num_subjects == 1 or before is not None)
     return TaskRows(
         name,
-        own,
-        inputs,
+        own.name,
+        {
+            "text": [row["messages"][:-1] for row in rows],
+            "images": [row["images"] for row in rows],
+            "poses": [row["poses"][:count] for row, count in zip(rows, counts)],
+        },
         _rotmats(targets),
-        before if TASKS[own].num_subjects == 2 else None,
+        before,
         texts,
-        [read(text).codes for text in texts],
+        [read(text).codes for text in texts] if has_statements else [],
         has_headings=any(row["images"] for row in rows),
         are_chats=True,
     )

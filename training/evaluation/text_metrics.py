@@ -69,11 +69,9 @@ class BleuCounts:
         """
         bleu = _module("sacrebleu.metrics.bleu", "sacrebleu").BLEU
         weights = np.ones(len(self.lengths)) if counts is None else counts
-        sums = [weights @ each for each in (self.matches, self.totals, self.lengths, self.reference_lengths)]
-        matches, totals = ([round(each) for each in column] for column in sums[:2])
-        result = bleu.compute_bleu(
-            matches, totals, round(sums[2]), round(sums[3]), smooth_method="exp", max_ngram_order=MAX_ORDER
-        )
+        matches, totals = ([round(float(each)) for each in weights @ own] for own in (self.matches, self.totals))
+        lengths = [round(float(weights @ own)) for own in (self.lengths, self.reference_lengths)]
+        result = bleu.compute_bleu(matches, totals, *lengths, smooth_method="exp", max_ngram_order=MAX_ORDER)
         return result.score / 100
 
 
