@@ -22,6 +22,7 @@ from unipose.training.evaluation.calibrate import CalibrationArguments
 from unipose.training.evaluation.evaluate import EvaluationArguments
 from unipose.training.evaluation.paper_data import PaperDataArguments
 from unipose.training.evaluation.paper_tables import PaperTableArguments
+from unipose.training.evaluation.zero_shot import ZeroShotArguments
 from unipose.training.io import markdown_table, write_text
 from unipose.training.models.build_model import ModelArguments
 from unipose.training.refine.refine_corpus import RefineArguments
@@ -60,6 +61,7 @@ OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "unipose.training.evaluation.calibrate": (CalibrationArguments,),
     "unipose.training.evaluation.evaluate": (EvaluationArguments,),
     "unipose.training.evaluation.paper_tables": (PaperTableArguments, PaperDataArguments),
+    "unipose.training.evaluation.zero_shot": (ZeroShotArguments,),
 }
 # Defaults that differ from machine to machine.
 MACHINE_DEFAULTS = {(BuildArguments, "workers"): "the number of cores"}
