@@ -59,6 +59,48 @@ def r_precision(
     return {k: (ranks <= k).double().mean().item() for k in top_k}
 
 
+def r_precision_of_rows(
+    text_embeds: torch.Tensor,
+    pose_embeds: torch.Tensor,
+    k: int,
+    shuffles: int = 1,
+    seed: int = 0,
+    group_size: int = GROUP_SIZE,
+) -> torch.Tensor:
+    """R-precision of each sample, averaged over random divisions into groups.
+
+    One shuffle is the paper's definition. The result then depends on the seed; more shuffles reduce this.
+
+    Args:
+        text_embeds: (samples, dim).
+        pose_embeds: (samples, dim).
+        k: number of poses of a group among which the match counts.
+        shuffles: number of divisions.
+        seed: seed of the divisions.
+        group_size: number of samples per group.
+
+    Returns:
+        (samples,) in 0..1; NaN for samples that are in the rest of every division.
+
+    Raises:
+        ValueError: see `r_precision`; or `shuffles` is below 1.
+    """
+    if shuffles < 1:
+        raise ValueError(f"shuffles must be at least 1, got {shuffles}")
+    generator = torch.Generator().manual_seed(seed)
+    samples = len(text_embeds)
+    hits, counted = torch.zeros(samples, dtype=torch.float64), torch.zeros(samples, dtype=torch.float64)
+    for _ in range(shuffles):
+        permutation = torch.randperm(samples, generator=generator)
+        texts, poses = _groups(text_embeds, pose_embeds, permutation, group_size)
+        _check_k("k", [k], group_size)
+        ranks = retrieval_ranks(texts, poses).flatten()
+        places = permutation[: len(ranks)]
+        hits[places] += (ranks <= k).double().cpu()
+        counted[places] += 1
+    return hits / counted
+
+
 def matching_score(
     text_embeds: torch.Tensor, pose_embeds: torch.Tensor, permutation: torch.Tensor, group_size: int = GROUP_SIZE
 ) -> float:
