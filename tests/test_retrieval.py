@@ -155,9 +155,7 @@ def test_saved_and_loaded_models_embed_equally(
 
 
 @pytest.mark.parametrize("text_encoder", ["gru", "transformer"])
-def test_features_depend_on_neither_batches_nor_dropout(
-    tokenizer: PreTrainedTokenizerFast, text_encoder: str
-) -> None:
+def test_features_depend_on_neither_batches_nor_dropout(tokenizer: PreTrainedTokenizerFast, text_encoder: str) -> None:
     """A short text gets padding beside a long one."""
     model = new_model(tokenizer, text_encoder=text_encoder, pose_encoder="mlp", dropout=0.5).train()
     texts = [*TEXTS, "Up.", " ".join(TEXTS[:3])]
@@ -194,7 +192,7 @@ def test_errors(tokenizer: PreTrainedTokenizerFast) -> None:
         model.embed_poses(rotmat_to_rotation_6d(poses)[:, 1:])
     with pytest.raises(ValueError, match=r"got 2 texts, empty at \[1\]"):
         model.get_text_features(["A person sits.", "  "])
-    with pytest.raises(ValueError, match="got one text 'A person sits.'"):
+    with pytest.raises(ValueError, match=r"got one text 'A person sits\.'"):
         model.get_text_features("A person sits.")
     with pytest.raises(ValueError, match="expected padding on the right"):
         model.get_text_features(torch.tensor([[5, 6], [7, 8]]), torch.tensor([[1, 1], [0, 1]]))

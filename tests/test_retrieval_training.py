@@ -31,7 +31,7 @@ RUN = [
 
 def texts() -> list[str]:
     """Words that name the number of a row."""
-    names = "stand sit kneel bow squat lunge kick jump".split()
+    names = ["stand", "sit", "kneel", "bow", "squat", "lunge", "kick", "jump"]
     return [f"A person does a {names[row % 8]} and a {names[row // 8]}." for row in range(ROWS)]
 
 
@@ -106,7 +106,16 @@ def test_a_tokenizer_can_be_reused(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text_checkpoint: Path
 ) -> None:
     output = tmp_path / "run"
-    options = ("--tokenizer", text_checkpoint, "--output_dir", output, "--max_steps", 1, "--text_encoder", "transformer")
+    options = (
+        "--tokenizer",
+        text_checkpoint,
+        "--output_dir",
+        output,
+        "--max_steps",
+        1,
+        "--text_encoder",
+        "transformer",
+    )
     run_stage(monkeypatch, "--corpus", corpus, *options)
     model = RetrievalModel.from_pretrained(output)
     assert model.config.vocab_size == len(model.tokenizer)

@@ -256,12 +256,12 @@ class RetrievalModel(PreTrainedModel):
         Args:
             pretrained_model_name_or_path: folder or Hub id.
             args: passed to `PreTrainedModel.from_pretrained`.
-            kwargs: passed to `PreTrainedModel.from_pretrained`.
+            kwargs: passed to `PreTrainedModel.from_pretrained`, `revision` also to the tokenizer.
         """
         model = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        loaded, info = model if isinstance(model, tuple) else (model, None)
-        loaded.tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, revision=kwargs.get("revision"))
-        return loaded if info is None else (loaded, info)
+        revision = kwargs.get("revision")
+        model.tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, revision=revision)
+        return model
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """Saves the model and its tokenizer.
@@ -378,9 +378,7 @@ class RetrievalModel(PreTrainedModel):
         lead = (2,) if self.config.pairs else ()
         expected = (*lead, self.config.num_joints, 6)
         if tuple(pose_values.shape[1:]) != expected:
-            raise ValueError(
-                f"pose_values must have the shape {('batch', *expected)}, got {tuple(pose_values.shape)}"
-            )
+            raise ValueError(f"pose_values must have the shape {('batch', *expected)}, got {tuple(pose_values.shape)}")
         return self.pose_embedder(pose_values.to(self.dtype))
 
     def forward(

@@ -170,7 +170,7 @@ class RetrievalMetrics:
 
 
 class RetrievalTrainer(SampledDataMixin, StageTrainer):
-    """Trains on random batches; the other rows of a batch are the negatives of each."""
+    """Trains on random batches; the other rows of a batch, in the same process, are the negatives of each."""
 
     def train_sampler(self) -> SeededSampler:
         sampler = SeededSampler(len(self.train_dataset), self.args.seed)
