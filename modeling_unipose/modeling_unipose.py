@@ -30,7 +30,7 @@ from .generation_unipose import UniPoseGenerationMixin
 from .modeling_pose_vqvae import UniPoseVQVAE
 from .output_hooks import install_hooks
 from .pretrained_unipose import UniPosePreTrainedModel
-from .query_runs import block_index, cover_cache, is_pose_code, query_index, shift_pose_labels
+from .query_runs import block_index, cover_cache, is_pose_code, query_index, shift_pose_labels, source_codes
 from .vision_unipose import (
     UniPoseMultiModalProjector,
     build_vision_encoders,
@@ -167,18 +167,16 @@ class UniPoseModel(UniPosePreTrainedModel):
         """(batch, length) bool of codes or queries -> index of each in its pose; 0 elsewhere."""
         return (query_index(is_code) % self.config.num_pose_tokens).clamp_min(0)
 
-    def insert_pose_codes(
-        self, inputs_embeds: torch.Tensor, placeholders: torch.Tensor, pose_values: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Replaces the placeholders of input poses by the embedded codes of the poses.
+    @torch.no_grad()
+    def encode_poses(self, placeholders: torch.Tensor, pose_values: torch.Tensor | None) -> torch.Tensor | None:
+        """The codes of input poses.
 
         Args:
-            inputs_embeds: (batch, length, hidden_size).
             placeholders: (batch, length) bool.
             pose_values: (poses, 22, 6) in placeholder order, or None.
 
         Returns:
-            (batch, length, hidden_size).
+            (poses, num_pose_tokens) ids, or None without poses.
 
         Raises:
             ValueError: If placeholders and poses do not match, with both numbers, or the values are no rotations.
@@ -192,11 +190,51 @@ class UniPoseModel(UniPosePreTrainedModel):
             ),
         )
         if pose_values is None:
+            return None
+        codes = self.pose_tokenizer.encode(pose_values, allow_absent=False).to(placeholders.device)
+        return codes + self.config.pose_code_start_id
+
+    def insert_pose_codes(
+        self, inputs_embeds: torch.Tensor, placeholders: torch.Tensor, pose_codes: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Replaces the placeholders of input poses by the embedded codes of the poses.
+
+        Args:
+            inputs_embeds: (batch, length, hidden_size).
+            placeholders: (batch, length) bool.
+            pose_codes: (poses, num_pose_tokens) ids in placeholder order, or None.
+
+        Returns:
+            (batch, length, hidden_size).
+        """
+        if pose_codes is None:
             return inputs_embeds
-        with torch.no_grad():
-            codes = self.pose_tokenizer.encode(pose_values, allow_absent=False).to(inputs_embeds.device)
-        embeds = self.embed_ids(codes + self.config.pose_code_start_id)
-        return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), embeds.to(inputs_embeds))
+        return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), self.embed_ids(pose_codes).to(inputs_embeds))
+
+    def find_source_codes(
+        self,
+        input_ids: torch.Tensor | None,
+        placeholders: torch.Tensor,
+        pose_codes: torch.Tensor | None,
+        is_query: torch.Tensor,
+    ) -> torch.Tensor | None:
+        """The code of each query's source pose (see `source_codes`); None for a model whose queries have none.
+
+        Args:
+            input_ids: (batch, length), or None.
+            placeholders: (batch, length) bool, of input poses.
+            pose_codes: (poses, num_pose_tokens) ids in placeholder order, or None.
+            is_query: (batch, length) bool.
+
+        Returns:
+            (batch, length) ids, -1 elsewhere.
+        """
+        if not self.config.source_pose_queries:
+            return None
+        ids = torch.full_like(placeholders, -1, dtype=torch.long) if input_ids is None else input_ids
+        if pose_codes is not None:
+            ids = ids.masked_scatter(placeholders, pose_codes)
+        return source_codes(ids, is_query, self.config)
 
     def insert_image_features(
         self, inputs_embeds: torch.Tensor, placeholders: torch.Tensor, features: torch.Tensor | None
@@ -237,13 +275,18 @@ class UniPoseModel(UniPosePreTrainedModel):
         return inputs_embeds + 0.0 * self.multi_modal_projector(blank).to(inputs_embeds)
 
     def insert_queries(
-        self, inputs_embeds: torch.Tensor, is_query: torch.Tensor, revealed_pose_codes: torch.Tensor | None = None
+        self,
+        inputs_embeds: torch.Tensor,
+        is_query: torch.Tensor,
+        source_pose_codes: torch.Tensor | None = None,
+        revealed_pose_codes: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Replaces the placeholders of output poses by the learned queries, counted from the start of each run.
 
         Args:
             inputs_embeds: (batch, length, hidden_size).
             is_query: (batch, length) bool.
+            source_pose_codes: (batch, length) ids of codes that are added to their queries, -1 elsewhere.
             revealed_pose_codes: (batch, length) codes that are embedded in place of their queries, -1 elsewhere.
 
         Returns:
@@ -251,6 +294,9 @@ class UniPoseModel(UniPosePreTrainedModel):
         """
         index = self.index_in_pose(is_query)
         queries = self.pose_query_embeddings(index).to(inputs_embeds)
+        if source_pose_codes is not None:
+            sources = self.get_input_embeddings()(source_pose_codes.clamp_min(0)).to(queries)
+            queries = queries + sources * (source_pose_codes >= 0).unsqueeze(-1)
         inputs_embeds = torch.where(is_query.unsqueeze(-1), queries, inputs_embeds)
         if revealed_pose_codes is None:
             return inputs_embeds
@@ -311,6 +357,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         pose_pixel_values: torch.Tensor | None = None,
         pose_values: torch.Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        source_pose_codes: torch.Tensor | None = None,
         revealed_pose_codes: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> UniPoseModelOutputWithPast:
@@ -325,6 +372,9 @@ class UniPoseModel(UniPosePreTrainedModel):
             pixel_values, pose_pixel_values: (images, 3, height, width), in placeholder order.
             pose_values: (poses, 22, 6), in placeholder order.
             mm_encoder_outputs: {"image": output of `get_image_features`} in place of the two pixel inputs.
+            source_pose_codes: (batch, length) ids of the codes of each query's source pose, -1 elsewhere, with
+                `source_pose_queries`; default: those of the last input pose before each query. A forward whose input
+                pose is in the cache needs them.
             revealed_pose_codes: (batch, length) known codes of output poses, -1 elsewhere: their queries are replaced
                 by the embeddings of the codes, and the other queries of the block see them (masked refinement).
 
@@ -346,11 +396,14 @@ class UniPoseModel(UniPosePreTrainedModel):
             self.placeholder_mask(token_id, input_ids, inputs_embeds)
             for token_id in (self.config.pose_token_id, self.config.image_token_id, self.config.pose_query_token_id)
         )
-        inputs_embeds = self.insert_pose_codes(inputs_embeds, is_pose, pose_values)
+        pose_codes = self.encode_poses(is_pose, pose_values)
+        inputs_embeds = self.insert_pose_codes(inputs_embeds, is_pose, pose_codes)
+        if source_pose_codes is None:
+            source_pose_codes = self.find_source_codes(input_ids, is_pose, pose_codes, is_query)
         inputs_embeds = self.insert_image_features(inputs_embeds, is_image, image_features)
         if image_features is None and self.multi_modal_projector is not None:
             inputs_embeds = self.add_zero_projector_gradient(inputs_embeds)
-        inputs_embeds = self.insert_queries(inputs_embeds, is_query, revealed_pose_codes)
+        inputs_embeds = self.insert_queries(inputs_embeds, is_query, source_pose_codes, revealed_pose_codes)
         mask = self.create_mask(inputs_embeds, attention_mask, cache, position_ids, is_query)
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
@@ -419,6 +472,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         pose_pixel_values: torch.Tensor | None = None,
         pose_values: torch.Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        source_pose_codes: torch.Tensor | None = None,
         revealed_pose_codes: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         shift_labels: torch.Tensor | None = None,
@@ -451,6 +505,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             pose_pixel_values=pose_pixel_values,
             pose_values=pose_values,
             mm_encoder_outputs=mm_encoder_outputs,
+            source_pose_codes=source_pose_codes,
             revealed_pose_codes=revealed_pose_codes,
             **kwargs,
         )

@@ -47,6 +47,24 @@ def codes_since_start(ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
     return torch.where(last_start < 0, -1, window.shape[1] - 1 - last_start)
 
 
+def source_codes(ids: torch.Tensor, is_query: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
+    """The code that each query's source pose, the last input pose before it, has at the query's index.
+
+    Args:
+        ids: (batch, length) ids in which the codes of input poses, and only these, are pose codes.
+        is_query: (batch, length) bool.
+        config: Config with the token ids.
+
+    Returns:
+        (batch, length) ids of pose codes; -1 at queries without a source pose and at all other positions.
+    """
+    tokens = config.num_pose_tokens
+    position = torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
+    last_code = torch.where(is_pose_code(ids, config), position, -1).cummax(dim=1).values
+    source = last_code - (tokens - 1) + query_index(is_query) % tokens
+    return torch.where(is_query & (last_code >= 0), ids.gather(1, source.clamp_min(0)), -1)
+
+
 def cover_cache(blocks: torch.Tensor, cache: Cache | None) -> torch.Tensor:
     """Extends block ids to the past, which belongs to no block (-1).
 
@@ -87,4 +105,12 @@ def shift_pose_labels(is_query: torch.Tensor, labels: torch.Tensor) -> torch.Ten
     return torch.where(is_query, labels, following.masked_fill(edge, -100))
 
 
-__all__ = ["block_index", "codes_since_start", "cover_cache", "is_pose_code", "query_index", "shift_pose_labels"]
+__all__ = [
+    "block_index",
+    "codes_since_start",
+    "cover_cache",
+    "is_pose_code",
+        "query_index",
+    "shift_pose_labels",
+    "source_codes",
+]

@@ -120,7 +120,7 @@ def test_revealed_codes_have_their_positions():
     ids = torch.tensor([words(3, 1) + answer_block(config)])
     is_query, codes = ids == config.pose_query_token_id, torch.full_like(ids, -1)
     codes[is_query] = torch.tensor([-1, 7] * (config.num_pose_tokens // 2))
-    embeds = base.insert_queries(base.get_input_embeddings()(ids), is_query, codes)[is_query]
+    embeds = base.insert_queries(base.get_input_embeddings()(ids), is_query, revealed_pose_codes=codes)[is_query]
     code = base.get_input_embeddings().weight[config.pose_code_start_id + 7]
     torch.testing.assert_close(embeds[1::2], code + base.pose_position_embeddings.weight[1::2])
     torch.testing.assert_close(embeds[::2], base.pose_query_embeddings.weight[::2])
