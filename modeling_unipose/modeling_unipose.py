@@ -9,9 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.attention.flex_attention import BlockMask
 from transformers import AutoModel, Cache
-from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import (
     BaseModelOutputWithPast,
     BaseModelOutputWithPooling,
@@ -19,7 +17,7 @@ from transformers.modeling_outputs import (
 )
 from transformers.modeling_utils import slice_logits_to_keep
 from transformers.processing_utils import Unpack
-from transformers.utils import is_tracing, torch_compilable_check
+from transformers.utils import torch_compilable_check
 from transformers.utils.generic import TransformersKwargs, can_return_tuple
 from transformers.utils.output_capturing import select_hidden_states
 
@@ -27,10 +25,11 @@ from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
 from .finite_checks import check_pixels
 from .generation_unipose import UniPoseGenerationMixin
+from .mixed_attention import create_mask
 from .modeling_pose_vqvae import UniPoseVQVAE
 from .output_hooks import install_hooks
 from .pretrained_unipose import UniPosePreTrainedModel
-from .query_runs import block_index, cover_cache, is_pose_code, query_index, shift_pose_labels, source_codes
+from .query_runs import is_pose_code, query_index, shift_pose_labels, source_codes
 from .vision_unipose import (
     UniPoseMultiModalProjector,
     build_vision_encoders,
@@ -41,9 +40,16 @@ from .vision_unipose import (
 
 @dataclass
 class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
-    """The library's output and image_outputs, the output of `get_image_features`; None without images."""
+    """The library's output and two fields of the model's own.
+
+    Args:
+        image_outputs: Output of `get_image_features`; None without images.
+        source_pose_codes: (batch, length) ids of the codes of each query's source pose, -1 elsewhere; None without
+            `source_pose_pointer`.
+    """
 
     image_outputs: BaseModelOutputWithPooling | None = None
+    source_pose_codes: torch.Tensor | None = None
 
 
 @dataclass
@@ -69,6 +75,9 @@ class UniPoseModel(UniPosePreTrainedModel):
         self.pose_position_embeddings: nn.Embedding | None = None
         if config.pose_position_embeddings:
             self.pose_position_embeddings = nn.Embedding(config.num_pose_tokens, config.text_config.hidden_size)
+        self.source_pose_pointer: nn.Linear | None = None
+        if config.source_pose_pointer:
+            self.source_pose_pointer = nn.Linear(config.text_config.hidden_size, 1)
         self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
 
@@ -211,31 +220,6 @@ class UniPoseModel(UniPosePreTrainedModel):
             return inputs_embeds
         return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), self.embed_ids(pose_codes).to(inputs_embeds))
 
-    def find_source_codes(
-        self,
-        input_ids: torch.Tensor | None,
-        placeholders: torch.Tensor,
-        pose_codes: torch.Tensor | None,
-        is_query: torch.Tensor,
-    ) -> torch.Tensor | None:
-        """The code of each query's source pose (see `source_codes`); None for a model whose queries have none.
-
-        Args:
-            input_ids: (batch, length), or None.
-            placeholders: (batch, length) bool, of input poses.
-            pose_codes: (poses, num_pose_tokens) ids in placeholder order, or None.
-            is_query: (batch, length) bool.
-
-        Returns:
-            (batch, length) ids, -1 elsewhere.
-        """
-        if not self.config.source_pose_queries:
-            return None
-        ids = torch.full_like(placeholders, -1, dtype=torch.long) if input_ids is None else input_ids
-        if pose_codes is not None:
-            ids = ids.masked_scatter(placeholders, pose_codes)
-        return source_codes(ids, is_query, self.config)
-
     def insert_image_features(
         self, inputs_embeds: torch.Tensor, placeholders: torch.Tensor, features: torch.Tensor | None
     ) -> torch.Tensor:
@@ -278,7 +262,6 @@ class UniPoseModel(UniPosePreTrainedModel):
         self,
         inputs_embeds: torch.Tensor,
         is_query: torch.Tensor,
-        source_pose_codes: torch.Tensor | None = None,
         revealed_pose_codes: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Replaces the placeholders of output poses by the learned queries, counted from the start of each run.
@@ -286,7 +269,6 @@ class UniPoseModel(UniPosePreTrainedModel):
         Args:
             inputs_embeds: (batch, length, hidden_size).
             is_query: (batch, length) bool.
-            source_pose_codes: (batch, length) ids of codes that are added to their queries, -1 elsewhere.
             revealed_pose_codes: (batch, length) codes that are embedded in place of their queries, -1 elsewhere.
 
         Returns:
@@ -294,9 +276,6 @@ class UniPoseModel(UniPosePreTrainedModel):
         """
         index = self.index_in_pose(is_query)
         queries = self.pose_query_embeddings(index).to(inputs_embeds)
-        if source_pose_codes is not None:
-            sources = self.get_input_embeddings()(source_pose_codes.clamp_min(0)).to(queries)
-            queries = queries + sources * (source_pose_codes >= 0).unsqueeze(-1)
         inputs_embeds = torch.where(is_query.unsqueeze(-1), queries, inputs_embeds)
         if revealed_pose_codes is None:
             return inputs_embeds
@@ -306,43 +285,6 @@ class UniPoseModel(UniPosePreTrainedModel):
         if self.pose_position_embeddings is not None:
             codes = codes + self.pose_position_embeddings(index).to(codes)
         return torch.where(is_revealed.unsqueeze(-1), codes, inputs_embeds)
-
-    def create_mask(
-        self,
-        inputs_embeds: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        cache: Cache | None,
-        position_ids: torch.Tensor | None,
-        is_query: torch.Tensor,
-    ) -> torch.Tensor | BlockMask | None:
-        """The causal mask, opened inside each run of queries (the paper's mixed attention, section 3.3).
-
-        Args:
-            inputs_embeds: (batch, length, hidden_size); only shape, dtype and device are read.
-            attention_mask: (batch, past + length), or a ready 4-D mask, which is returned.
-            cache: Keys and values of the past.
-            position_ids: (batch, length).
-            is_query: (batch, length) bool.
-
-        Returns:
-            The attention implementation's own form of a mask; None where it needs none.
-        """
-        blocks = None
-        # One position alone sees the past and itself, query or not. A compiled graph holds no branch on values.
-        may_open = self.config.pose_attention == "mixed" and is_query.shape[1] > 1
-        if may_open and (is_tracing() or is_query.any()):
-            blocks = cover_cache(torch.where(is_query, block_index(is_query), -1), cache)
-        if attention_mask is None and cache is None:
-            # Without a mask the library would look for packed sequences in position_ids.
-            attention_mask = inputs_embeds.new_ones(inputs_embeds.shape[:2], dtype=torch.long)
-        return create_causal_mask(
-            config=self.language_model.config,
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            **{CACHE: cache},
-            position_ids=position_ids,
-            block_sequence_ids=blocks,
-        )
 
     @can_return_tuple
     @accepts_both_cache_names
@@ -373,7 +315,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             pose_values: (poses, 22, 6), in placeholder order.
             mm_encoder_outputs: {"image": output of `get_image_features`} in place of the two pixel inputs.
             source_pose_codes: (batch, length) ids of the codes of each query's source pose, -1 elsewhere, with
-                `source_pose_queries`; default: those of the last input pose before each query. A forward whose input
+                `source_pose_pointer`; default: those of the last input pose before each query. A forward whose input
                 pose is in the cache needs them.
             revealed_pose_codes: (batch, length) known codes of output poses, -1 elsewhere: their queries are replaced
                 by the embeddings of the codes, and the other queries of the block see them (masked refinement).
@@ -398,13 +340,14 @@ class UniPoseModel(UniPosePreTrainedModel):
         )
         pose_codes = self.encode_poses(is_pose, pose_values)
         inputs_embeds = self.insert_pose_codes(inputs_embeds, is_pose, pose_codes)
-        if source_pose_codes is None:
-            source_pose_codes = self.find_source_codes(input_ids, is_pose, pose_codes, is_query)
+        if self.source_pose_pointer is not None and source_pose_codes is None:
+            source_pose_codes = source_codes(input_ids, is_pose, pose_codes, is_query, self.config)
         inputs_embeds = self.insert_image_features(inputs_embeds, is_image, image_features)
         if image_features is None and self.multi_modal_projector is not None:
             inputs_embeds = self.add_zero_projector_gradient(inputs_embeds)
-        inputs_embeds = self.insert_queries(inputs_embeds, is_query, source_pose_codes, revealed_pose_codes)
-        mask = self.create_mask(inputs_embeds, attention_mask, cache, position_ids, is_query)
+        inputs_embeds = self.insert_queries(inputs_embeds, is_query, revealed_pose_codes)
+        opened = is_query if self.config.pose_attention == "mixed" else None
+        mask = create_mask(self.language_model.config, inputs_embeds, attention_mask, cache, position_ids, opened)
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=mask,
@@ -412,7 +355,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             **{CACHE: cache},
             **kwargs,
         )
-        return UniPoseModelOutputWithPast(**outputs, image_outputs=images)
+        return UniPoseModelOutputWithPast(**outputs, image_outputs=images, source_pose_codes=source_pose_codes)
 
 
 class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationMixin):
@@ -511,7 +454,11 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         )
         is_mask = isinstance(logits_to_keep, torch.Tensor) and logits_to_keep.dtype == torch.bool
         hidden = outputs.last_hidden_state
-        logits = self.lm_head(hidden[logits_to_keep] if is_mask else slice_logits_to_keep(hidden, logits_to_keep))
+        kept = hidden[logits_to_keep] if is_mask else slice_logits_to_keep(hidden, logits_to_keep)
+        logits = self.lm_head(kept)
+        if (sources := outputs.source_pose_codes) is not None:
+            sources = sources[logits_to_keep] if is_mask else slice_logits_to_keep(sources, logits_to_keep)
+            logits = self.point_to_sources(logits, kept, sources)
         loss = None
         if labels is not None or shift_labels is not None:
             if shift_labels is None:
@@ -530,6 +477,20 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             attentions=outputs.attentions,
             image_outputs=outputs.image_outputs,
         )
+
+    def point_to_sources(self, logits: torch.Tensor, hidden: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+        """Raises the logit of each source code by what the pointer computes from the query's hidden state.
+
+        Args:
+            logits: (..., vocab_size).
+            hidden: (..., hidden_size).
+            sources: (...) ids of source codes, -1 where there is none.
+
+        Returns:
+            (..., vocab_size).
+        """
+        amount = self.model.source_pose_pointer(hidden) * (sources >= 0).unsqueeze(-1)
+        return logits.scatter_add(-1, sources.clamp_min(0).unsqueeze(-1), amount.to(logits))
 
     def shift_labels(
         self, input_ids: torch.Tensor | None, labels: torch.Tensor, inputs_embeds: torch.Tensor | None = None
