@@ -453,12 +453,14 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             **kwargs,
         )
         is_mask = isinstance(logits_to_keep, torch.Tensor) and logits_to_keep.dtype == torch.bool
-        hidden = outputs.last_hidden_state
-        kept = hidden[logits_to_keep] if is_mask else slice_logits_to_keep(hidden, logits_to_keep)
-        logits = self.lm_head(kept)
+
+        def keep(values: torch.Tensor) -> torch.Tensor:
+            return values[logits_to_keep] if is_mask else slice_logits_to_keep(values, logits_to_keep)
+
+        hidden = keep(outputs.last_hidden_state)
+        logits = self.lm_head(hidden)
         if (sources := outputs.source_pose_codes) is not None:
-            sources = sources[logits_to_keep] if is_mask else slice_logits_to_keep(sources, logits_to_keep)
-            logits = self.point_to_sources(logits, kept, sources)
+            logits = self.point_to_sources(logits, hidden, keep(sources.unsqueeze(-1)))
         loss = None
         if labels is not None or shift_labels is not None:
             if shift_labels is None:
@@ -484,13 +486,13 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         Args:
             logits: (..., vocab_size).
             hidden: (..., hidden_size).
-            sources: (...) ids of source codes, -1 where there is none.
+            sources: (..., 1) ids of source codes, -1 where there is none.
 
         Returns:
             (..., vocab_size).
         """
-        amount = self.model.source_pose_pointer(hidden) * (sources >= 0).unsqueeze(-1)
-        return logits.scatter_add(-1, sources.clamp_min(0).unsqueeze(-1), amount.to(logits))
+        amount = self.model.source_pose_pointer(hidden) * (sources >= 0)
+        return logits.scatter_add(-1, sources.clamp_min(0), amount.to(logits))
 
     def shift_labels(
         self, input_ids: torch.Tensor | None, labels: torch.Tensor, inputs_embeds: torch.Tensor | None = None
