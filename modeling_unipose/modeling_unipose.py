@@ -54,9 +54,10 @@ class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
 
 @dataclass
 class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
-    """The library's output and image_outputs, the output of `get_image_features`; None without images."""
+    """The library's output and the two fields of `UniPoseModelOutputWithPast`."""
 
     image_outputs: BaseModelOutputWithPooling | None = None
+    source_pose_codes: torch.Tensor | None = None
 
 
 class UniPoseModel(UniPosePreTrainedModel):
@@ -286,6 +287,20 @@ class UniPoseModel(UniPosePreTrainedModel):
             codes = codes + self.pose_position_embeddings(index).to(codes)
         return torch.where(is_revealed.unsqueeze(-1), codes, inputs_embeds)
 
+    def point_to_sources(self, logits: torch.Tensor, hidden: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+        """Raises the logit of each source code by what the pointer computes from the query's hidden state.
+
+        Args:
+            logits: (..., vocab_size), changed in place.
+            hidden: (..., hidden_size).
+            sources: (..., 1) index of each source code in the logits, negative where there is none.
+
+        Returns:
+            (..., vocab_size).
+        """
+        amount = self.source_pose_pointer(hidden) * (sources >= 0)
+        return logits.scatter_add_(-1, sources.clamp_min(0), amount.to(logits))
+
     @can_return_tuple
     @accepts_both_cache_names
     def forward(
@@ -460,7 +475,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         hidden = keep(outputs.last_hidden_state)
         logits = self.lm_head(hidden)
         if (sources := outputs.source_pose_codes) is not None:
-            logits = self.point_to_sources(logits, hidden, keep(sources.unsqueeze(-1)))
+            logits = self.model.point_to_sources(logits, hidden, keep(sources.unsqueeze(-1)))
         loss = None
         if labels is not None or shift_labels is not None:
             if shift_labels is None:
@@ -478,21 +493,8 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_outputs=outputs.image_outputs,
+            source_pose_codes=outputs.source_pose_codes,
         )
-
-    def point_to_sources(self, logits: torch.Tensor, hidden: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
-        """Raises the logit of each source code by what the pointer computes from the query's hidden state.
-
-        Args:
-            logits: (..., vocab_size).
-            hidden: (..., hidden_size).
-            sources: (..., 1) ids of source codes, -1 where there is none.
-
-        Returns:
-            (..., vocab_size).
-        """
-        amount = self.model.source_pose_pointer(hidden) * (sources >= 0)
-        return logits.scatter_add(-1, sources.clamp_min(0), amount.to(logits))
 
     def shift_labels(
         self, input_ids: torch.Tensor | None, labels: torch.Tensor, inputs_embeds: torch.Tensor | None = None

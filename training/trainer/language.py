@@ -182,6 +182,9 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
             head = cast(nn.Linear, model_with_head.get_output_embeddings()).weight
             hidden_codes = hidden[0].flatten(0, 1).index_select(0, code_places)
             code_logits = nn.functional.linear(hidden_codes, head[first : first + size])
+            if (sources := outputs.source_pose_codes) is not None:
+                places = sources.flatten()[code_places].unsqueeze(1) - first
+                code_logits = self.decoder.point_to_sources(code_logits, hidden_codes, places)
         codes, words = labels.flatten()[code_places] - first, labels.flatten()[word_places]
         codebooks = targets.codebook_of_position(inputs["input_ids"], config).flatten()[code_places]
         loss = smoothed_cross_entropy(code_logits, codes, targets.distributions, codebooks)
