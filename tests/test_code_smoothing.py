@@ -114,6 +114,12 @@ def test_the_trainers_loss_is_that_of_codes_among_codes_and_words_among_all(poin
     assert is_code.any()
     assert is_word.any()
     soft = smooth_targets(model.model.pose_tokenizer.codebooks(), 1.0)[0][labels[is_code] - first]
+    if pointer:
+        input_codes = batch["input_ids"][(batch["input_ids"] >= first) & (batch["input_ids"] < first + size)]
+        edits = is_code.any(dim=1)
+        sources = input_codes.view(-1, model.config.num_pose_tokens)[edits[poses_per_row(batch, first, size)]]
+        is_kept = sources.flatten() == labels[is_code]
+        soft[is_kept] = nn.functional.one_hot(labels[is_code][is_kept] - first, size).float()
     expected = nn.functional.cross_entropy(logits[is_code][:, first : first + size], soft, reduction="sum")
     expected = expected + nn.functional.cross_entropy(logits[is_word], labels[is_word], reduction="sum")
     torch.testing.assert_close(loss, expected / (labels != -100).sum(), rtol=1e-4, atol=1e-4)

@@ -182,12 +182,14 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
             head = cast(nn.Linear, model_with_head.get_output_embeddings()).weight
             hidden_codes = hidden[0].flatten(0, 1).index_select(0, code_places)
             code_logits = nn.functional.linear(hidden_codes, head[first : first + size])
-            if (sources := outputs.source_pose_codes) is not None:
-                places = sources.flatten()[code_places].unsqueeze(1) - first
-                code_logits = self.decoder.point_to_sources(code_logits, hidden_codes, places)
+            is_kept = None
+            if outputs.source_pose_codes is not None:
+                sources = outputs.source_pose_codes.flatten()[code_places] - first
+                code_logits = self.decoder.point_to_sources(code_logits, hidden_codes, sources.unsqueeze(1))
+                is_kept = sources == labels.flatten()[code_places] - first
         codes, words = labels.flatten()[code_places] - first, labels.flatten()[word_places]
         codebooks = targets.codebook_of_position(inputs["input_ids"], config).flatten()[code_places]
-        loss = smoothed_cross_entropy(code_logits, codes, targets.distributions, codebooks)
+        loss = smoothed_cross_entropy(code_logits, codes, targets.distributions, codebooks, is_kept)
         loss = loss + nn.functional.cross_entropy(outputs.logits.float(), words, reduction="sum")
         return loss, [(code_logits, codes), (outputs.logits, words)], outputs
 
