@@ -107,7 +107,8 @@ def test_the_trainers_loss_is_that_of_codes_among_codes_and_words_among_all(poin
     loss, outputs = trainer.compute_loss(trainer.model, batch, return_outputs=True)
     model, labels = trainer.model, batch["shift_labels"]
     inputs = {name: value for name, value in batch.items() if "labels" not in name}
-    logits, first = model(**inputs).logits, model.config.pose_code_start_id
+    plain = model(**inputs)
+    logits, first = plain.logits, model.config.pose_code_start_id
     size = model.config.pose_tokenizer_config.codebook_size
     is_code = (labels >= first) & (labels < first + size)
     is_word = (labels != -100) & ~is_code
@@ -115,10 +116,9 @@ def test_the_trainers_loss_is_that_of_codes_among_codes_and_words_among_all(poin
     assert is_word.any()
     soft = smooth_targets(model.model.pose_tokenizer.codebooks(), 1.0)[0][labels[is_code] - first]
     if pointer:
-        input_codes = batch["input_ids"][(batch["input_ids"] >= first) & (batch["input_ids"] < first + size)]
-        edits = is_code.any(dim=1)
-        sources = input_codes.view(-1, model.config.num_pose_tokens)[edits[poses_per_row(batch, first, size)]]
-        is_kept = sources.flatten() == labels[is_code]
+        is_kept = plain.source_pose_codes[is_code] == labels[is_code]
+        assert is_kept.any()
+        assert not is_kept.all()
         soft[is_kept] = nn.functional.one_hot(labels[is_code][is_kept] - first, size).float()
     expected = nn.functional.cross_entropy(logits[is_code][:, first : first + size], soft, reduction="sum")
     expected = expected + nn.functional.cross_entropy(logits[is_word], labels[is_word], reduction="sum")
