@@ -60,8 +60,8 @@ def add_answering(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-frame",
         choices=FRAME_NAMES,
-        default="z_up",
-        help="frame of the numbers in the output; default: %(default)s",
+        help="frame of the numbers in the output; default: z_up, or that of an edited file whose hands, face or shape "
+        "are kept",
     )
     parser.add_argument("--num", type=int, metavar="N", help="number of answers; more than one are sampled")
     parser.add_argument("--best-of", type=int, metavar="N", help="takes the best of this many sampled answers")
@@ -158,7 +158,22 @@ def generate_parser() -> argparse.ArgumentParser:
         "(.openpose.png, .openpose.json, .coco.json); - is JSON on stdout, as without --out",
     )
     parser.add_argument(
-        "--body", type=Path, metavar="FILE", help="SMPL, SMPL-H or SMPL-X body of meshes and images; default: built in"
+        "--body",
+        type=Path,
+        metavar="FILE",
+        help="SMPL, SMPL-H or SMPL-X body of meshes, skeletons and images; default: built in",
+    )
+    parser.add_argument(
+        "--betas",
+        metavar="B,B,...",
+        help="shape of the body: numbers, as in --betas=-1,0.5, or a file of them; with --body, or for .smpl.npz, "
+        ".smplh.npz and .smplx.npz",
+    )
+    parser.add_argument(
+        "--animate",
+        action="store_true",
+        help="writes a motion from the input poses through those of the answer to a .glb, .bvh, .smpl.npz, .smplh.npz "
+        "or .smplx.npz file",
     )
     parser.add_argument("--show", action="store_true", help="opens an image of the pose, or prints its path")
     parser.add_argument("--json", action="store_true", help="prints each answer as one line of JSON")

@@ -35,7 +35,7 @@ TO_Y_UP = {
 LIMBS = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
 # In a reference pose the trunk is this near the up axis, and legs this near its opposite (degrees).
 MAX_LEAN, MAX_SPREAD = 40.0, 60.0
-# Limbs of SMPL's bodies in the T-pose differ by less than this from the built-in body's, other reference poses by more.
+# Limbs of SMPL's bodies in the T-pose differ by less than this from the built-in body's (degrees).
 MAX_FROM_T_POSE = 20.0
 
 
