@@ -1,6 +1,6 @@
 """The card of a push to the Hub: the one that came with the checkpoint, if its figures are those of the weights.
 
-Model and processor need it in their own packages, and no file is imported across: `processing/` has a link to this one.
+Models and processors need it. Their folders do not import from each other: `processing/` has a link to this file.
 """
 
 import json

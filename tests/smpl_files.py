@@ -50,10 +50,10 @@ def model_arrays(num_joints: int, num_shapes: int = 10, num_vertices: int = 60) 
 
 
 def person_arrays(num_joints: int = 24) -> dict[str, np.ndarray]:
-    """`model_arrays` in the shape of a person: the built-in body's vertices about joints as SMPL has them.
+    """`model_arrays` in the shape of a person: the built-in body's surface about joints as SMPL has them.
 
-    The hips are lower and nearer to each other than the built-in body's, the arms lean back, and no side is quite like
-    the other.
+    The hips are lower and nearer to each other than the built-in body's, the arms lean back, no side is quite like the
+    other, and the vertices have another order.
     """
     builtin = BodyModel.builtin()
     arrays = model_arrays(num_joints, num_vertices=len(builtin.v_template))
@@ -65,15 +65,16 @@ def person_arrays(num_joints: int = 24) -> dict[str, np.ndarray]:
     whole = list(joints)
     for parent in model_parents(num_joints)[22:]:
         whole.append(whole[parent] + [0.0, 0.0, 0.01])
-    template = builtin.v_template.double().numpy()
+    order = rng.permutation(len(builtin.v_template))
+    template = builtin.v_template.double().numpy()[order]
     # The least changed regressor that has these joints.
     pseudo = np.linalg.pinv(np.c_[template, np.ones(len(template))])
     targets = np.c_[np.array(whole), np.ones(len(whole))]
     weights = np.zeros((len(template), num_joints))
-    weights[:, :24] = builtin.weights.double().numpy()
+    weights[:, :24] = builtin.weights.double().numpy()[order]
     return arrays | {
         "v_template": template,
-        "f": builtin.faces.numpy().astype(np.uint32),
+        "f": np.argsort(order)[builtin.faces.numpy()].astype(np.uint32),
         "J_regressor": targets @ pseudo,
         "weights": weights,
         "shapedirs": template[:, :, None] * rng.normal(scale=0.02, size=(1, 3, arrays["shapedirs"].shape[2])),

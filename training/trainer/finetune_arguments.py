@@ -9,7 +9,7 @@ from unipose.training.trainer.trainable_parts import LoraArguments
 
 # Rows and wordings of what the model knew before, for the figures of the card: for each trained row, and in all. A
 # training of few rows is short, and shall not wait for figures.
-CHECKS_PER_ROW, MIN_CHECKS, MAX_CHECKS = 2, 20, 100
+CHECKS_PER_ROW, MIN_CHECKS, MAX_CHECKS = 3, 20, 100
 
 
 @dataclass
@@ -50,7 +50,7 @@ class FinetuneArguments:
     named_poses: int | None = field(
         default=None,
         metadata={
-            "help": "Number of wordings of named poses to answer before and after, for the card; default: two for "
+            "help": "Number of wordings of named poses to answer before and after, for the card; default: three for "
             "each trained row, 20 to 100; 0: none."
         },
     )
