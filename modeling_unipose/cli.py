@@ -100,7 +100,7 @@ def run_generate(arguments: argparse.Namespace) -> int:
     arguments = read_inputs(arguments)
     task = infer_task(arguments)
     # All that can be wrong is found before the model is loaded.
-    check_out(arguments.out, task, arguments.animate)
+    check_out(arguments, task)
     body, betas = load_body(arguments)
     kept = find_kept(arguments, task, console)
     frame = arguments.output_frame or (kept.frame if kept else "z_up")

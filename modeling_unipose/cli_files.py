@@ -16,24 +16,26 @@ from .processing.pose_io import choose_body, number_paths, save_animation, save_
 from .tasks_unipose import TASKS
 
 
-def check_out(out: str | None, task: str | None, animated: bool) -> None:
+def check_out(arguments: argparse.Namespace, task: str | None) -> None:
     """Checks, before the model is loaded, that --out can take the answer.
 
     Args:
-        out: Path of the output; None: there is none.
+        arguments: The command line.
         task: Name of the task; None: the model chooses.
-        animated: Whether it shall hold a motion.
 
     Raises:
-        ValueError: It has another ending, or the task answers with text.
+        ValueError: It has another ending, the task answers with text, or a motion has one pose only.
     """
-    if animated and (out is None or is_standard(out)):
+    out, answer = arguments.out, TASKS[task].answer if task in TASKS else None
+    if arguments.animate and (out is None or is_standard(out)):
         raise ValueError("--animate writes a file: give --out edit.glb")
+    if arguments.animate and answer == "pose" and not arguments.pose:
+        raise ValueError("--animate begins with an input pose: give --pose")
     if out is None:
         return
     if not is_standard(out):
-        check_ending(Path(out), animated)
-    if task in TASKS and TASKS[task].answer == "text":
+        check_ending(Path(out), arguments.animate)
+    if answer == "text":
         raise ValueError(f"--out takes a pose, but task {task!r} answers with text")
 
 

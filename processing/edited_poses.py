@@ -80,11 +80,11 @@ class Original:
         return fingers, hands
 
     def whole_poses(self) -> list[Any]:
-        """The arrays that hold the joints of a whole pose."""
+        """The arrays that hold the joints of a whole pose; 6D has none but the body's."""
         if not isinstance(self.content, Mapping):
             return [self.content]
         part = choose_frame(self.content, self.frame, self.name)[0]
-        return [part[keys[0]] for keys in forms_in(part) if len(keys) == 1]
+        return [part[keys[0]] for keys in forms_in(part) if len(keys) == 1 and not keys[0].startswith("rotation_6d")]
 
     def holds_more(self) -> bool:
         """Whether there is more than the 22 joints of a body."""

@@ -23,7 +23,7 @@ def command(*words: str, code: str = "") -> subprocess.CompletedProcess:
         f"import atexit, sys\ndef end():\n    {code or 'pass'}\natexit.register(end)\n"
         f"import unipose_command\nsys.argv = ['unipose', *{list(words)!r}]\nsys.exit(unipose_command.main())"
     )
-    return subprocess.run_command([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["batch", "--help"], ["demo", "--help"], ["--helpp"]])
