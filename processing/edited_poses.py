@@ -66,8 +66,8 @@ class Original:
             ValueError: Hands or face in another form, such as coefficients of a hand's principal components.
         """
         fingers, hands = np.zeros((NUM_FACE + NUM_FINGERS, 3)), np.zeros((2, 3))
-        for values in self.whole_poses():
-            others = rotmat_to_rotvec(read_array(values, self.name).rotmats[0, NUM_JOINTS:]).numpy()
+        for rotmats in self.whole_poses():
+            others = rotmat_to_rotvec(rotmats[NUM_JOINTS:]).numpy()
             if len(others) == NUM_FACE + NUM_FINGERS:
                 fingers = others
             elif len(others) == NUM_FINGERS:
@@ -79,12 +79,13 @@ class Original:
                 fingers[first:end] = read_joints(value, end - first, f"{self.name}, {key!r}")
         return fingers, hands
 
-    def whole_poses(self) -> list[Any]:
-        """The arrays that hold the joints of a whole pose; 6D has none but the body's."""
+    def whole_poses(self) -> list[torch.Tensor]:
+        """(joints, 3, 3): the pose in each of its forms, with all joints that the form has."""
         if not isinstance(self.content, Mapping):
-            return [self.content]
+            return [read_array(self.content, self.name).rotmats[0]]
         part = choose_frame(self.content, self.frame, self.name)[0]
-        return [part[keys[0]] for keys in forms_in(part) if len(keys) == 1 and not keys[0].startswith("rotation_6d")]
+        forms = [{key: part[key] for key in keys} for keys in forms_in(part)]
+        return [read_dict(form, self.name).rotmats[0] for form in forms]
 
     def holds_more(self) -> bool:
         """Whether there is more than the 22 joints of a body."""

@@ -72,6 +72,9 @@ def test_hands_of_whole_poses_go_from_model_to_model(tmp_path: Path) -> None:
     ):
         read = np.load(save_pose(tmp_path / f"a{ending}", new, like={"full_pose": original}))
         np.testing.assert_allclose(read["poses"][0, 66:], expected, atol=1e-6)
+    pair = {"global_orient": smpl[:3], "body_pose": smpl[3:]}
+    read = np.load(save_pose(tmp_path / "b.smpl.npz", new, like=pair))
+    np.testing.assert_allclose(read["poses"][0, 66:], smpl[66:], atol=1e-6)
 
 
 def test_files_of_numbers_have_their_own_keys_and_those_of_the_original(tmp_path: Path) -> None:
