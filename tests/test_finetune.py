@@ -288,7 +288,9 @@ def test_rows_of_the_figures_are_not_replayed(
     replayed, held_out = load_replay_rows(arguments, counts, tmp_path, False, 0, 1)
     assert held_out is not None
     assert (len(replayed), len(held_out)) == sizes
-    assert not set(replayed["source"]) & set(held_out["source"])
+    names = [set(zip(rows["task"], rows["source"])) for rows in (replayed, held_out)]
+    assert not names[0] & names[1]
+    assert len(names[0] | names[1]) == sum(sizes)
 
 
 def test_checks_grow_with_the_rows() -> None:
