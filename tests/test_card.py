@@ -8,9 +8,10 @@ from unipose.training.tools.write_card import write_card
 
 REPORT = {
     "frames": 7,
+    "dataset": {"type": "held-out", "name": "held-out clips"},
     "metrics": {
         "text-to-pose": {
-            "model": {"mpjpe_mm": 123.4, "posecode_precision": 0.5},
+            "model": {"mpjpe_mm": 123.4, "posecode_precision": 0.51234},
             "mean training pose": {"mpjpe_mm": 222.2},
         }
     },
@@ -25,5 +26,5 @@ def test_card_holds_the_results(tmp_path):
     assert "mean training pose 222.2" in card.text
     assert "7 frames" in card.text
     results = {result.metric_type: result.metric_value for result in card.data.eval_results}
-    assert results == {"mpjpe_mm": 123.4, "posecode_precision": 0.5}
+    assert results == {"mpjpe_mm": 123.4, "posecode_precision": 51.2}, "as printed"
     assert card.data.license == "apache-2.0"

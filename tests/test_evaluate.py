@@ -14,8 +14,15 @@ from unipose.training.captions.caption_reader import read_caption
 from unipose.training.captions.describe import describe
 from unipose.training.captions.instruct import instruct
 from unipose.training.captions.posecodes import Posecode
-from unipose.training.evaluation.baselines import mean_pose, nearest_by_posecodes, shuffled_partners
-from unipose.training.evaluation.evaluate import evaluate
+from unipose.training.evaluation.baselines import (
+    TrainingPoses,
+    mean_pose,
+    nearest_by_posecodes,
+    nearest_poses,
+    shuffled_partners,
+)
+from unipose.training.evaluation.evaluate import evaluate_set
+from unipose.training.evaluation.evaluation_sets import EvaluationSet
 from unipose.training.evaluation.held_out import (
     HeldOutFrames,
     HeldOutPairs,
@@ -24,7 +31,10 @@ from unipose.training.evaluation.held_out import (
 )
 from unipose.training.evaluation.metrics import pose_errors
 from unipose.training.evaluation.posecode_metrics import posecode_precision, posecodes_of_poses
-from unipose.training.evaluation.report import to_markdown
+from unipose.training.evaluation.report import to_markdown, to_metrics
+from unipose.training.evaluation.scores import Judge, pose_statistics, text_statistics
+from unipose.training.evaluation.task_rows import TaskRows, frame_rows, pair_rows
+from unipose.training.geometry import rotate_heading
 from unipose.training.sampling.poses import held_out_poses, sample_training_poses
 from unipose.training.tools.show_results import CELL, SENTENCES, draw_results, regular_frames
 
@@ -34,6 +44,8 @@ FRAMES, TRAINING = 12, 150
 
 class LosslessPoseTokenizer:
     """Its codes are the poses."""
+
+    device = torch.device("cpu")
 
     def eval(self) -> None: ...
 
@@ -76,12 +88,28 @@ class PerfectPipeline:
 
 
 def key_of(name: str, row: Any) -> Any:
-    """The key of an input's target: a text, the bytes of an image or a pose, or those of both poses of a pair."""
-    if name == "images":
-        return row.tobytes()
+    """The key of an input's target: a text, the bytes of an image or a pose, or those of both of a pair."""
     if name == "text":
         return row
-    return tuple(pose.numpy().tobytes() for pose in row) if isinstance(row, list) else row.numpy().tobytes()
+    if isinstance(row, list | tuple):
+        return tuple(key_of(name, each) for each in row)
+    return row.tobytes() if name == "images" else row.numpy().tobytes()
+
+
+def metrics_of(
+    pipe: Any,
+    held_out: HeldOutFrames,
+    pairs: HeldOutPairs,
+    training: torch.Tensor,
+    body: BodyModel,
+    batch_size: int = 32,
+    error_body: BodyModel | None = None,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """The metrics of a pipeline on the held-out sets, without differences of images."""
+    rows = [*frame_rows(held_out), *pair_rows(pairs, None)]
+    sets = EvaluationSet("held-out", "held-out", rows, {"pose tokenizer": held_out.poses}, len(held_out.poses))
+    judge = Judge(body, error_body or body)
+    return to_metrics(evaluate_set(pipe, sets, TrainingPoses.of(training, body), judge, batch_size))
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +130,7 @@ def pairs(body: BodyModel) -> HeldOutPairs:
 
 def test_perfect_model(body: BodyModel, training: torch.Tensor, held_out: HeldOutFrames, pairs: HeldOutPairs) -> None:
     pipe = PerfectPipeline(held_out, pairs, body)
-    metrics = evaluate(pipe, held_out, pairs, training, body, batch_size=5)
+    metrics = metrics_of(pipe, held_out, pairs, training, body, batch_size=5)
     assert pipe.batches == [5, 5, 2] * 6
     for results in metrics.values():
         for metric, value in results["model"].items():
@@ -126,7 +154,19 @@ def test_perfect_model(body: BodyModel, training: torch.Tensor, held_out: HeldOu
         ("pose-to-text", "captions of other frames"),
     ):
         assert metrics[task][name]["posecode_precision"] < 0.9
-    assert "| text-to-pose | posecode precision (%) | 100.0 | mean training pose " in to_markdown(metrics)
+    for task in ("text-to-pose", "image-to-pose", "pose-edit"):
+        assert metrics[task]["model"]["rotation_error_deg"] == pytest.approx(0.0, abs=0.1)
+        assert metrics[task]["pose tokenizer alone"]["pve_mm"] == pytest.approx(0.0, abs=1e-2)
+        nearest, mean = (metrics[task][name]["mpjpe_mm"] for name in ("nearest training pose", "mean training pose"))
+        assert 0 < nearest < mean
+    for task in ("pose-to-text", "image-to-text", "pose-diff"):
+        references = metrics[task]["reference texts"]
+        assert [references["bleu4"], references["rouge_l"]] == pytest.approx([1.0, 1.0])
+        assert references[f"{'pair' if task == 'pose-diff' else 'pose'}code_recall"] == 1.0
+        assert metrics[task]["reference texts of other rows"]["meteor"] < 0.9
+    nearest_captions = metrics["pose-to-text"]["template caption of the nearest training pose"]
+    assert 0.3 < nearest_captions["posecode_precision"] < 1.0
+    assert "| text-to-pose | posecode precision (%) | 100.0 | pose tokenizer alone " in to_markdown(metrics)
 
 
 def test_same_seed_same_held_out_frames(body: BodyModel, held_out: HeldOutFrames) -> None:
@@ -149,7 +189,7 @@ def test_mean_pose_by_hand() -> None:
 def test_mean_pose_baseline_by_hand(
     body: BodyModel, training: torch.Tensor, held_out: HeldOutFrames, pairs: HeldOutPairs
 ) -> None:
-    metrics = evaluate(PerfectPipeline(held_out, pairs, body), held_out, pairs, training, body)
+    metrics = metrics_of(PerfectPipeline(held_out, pairs, body), held_out, pairs, training, body)
     left, _, right = torch.linalg.svd(training.double().mean(dim=0))
     left[..., -1] *= torch.det(left @ right)[:, None]
     joints = body.forward_joints((left @ right).float()[None])
@@ -166,6 +206,12 @@ def test_nearest_neighbor_of_a_training_pose_is_itself(body: BodyModel, training
     unique = [index for index, each in enumerate(codes) if codes.count(each) == 1]
     assert len(unique) > TRAINING / 2
     assert nearest[unique].tolist() == unique
+
+
+def test_nearest_pose_of_a_rotated_training_pose_is_itself(body: BodyModel, training: torch.Tensor) -> None:
+    known = TrainingPoses.of(training, body)
+    rotated = rotate_heading(training[:8], torch.linspace(-2.0, 2.0, 8))
+    assert pose_errors(nearest_poses(rotated, known, body), rotated, body)["mpjpe_mm"] < 1e-2
 
 
 def test_nearest_by_intersection_over_union() -> None:
@@ -211,3 +257,42 @@ def test_image_of_results(body: BodyModel, held_out: HeldOutFrames, pairs: HeldO
 def test_regular_frames() -> None:
     poses = torch.arange(206.0)[:, None, None, None].expand(206, 22, 3, 3)
     assert regular_frames(poses, 6)[:, 0, 0, 0].tolist() == [17, 51, 85, 120, 154, 188]
+
+
+# Retrieval.
+
+
+class PoseTexts:
+    """Embeds a pose as its joints, and a text as the joints of the pose that it belongs to."""
+
+    def __init__(self, texts: list[str], poses: torch.Tensor):
+        self.known = dict(zip(texts, self.get_pose_features(poses)))
+
+    def get_text_features(self, texts: list[str]) -> torch.Tensor:
+        return torch.stack([self.known[text] for text in texts])
+
+    def get_pose_features(self, poses: torch.Tensor) -> torch.Tensor:
+        centered = poses.flatten(1) - poses.flatten(1).mean(dim=1, keepdim=True)
+        return torch.nn.functional.normalize(centered, dim=-1)
+
+
+def test_retrieval_metrics_of_right_and_of_wrong_poses(body: BodyModel, training: torch.Tensor) -> None:
+    texts = [f"text {row}" for row in range(50)]
+    poses = training[:50]
+    judge = Judge(body, body, PoseTexts(texts, poses), shuffles=3)
+    generated = TaskRows("text-to-pose", "text-to-pose", {"text": texts}, poses, texts=texts)
+    right = {name: each.score() for name, each in pose_statistics(generated, poses, judge).items()}
+    assert right["fid"] == pytest.approx(0.0, abs=1e-6)
+    for name in ("r_precision_top1", "text_to_pose_top5", "pose_to_text_top20", "mean_recall"):
+        assert right[name] == 1.0, name
+    wrong = {name: each.score() for name, each in pose_statistics(generated, poses.roll(1, 0), judge).items()}
+    assert wrong["fid"] == pytest.approx(0.0, abs=1e-6), "the same set of poses"
+    assert wrong["diversity"] == pytest.approx(right["diversity"])
+    assert wrong["r_precision_top3"] < 0.5
+    assert wrong["mean_recall"] < 0.6
+    same = pose_statistics(generated, poses[:1].expand(50, -1, -1, -1), judge)
+    assert same["diversity"].score() == pytest.approx(0.0, abs=1e-6)
+    assert same["fid"].score() > 0.05
+    captions = TaskRows("pose-to-text", "pose-to-text", {"poses": list(poses)}, poses, texts=texts)
+    assert text_statistics(captions, texts, judge)["r_precision_top1"].score() == 1.0
+    assert "r_precision_top1" not in text_statistics(captions.first(20), texts[:20], judge), "fewer than one group"

@@ -4,15 +4,18 @@ import pytest
 import roma
 import torch
 
-from unipose.training.evaluation.metrics import best_similarity, joint_errors, mpjpe, pa_mpjpe
+from unipose.training.evaluation.diversity import diversity, multimodality
+from unipose.training.evaluation.metrics import best_similarity, joint_errors, mpjpe, pa_mpjpe, pve, rotation_errors
 from unipose.training.evaluation.retrieval_metrics import (
     fid,
     matching_score,
     r_precision,
+    r_precision_of_rows,
     recall_at,
     retrieval_metrics,
     retrieval_ranks,
 )
+from unipose.training.evaluation.timing import latency
 
 
 def random_joints(poses: int = 3, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -248,3 +251,76 @@ def test_errors_of_retrieval() -> None:
         fid(text, pose[:1])
     with pytest.raises(ValueError, match=r"embeds and other_embeds must have the same width, got 8 and 7"):
         fid(text, pose[:, :7])
+
+
+def test_groups_averaged_over_shuffles() -> None:
+    """One shuffle is `r_precision`; a mean over many hardly depends on the seed; leftover rows are NaN."""
+    text, pose = random_embeds(75, noise=1.5)
+    once = r_precision_of_rows(text, pose, k=1, shuffles=1, seed=4)
+    order = torch.randperm(75, generator=torch.Generator().manual_seed(4))
+    assert once.isnan().sum() == 75 - 64
+    assert once.nanmean().item() == pytest.approx(r_precision(text, pose, order, (1,))[1])
+    spread = [
+        [r_precision_of_rows(text, pose, k=1, shuffles=count, seed=seed).nanmean() for seed in range(4)]
+        for count in (1, 60)
+    ]
+    assert torch.tensor(spread[1]).std() < 0.4 * torch.tensor(spread[0]).std()
+    with pytest.raises(ValueError, match="shuffles must be at least 1, got 0"):
+        r_precision_of_rows(text, pose, k=1, shuffles=0)
+
+
+# Vertices and rotations.
+
+
+def test_pve_by_hand() -> None:
+    target = torch.zeros(1, 2, 3)
+    vertices = torch.tensor([[[0.3, 0.4, 0.0], [0.3, 0.0, 0.0]]])
+    assert pve(vertices, target).tolist() == pytest.approx([400.0])
+    aligned = pve(vertices, target, torch.tensor([[0.3, 0.0, 0.0]]), torch.zeros(1, 3))
+    assert aligned.tolist() == pytest.approx([200.0])
+    with pytest.raises(ValueError, match="belong together"):
+        pve(vertices, target, torch.zeros(1, 3))
+    with pytest.raises(ValueError, match=r"vertices must have the shape \(poses, vertices, 3\), got \(2, 3\)"):
+        pve(vertices[0], target[0])
+
+
+def test_rotation_errors_are_the_angles_between_rotations() -> None:
+    """Against the logarithm of the relative rotation; equal under rotation of both sides."""
+    generator = torch.Generator().manual_seed(0)
+    first, second, third = (roma.random_rotmat(22 * 5, generator=generator).view(5, 22, 3, 3) for _ in range(3))
+    errors = rotation_errors(first, second)
+    expected = roma.rotmat_to_rotvec(first.mT @ second).norm(dim=-1).rad2deg()
+    torch.testing.assert_close(errors.float(), expected, rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(rotation_errors(second, first), errors)
+    torch.testing.assert_close(rotation_errors(third @ first, third @ second), errors, rtol=1e-3, atol=1e-2)
+    assert rotation_errors(first, first).max() == 0.0
+    half_turn = roma.rotvec_to_rotmat(torch.tensor([0.0, torch.pi, 0.0]))
+    assert rotation_errors(half_turn[None, None], torch.eye(3)[None, None]).item() == pytest.approx(180.0, abs=0.1)
+    with pytest.raises(ValueError, match=r"target must have the shape of rotmats, \(5, 22, 3, 3\)"):
+        rotation_errors(first, second[:2])
+
+
+# Sets of poses, and times.
+
+
+def test_diversity_by_hand() -> None:
+    assert diversity([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]]) == pytest.approx(10 / 3)
+    assert diversity([[1.0, 2.0]] * 4) == 0.0
+    with pytest.raises(ValueError, match="at least 2 vectors"):
+        diversity([[1.0, 2.0]])
+
+
+def test_multimodality_looks_within_a_text_only() -> None:
+    own = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0)).numpy()
+    shifted = own + 100 * torch.arange(5)[:, None, None].numpy()
+    assert multimodality(own) == pytest.approx(multimodality(shifted))
+    assert diversity(shifted.reshape(20, 3)) > 50 * multimodality(shifted)
+    assert multimodality(own) == pytest.approx(sum(map(diversity, own)) / 5)
+
+
+def test_latency_by_hand() -> None:
+    assert latency([0.1, 0.3, 0.2], rows=12) == pytest.approx(
+        {"median_s": 0.2, "mean_s": 0.2, "p95_s": 0.29, "rows_per_s": 20.0}
+    )
+    with pytest.raises(ValueError, match="each above 0"):
+        latency([])

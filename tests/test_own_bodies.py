@@ -9,12 +9,11 @@ import pytest
 import torch
 from PIL import Image
 from smpl_files import model_arrays, person_arrays, write_model
-from test_evaluate import PerfectPipeline
+from test_evaluate import PerfectPipeline, metrics_of
 
 from unipose.processing.body_model import BodyModel, load_body_model, to_body_model
 from unipose.processing.rendering import render_pose
 from unipose.training.datasets.generation import RecordGenerator
-from unipose.training.evaluation.evaluate import evaluate
 from unipose.training.evaluation.held_out import make_held_out_frames, make_held_out_pairs
 from unipose.training.evaluation.metrics import pose_errors
 from unipose.training.sampling.poses import held_out_poses, sample_training_poses
@@ -50,8 +49,8 @@ def test_millimeters_are_those_of_the_body(smpl: Path, body: BodyModel) -> None:
     pairs = make_held_out_pairs(len(frames.poses), body, seed=0)
     training = sample_training_poses(50, 0, body)[0].float()
     pipe = ShiftedPipeline(frames, pairs, body)
-    builtin = evaluate(pipe, frames, pairs, training, body)
-    measured = evaluate(pipe, frames, pairs, training, body, error_body=own)
+    builtin = metrics_of(pipe, frames, pairs, training, body)
+    measured = metrics_of(pipe, frames, pairs, training, body, error_body=own)
     for task, results in builtin.items():
         for name, metrics in results.items():
             for metric, value in metrics.items():

@@ -17,7 +17,7 @@ from unipose.training.datasets import build_corpus, corpus_of_records
 from unipose.training.datasets.import_data import save_records
 from unipose.training.datasets.records import PoseRecord
 from unipose.training.models import build_model
-from unipose.training.stages import align, finetune, instruct, pose_tokenizer, project, vision_encoders
+from unipose.training.stages import align, finetune, instruct, pose_tokenizer, project, retrieval, vision_encoders
 from unipose.training.trainer import language
 from unipose.training.trainer import pose_tokenizer as pose_training
 from unipose.training.trainer.config import StageConfig
@@ -36,6 +36,9 @@ COMMANDS: dict[str, Callable[[], None]] = {
     "project": project.main,
     "instruct": instruct.main,
     "finetune": finetune.main,
+    "retrieval": retrieval.main,
+    "retrieval_pairs": retrieval.main,
+    "retrieval_corpus": build_corpus.main,
 }
 # What each command does with its recipe once that is read.
 FIRST_CALLS = [
@@ -46,6 +49,7 @@ FIRST_CALLS = [
     (build_model, "build_model"),
     (language, "build_trainer"),
     (finetune, "finetune"),
+    (retrieval, "train_retrieval"),
 ]
 RUN = ["--use_cpu", "true", "--max_steps", "2", "--disable_tqdm", "true", "--logging_steps", "1"]
 
@@ -71,7 +75,7 @@ def command(monkeypatch: pytest.MonkeyPatch, stage: str, recipe: Path, *override
 def test_a_recipe_is_read_by_its_command(recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for module, name in FIRST_CALLS:
         monkeypatch.setattr(module, name, stop)
-    trains = recipe.stem not in ("corpus", "corpus_of_records", "model")
+    trains = recipe.stem not in ("corpus", "corpus_of_records", "retrieval_corpus", "model")
     with pytest.raises(WasRead):
         command(monkeypatch, recipe.stem, recipe, *(["--use_cpu", "true"] if trains else []))
 

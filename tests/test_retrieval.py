@@ -1,22 +1,44 @@
-"""The retrieval model: equal to the original's recorded outputs, and trainable."""
+"""The retrieval model: equal to the original's recorded outputs, trainable, saved with its tokenizer."""
 
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+from transformers import PreTrainedTokenizerFast
 
 from unipose.processing.pose_features import rotmat_to_rotation_6d
-from unipose.training.evaluation.retrieval import PoseRetrievalConfig, PoseRetrievalModel, contrastive_loss
+from unipose.training.evaluation.retrieval import (
+    PoseEmbedder,
+    PosePairEmbedder,
+    RetrievalConfig,
+    RetrievalModel,
+    contrastive_loss,
+)
 from unipose.training.evaluation.retrieval_metrics import recall_at
+from unipose.training.models.text_tokenizer import train_word_tokenizer
 from unipose.training.sampling.poses import training_motion_poses
 
 
-SIZES = {"hidden_size": 16, "num_pose_tokens": 24, "embedding_size": 12}
+TEXTS = [f"A person {verb} {side}." for verb in ("squats", "sits", "bows") for side in ("to the left", "right", "up")]
+SIZES = {
+    "hidden_size": 16,
+    "num_pose_tokens": 24,
+    "embedding_size": 12,
+    "word_embedding_size": 8,
+    "text_hidden_size": 16,
+    "num_attention_heads": 2,
+    "max_text_tokens": 32,
+}
+KINDS = [
+    ("gru", "convolution", False),
+    ("gru", "mlp", True),
+    ("transformer", "mlp", False),
+    ("transformer", "convolution", True),
+]
 
 # The original's names, in the order in which one can be replaced after another.
 RENAMED = {
-    "ret.w.poseAB_encoder.": "pose_pair_embedder.",
-    "ret.w.pose_encoder.": "pose_embedder.",
     "encoder.10.": "encoder.output_projection.",
     "encoder.0.": "encoder.input_projection.",
     "encoder.3.": "encoder.resize.0.1.",
@@ -30,58 +52,57 @@ RENAMED = {
 }
 
 
-def new_model() -> PoseRetrievalModel:
-    torch.manual_seed(0)
-    return PoseRetrievalModel(PoseRetrievalConfig(**SIZES))
-
-
-def some_poses(count: int) -> torch.Tensor:
-    return rotmat_to_rotation_6d(training_motion_poses()[::37][:count].float())
-
-
-def renamed(name: str) -> str:
-    for theirs, ours in RENAMED.items():
-        name = name.replace(theirs, ours)
-    return name
-
-
 @pytest.fixture(scope="module")
-def original(recorded_metrics: dict[str, torch.Tensor]) -> PoseRetrievalModel:
-    model = PoseRetrievalModel(PoseRetrievalConfig(hidden_size=32, embedding_size=24))
-    weights = {renamed(name): tensor for name, tensor in recorded_metrics.items() if name.startswith("ret.w.")}
-    weights["similarity_scale"] = recorded_metrics["ret.loss_weight"].squeeze()
-    model.load_state_dict(weights)
-    return model.eval()
+def tokenizer() -> PreTrainedTokenizerFast:
+    return train_word_tokenizer(TEXTS * 4, (), 1200)
 
 
-def test_pose_embeddings_of_the_original(
-    recorded_metrics: dict[str, torch.Tensor], original: PoseRetrievalModel
-) -> None:
+def new_model(tokenizer: PreTrainedTokenizerFast, **options) -> RetrievalModel:
+    torch.manual_seed(0)
+    return RetrievalModel(RetrievalConfig(vocab_size=len(tokenizer), **SIZES, **options), tokenizer)
+
+
+def some_poses(count: int, pairs: bool = False) -> torch.Tensor:
+    poses = training_motion_poses()[::37][:count].float()
+    return torch.stack([poses, poses.roll(1, 0)], dim=1) if pairs else poses
+
+
+def load_original(recorded: dict[str, torch.Tensor], module: nn.Module, prefix: str) -> nn.Module:
+    weights = {}
+    for name, tensor in recorded.items():
+        if name.startswith(prefix):
+            own = name.removeprefix(prefix)
+            for theirs, ours in RENAMED.items():
+                own = own.replace(theirs, ours)
+            weights[own] = tensor
+    module.load_state_dict(weights)
+    return module.eval()
+
+
+def test_pose_embeddings_of_the_original(recorded_metrics: dict[str, torch.Tensor]) -> None:
+    embedder = PoseEmbedder(RetrievalConfig(hidden_size=32, embedding_size=24))
+    load_original(recorded_metrics, embedder, "ret.w.pose_encoder.")
     with torch.no_grad():
-        embeds = original(rotmat_to_rotation_6d(recorded_metrics["ret.poseA"])).pose_embeds
+        embeds = embedder(rotmat_to_rotation_6d(recorded_metrics["ret.poseA"]))
     torch.testing.assert_close(embeds, recorded_metrics["ret.pose_embd"], rtol=0.0, atol=2e-6)
 
 
-def test_pose_pair_embeddings_of_the_original(
-    recorded_metrics: dict[str, torch.Tensor], original: PoseRetrievalModel
-) -> None:
-    first, second = (rotmat_to_rotation_6d(recorded_metrics[f"ret.pose{side}"]) for side in "AB")
+def test_pose_pair_embeddings_of_the_original(recorded_metrics: dict[str, torch.Tensor]) -> None:
+    embedder = PosePairEmbedder(RetrievalConfig(hidden_size=32, embedding_size=24))
+    load_original(recorded_metrics, embedder, "ret.w.poseAB_encoder.")
+    pairs = torch.stack([rotmat_to_rotation_6d(recorded_metrics[f"ret.pose{side}"]) for side in "AB"], dim=1)
     with torch.no_grad():
-        embeds = original(first, second).pose_embeds
-        swapped = original(second, first).pose_embeds
+        embeds, swapped = embedder(pairs), embedder(pairs.flip(1))
     torch.testing.assert_close(embeds, recorded_metrics["ret.poseAB_embd"], rtol=0.0, atol=2e-6)
     assert (swapped - embeds).abs().max() > 0.1
 
 
-def test_contrastive_loss_of_the_original(
-    recorded_metrics: dict[str, torch.Tensor], original: PoseRetrievalModel
-) -> None:
+def test_contrastive_loss_of_the_original(recorded_metrics: dict[str, torch.Tensor]) -> None:
     """The scale multiplies the cosines directly, without CLIP's exponential."""
-    loss = contrastive_loss(
-        recorded_metrics["emb.text"][:16], recorded_metrics["emb.pose"][:16], original.similarity_scale
-    )
+    scale = recorded_metrics["ret.loss_weight"]
+    loss = contrastive_loss(recorded_metrics["emb.text"][:16], recorded_metrics["emb.pose"][:16], scale.squeeze())
     assert loss.item() == pytest.approx(recorded_metrics["ret.match_loss_first16"].item(), abs=1e-6)
-    assert recorded_metrics["ret.loss_weight"].item() == PoseRetrievalConfig().initial_similarity_scale
+    assert scale.item() == RetrievalConfig().initial_similarity_scale
 
 
 def test_contrastive_loss_by_hand() -> None:
@@ -94,52 +115,91 @@ def test_contrastive_loss_by_hand() -> None:
     torch.testing.assert_close(contrastive_loss(text, pose, 2.0), contrastive_loss(pose, text, 2.0))
 
 
-def test_training_changes_every_weight_and_raises_recall() -> None:
-    """Fixed vectors in place of text embeddings."""
-    model, poses = new_model(), some_poses(24)
-    generator = torch.Generator().manual_seed(0)
-    text, difference = torch.nn.functional.normalize(torch.randn(2, 24, 12, generator=generator), dim=-1)
+@pytest.mark.parametrize(("text_encoder", "pose_encoder", "pairs"), KINDS)
+def test_training_changes_every_weight_and_raises_recall(
+    tokenizer: PreTrainedTokenizerFast, text_encoder: str, pose_encoder: str, pairs: bool
+) -> None:
+    model = new_model(tokenizer, text_encoder=text_encoder, pose_encoder=pose_encoder, pairs=pairs)
+    poses = some_poses(len(TEXTS), pairs)
+    batch = model.tokenize(TEXTS)
+    batch = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
-    recall_before = recall_at(text, model.embed_poses(poses).detach(), (1,))[1]
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    losses = []
-    for _ in range(150):
-        loss = model(poses, text_embeds=text).loss + model(poses, poses.roll(1, 0), text_embeds=difference).loss
+    model.train()
+    for _ in range(60):
+        loss = model(rotmat_to_rotation_6d(poses), **batch).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(loss.item())
-    assert [name for name, value in model.named_parameters() if torch.equal(value, before[name])] == []
-    assert losses[-1] < 0.5 * losses[0]
-    assert recall_at(text, model.embed_poses(poses).detach(), (1,))[1] > max(0.6, recall_before)
+    unused = {"text_encoder.transformer.embeddings.token_type_embeddings.weight"}
+    unchanged = {name for name, value in model.named_parameters() if torch.equal(value, before[name])}
+    assert unchanged <= unused
+    assert recall_at(model.get_text_features(TEXTS), model.get_pose_features(poses), (1,))[1] == 1.0
 
 
-def test_saved_and_loaded_models_embed_equally(tmp_path: Path) -> None:
-    model, poses = new_model().eval(), some_poses(4)
+@pytest.mark.parametrize(("text_encoder", "pose_encoder", "pairs"), KINDS)
+def test_saved_and_loaded_models_embed_equally(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, text_encoder: str, pose_encoder: str, pairs: bool
+) -> None:
+    model = new_model(tokenizer, text_encoder=text_encoder, pose_encoder=pose_encoder, pairs=pairs, dropout=0.5)
     with torch.no_grad():
         model.similarity_scale.fill_(7.0)
     model.save_pretrained(tmp_path)
-    loaded = PoseRetrievalModel.from_pretrained(tmp_path)
+    loaded = RetrievalModel.from_pretrained(tmp_path)
     assert loaded.similarity_scale.item() == 7.0
-    torch.testing.assert_close(loaded(poses, poses.flip(0)), model(poses, poses.flip(0)))
-    embeds = loaded.embed_poses(poses)
-    torch.testing.assert_close(embeds.norm(dim=-1), torch.ones(4))
-    torch.testing.assert_close(embeds[2:3], loaded.embed_poses(poses[2:3]))
+    poses = some_poses(4, pairs)
+    torch.testing.assert_close(loaded.get_pose_features(poses), model.get_pose_features(poses), rtol=0, atol=0)
+    torch.testing.assert_close(loaded.get_text_features(TEXTS), model.get_text_features(TEXTS), rtol=0, atol=0)
+    torch.testing.assert_close(loaded.get_pose_features(poses).norm(dim=-1), torch.ones(4))
+    torch.testing.assert_close(loaded.get_text_features(TEXTS).norm(dim=-1), torch.ones(len(TEXTS)))
 
 
-def test_a_new_model_has_the_scale_of_its_config() -> None:
-    config = PoseRetrievalConfig(**SIZES, initial_similarity_scale=4.0)
-    assert PoseRetrievalModel(config).similarity_scale.item() == 4.0
-    assert new_model().embed_poses(some_poses(4)).std(dim=0).max() > 1e-3
+@pytest.mark.parametrize("text_encoder", ["gru", "transformer"])
+def test_features_depend_on_neither_batches_nor_dropout(tokenizer: PreTrainedTokenizerFast, text_encoder: str) -> None:
+    """A short text gets padding beside a long one."""
+    model = new_model(tokenizer, text_encoder=text_encoder, pose_encoder="mlp", dropout=0.5).train()
+    texts = [*TEXTS, "Up.", " ".join(TEXTS[:3])]
+    together = model.get_text_features(texts)
+    alone = torch.cat([model.get_text_features([text]) for text in texts])
+    torch.testing.assert_close(together, alone)
+    torch.testing.assert_close(model.get_text_features(texts, batch_size=2), together)
+    ids = model.tokenize(texts)
+    torch.testing.assert_close(model.get_text_features(ids["input_ids"], ids["attention_mask"]), together)
+    poses = some_poses(5)
+    torch.testing.assert_close(model.get_pose_features(poses, batch_size=2), model.get_pose_features(poses))
+    assert model.training
 
 
-def test_errors() -> None:
-    model, poses = new_model(), some_poses(4)
-    with pytest.raises(ValueError, match=r"pose_values must have the shape \(batch, 22, 6\), got \(4, 22, 3, 2\)"):
-        model(poses.unflatten(-1, (3, 2)))
-    with pytest.raises(ValueError, match=r"other_pose_values must have the shape \(batch, 22, 6\), got \(4, 21, 6\)"):
-        model(poses, poses[:, 1:])
-    with pytest.raises(ValueError, match="must have the same number of poses, got 4 and 3"):
-        model(poses, poses[:3])
+@pytest.mark.parametrize("pose_encoder", ["convolution", "mlp"])
+def test_the_order_of_a_pair_counts(tokenizer: PreTrainedTokenizerFast, pose_encoder: str) -> None:
+    model, pairs = new_model(tokenizer, pose_encoder=pose_encoder, pairs=True), some_poses(4, pairs=True)
+    assert (model.get_pose_features(pairs) - model.get_pose_features(pairs.flip(1))).abs().max() > 1e-3
+
+
+def test_a_new_model_has_the_scale_of_its_config(tokenizer: PreTrainedTokenizerFast) -> None:
+    model = new_model(tokenizer, initial_similarity_scale=4.0)
+    assert model.similarity_scale.item() == 4.0
+    assert model.get_pose_features(some_poses(4)).std(dim=0).max() > 1e-3
+
+
+def test_errors(tokenizer: PreTrainedTokenizerFast) -> None:
+    model, pair_model, poses = new_model(tokenizer), new_model(tokenizer, pairs=True), some_poses(4)
+    with pytest.raises(ValueError, match=r"poses must have the shape \('n', 22, 3, 3\), got \(4, 22, 3, 2\)"):
+        model.get_pose_features(poses[..., :2])
+    with pytest.raises(ValueError, match=r"poses must have the shape \('n', 2, 22, 3, 3\), got \(4, 22, 3, 3\)"):
+        pair_model.get_pose_features(poses)
+    with pytest.raises(ValueError, match=r"pose_values must have the shape \('batch', 22, 6\), got \(4, 21, 6\)"):
+        model.embed_poses(rotmat_to_rotation_6d(poses)[:, 1:])
+    with pytest.raises(ValueError, match=r"got 2 texts, empty at \[1\]"):
+        model.get_text_features(["A person sits.", "  "])
+    with pytest.raises(ValueError, match=r"got one text 'A person sits\.'"):
+        model.get_text_features("A person sits.")
+    with pytest.raises(ValueError, match="expected padding on the right"):
+        model.get_text_features(torch.tensor([[5, 6], [7, 8]]), torch.tensor([[1, 1], [0, 1]]))
+    with pytest.raises(ValueError, match="has no tokenizer"):
+        RetrievalModel(model.config).get_text_features(["A person sits."])
+    transformer = new_model(tokenizer, text_encoder="transformer")
+    with pytest.raises(ValueError, match="expected at most 32"):
+        transformer.get_text_features([" ".join(TEXTS)])
     with pytest.raises(ValueError, match=r"one shape \(batch, dim\), got \(4, 11\) and \(4, 12\)"):
-        model(poses, text_embeds=torch.zeros(4, 11))
+        contrastive_loss(torch.zeros(4, 11), torch.zeros(4, 12), 1.0)

@@ -12,8 +12,11 @@ from transformers import Trainer, pipeline
 from unipose.processing.body_model import BodyModel
 from unipose.training.ablations.table import Table, columns
 from unipose.training.datasets.shards import check_recipe
+from unipose.training.evaluation.baselines import MEAN_POSE, TrainingPoses
 from unipose.training.evaluation.held_out import HeldOutFrames, make_held_out_frames
-from unipose.training.evaluation.tasks import evaluate_image_to_pose, evaluate_text_to_pose
+from unipose.training.evaluation.scores import Judge
+from unipose.training.evaluation.task_rows import frame_rows
+from unipose.training.evaluation.tasks import MODEL, evaluate_task
 from unipose.training.io import write_json
 from unipose.training.sampling.poses import held_out_poses, sample_training_poses
 from unipose.training.trainer.checkpoints import find_checkpoint
@@ -23,7 +26,9 @@ from unipose.training.trainer.optimizer import OptimizerArguments
 from unipose.training.trainer.trainable_parts import LoraArguments, Part
 
 
-BASELINE = "mean training pose"
+BASELINE = MEAN_POSE
+# The columns of a task.
+MEASURES = ("mpjpe_mm", "pa_mpjpe_mm", "posecode_precision")
 # Written last in the folder of a variant.
 FINISHED_FILE = "finished.json"
 # The trainer's arguments that change the result; the others may differ when an ablation resumes.
@@ -79,8 +84,7 @@ class Evaluation:
             pipe: pipeline of the variant.
             variant: name of the variant.
         """
-        measured = evaluate_text_to_pose(pipe, self.held_out, self.training, self.body, self.batch_size)
-        return _name_rows(measured, variant, "text-to-pose")
+        return self._measure(pipe, variant, "text-to-pose")
 
     def image_to_pose(self, pipe: Any, variant: str) -> Table:
         """Rows of a variant and of the baseline.
@@ -89,12 +93,16 @@ class Evaluation:
             pipe: pipeline of the variant.
             variant: name of the variant.
         """
-        measured = evaluate_image_to_pose(pipe, self.held_out, self.training, self.body, self.batch_size, self.seed)
-        return _name_rows(measured, variant, "image-to-pose")
+        return self._measure(pipe, variant, "image-to-pose")
 
-
-def _name_rows(measured: Table, variant: str, task: str) -> Table:
-    return {variant: columns(measured["model"], task), BASELINE: columns(measured[BASELINE], task)}
+    def _measure(self, pipe: Any, variant: str, task: str) -> Table:
+        rows = next(rows for rows in frame_rows(self.held_out) if rows.name == task)
+        judge, training = Judge(self.body, self.body), TrainingPoses.of(self.training, self.body)
+        measured = evaluate_task(pipe, rows, training, judge, self.batch_size, self.seed).values()
+        return {
+            name: columns({measure: own[measure] for measure in MEASURES if measure in own}, task)
+            for name, own in ((variant, measured[MODEL]), (BASELINE, measured[BASELINE]))
+        }
 
 
 @dataclass(frozen=True)

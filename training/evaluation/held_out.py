@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import roma
@@ -43,10 +44,18 @@ class HeldOutFrames:
 
 @dataclass(frozen=True)
 class HeldOutPairs:
-    """Pairs of poses, and for each an instruction that changes the first pose into the second."""
+    """Pairs of poses, each with an instruction that changes the first into the second, and with their difference."""
 
     pairs: PosePairs
     instructions: list[Caption[Paircode]]
+    differences: list[Caption[Paircode]]
+
+
+@dataclass(frozen=True)
+class PairViews:
+    """Two images of each pair of poses."""
+
+    images: list[tuple[Image.Image, Image.Image]]
 
 
 def make_held_out_frames(poses: torch.Tensor, body: BodyModel, image_size: int, seed: int) -> HeldOutFrames:
@@ -61,8 +70,8 @@ def make_held_out_frames(poses: torch.Tensor, body: BodyModel, image_size: int, 
     rng = np.random.default_rng(seed)
     captions = [describe(codes, rng) for codes in posecodes_of_poses(poses, body)]
     camera_poses = rotate_heading_at_random(poses, rng)
-    encoded = [random_image(pose, body, image_size, rng)["bytes"] for pose in camera_poses]
-    return HeldOutFrames(poses, captions, camera_poses, [Image.open(io.BytesIO(png)) for png in encoded if png])
+    images = [_render(pose, body, image_size, rng) for pose in camera_poses]
+    return HeldOutFrames(poses, captions, camera_poses, images)
 
 
 def make_held_out_pairs(
@@ -77,8 +86,39 @@ def make_held_out_pairs(
         clips: names of the clips; default: those that are held out for tests.
     """
     pairs = sample_pose_pairs(number, seed, body, clips=clips)
+    rng, codes = np.random.default_rng(seed), paircodes_of_pairs(pairs, body)
+    instructions = [instruct(own, rng) for own in codes]
+    return HeldOutPairs(pairs, instructions, [instruct(own, rng, style="difference") for own in codes])
+
+
+def render_pairs(pairs: PosePairs, body: BodyModel, image_size: int, seed: int) -> PairViews:
+    """Renders both poses of pairs as the corpus does: frames of one motion share heading, clothes and background.
+
+    Args:
+        pairs: the pairs.
+        body: the body to render.
+        image_size: pixels of the square images.
+        seed: seed of headings and styles.
+    """
     rng = np.random.default_rng(seed)
-    return HeldOutPairs(pairs, [instruct(codes, rng) for codes in paircodes_of_pairs(pairs, body)])
+    yaw, other_yaw = random_headings(len(pairs), rng), random_headings(len(pairs), rng)
+    firsts = rotate_heading(pairs.first, yaw)
+    seconds = rotate_heading(pairs.second, torch.where(pairs.same_sequence, yaw, other_yaw))
+    seeds = rng.integers(2**32, size=(len(pairs), 2))
+    return PairViews(
+        [
+            (
+                _render(first, body, image_size, np.random.default_rng(own)),
+                _render(second, body, image_size, np.random.default_rng(own if same else other)),
+            )
+            for first, second, same, (own, other) in zip(firsts, seconds, pairs.same_sequence, seeds)
+        ]
+    )
+
+
+def _render(pose: torch.Tensor, body: BodyModel, size: int, rng: np.random.Generator) -> Image.Image:
+    encoded = random_image(pose, body, size, rng)["bytes"]
+    return Image.open(io.BytesIO(cast(bytes, encoded)))
 
 
 def load_recorded(folders: Sequence[str], count: int) -> torch.Tensor:

@@ -24,6 +24,7 @@ from unipose.training.captions.measures import Array, measure
 from unipose.training.evaluation.metrics import auroc
 from unipose.training.evaluation.report import words_to_markdown
 from unipose.training.evaluation.tasks import first_poses, predict
+from unipose.training.evaluation.uncertainty import resample_counts
 from unipose.training.geometry import remove_heading, swap_sides
 from unipose.training.io import write_json
 from unipose.training.named_poses.archetypes import archetype_poses
@@ -355,12 +356,33 @@ def confidence_aurocs(results: Mapping[str, Sequence[Answered]]) -> dict[str, fl
     Args:
         results: rows of each set.
     """
-    aurocs = {}
+    return {name: auroc(*columns) for name, columns in _confidences(results).items()}
+
+
+def confidence_intervals(results: Mapping[str, Sequence[Answered]], seed: int) -> dict[str, list[float]]:
+    """The 95 % bootstrap interval of each AUROC; resamples of right or of wrong answers alone do not count.
+
+    Args:
+        results: rows of each set.
+        seed: seed of the bootstrap.
+    """
+    intervals = {}
+    for name, (confidences, right) in _confidences(results).items():
+        draws = (np.repeat(np.arange(len(right)), row) for row in resample_counts(len(right), seed))
+        values = np.array([auroc(confidences[rows], right[rows]) for rows in draws])
+        known = values[~np.isnan(values)]
+        intervals[name] = np.quantile(known, (0.025, 0.975)).tolist() if len(known) else [0.0, 1.0]
+    return intervals
+
+
+def _confidences(results: Mapping[str, Sequence[Answered]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Confidences, and whether each answer is right, of each set with confidences."""
+    columns = {}
     for name, rows in results.items():
         confidences = [row.confidence for row in rows if row.confidence is not None]
         if len(confidences) == len(rows):
-            aurocs[name] = auroc(np.array(confidences), np.array([row.right for row in rows]))
-    return aurocs
+            columns[name] = np.array(confidences), np.array([row.right for row in rows])
+    return columns
 
 
 def main() -> None:

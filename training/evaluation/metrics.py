@@ -1,4 +1,7 @@
-"""MPJPE and PA-MPJPE between poses, in millimeters (paper, section 4); and how well confidences rank answers."""
+"""Errors of poses: MPJPE, PA-MPJPE and PVE in millimeters (paper, section 4), joint rotations in degrees.
+
+Also how well confidences rank answers.
+"""
 
 from collections.abc import Sequence
 
@@ -120,6 +123,54 @@ def pa_mpjpe(joints: torch.Tensor, target: torch.Tensor, valid: torch.Tensor | N
     return mpjpe(aligned, target.double(), valid=valid).to(joints.dtype)
 
 
+def pve(
+    vertices: torch.Tensor,
+    target: torch.Tensor,
+    pelvis: torch.Tensor | None = None,
+    target_pelvis: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Per-vertex error: the mean distance of the vertices of a mesh from their targets.
+
+    Args:
+        vertices: (poses, vertices, 3) predictions in meters.
+        target: (poses, vertices, 3) in meters.
+        pelvis: (poses, 3) in meters; if given, it is first moved to the origin, with the vertices.
+        target_pelvis: (poses, 3) in meters, of the targets.
+
+    Returns:
+        (poses,) in mm.
+
+    Raises:
+        ValueError: the shapes differ or are not (poses, vertices, 3), or one of both pelvises is missing.
+    """
+    _check_joints(vertices, target, "vertices")
+    if (pelvis is None) != (target_pelvis is None):
+        raise ValueError("pelvis and target_pelvis belong together, got only one of them")
+    if pelvis is not None and target_pelvis is not None:
+        vertices, target = vertices - pelvis[:, None], target - target_pelvis[:, None]
+    return (vertices - target).norm(dim=-1).mean(dim=-1) * 1000
+
+
+def rotation_errors(rotmats: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Geodesic distance of every joint's rotation, relative to its parent, from its target.
+
+    Args:
+        rotmats: (poses, joints, 3, 3) predictions.
+        target: (poses, joints, 3, 3).
+
+    Returns:
+        (poses, joints) in degrees, 0 to 180.
+
+    Raises:
+        ValueError: the shapes differ or are not (poses, joints, 3, 3).
+    """
+    if rotmats.ndim != 4 or rotmats.shape[-2:] != (3, 3):
+        raise ValueError(f"rotmats must have the shape (poses, joints, 3, 3), got {tuple(rotmats.shape)}")
+    if rotmats.shape != target.shape:
+        raise ValueError(f"target must have the shape of rotmats, {tuple(rotmats.shape)}, got {tuple(target.shape)}")
+    return roma.rotmat_geodesic_distance(rotmats.double(), target.double()).rad2deg()
+
+
 def pose_errors(predictions: torch.Tensor, targets: torch.Tensor, body: BodyModel) -> dict[str, float]:
     """Mean errors of predicted rotations, measured on the joints of a body with its pelvis at the origin.
 
@@ -152,11 +203,11 @@ def reconstruction_error(model: UniPoseVQVAE, rotmats: torch.Tensor, body: BodyM
     return pose_errors(decoded, rotmats, body)
 
 
-def _check_joints(joints: torch.Tensor, target: torch.Tensor) -> None:
+def _check_joints(joints: torch.Tensor, target: torch.Tensor, name: str = "joints") -> None:
     if joints.ndim != 3 or joints.shape[-1] != 3:
-        raise ValueError(f"joints must have the shape (poses, joints, 3), got {tuple(joints.shape)}")
+        raise ValueError(f"{name} must have the shape (poses, {name}, 3), got {tuple(joints.shape)}")
     if joints.shape != target.shape:
-        raise ValueError(f"target must have the shape of joints, {tuple(joints.shape)}, got {tuple(target.shape)}")
+        raise ValueError(f"target must have the shape of {name}, {tuple(joints.shape)}, got {tuple(target.shape)}")
 
 
 def _check_valid(valid: torch.Tensor, shape: torch.Size) -> None:

@@ -1,52 +1,243 @@
-"""Names of the metrics, and the Markdown tables of an evaluation."""
+"""Names, units and definitions of the metrics, and an evaluation as JSON values and as Markdown."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from huggingface_hub import EvalResult
+
+from unipose.training.evaluation.scores import GROUP_SIZE, PRECISION_TOP_K, RECALL_TOP_K, Judge
+from unipose.training.evaluation.tasks import MODEL, TaskResult
+from unipose.training.evaluation.text_metrics import bleu4_counts, meteor, rouge_l
+from unipose.training.evaluation.uncertainty import CONFIDENCE, RESAMPLES, interval, resample_counts
 from unipose.training.io import markdown_table
 
 
 # {task: {"model" or a baseline: {metric: value}}}
 Metrics = dict[str, dict[str, dict[str, float]]]
+# The same, with the lower and upper end of each 95 % interval.
+Intervals = dict[str, dict[str, dict[str, list[float]]]]
 
-METRIC_NAMES = {
-    "mpjpe_mm": "MPJPE (mm)",
-    "pa_mpjpe_mm": "PA-MPJPE (mm)",
-    "posecode_precision": "posecode precision (%)",
-    "paircode_precision": "paircode precision (%)",
-    "codes_per_caption": "codes per caption",
-    "unparsable_sentences": "unparsable sentences (%)",
-    "changed_part_named": "texts that name the changed part (%)",
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """How a metric is printed.
+
+    Args:
+        name: name in tables.
+        is_percentage: whether it is stored as a fraction of 1 and printed in percent.
+        decimals: number of printed decimals.
+    """
+
+    name: str
+    is_percentage: bool = False
+    decimals: int = 1
+
+
+METRICS = {
+    "mpjpe_mm": MetricInfo("MPJPE (mm)"),
+    "pa_mpjpe_mm": MetricInfo("PA-MPJPE (mm)"),
+    "pve_mm": MetricInfo("PVE (mm)"),
+    "rotation_error_deg": MetricInfo("joint rotation error (degrees)"),
+    "posecode_precision": MetricInfo("posecode precision (%)", True),
+    "paircode_precision": MetricInfo("paircode precision (%)", True),
+    "posecode_recall": MetricInfo("posecode recall (%)", True),
+    "paircode_recall": MetricInfo("paircode recall (%)", True),
+    "codes_per_caption": MetricInfo("codes per caption"),
+    "unparsable_sentences": MetricInfo("unparsable sentences (%)", True),
+    "changed_part_named": MetricInfo("texts that name the changed part (%)", True),
+    "bleu4": MetricInfo("BLEU-4", True),
+    "rouge_l": MetricInfo("ROUGE-L", True),
+    "meteor": MetricInfo("METEOR", True),
+    **{f"r_precision_top{k}": MetricInfo(f"R-precision top {k} (%)", True) for k in PRECISION_TOP_K},
+    **{f"text_to_pose_top{k}": MetricInfo(f"R(T2P) top {k} (%)", True) for k in RECALL_TOP_K},
+    **{f"pose_to_text_top{k}": MetricInfo(f"R(P2T) top {k} (%)", True) for k in RECALL_TOP_K},
+    "mean_recall": MetricInfo("mRecall (%)", True),
+    "fid": MetricInfo("FID", decimals=3),
+    "diversity": MetricInfo("diversity", decimals=3),
+    "right": MetricInfo("right answers (%)", True),
 }
-# Stored as fractions of 1, printed in percent.
-PERCENTAGES = ("posecode_precision", "paircode_precision", "unparsable_sentences", "changed_part_named")
+METRIC_NAMES = {metric: info.name for metric, info in METRICS.items()}
 
 
 def in_printed_unit(metric: str, value: float) -> float:
     """The value of a metric in the unit of its printed name: fractions become percentages.
 
     Args:
-        metric: a key of `METRIC_NAMES`.
-        value: as `evaluate` returns it.
+        metric: a key of `METRICS`.
+        value: as it is stored.
     """
-    return 100 * value if metric in PERCENTAGES else value
+    return 100 * value if METRICS[metric].is_percentage else value
 
 
-def to_markdown(metrics: Metrics) -> str:
-    """A table with one row per task and metric: the model's value, then those of the baselines."""
+def format_value(metric: str, value: float) -> str:
+    """The value of a metric as it is printed.
+
+    Args:
+        metric: a key of `METRICS`.
+        value: as it is stored.
+    """
+    return f"{in_printed_unit(metric, value):.{METRICS[metric].decimals}f}"
+
+
+def definitions(judge: Judge) -> dict[str, str]:
+    """The variant of each metric that an evaluation computes.
+
+    Args:
+        judge: what answers are measured with.
+    """
+    body = judge.error_body.title
+    divided = "once" if judge.shuffles == 1 else f"{judge.shuffles} times, averaged"
+    groups = f"groups of {GROUP_SIZE}, divided {divided}, seed {judge.seed}"
+    word = ("a",)
+    return {
+        "mpjpe_mm": f"22 joints on the {body}, no root alignment: both pelvises are at the origin",
+        "pa_mpjpe_mm": f"22 joints on the {body}, aligned by rotation, translation and scale",
+        "pve_mm": f"vertices of the {body}, no root alignment: both pelvises are at the origin",
+        "rotation_error_deg": "geodesic distance of 22 rotations, each relative to its parent, with the global one",
+        "posecode_precision": "of the posecodes of a text, those that hold on the pose",
+        "paircode_precision": "of the paircodes of a text, those that hold on the pair of poses",
+        "posecode_recall": "of the posecodes of the reference, those that the text states too",
+        "paircode_recall": "of the paircodes of the reference, those that the text states too",
+        "bleu4": bleu4_counts(word, word).definition,
+        "rouge_l": rouge_l(word, word).definition,
+        "meteor": meteor(word, word).definition,
+        "r_precision": groups,
+        "text_to_pose, pose_to_text": "recall at k among all rows, by the cosine of embeddings",
+        "mean_recall": "mean of the six recalls",
+        "fid": "Frechet distance of the retrieval model's pose embeddings, unbiased covariances",
+        "diversity": "mean distance of two pose embeddings",
+        "intervals": f"{100 * CONFIDENCE:.0f} %, bootstrap over rows, {RESAMPLES} resamples",
+    }
+
+
+def to_metrics(results: Sequence[TaskResult]) -> Metrics:
+    """{task: {"model" or a baseline: {metric: value}}}."""
+    return {result.rows.name: result.values() for result in results}
+
+
+def to_intervals(results: Sequence[TaskResult], seed: int) -> Intervals:
+    """The 95 % interval of every metric.
+
+    Args:
+        results: of each task.
+        seed: seed of the bootstrap; all methods of a task are resampled alike.
+    """
+    intervals: Intervals = {}
+    for result in results:
+        counts = resample_counts(len(result.rows), seed)
+        intervals[result.rows.name] = {
+            name: {metric: list(interval(statistic, counts)) for metric, statistic in own.items()}
+            for name, own in result.scores.items()
+        }
+    return intervals
+
+
+def to_markdown(metrics: Metrics, intervals: Intervals | None = None) -> str:
+    """A table with one row per task and metric: the model's value, then those of the baselines.
+
+    Args:
+        metrics: metrics of each task.
+        intervals: if given, the model's value is followed by its interval.
+    """
     rows = []
     for task, results in metrics.items():
-        for metric, value in results["model"].items():
+        for metric, value in results[MODEL].items():
             baselines = [
-                f"{name} {_format(metric, values[metric])}"
+                f"{name} {format_value(metric, values[metric])}"
                 for name, values in results.items()
-                if name != "model" and metric in values
+                if name != MODEL and metric in values
             ]
-            rows.append((task, METRIC_NAMES[metric], _format(metric, value), ", ".join(baselines)))
+            shown = format_value(metric, value)
+            if intervals is not None:
+                shown += f" {_format_interval(metric, intervals[task][MODEL][metric])}"
+            rows.append((task, METRIC_NAMES[metric], shown, ", ".join(baselines)))
     return markdown_table(("task", "metric", "model", "baselines"), rows)
 
 
-def _format(metric: str, value: float) -> str:
-    return f"{in_printed_unit(metric, value):.1f}"
+def task_table(results: Mapping[str, Mapping[str, float]], intervals: Mapping[str, Mapping[str, list[float]]]) -> str:
+    """A table with one row per metric: model and baselines in columns, each value with its interval.
+
+    Args:
+        results: metrics of the model and of each baseline.
+        intervals: their intervals.
+    """
+    metrics = list(dict.fromkeys(metric for values in results.values() for metric in values))
+    rows = []
+    for metric in metrics:
+        cells = [
+            f"{format_value(metric, values[metric])} {_format_interval(metric, intervals[name][metric])}"
+            if metric in values
+            else ""
+            for name, values in results.items()
+        ]
+        rows.append((METRIC_NAMES[metric], *cells))
+    return markdown_table(("metric", *results), rows)
+
+
+def _format_interval(metric: str, ends: Sequence[float]) -> str:
+    return f"[{', '.join(format_value(metric, end) for end in ends)}]"
+
+
+def report_tables(report: Mapping[str, Any]) -> dict[str, str]:
+    """The Markdown tables of an evaluation by heading.
+
+    Args:
+        report: content of metrics.json.
+    """
+    tables = {
+        f"{task}{suffix}": task_table(results, report[f"{prefix}intervals"][task])
+        for key, prefix, suffix in (("metrics", "", ""), ("recorded", "recorded_", ", recorded motion"))
+        for task, results in report.get(key, {}).items()
+    }
+    if "words" in report:
+        tables["people's words"] = words_to_markdown(report["words"])
+        rows = [
+            (name, f"{value:.3f}", f"{low:.3f} to {high:.3f}")
+            for name, value in report["confidence_auroc"].items()
+            for low, high in (report["confidence_auroc_intervals"][name],)
+        ]
+        tables["confidence"] = markdown_table(("set", "AUROC of right against wrong", "95 % interval"), rows)
+    return tables
+
+
+def report_markdown(report: Mapping[str, Any]) -> str:
+    """An evaluation as a Markdown page.
+
+    Args:
+        report: content of metrics.json.
+    """
+    lines = [
+        f"# Evaluation of {report['settings']['model']}",
+        "",
+        f"Rows: {report['dataset']['name']}. Millimeters on the body: {report['body']}. Intervals: "
+        f"{report['definitions']['intervals']}.",
+    ]
+    for heading, table in report_tables(report).items():
+        rows = report["rows"].get(heading)
+        lines += ["", f"## {heading}" + (f" ({rows} rows)" if rows else ""), "", table]
+    lines += ["", "## definitions", "", markdown_table(("metric", "definition"), report["definitions"].items()), ""]
+    return "\n".join(lines)
+
+
+def eval_results(report: Mapping[str, Any]) -> list[EvalResult]:
+    """The entries of a model card: each task and metric of the model, rounded as printed, without the baselines.
+
+    Args:
+        report: content of metrics.json.
+    """
+    return [
+        EvalResult(
+            task_type=task.replace(" ", "-"),
+            dataset_type=report["dataset"]["type"],
+            dataset_name=report["dataset"]["name"],
+            metric_type=metric,
+            metric_name=METRIC_NAMES[metric],
+            metric_value=float(format_value(metric, value)),
+        )
+        for task, results in report["metrics"].items()
+        for metric, value in results[MODEL].items()
+    ]
 
 
 def words_to_markdown(words: Mapping[str, Mapping[str, Sequence[bool]]]) -> str:

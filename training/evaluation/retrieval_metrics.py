@@ -59,6 +59,48 @@ def r_precision(
     return {k: (ranks <= k).double().mean().item() for k in top_k}
 
 
+def r_precision_of_rows(
+    text_embeds: torch.Tensor,
+    pose_embeds: torch.Tensor,
+    k: int,
+    shuffles: int = 1,
+    seed: int = 0,
+    group_size: int = GROUP_SIZE,
+) -> torch.Tensor:
+    """R-precision of each sample, averaged over random divisions into groups.
+
+    One shuffle is the paper's definition. The result then depends on the seed; more shuffles reduce this.
+
+    Args:
+        text_embeds: (samples, dim).
+        pose_embeds: (samples, dim).
+        k: number of poses of a group among which the match counts.
+        shuffles: number of divisions.
+        seed: seed of the divisions.
+        group_size: number of samples per group.
+
+    Returns:
+        (samples,) in 0..1; NaN for samples that are in the rest of every division.
+
+    Raises:
+        ValueError: see `r_precision`; or `shuffles` is below 1.
+    """
+    if shuffles < 1:
+        raise ValueError(f"shuffles must be at least 1, got {shuffles}")
+    generator = torch.Generator().manual_seed(seed)
+    samples = len(text_embeds)
+    hits, counted = torch.zeros(samples, dtype=torch.float64), torch.zeros(samples, dtype=torch.float64)
+    for _ in range(shuffles):
+        permutation = torch.randperm(samples, generator=generator)
+        texts, poses = _groups(text_embeds, pose_embeds, permutation, group_size)
+        _check_k("k", [k], group_size)
+        ranks = retrieval_ranks(texts, poses).flatten()
+        places = permutation[: len(ranks)]
+        hits[places] += (ranks <= k).double().cpu()
+        counted[places] += 1
+    return hits / counted
+
+
 def matching_score(
     text_embeds: torch.Tensor, pose_embeds: torch.Tensor, permutation: torch.Tensor, group_size: int = GROUP_SIZE
 ) -> float:
@@ -186,10 +228,27 @@ def fid(embeds: torch.Tensor, other_embeds: torch.Tensor) -> float:
     Raises:
         ValueError: see `gaussian_fit`; or the widths differ.
     """
-    (mean, covariance), (other_mean, other_covariance) = gaussian_fit(embeds), gaussian_fit(other_embeds)
-    if mean.shape != other_mean.shape:
-        raise ValueError(f"embeds and other_embeds must have the same width, got {len(mean)} and {len(other_mean)}")
-    return frechet_distance(mean, covariance, other_mean, other_covariance)
+    if embeds.ndim == other_embeds.ndim == 2 and embeds.shape[1] != other_embeds.shape[1]:
+        raise ValueError(
+            f"embeds and other_embeds must have the same width, got {embeds.shape[1]} and {other_embeds.shape[1]}"
+        )
+    if min(embeds.shape[0], other_embeds.shape[0]) >= embeds.shape[-1]:
+        return frechet_distance(*gaussian_fit(embeds), *gaussian_fit(other_embeds))
+    # With few samples: C1 = A^T A and C2 = B^T B, and the trace of (C1 C2)^(1/2) is the nuclear norm of A B^T.
+    means, factors = zip(*(_centered(each) for each in (embeds, other_embeds)))
+    shared = torch.linalg.svdvals(factors[0] @ factors[1].mT).sum()
+    variances = factors[0].square().sum() + factors[1].square().sum()
+    return ((means[0] - means[1]).square().sum() + variances - 2 * shared).clamp(min=0).item()
+
+
+def _centered(embeds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean, and a factor A of the unbiased covariance A^T A, in double precision."""
+    _check_embeds("embeds", embeds)
+    if len(embeds) < 2:
+        raise ValueError(f"embeds must hold at least 2 samples for a covariance, got {len(embeds)}")
+    embeds = embeds.double()
+    mean = embeds.mean(dim=0)
+    return mean, (embeds - mean) / (len(embeds) - 1) ** 0.5
 
 
 def _unit(embeds: torch.Tensor) -> torch.Tensor:

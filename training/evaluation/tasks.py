@@ -1,50 +1,87 @@
-"""Metrics of a model and of baselines on the held-out sets, for each task.
-
-Every `evaluate_...` returns {"model" or the baseline's name: {metric: value}}.
-"""
+"""The metrics of a model and of all baselines on the rows of a task."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from unipose.processing.body_model import BodyModel
-from unipose.training.captions.caption_reader import read_caption
-from unipose.training.captions.instruction_reader import read_instruction
-from unipose.training.evaluation.baselines import mean_pose, nearest_by_posecodes, shuffled_partners
-from unipose.training.evaluation.held_out import HeldOutFrames, HeldOutPairs, rotate_heading_at_random
-from unipose.training.evaluation.metrics import pose_errors, reconstruction_error
-from unipose.training.evaluation.posecode_metrics import (
-    changed_part_named,
-    paircode_precision,
-    posecode_precision,
-    posecodes_of_poses,
-    reading_metrics,
+from unipose.training.evaluation.baselines import (
+    RANDOM_MODEL,
+    TrainingPoses,
+    pose_baselines,
+    reconstruct,
+    text_baselines,
 )
+from unipose.training.evaluation.scores import Judge, Statistics, error_statistics, pose_statistics, text_statistics
+from unipose.training.evaluation.task_rows import TaskRows
 
 
 # {"model" or a baseline: {metric: value}}
 Results = dict[str, dict[str, float]]
 
+MODEL = "model"
+TOKENIZER_TASK = "pose tokenizer"
 
-def predict(pipe: Any, task: str, batch_size: int, **inputs: Sequence[Any]) -> list[dict[str, Any]]:
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What a model made of the rows of a task.
+
+    Args:
+        rows: the rows; those of the pose tokenizer have no inputs.
+        outputs: the model's answers, as the pipeline gives them.
+        scores: {"model" or a baseline: {metric: statistic}}.
+    """
+
+    rows: TaskRows
+    outputs: list[dict[str, Any]]
+    scores: dict[str, Statistics]
+
+    def values(self) -> Results:
+        """{"model" or a baseline: {metric: value}}."""
+        return {
+            name: {metric: statistic.score() for metric, statistic in own.items()} for name, own in self.scores.items()
+        }
+
+
+def predict(
+    pipe: Any, task: str, batch_size: int, process: int = 0, processes: int = 1, **inputs: Sequence[Any]
+) -> list[dict[str, Any]]:
     """The pipeline's greedy outputs for a list of inputs, batch by batch.
 
     Args:
         pipe: `pipeline("unipose")`.
         task: name of the task.
         batch_size: number of inputs per forward pass.
+        process: index of this process, which answers every batch of its own.
+        processes: number of processes.
         inputs: `text`, `images` or `poses`, as the pipeline takes them.
     """
     count = len(next(iter(inputs.values())))
     outputs: list[dict[str, Any]] = []
-    for start in tqdm(range(0, count, batch_size), desc=task, leave=False, disable=None):
+    starts = range(process * batch_size, count, processes * batch_size)
+    for start in tqdm(starts, desc=task, leave=False, disable=None):
         batch = {name: list(rows[start : start + batch_size]) for name, rows in inputs.items()}
         size = len(next(iter(batch.values())))
         outputs += pipe(**batch, task=task, batch_size=size, do_sample=False)
     return outputs
+
+
+def answer_rows(
+    pipe: Any, rows: TaskRows, batch_size: int, process: int = 0, processes: int = 1
+) -> list[dict[str, Any]]:
+    """The pipeline's greedy outputs for the rows of a task.
+
+    Args:
+        pipe: `pipeline("unipose")`.
+        rows: the rows.
+        batch_size: number of rows per forward pass.
+        process: see `predict`.
+        processes: see `predict`.
+    """
+    return predict(pipe, rows.pipeline_task, batch_size, process, processes, **rows.inputs)
 
 
 def first_poses(outputs: Sequence[dict[str, Any]]) -> torch.Tensor:
@@ -52,147 +89,54 @@ def first_poses(outputs: Sequence[dict[str, Any]]) -> torch.Tensor:
     return torch.stack([torch.as_tensor(output["poses"][0]).float() for output in outputs])
 
 
-def evaluate_text_to_pose(
+def evaluate_task(
     pipe: Any,
-    held_out: HeldOutFrames,
-    training: torch.Tensor,
-    body: BodyModel,
-    batch_size: int,
-    error_body: BodyModel | None = None,
-) -> Results:
-    """Poses generated from descriptions.
+    rows: TaskRows,
+    training: TrainingPoses,
+    judge: Judge,
+    batch_size: int = 32,
+    seed: int = 0,
+    random_pipe: Any = None,
+) -> TaskResult:
+    """The metrics of a model, and of all baselines that fit the task.
 
     Args:
         pipe: `pipeline("unipose")` of the model.
-        held_out: the captions, and the poses that they describe.
-        training: (m, 22, 3, 3) training poses, for the baselines.
-        body: the body on which the statements of captions are measured.
-        batch_size: number of captions per forward pass.
-        error_body: the body on which millimeters are measured; by default the same.
+        rows: the rows of the task.
+        training: training poses, for the baselines.
+        judge: what answers are measured with.
+        batch_size: number of rows per forward pass.
+        seed: seed of the baselines' random choices.
+        random_pipe: pipeline of a model with random weights, a further baseline.
     """
-    posecodes = [caption.codes for caption in held_out.captions]
-    outputs = predict(pipe, "text-to-pose", batch_size, text=[caption.text for caption in held_out.captions])
-    nearest = nearest_by_posecodes(posecodes, posecodes_of_poses(training, body))
-    predictions = {
-        "model": first_poses(outputs),
-        "mean training pose": mean_pose(training).expand_as(held_out.poses),
-        "nearest training pose by description": training[torch.from_numpy(nearest)],
-    }
-    return {
-        name: pose_errors(poses, held_out.poses, error_body or body)
-        | {"posecode_precision": posecode_precision(posecodes, poses, body)}
-        for name, poses in predictions.items()
-    }
+    outputs = answer_rows(pipe, rows, batch_size)
+    random_outputs = None if random_pipe is None else answer_rows(random_pipe, rows, batch_size)
+    scores: dict[str, Statistics] = {}
+    if rows.answers_with_pose:
+        poses = {MODEL: first_poses(outputs)}
+        poses |= pose_baselines(rows, training, pipe.model.model.pose_tokenizer, judge.error_body, seed)
+        if random_outputs is not None:
+            poses[RANDOM_MODEL] = first_poses(random_outputs)
+        scores = {name: pose_statistics(rows, own, judge) for name, own in poses.items()}
+    else:
+        texts = {MODEL: [output["text"] for output in outputs]}
+        texts |= text_baselines(rows, texts[MODEL], training, judge.body, seed)
+        if random_outputs is not None:
+            texts[RANDOM_MODEL] = [output["text"] for output in random_outputs]
+        scores = {name: text_statistics(rows, own, judge) for name, own in texts.items()}
+    return TaskResult(rows, outputs, scores)
 
 
-def evaluate_image_to_pose(
-    pipe: Any, held_out: HeldOutFrames, training: torch.Tensor, body: BodyModel, batch_size: int, seed: int
-) -> Results:
-    """Poses estimated from images; "pose tokenizer alone" is the error that encoding and decoding the target makes.
+def evaluate_pose_tokenizer(pipe: Any, poses: torch.Tensor, judge: Judge, name: str = TOKENIZER_TASK) -> TaskResult:
+    """The errors of poses that the model's pose tokenizer encodes and decodes.
 
     Args:
         pipe: `pipeline("unipose")` of the model.
-        held_out: the images, and the poses as the camera sees them.
-        training: (m, 22, 3, 3) training poses for the mean pose, which are given headings like those of the images.
-        body: the body to measure.
-        batch_size: number of images per forward pass.
-        seed: seed of the headings.
+        poses: (n, 22, 3, 3) in the stored frame.
+        judge: what poses are measured with.
+        name: name in the report.
     """
-    average = mean_pose(rotate_heading_at_random(training, np.random.default_rng(seed)))
-    outputs = predict(pipe, "image-to-pose", batch_size, images=held_out.images)
-    targets = held_out.camera_poses
-    return {
-        "model": pose_errors(first_poses(outputs), targets, body),
-        "mean training pose": pose_errors(average.expand_as(targets), targets, body),
-        "pose tokenizer alone": reconstruction_error(pipe.model.model.pose_tokenizer, targets, body),
-    }
-
-
-def evaluate_pose_to_text(pipe: Any, held_out: HeldOutFrames, body: BodyModel, batch_size: int, seed: int) -> Results:
-    """Descriptions of poses; the baseline is the model's own descriptions, shuffled among the frames.
-
-    Args:
-        pipe: `pipeline("unipose")` of the model.
-        held_out: the poses.
-        body: the body to measure.
-        batch_size: number of poses per forward pass.
-        seed: seed of the shuffling.
-    """
-    outputs = predict(pipe, "pose-to-text", batch_size, poses=list(held_out.poses))
-    return _description_metrics(outputs, held_out.poses, body, seed)
-
-
-def evaluate_image_to_text(pipe: Any, held_out: HeldOutFrames, body: BodyModel, batch_size: int, seed: int) -> Results:
-    """Descriptions of images; the baseline is the model's own descriptions, shuffled among the frames.
-
-    Args:
-        pipe: `pipeline("unipose")` of the model.
-        held_out: the images, and the poses as the camera sees them.
-        body: the body to measure.
-        batch_size: number of images per forward pass.
-        seed: seed of the shuffling.
-    """
-    outputs = predict(pipe, "image-to-text", batch_size, images=held_out.images)
-    return _description_metrics(outputs, held_out.camera_poses, body, seed)
-
-
-def _description_metrics(
-    outputs: Sequence[dict[str, Any]], poses: torch.Tensor, body: BodyModel, seed: int
-) -> Results:
-    readings = [read_caption(output["text"]) for output in outputs]
-    posecodes = [reading.codes for reading in readings]
-    partners = shuffled_partners(len(posecodes), np.random.default_rng(seed))
-    shuffled = [posecodes[index] for index in partners]
-    return {
-        "model": {"posecode_precision": posecode_precision(posecodes, poses, body)} | reading_metrics(readings),
-        "captions of other frames": {"posecode_precision": posecode_precision(shuffled, poses, body)},
-    }
-
-
-def evaluate_pose_edit(
-    pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch_size: int, error_body: BodyModel | None = None
-) -> Results:
-    """Poses edited by instructions; the baseline returns the first pose unchanged.
-
-    Args:
-        pipe: `pipeline("unipose")` of the model.
-        held_out: the pairs and their instructions.
-        body: the body on which the statements of instructions are measured.
-        batch_size: number of pairs per forward pass.
-        error_body: the body on which millimeters are measured; by default the same.
-    """
-    pairs = held_out.pairs
-    texts = [instruction.text for instruction in held_out.instructions]
-    outputs = predict(pipe, "pose-edit", batch_size, text=texts, poses=list(pairs.first))
-    paircodes = [instruction.codes for instruction in held_out.instructions]
-    return {
-        name: pose_errors(poses, pairs.second, error_body or body)
-        | {"paircode_precision": paircode_precision(paircodes, pairs.first, poses, body)}
-        for name, poses in (("model", first_poses(outputs)), ("input pose unchanged", pairs.first))
-    }
-
-
-def evaluate_pose_diff(pipe: Any, held_out: HeldOutPairs, body: BodyModel, batch_size: int, seed: int) -> Results:
-    """Differences between two poses; the baseline is the model's own texts, shuffled among the pairs.
-
-    Args:
-        pipe: `pipeline("unipose")` of the model.
-        held_out: the pairs.
-        body: the body to measure.
-        batch_size: number of pairs per forward pass.
-        seed: seed of the shuffling.
-    """
-    pairs = held_out.pairs
-    outputs = predict(pipe, "pose-diff", batch_size, poses=[list(pair) for pair in zip(pairs.first, pairs.second)])
-    texts = [output["text"] for output in outputs]
-    readings = [read_instruction(text) for text in texts]
-    partners = shuffled_partners(len(texts), np.random.default_rng(seed))
-    results: Results = {}
-    for name, order in (("model", np.arange(len(texts))), ("texts of other pairs", partners)):
-        paircodes = [readings[index].codes for index in order]
-        results[name] = {
-            "paircode_precision": paircode_precision(paircodes, pairs.first, pairs.second, body),
-            "changed_part_named": changed_part_named([texts[index] for index in order], pairs),
-        }
-    results["model"] |= reading_metrics(readings)
-    return results
+    decoded = reconstruct(pipe.model.model.pose_tokenizer, poses)
+    outputs = [{"text": "", "poses": [pose.numpy()]} for pose in decoded]
+    scores = {MODEL: error_statistics(decoded, poses, judge.error_body)}
+    return TaskResult(TaskRows(name, "image-to-pose", {"poses": list(poses)}, poses), outputs, scores)

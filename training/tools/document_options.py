@@ -20,6 +20,9 @@ from unipose.training.datasets.corpus_of_records import RecordsArguments
 from unipose.training.datasets.import_data import ImportArguments
 from unipose.training.evaluation.calibrate import CalibrationArguments
 from unipose.training.evaluation.evaluate import EvaluationArguments
+from unipose.training.evaluation.paper_data import PaperDataArguments
+from unipose.training.evaluation.paper_tables import PaperTableArguments
+from unipose.training.evaluation.zero_shot import ZeroShotArguments
 from unipose.training.io import markdown_table, write_text
 from unipose.training.models.build_model import ModelArguments
 from unipose.training.refine.refine_corpus import RefineArguments
@@ -29,6 +32,7 @@ from unipose.training.trainer.language import LanguageArguments
 from unipose.training.trainer.optimizer import OptimizerArguments
 from unipose.training.trainer.pose_tokenizer import PoseTokenizerArguments
 from unipose.training.trainer.replay import ReplayArguments
+from unipose.training.trainer.retrieval import RetrievalArguments
 from unipose.training.trainer.schedules import StepScheduleArguments
 from unipose.training.trainer.trainable_parts import LoraArguments
 from unipose.training.trainer.vision_encoders import EncoderArguments
@@ -43,6 +47,7 @@ OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "unipose.training.models.build_model": (ModelArguments,),
     "unipose.training.stages.pose_tokenizer": (PoseTokenizerArguments, StepScheduleArguments, OptimizerArguments),
     "unipose.training.stages.vision_encoders": (EncoderArguments, OptimizerArguments),
+    "unipose.training.stages.retrieval": (RetrievalArguments, OptimizerArguments),
     "unipose.training.trainer.language": (LanguageArguments, LoraArguments, OptimizerArguments),
     "unipose.training.trainer.config": (StageConfig,),
     "unipose.training.stages.finetune": (
@@ -55,6 +60,8 @@ OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "unipose.training.ablations.variants": (MeasureArguments,),
     "unipose.training.evaluation.calibrate": (CalibrationArguments,),
     "unipose.training.evaluation.evaluate": (EvaluationArguments,),
+    "unipose.training.evaluation.paper_tables": (PaperTableArguments, PaperDataArguments),
+    "unipose.training.evaluation.zero_shot": (ZeroShotArguments,),
 }
 # Defaults that differ from machine to machine.
 MACHINE_DEFAULTS = {(BuildArguments, "workers"): "the number of cores"}

@@ -9,11 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import ModelCard, ModelCardData
 from transformers import AutoModelForImageTextToText
 from trl import TrlParser
 
-from unipose.training.evaluation.report import to_markdown
+from unipose.training.evaluation.report import eval_results, to_markdown
 from unipose.training.sampling.poses import HELD_OUT_CLIPS
 
 
@@ -33,17 +33,6 @@ def card_data(name: str, report: dict[str, Any]) -> ModelCardData:
         name: name of the model.
         report: content of metrics.json.
     """
-    results = [
-        EvalResult(
-            task_type=task.replace(" ", "-"),
-            dataset_type="deepmimic-held-out",
-            dataset_name=f"DeepMimic clips {', '.join(HELD_OUT_CLIPS)}",
-            metric_type=metric,
-            metric_value=value,
-        )
-        for task, results in report["metrics"].items()
-        for metric, value in results["model"].items()
-    ]
     return ModelCardData(
         license="apache-2.0",
         library_name="transformers",
@@ -51,7 +40,7 @@ def card_data(name: str, report: dict[str, Any]) -> ModelCardData:
         language="en",
         tags=["unipose", "pose-estimation", "text-to-pose", "smpl", "custom_code"],
         model_name=name,
-        eval_results=results,
+        eval_results=eval_results(report),
     )
 
 

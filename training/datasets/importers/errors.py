@@ -36,6 +36,9 @@ SOURCES = {
     "moyo": Source("MOYO", "https://moyo.is.tue.mpg.de", RESEARCH, registration=True),
     "posescript": Source("PoseScript", "https://github.com/naver/posescript", "CC BY-NC-SA 4.0"),
     "posefix": Source("PoseFix", "https://github.com/naver/posescript", "CC BY-NC-SA 4.0"),
+    "imagescript": Source(
+        "ImageScript and ImageDiff", "https://github.com/liyiheng23/UniPose", "ask the authors: not published"
+    ),
     "hmr2": Source("HMR2's training data", "https://github.com/shubham-goel/4D-Humans", "those of the datasets in it"),
     "tokenhmr": Source("TokenHMR", "https://tokenhmr.is.tue.mpg.de", RESEARCH, registration=True),
     "human36m": Source("Human3.6M", "http://vision.imar.ro/human3.6m", "academic use", registration=True),

@@ -1,0 +1,241 @@
+"""`unipose evaluate` from start to end on a tiny model: files, resuming, comparing, and two processes as one."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from unipose import UniPosePipeline
+from unipose.training.evaluation import evaluate
+from unipose.training.evaluation.answers import (
+    StoredPipeline,
+    checkpoint_digest,
+    pack_answer,
+    row_key,
+    start_answers,
+    unpack_answer,
+)
+from unipose.training.evaluation.evaluation_sets import EVALUATED
+
+
+CONFIG = Path(__file__).parent.parent / "training/recipes/distributed/ddp_cpu.yaml"
+TEXT_TASKS = ("text-to-pose", "pose-to-text", "pose-edit", "pose-diff")
+OPTIONS = ("--split", "validation", "--training_poses", "40", "--batch_size", "2")
+
+
+def run(*words: object) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["evaluate", *map(str, words)])
+        evaluate.main()
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The report, without what differs from run to run."""
+    report = json.loads((folder / "metrics.json").read_text("utf-8"))
+    return {key: value for key, value in report.items() if key not in ("latency", "settings")}
+
+
+@pytest.fixture(scope="module")
+def evaluated(tiny_checkpoint: Path, tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluated")
+    run("--model", tiny_checkpoint, "--data", tiny_corpus, "--output", folder, *OPTIONS)
+    return folder
+
+
+def test_every_task_of_a_corpus_is_evaluated(evaluated: Path) -> None:
+    report = read(evaluated)
+    tasks = [task for task in EVALUATED if task not in ("pose-tokenizer", "words")]
+    assert report["rows"] == {"pose tokenizer": 15, **dict.fromkeys(tasks, 5)}
+    for task in tasks:
+        methods = report["metrics"][task]
+        assert {"model", "random weights"} <= set(methods)
+        metric = "mpjpe_mm" if methods["model"].get("mpjpe_mm") else "meteor"
+        assert methods["model"][metric] >= 0
+        for name, metrics in methods.items():
+            for metric, value in metrics.items():
+                low, high = report["intervals"][task][name][metric]
+                assert low <= high
+                if metric not in ("bleu4", "diversity"):
+                    assert low - 1e-9 <= value <= high + 1e-9, (task, name, metric)
+    assert report["metrics"]["pose-edit"]["input pose unchanged"]["mpjpe_mm"] > 0
+    assert report["metrics"]["pose-to-text"]["reference texts"]["rouge_l"] == 1.0
+    assert report["dataset"]["name"].endswith("split validation")
+    latencies = json.loads((evaluated / "metrics.json").read_text("utf-8"))["latency"]
+    assert all(latencies[task]["median_s"] > 0 for task in tasks)
+
+
+def test_pages_hold_every_task_and_need_no_other_file(evaluated: Path) -> None:
+    page, markdown = ((evaluated / name).read_text("utf-8") for name in ("report.html", "report.md"))
+    for task in TEXT_TASKS:
+        assert f"<h2>{task} (5 rows)</h2>" in page
+        assert f"## {task} (5 rows)" in markdown
+    assert {rank: page.count(f"<strong>{rank}</strong>") for rank in ("best", "median", "worst")} == {
+        "best": 7,
+        "median": 7,
+        "worst": 7,
+    }
+    sources = re.findall(r'(?:src|href)="([^"]{0,40})', page)
+    assert len(sources) > 40
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert "sacrebleu" in markdown or "tok:13a" in markdown
+
+
+def test_eval_results_are_those_of_a_model_card(evaluated: Path) -> None:
+    index = yaml.safe_load((evaluated / "eval_results.yaml").read_text("utf-8"))["model-index"][0]
+    entries = {
+        (result["task"]["type"], metric["type"]): metric["value"]
+        for result in index["results"]
+        for metric in result["metrics"]
+    }
+    value = read(evaluated)["metrics"]["text-to-pose"]["model"]["mpjpe_mm"]
+    assert entries["text-to-pose", "mpjpe_mm"] == round(value, 1)
+
+
+def test_a_finished_evaluation_runs_again_without_the_model(
+    evaluated: Path, tiny_checkpoint: Path, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read(evaluated)
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the model was asked again")
+
+    monkeypatch.setattr(UniPosePipeline, "__call__", fail)
+    run("--model", tiny_checkpoint, "--data", tiny_corpus, "--output", evaluated, *OPTIONS)
+    assert read(evaluated) == before
+
+
+def test_an_interrupted_evaluation_continues(
+    evaluated: Path, tiny_checkpoint: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    """Half of the answers are there, and the last line is torn."""
+    answers = tmp_path / "answers"
+    answers.mkdir()
+    for file in (evaluated / "answers").iterdir():
+        content = file.read_bytes()
+        (answers / file.name).write_bytes(content[: len(content) // 2] if file.suffix == ".jsonl" else content)
+    run("--model", tiny_checkpoint, "--data", tiny_corpus, "--output", tmp_path, *OPTIONS)
+    assert read(tmp_path) == read(evaluated)
+
+
+def test_some_tasks_and_rows_give_the_same_answers(
+    evaluated: Path, tiny_checkpoint: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    few = ("--tasks", "text-to-pose", "--limit", 3, "--random_model", "false")
+    run("--model", tiny_checkpoint, "--data", tiny_corpus, "--output", tmp_path, *OPTIONS, *few)
+    report = read(tmp_path)
+    assert report["rows"] == {"text-to-pose": 3}
+    assert "random weights" not in report["metrics"]["text-to-pose"]
+    run("--compare", evaluated, tmp_path, "--output", tmp_path / "comparison")
+    comparison = json.loads((tmp_path / "comparison/comparison.json").read_text("utf-8"))["tasks"]
+    found = comparison["text-to-pose"]["mpjpe_mm"]
+    assert (found["rows"], found["p_value"]) == (3, 1.0)
+    assert found["difference"] == pytest.approx(0.0, abs=1e-3)
+    assert set(comparison) == {"text-to-pose"}
+    assert "Paired bootstrap" in (tmp_path / "comparison/comparison.md").read_text("utf-8")
+
+
+def test_options_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="got unknown tasks text-to-image; expected some of pose-tokenizer, "):
+        run("--tasks", "text-to-image")
+    with pytest.raises(ValueError, match="compare takes the folders of two evaluations, got 1"):
+        run("--compare", tmp_path)
+    with pytest.raises(ValueError, match="limit must be at least 1, got 0"):
+        run("--limit", 0)
+
+
+# Stored answers.
+
+
+class CountingPipeline:
+    """Answers with the text's length, and counts the rows that it is asked for."""
+
+    model = processor = None
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, text: list[str], **options: Any) -> list[dict[str, Any]]:
+        self.asked += text
+        return [{"text": str(len(each)), "poses": [np.full((22, 3, 3), 1 / 3)], "confidence": 0.5} for each in text]
+
+
+def test_answers_are_stored_by_their_inputs(tmp_path: Path) -> None:
+    pipe = CountingPipeline()
+    stored = StoredPipeline(pipe, tmp_path)
+    first = stored(text=["a", "bb"], task="text-to-pose")
+    again = StoredPipeline(pipe, tmp_path)
+    assert [answer["text"] for answer in again(text=["bb", "a"], task="text-to-pose")] == ["2", "1"]
+    assert pipe.asked == ["a", "bb"]
+    np.testing.assert_array_equal(again(text=["a", "bb"], task="text-to-pose")[0]["poses"][0], first[0]["poses"][0])
+    again(text=["a", "ccc"], task="text-to-pose")
+    assert pipe.asked == ["a", "bb", "a", "ccc"], "a batch is answered as a whole"
+    again(text=["a"], task="pose-edit")
+    assert pipe.asked[4:] == ["a"], "another task is another input"
+    with pytest.raises(ValueError, match="greedy"):
+        again(text=["a"], task="text-to-pose", do_sample=True)
+
+
+def test_a_pose_passes_the_file_without_loss() -> None:
+    pose = torch.rand(22, 3, 3).numpy()
+    packed = json.loads(json.dumps(pack_answer("key", {"text": "", "poses": [pose]}, 0.1)))
+    np.testing.assert_array_equal(unpack_answer(packed)["poses"][0], pose)
+
+
+def test_every_part_of_an_input_counts() -> None:
+    pose, image = torch.eye(3).repeat(22, 1, 1), Image.new("RGB", (4, 4), "red")
+    inputs = {"text": "a", "poses": pose, "images": image}
+    changed = [
+        {**inputs, "text": "b"},
+        {**inputs, "poses": pose * 1.0001},
+        {**inputs, "poses": [pose, pose]},
+        {**inputs, "images": Image.new("RGB", (4, 4), "blue")},
+        {**inputs, "images": (image, image)},
+        {"text": "a", "poses": pose},
+    ]
+    keys = {row_key("pose-edit", each) for each in (inputs, *changed)} | {row_key("text-to-pose", inputs)}
+    assert len(keys) == 8
+    assert row_key("pose-edit", {**inputs, "poses": pose.clone(), "images": image.copy()}) in keys
+
+
+def test_answers_of_another_checkpoint_are_removed(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    copy.mkdir()
+    for file in tiny_checkpoint.iterdir():
+        if file.is_file():
+            (copy / file.name).write_bytes(file.read_bytes())
+    before = checkpoint_digest(str(copy))
+    assert before == checkpoint_digest(str(tiny_checkpoint))
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert checkpoint_digest(str(copy)) != before
+
+    answers = tmp_path / "answers"
+    assert not start_answers(answers, {"checkpoint": before})
+    (answers / "model-00000.jsonl").write_text("{}\n")
+    assert not start_answers(answers, {"checkpoint": before})
+    assert (answers / "model-00000.jsonl").exists()
+    assert start_answers(answers, {"checkpoint": checkpoint_digest(str(copy))})
+    assert [file.name for file in answers.iterdir()] == ["recipe.json"]
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_result_of_one(
+    evaluated: Path, tiny_checkpoint: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIG)]
+    command += ["-m", "unipose.training.evaluation.evaluate", "--model", str(tiny_checkpoint)]
+    command += ["--data", str(tiny_corpus), "--output", str(tmp_path), *OPTIONS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    files = sorted(path.name for path in (tmp_path / "answers").glob("*.jsonl"))
+    assert files == ["model-00000.jsonl", "model-00001.jsonl", "random-00000.jsonl", "random-00001.jsonl"]
+    assert all((tmp_path / "answers" / name).stat().st_size > 0 for name in files)
+    assert read(tmp_path) == read(evaluated)
