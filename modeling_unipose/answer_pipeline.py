@@ -90,12 +90,32 @@ class AnswerPipelineMixin:
             answers: The answers.
             task: Task of the answers.
         """
-        if task is None or not isinstance(row.text, str | None):
-            return None
-        requests = [reverse_request(task, row.text, row.poses, answer) for answer in answers]
+        scores = self.reverse_scores([row] * len(answers), answers, task, len(answers))
+        return None if all(score is None for score in scores) else [-np.inf if s is None else s for s in scores]
+
+    def reverse_scores(
+        self, rows: Sequence[Row], answers: Sequence[Answer], task: Task | None, size: int
+    ) -> list[float | None]:
+        """The mean log-probability of each row's request, given its answer; None where the task has no reverse.
+
+        Args:
+            rows: Inputs of the answers.
+            answers: An answer of each row.
+            task: Task of the answers.
+            size: Number of requests per batch.
+        """
+        requests = [
+            None
+            if task is None or not isinstance(row.text, str | None)
+            else reverse_request(task, row.text, row.poses, one)
+            for row, one in zip(rows, answers)
+        ]
         known = [request for request in requests if request is not None]
-        scores = iter(self.score_requests(known) if known else [])
-        return None if not known else [-np.inf if request is None else next(scores) for request in requests]
+        scores = [
+            score for start in range(0, len(known), size) for score in self.score_requests(known[start : start + size])
+        ]
+        found = iter(scores)
+        return [None if request is None else next(found) for request in requests]
 
     @torch.no_grad()
     def score_requests(self, requests: Sequence[ReverseRequest]) -> list[float]:
@@ -153,40 +173,51 @@ class AnswerPipelineMixin:
         scored = self.model.score_answers(expanded_ids, generated, mask, mode, None, sampled, decoding, expanded)
         return answer_features(scored, CodeChooser(self.model.config, self.model.model.pose_tokenizer, decoding))
 
-    def add_confidence(self, row: Row, answer: Answer, task: Task | None, return_features: bool = False) -> Answer:
-        """Replaces the features of an answer by its confidence; says so where an image seems to have no person.
+    def add_confidences(
+        self, rows: Sequence[Row], answers: Sequence[Answer], task: Task | None, size: int, return_features: bool
+    ) -> list[Answer]:
+        """Replaces the features of answers by their confidence; says so where an image seems to have no person.
 
         Args:
-            row: Inputs of the answer.
-            answer: The answer.
+            rows: Inputs of the answers.
+            answers: An answer of each row.
             task: None where the model chose between text and poses.
+            size: Number of rows per batch.
             return_features: Whether to keep all features, also those that this confidence does not need.
         """
-        config, features = self.model.config, answer["features"]
-        weights = (config.confidence_weights or {}).get("free" if task is None else task.name)
+        weights = (self.model.config.confidence_weights or {}).get("free" if task is None else task.name)
         needed = FEATURES.keys() if return_features else (weights or {}).keys()
-        features = features | self.slow_features(row, answer, task, needed)
-        value = confidence(features, weights)
-        own = {"text": answer["text"], "poses": answer["poses"]} | ({"features": features} if return_features else {})
-        threshold = config.no_person_below
-        if task is not None and task.name == "image-to-text" and threshold is not None and value < threshold:
-            own["text"] = NO_PERSON
-        return {**own, "confidence": value}
+        slow = self.slow_features(rows, answers, task, size, needed)
+        threshold = self.model.config.no_person_below
+        finished = []
+        for answer, more in zip(answers, slow):
+            features = answer["features"] | more
+            value = confidence(features, weights)
+            own = {"text": answer["text"], "poses": answer["poses"]}
+            if task is not None and task.name == "image-to-text" and threshold is not None and value < threshold:
+                own["text"] = NO_PERSON
+            finished.append(own | ({"features": features} if return_features else {}) | {"confidence": value})
+        return finished
 
-    def slow_features(self, row: Row, answer: Answer, task: Task | None, names: Collection[str]) -> dict[str, float]:
+    def slow_features(
+        self, rows: Sequence[Row], answers: Sequence[Answer], task: Task | None, size: int, names: Collection[str]
+    ) -> list[dict[str, float]]:
         """The features that need forwards of their own.
 
         Args:
-            row: Inputs of the answer.
-            answer: The answer.
+            rows: Inputs of the answers.
+            answers: An answer of each row.
             task: Its task.
+            size: Number of rows per batch.
             names: Names of the needed features; those that a task does not have are left out.
         """
-        features = {}
-        if "consistency" in names and (scores := self.consistencies(row, [answer], task)) is not None:
-            features["consistency"] = scores[0]
-        if "image_variance" in names and len(row.images) == 1:
-            features["image_variance"] = self.image_variance(row)
+        features: list[dict[str, float]] = [{} for _ in rows]
+        if "consistency" in names:
+            for own, score in zip(features, self.reverse_scores(rows, answers, task, size)):
+                own |= {} if score is None else {"consistency": score}
+        if "image_variance" in names:
+            for own, row in zip(features, rows):
+                own |= {"image_variance": self.image_variance(row)} if len(row.images) == 1 else {}
         return features
 
     @torch.no_grad()

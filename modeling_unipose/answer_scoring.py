@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor
 
+from .pose_blocks import codes_to_queries
 from .pose_decoding import CodeChooser, revealed_counts
 from .query_runs import block_index, codes_since_start, is_pose_code
 
@@ -67,7 +68,7 @@ class TeacherForcing:
         missing = torch.where(is_open, tokens - cut, 0).unsqueeze(1)
         if is_mixed:
             tail = torch.where(torch.arange(tokens, device=tail.device) < missing, query, tail)
-        seen = model.codes_to_queries(self.ids, self.prompt_length) if is_mixed else self.ids
+        seen = codes_to_queries(self.ids, self.prompt_length, config) if is_mixed else self.ids
         self.seen = torch.cat([seen, tail], dim=1)
         self.is_query = self.seen == query
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask

@@ -1,4 +1,7 @@
-"""The card of a push to the Hub: the one that came with the checkpoint, if its figures are those of the weights."""
+"""The card of a push to the Hub: the one that came with the checkpoint, if its figures are those of the weights.
+
+Models and processors need it. Their folders do not import from each other: `processing/` has a link to this file.
+"""
 
 import json
 import re
@@ -8,7 +11,7 @@ from typing import Any
 
 from huggingface_hub import ModelCard
 from safetensors import safe_open
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, ProcessorMixin
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
 
 
@@ -17,18 +20,18 @@ PLACEHOLDER = "This model card has been automatically generated."
 EVALUATION = re.compile(r"^## Evaluation\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 
 
-def update_card(model: PreTrainedModel, folder: str | PathLike, repo_id: str) -> None:
-    """Replaces a placeholder card by that of the checkpoint from which the model was loaded.
+def update_card(part: PreTrainedModel | ProcessorMixin, folder: str | PathLike, repo_id: str) -> None:
+    """Replaces a placeholder card by that of the checkpoint from which a model or a processor was loaded.
 
     Weights that have changed since get a card without the figures. A card of the repository's own stays.
 
     Args:
-        model: The model.
+        part: The model or the processor.
         folder: What is to be uploaded, with a card.
         repo_id: The repository.
     """
     path = Path(folder) / "README.md"
-    source = model.name_or_path or ""
+    source = (part if isinstance(part, PreTrainedModel) else part.tokenizer).name_or_path or ""
     own_card = find_file(source, path.name)
     if own_card is None or not path.is_file():
         return
@@ -37,7 +40,7 @@ def update_card(model: PreTrainedModel, folder: str | PathLike, repo_id: str) ->
     is_own = PLACEHOLDER not in current.text and current.text.strip() not in known
     if is_own or PLACEHOLDER in card.text:
         return
-    if not same_weights(model, source):
+    if isinstance(part, PreTrainedModel) and not same_weights(part, source):
         remove_figures(card, source)
     card.data.tags = list(dict.fromkeys([*(card.data.tags or []), *(current.data.tags or [])]))
     card.save(path)
@@ -114,7 +117,7 @@ def same_weights(model: PreTrainedModel, source: str) -> bool:
 
 
 class CardUploadMixin:
-    """`push_to_hub` of a model with the card of its checkpoint."""
+    """`push_to_hub` of a model or a processor with the card of its checkpoint."""
 
     def _upload_modified_files(self, working_dir: str | PathLike, repo_id: str, *args: Any, **kwargs: Any) -> Any:
         update_card(self, working_dir, repo_id)  # type: ignore[arg-type]

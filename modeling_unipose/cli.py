@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from .cli_arguments import DEFAULT_COMMAND, parse_arguments
 from .cli_batch import BatchRun
-from .cli_console import Console, first_line, is_standard, print_json
+from .cli_console import Console, first_line, print_json
+from .cli_files import check_out, find_kept, load_body, write_answers
 from .cli_inputs import implied_task, read_inputs
 from .cli_poses import answer_record, pose_record, show_poses
 from .generation_arguments import check_batch_size
-from .processing.pose_io import check_ending, save_poses
-from .tasks_unipose import TASKS
+from .processing.pose_frames import Frame
 
 
 if TYPE_CHECKING:
@@ -99,8 +99,36 @@ def run_generate(arguments: argparse.Namespace) -> int:
     console = Console(arguments.quiet, arguments.verbose)
     arguments = read_inputs(arguments)
     task = infer_task(arguments)
-    check_out(arguments.out, task)
-    body = load_body(arguments.body)
+    # All that can be wrong is found before the model is loaded.
+    check_out(arguments, task)
+    body, betas = load_body(arguments)
+    kept = find_kept(arguments, task, console)
+    frame = arguments.output_frame or (kept.frame if kept else "z_up")
+    answers, given = ask(arguments, task, console)
+    print_answers(answers, arguments.json, frame, console)
+    like = arguments.pose[0] if kept else None
+    written = write_answers(answers, given, arguments, {"body": body, "betas": betas, "frame": frame, "like": like})
+    for path in written:
+        console.note(f"wrote {path}")
+    poses = [pose for answer in answers for pose in answer["poses"]]
+    if poses and not written and not arguments.json and (arguments.out is not None or not arguments.show):
+        for pose in poses:
+            print_json(pose_record(pose, frame))
+        if arguments.out is None:
+            console.note("the answer is a pose, as JSON: --out kneel.glb writes a file, --show an image")
+    if arguments.show:
+        show_poses(poses or given, body, betas)
+    return 0
+
+
+def ask(arguments: argparse.Namespace, task: str | None, console: Console) -> tuple[list[dict[str, Any]], list[Any]]:
+    """The answers of the model, and the input poses in the stored z-up frame.
+
+    Args:
+        arguments: The command line.
+        task: Name of the task; None: the model chooses.
+        console: Where progress goes.
+    """
     with console.progress(total=2, desc="loading the model", bar_format="{desc} {elapsed}") as progress:
         pipe = load_pipeline(arguments.model)
         console.detail(f"{pipe.model.name_or_path} on {pipe.device}; task: {task or 'chosen by the model'}")
@@ -116,96 +144,26 @@ def run_generate(arguments: argparse.Namespace) -> int:
             frame=arguments.frame,
         )
     console.detail("answered")
-    answers = result if isinstance(result, list) else [result]
-    print_answers(answers, arguments, console)
-    poses = write_poses(answers, arguments, body, console)
-    if arguments.show:
-        show_poses(
-            poses or [pipe.processor.read_pose(pose, "--pose", arguments.frame) for pose in arguments.pose], body
-        )
-    return 0
+    given = [pipe.processor.read_pose(pose, "--pose", arguments.frame) for pose in arguments.pose]
+    return result if isinstance(result, list) else [result], given
 
 
-def load_body(path: Path | None) -> Any:
-    """The body of a file; None: the built-in one.
-
-    Raises:
-        ValueError: The file is no body.
-        OSError: It cannot be read.
-        ImportError: It needs a package that is not installed.
-    """
-    if path is None:
-        return None
-    from .processing.body_model import load_body_model
-
-    return load_body_model(path)
-
-
-def check_out(out: str | None, task: str | None) -> None:
-    """Checks, before the model is loaded, that --out can take the answer.
-
-    Args:
-        out: Path of the output; None: there is none.
-        task: Name of the task; None: the model chooses.
-
-    Raises:
-        ValueError: It has another ending, or the task answers with text.
-    """
-    if out is None:
-        return
-    if not is_standard(out):
-        check_ending(Path(out))
-    if task in TASKS and TASKS[task].answer == "text":
-        raise ValueError(f"--out takes a pose, but task {task!r} answers with text")
-
-
-def print_answers(answers: Sequence[dict[str, Any]], arguments: argparse.Namespace, console: Console) -> None:
+def print_answers(answers: Sequence[dict[str, Any]], as_json: bool, frame: Frame, console: Console) -> None:
     """Prints answers: everything as JSON, or their texts.
 
     Args:
         answers: Answers of the pipeline.
-        arguments: The command line.
+        as_json: Whether everything is printed.
+        frame: Frame of their poses.
         console: Where confidences go.
     """
     for answer in answers:
-        if arguments.json:
-            print_json(answer_record(answer, arguments.output_frame))
+        if as_json:
+            print_json(answer_record(answer, frame))
             continue
         if answer["text"]:
             print(answer["text"])
         console.note(f"confidence {answer['confidence']:.2f}")
-
-
-def write_poses(
-    answers: Sequence[dict[str, Any]], arguments: argparse.Namespace, body: Any, console: Console
-) -> list[Any]:
-    """Writes the poses of answers to files or to stdout.
-
-    Args:
-        answers: Answers of the pipeline.
-        arguments: The command line.
-        body: Body of meshes and images; None: the built-in one.
-        console: Where hints go.
-
-    Returns:
-        The poses.
-
-    Raises:
-        ValueError: There is none, and --out asks for one.
-        OSError: They cannot be written.
-    """
-    poses = [pose for answer in answers for pose in answer["poses"]]
-    if arguments.out is not None and not poses:
-        raise ValueError(f"the answer holds no pose: {arguments.out} was not written")
-    if arguments.out is not None and not is_standard(arguments.out):
-        for path in save_poses(arguments.out, poses, body=body, frame=arguments.output_frame):
-            console.note(f"wrote {path}")
-    elif poses and not arguments.json and (arguments.out is not None or not arguments.show):
-        for pose in poses:
-            print_json(pose_record(pose, arguments.output_frame))
-        if arguments.out is None:
-            console.note("the answer is a pose, as JSON: --out kneel.glb writes a file, --show an image")
-    return poses
 
 
 def run_batch(arguments: argparse.Namespace) -> int:
@@ -220,7 +178,7 @@ def run_batch(arguments: argparse.Namespace) -> int:
         arguments.model,
         arguments.task,
         arguments.frame,
-        arguments.output_frame,
+        arguments.output_frame or "z_up",
         {
             "generate_kwargs": build_generate_kwargs(arguments),
             "best_of": arguments.best_of,

@@ -5,25 +5,12 @@ version and wrong options do not wait for torch. `tests/test_cli.py` compares it
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 
 DEFAULT_COMMAND = "generate"
-# Commands with parsers of their own: the module that each starts, and its line in the help.
-MODULES = {
-    "evaluate": (
-        "unipose.training.evaluation.evaluate",
-        "measures a model on held-out poses (needs pip install 'unipose[training]')",
-    ),
-}
-FINETUNE = "unipose.training.stages.finetune"
-COMMANDS = {
-    "batch": "answers a .jsonl file of requests",
-    "demo": "runs one example of each task",
-    "train-own": "trains the model on your own rows (needs pip install 'unipose[training]')",
-    **{name: text for name, (_, text) in MODULES.items()},
-}
 TASK_NAMES = (
     "pose-to-text",
     "pose-diff",
@@ -73,8 +60,8 @@ def add_answering(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-frame",
         choices=FRAME_NAMES,
-        default="z_up",
-        help="frame of the numbers in the output; default: %(default)s",
+        help="frame of the numbers in the output; default: z_up, or that of an edited file whose hands, face or shape "
+        "are kept",
     )
     parser.add_argument("--num", type=int, metavar="N", help="number of answers; more than one are sampled")
     parser.add_argument("--best-of", type=int, metavar="N", help="takes the best of this many sampled answers")
@@ -87,6 +74,53 @@ def add_answering(parser: argparse.ArgumentParser) -> None:
     loudness.add_argument(
         "-v", "--verbose", action="store_true", help="model, task and times on stderr, and tracebacks of errors"
     )
+
+
+class ModuleCommand(NamedTuple):
+    """A command that is a module with a parser of its own.
+
+    Args:
+        module: The module that it starts.
+        text: Its line in the help.
+        to_words: Turns the words of the command line into those of the module.
+    """
+
+    module: str
+    text: str
+    to_words: Callable[[Sequence[str]], list[str]] = list
+
+
+def own_data_words(words: Sequence[str]) -> list[str]:
+    """`train-own DATA --output DIR` as the module's options; other options are those of the module."""
+    parser = argparse.ArgumentParser(
+        prog="unipose train-own",
+        usage="unipose train-own DATA [--output DIR] [options]",
+        description="Trains a model on your own rows, and writes a folder that loads, with a card that tells before "
+        "from after.",
+        epilog="all options: docs/training/own-data.md, such as --model, --method, --num_train_epochs, --held_out",
+    )
+    parser.add_argument("data", metavar="DATA", help="a .jsonl, .csv or .parquet file, a folder, or a Hub dataset")
+    parser.add_argument("--output", default="my-model", metavar="DIR", help="output folder; default: %(default)s")
+    own, others = parser.parse_known_args(words)
+    return ["--data", own.data, "--output_dir", own.output, *others]
+
+
+MODULES = {
+    "train-own": ModuleCommand(
+        "unipose.training.stages.finetune",
+        "trains the model on your own rows (needs pip install 'unipose[training]')",
+        own_data_words,
+    ),
+    "evaluate": ModuleCommand(
+        "unipose.training.evaluation.evaluate",
+        "measures a model on held-out poses (needs pip install 'unipose[training]')",
+    ),
+}
+COMMANDS = {
+    "batch": "answers a .jsonl file of requests",
+    "demo": "runs one example of each task",
+    **{name: command.text for name, command in MODULES.items()},
+}
 
 
 def generate_parser() -> argparse.ArgumentParser:
@@ -124,7 +158,22 @@ def generate_parser() -> argparse.ArgumentParser:
         "(.openpose.png, .openpose.json, .coco.json); - is JSON on stdout, as without --out",
     )
     parser.add_argument(
-        "--body", type=Path, metavar="FILE", help="SMPL, SMPL-H or SMPL-X body of meshes and images; default: built in"
+        "--body",
+        type=Path,
+        metavar="FILE",
+        help="SMPL, SMPL-H or SMPL-X body of meshes, skeletons and images; default: built in",
+    )
+    parser.add_argument(
+        "--betas",
+        metavar="B,B,...",
+        help="shape of the body: numbers, as in --betas=-1,0.5, or a file of them; with --body, or for .smpl.npz, "
+        ".smplh.npz and .smplx.npz",
+    )
+    parser.add_argument(
+        "--animate",
+        action="store_true",
+        help="writes a motion from the input poses through those of the answer to a .glb, .bvh, .smpl.npz, .smplh.npz "
+        "or .smplx.npz file",
     )
     parser.add_argument("--show", action="store_true", help="opens an image of the pose, or prints its path")
     parser.add_argument("--json", action="store_true", help="prints each answer as one line of JSON")
@@ -174,20 +223,6 @@ def demo_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def own_data_parser() -> argparse.ArgumentParser:
-    """Parser of the command that trains on users' rows; other options are those of its module."""
-    parser = argparse.ArgumentParser(
-        prog="unipose train-own",
-        usage="unipose train-own DATA [--output DIR] [options]",
-        description="Trains a model on your own rows, and writes a folder that loads, with a card that tells before "
-        "from after.",
-        epilog="all options: docs/training/own-data.md, such as --model, --method, --num_train_epochs, --held_out",
-    )
-    parser.add_argument("data", metavar="DATA", help="a .jsonl, .csv or .parquet file, a folder, or a Hub dataset")
-    parser.add_argument("--output", default="my-model", metavar="DIR", help="output folder; default: %(default)s")
-    return parser
-
-
 PARSERS = {DEFAULT_COMMAND: generate_parser, "batch": batch_parser, "demo": demo_parser}
 
 
@@ -195,11 +230,8 @@ def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
     """Parses a command line; without the name of a command it is that of `unipose generate`."""
     name = words[0] if words else DEFAULT_COMMAND
     if name in MODULES:
-        return argparse.Namespace(command=name, module=MODULES[name][0], words=list(words[1:]))
-    if name == "train-own":
-        own, others = own_data_parser().parse_known_args(words[1:])
-        options = ["--data", own.data, "--output_dir", own.output, *others]
-        return argparse.Namespace(command=name, module=FINETUNE, words=options)
+        module = MODULES[name]
+        return argparse.Namespace(command=name, module=module.module, words=module.to_words(words[1:]))
     is_command = name in PARSERS
     command = name if is_command else DEFAULT_COMMAND
     arguments = PARSERS[command]().parse_args(words[1:] if is_command and words else words)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from PIL import ImageShow
 
-from .processing.body_model import BodyModel
+from .processing.body_model import Betas, BodyModel
 from .processing.pose_frames import Frame
 from .processing.pose_io import pose_arrays
 from .processing.rendering import contact_sheet, render_pose
@@ -46,19 +46,20 @@ def answer_record(answer: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
     return {"text": answer["text"], "poses": poses, "confidence": round(answer["confidence"], 4)}
 
 
-def show_poses(poses: Sequence[Any], body: BodyModel | None) -> None:
+def show_poses(poses: Sequence[Any], body: BodyModel | None, betas: Betas | None = None) -> None:
     """Opens one image of all poses, or writes it and prints its path where there is no screen.
 
     Args:
         poses: (22, 3, 3) each, in the stored z-up frame.
         body: The body to pose; None: the built-in one.
+        betas: (n,) its shape coefficients; None: the mean shape.
 
     Raises:
-        ValueError: There is no pose.
+        ValueError: There is no pose, or there are betas without an SMPL body.
     """
     if not poses:
         raise ValueError("--show: neither the answer nor the inputs have a pose")
-    images = [render_pose(pose, body, size=IMAGE_SIZE) for pose in poses]
+    images = [render_pose(pose, body, size=IMAGE_SIZE, betas=betas) for pose in poses]
     image = images[0] if len(images) == 1 else contact_sheet(images)
     if has_screen() and ImageShow.show(image, "unipose"):
         return

@@ -167,6 +167,9 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
             "causal": codes are decoded one by one (the paper's ablation).
         pose_position_embeddings: Whether the codes of poses are embedded with their position in the pose. Without (the
             paper's), a code says what it is, but not which token of the pose it is.
+        source_pose_pointer: Whether a query of an output pose raises the logit of the code that the source pose, the
+            last input pose before it, has at the same index, by an amount that it computes: an edit copies what it
+            keeps. Without (the paper's), the model must learn to repeat every code.
         vision_feature_layer: Index of the hidden state of the vision encoder that is used; a class token is dropped.
         projector_hidden_act: Activation between the projector's two layers.
         initializer_range: Standard deviation of new weights.
@@ -208,6 +211,7 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
     pose_tokenizer_config: dict | PreTrainedConfig | None = None
     pose_attention: Literal["mixed", "causal"] = "mixed"
     pose_position_embeddings: bool = False
+    source_pose_pointer: bool = False
     vision_feature_layer: int = -2
     projector_hidden_act: str = "gelu"
     initializer_range: float = 0.02
@@ -238,11 +242,12 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
         # The Auto classes read the attribute wherever it exists: it must be a dict.
         self.auto_map = self.auto_map or {}
         self.tie_word_embeddings = self.tie_word_embeddings or self.text_config.tie_word_embeddings
-        if self.pose_position_embeddings and self.pose_attention == "causal":
-            raise ValueError(
-                'pose_position_embeddings is true and pose_attention is "causal": a code that is decoded alone has no '
-                'position in its pose; expected pose_attention "mixed"'
-            )
+        for name in ("pose_position_embeddings", "source_pose_pointer"):
+            if getattr(self, name) and self.pose_attention == "causal":
+                raise ValueError(
+                    f'{name} is true and pose_attention is "causal": a code that is decoded alone has no position in '
+                    'its pose; expected pose_attention "mixed"'
+                )
         text = self.text_config.to_dict()
         layer_types = set(text.get("layer_types") or [])
         if layer_types - {"full_attention"} or (not layer_types and text.get("sliding_window") is not None):

@@ -20,10 +20,11 @@ from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
 from .finite_checks import FiniteLogits, NumericScores
 from .generation_arguments import ONE_BY_ONE, check_generation_arguments, validate_generation
-from .pose_blocks import PoseBlocks, Refinement
+from .mixed_attention import create_mask
+from .pose_blocks import PoseBlocks, Refinement, append_queries, codes_to_queries, prompt_source_codes
 from .pose_decoding import CodeChooser, ExpectedCodes, PoseDecoding, PoseDecodingMode, options_of
 from .pose_grammar import PoseGrammar, PoseMode
-from .query_runs import codes_since_start, is_pose_code
+from .query_runs import codes_since_start
 from .seeded_sampling import SeededSampling, seeded_generator
 from .whole_poses import protect_poses, restrict_processors
 
@@ -298,6 +299,7 @@ class UniPoseGenerationMixin(GenerationMixin):
             if synced_gpus and refinement is not None:
                 raise ValueError("pose_refinement_steps > 1 runs forwards that other processes do not run: expected 1")
             blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement)
+            blocks.source_codes = prompt_source_codes(self.model, input_ids, **kwargs)
             output = super()._sample(input_ids, synced_gpus=synced_gpus, pose_blocks=blocks, **arguments)
             if generation_config.return_dict_in_generate and output.get(CACHE) is not None:
                 blocks.restore(output[CACHE], output.sequences.shape[1] - 1)
@@ -392,9 +394,9 @@ class UniPoseGenerationMixin(GenerationMixin):
             inputs |= self.drop_cached(inputs, input_ids, inputs_embeds, next_sequence_length)
         if pose_blocks is not None:
             if cache is None:
-                inputs["input_ids"] = self.codes_to_queries(inputs["input_ids"], pose_blocks.prompt_length)
+                inputs["input_ids"] = codes_to_queries(inputs["input_ids"], pose_blocks.prompt_length, self.config)
             if (codes_since_start(input_ids, self.config) == 0).any():
-                self.append_queries(inputs)
+                append_queries(inputs, self.config, None if cache is None else pose_blocks.source_codes)
                 pose_blocks.inputs = {} if pose_blocks.refinement is None else dict(inputs)
         elif cache is not None and cache.is_compileable and next_sequence_length == 1:
             inputs["attention_mask"] = self.mask_of_one_position(inputs)
@@ -439,30 +441,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         ids = inputs["input_ids"]
         embeds = torch.empty((*ids.shape, 0), dtype=self.dtype, device=ids.device)
         mask, positions = inputs.get("attention_mask"), inputs.get("position_ids")
-        return self.model.create_mask(embeds, mask, inputs[CACHE], positions, torch.zeros_like(ids, dtype=torch.bool))
-
-    def codes_to_queries(self, ids: torch.Tensor, prompt_length: int) -> torch.Tensor:
-        """Replaces the answer's codes by queries, so that a run without a cache equals a cached run.
-
-        Args:
-            ids: (batch, length).
-            prompt_length: Number of ids of the prompt, which stay unchanged.
-        """
-        is_code = is_pose_code(ids, self.config)
-        is_code[:, :prompt_length] = False
-        return ids.masked_fill(is_code, self.config.pose_query_token_id)
-
-    def append_queries(self, inputs: dict) -> None:
-        """Appends all queries to every row of the next forward; rows that start no pose ignore them."""
-        tokens, pad = self.config.num_pose_tokens, torch.nn.functional.pad
-        inputs["input_ids"] = pad(inputs["input_ids"], (0, tokens), value=self.config.pose_query_token_id)
-        if inputs.get("attention_mask") is not None:
-            inputs["attention_mask"] = pad(inputs["attention_mask"], (0, tokens), value=1)
-        if inputs.get("position_ids") is not None:
-            last = inputs["position_ids"][:, -1:]
-            steps = torch.arange(1, tokens + 1, device=last.device)
-            inputs["position_ids"] = torch.cat([inputs["position_ids"], last + steps], dim=1)
-        inputs["logits_to_keep"] = tokens + 1
+        return create_mask(self.model.language_model.config, embeds, mask, inputs[CACHE], positions, None)
 
     def _update_model_kwargs_for_generation(self, outputs, model_kwargs, **kwargs):
         blocks = model_kwargs.get("pose_blocks")

@@ -9,9 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.attention.flex_attention import BlockMask
 from transformers import AutoModel, Cache
-from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import (
     BaseModelOutputWithPast,
     BaseModelOutputWithPooling,
@@ -19,7 +17,7 @@ from transformers.modeling_outputs import (
 )
 from transformers.modeling_utils import slice_logits_to_keep
 from transformers.processing_utils import Unpack
-from transformers.utils import is_tracing, torch_compilable_check
+from transformers.utils import torch_compilable_check
 from transformers.utils.generic import TransformersKwargs, can_return_tuple
 from transformers.utils.output_capturing import select_hidden_states
 
@@ -27,10 +25,11 @@ from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
 from .finite_checks import check_pixels
 from .generation_unipose import UniPoseGenerationMixin
+from .mixed_attention import create_mask
 from .modeling_pose_vqvae import UniPoseVQVAE
 from .output_hooks import install_hooks
 from .pretrained_unipose import UniPosePreTrainedModel
-from .query_runs import block_index, cover_cache, is_pose_code, query_index, shift_pose_labels
+from .query_runs import is_pose_code, query_index, shift_pose_labels, source_codes
 from .vision_unipose import (
     UniPoseMultiModalProjector,
     build_vision_encoders,
@@ -41,16 +40,24 @@ from .vision_unipose import (
 
 @dataclass
 class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
-    """The library's output and image_outputs, the output of `get_image_features`; None without images."""
+    """The library's output and two fields of the model's own.
+
+    Args:
+        image_outputs: Output of `get_image_features`; None without images.
+        source_pose_codes: (batch, length) ids of the codes of each query's source pose, -1 elsewhere; None without
+            `source_pose_pointer`.
+    """
 
     image_outputs: BaseModelOutputWithPooling | None = None
+    source_pose_codes: torch.Tensor | None = None
 
 
 @dataclass
 class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
-    """The library's output and image_outputs, the output of `get_image_features`; None without images."""
+    """The library's output and the two fields of `UniPoseModelOutputWithPast`."""
 
     image_outputs: BaseModelOutputWithPooling | None = None
+    source_pose_codes: torch.Tensor | None = None
 
 
 class UniPoseModel(UniPosePreTrainedModel):
@@ -69,6 +76,9 @@ class UniPoseModel(UniPosePreTrainedModel):
         self.pose_position_embeddings: nn.Embedding | None = None
         if config.pose_position_embeddings:
             self.pose_position_embeddings = nn.Embedding(config.num_pose_tokens, config.text_config.hidden_size)
+        self.source_pose_pointer: nn.Linear | None = None
+        if config.source_pose_pointer:
+            self.source_pose_pointer = nn.Linear(config.text_config.hidden_size, 1)
         self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
 
@@ -167,18 +177,16 @@ class UniPoseModel(UniPosePreTrainedModel):
         """(batch, length) bool of codes or queries -> index of each in its pose; 0 elsewhere."""
         return (query_index(is_code) % self.config.num_pose_tokens).clamp_min(0)
 
-    def insert_pose_codes(
-        self, inputs_embeds: torch.Tensor, placeholders: torch.Tensor, pose_values: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Replaces the placeholders of input poses by the embedded codes of the poses.
+    @torch.no_grad()
+    def encode_poses(self, placeholders: torch.Tensor, pose_values: torch.Tensor | None) -> torch.Tensor | None:
+        """The codes of input poses.
 
         Args:
-            inputs_embeds: (batch, length, hidden_size).
             placeholders: (batch, length) bool.
             pose_values: (poses, 22, 6) in placeholder order, or None.
 
         Returns:
-            (batch, length, hidden_size).
+            (poses, num_pose_tokens) ids, or None without poses.
 
         Raises:
             ValueError: If placeholders and poses do not match, with both numbers, or the values are no rotations.
@@ -192,11 +200,26 @@ class UniPoseModel(UniPosePreTrainedModel):
             ),
         )
         if pose_values is None:
+            return None
+        codes = self.pose_tokenizer.encode(pose_values, allow_absent=False).to(placeholders.device)
+        return codes + self.config.pose_code_start_id
+
+    def insert_pose_codes(
+        self, inputs_embeds: torch.Tensor, placeholders: torch.Tensor, pose_codes: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Replaces the placeholders of input poses by the embedded codes of the poses.
+
+        Args:
+            inputs_embeds: (batch, length, hidden_size).
+            placeholders: (batch, length) bool.
+            pose_codes: (poses, num_pose_tokens) ids in placeholder order, or None.
+
+        Returns:
+            (batch, length, hidden_size).
+        """
+        if pose_codes is None:
             return inputs_embeds
-        with torch.no_grad():
-            codes = self.pose_tokenizer.encode(pose_values, allow_absent=False).to(inputs_embeds.device)
-        embeds = self.embed_ids(codes + self.config.pose_code_start_id)
-        return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), embeds.to(inputs_embeds))
+        return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), self.embed_ids(pose_codes).to(inputs_embeds))
 
     def insert_image_features(
         self, inputs_embeds: torch.Tensor, placeholders: torch.Tensor, features: torch.Tensor | None
@@ -237,7 +260,10 @@ class UniPoseModel(UniPosePreTrainedModel):
         return inputs_embeds + 0.0 * self.multi_modal_projector(blank).to(inputs_embeds)
 
     def insert_queries(
-        self, inputs_embeds: torch.Tensor, is_query: torch.Tensor, revealed_pose_codes: torch.Tensor | None = None
+        self,
+        inputs_embeds: torch.Tensor,
+        is_query: torch.Tensor,
+        revealed_pose_codes: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Replaces the placeholders of output poses by the learned queries, counted from the start of each run.
 
@@ -261,42 +287,19 @@ class UniPoseModel(UniPosePreTrainedModel):
             codes = codes + self.pose_position_embeddings(index).to(codes)
         return torch.where(is_revealed.unsqueeze(-1), codes, inputs_embeds)
 
-    def create_mask(
-        self,
-        inputs_embeds: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        cache: Cache | None,
-        position_ids: torch.Tensor | None,
-        is_query: torch.Tensor,
-    ) -> torch.Tensor | BlockMask | None:
-        """The causal mask, opened inside each run of queries (the paper's mixed attention, section 3.3).
+    def point_to_sources(self, logits: torch.Tensor, hidden: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+        """Raises the logit of each source code by what the pointer computes from the query's hidden state.
 
         Args:
-            inputs_embeds: (batch, length, hidden_size); only shape, dtype and device are read.
-            attention_mask: (batch, past + length), or a ready 4-D mask, which is returned.
-            cache: Keys and values of the past.
-            position_ids: (batch, length).
-            is_query: (batch, length) bool.
+            logits: (..., vocab_size), changed in place.
+            hidden: (..., hidden_size).
+            sources: (..., 1) index of each source code in the logits, negative where there is none.
 
         Returns:
-            The attention implementation's own form of a mask; None where it needs none.
+            (..., vocab_size).
         """
-        blocks = None
-        # One position alone sees the past and itself, query or not. A compiled graph holds no branch on values.
-        may_open = self.config.pose_attention == "mixed" and is_query.shape[1] > 1
-        if may_open and (is_tracing() or is_query.any()):
-            blocks = cover_cache(torch.where(is_query, block_index(is_query), -1), cache)
-        if attention_mask is None and cache is None:
-            # Without a mask the library would look for packed sequences in position_ids.
-            attention_mask = inputs_embeds.new_ones(inputs_embeds.shape[:2], dtype=torch.long)
-        return create_causal_mask(
-            config=self.language_model.config,
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            **{CACHE: cache},
-            position_ids=position_ids,
-            block_sequence_ids=blocks,
-        )
+        amount = self.source_pose_pointer(hidden) * (sources >= 0)
+        return logits.scatter_add_(-1, sources.clamp_min(0), amount.to(logits))
 
     @can_return_tuple
     @accepts_both_cache_names
@@ -311,6 +314,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         pose_pixel_values: torch.Tensor | None = None,
         pose_values: torch.Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        source_pose_codes: torch.Tensor | None = None,
         revealed_pose_codes: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> UniPoseModelOutputWithPast:
@@ -325,6 +329,9 @@ class UniPoseModel(UniPosePreTrainedModel):
             pixel_values, pose_pixel_values: (images, 3, height, width), in placeholder order.
             pose_values: (poses, 22, 6), in placeholder order.
             mm_encoder_outputs: {"image": output of `get_image_features`} in place of the two pixel inputs.
+            source_pose_codes: (batch, length) ids of the codes of each query's source pose, -1 elsewhere, with
+                `source_pose_pointer`; default: those of the last input pose before each query. A forward whose input
+                pose is in the cache needs them.
             revealed_pose_codes: (batch, length) known codes of output poses, -1 elsewhere: their queries are replaced
                 by the embeddings of the codes, and the other queries of the block see them (masked refinement).
 
@@ -346,12 +353,16 @@ class UniPoseModel(UniPosePreTrainedModel):
             self.placeholder_mask(token_id, input_ids, inputs_embeds)
             for token_id in (self.config.pose_token_id, self.config.image_token_id, self.config.pose_query_token_id)
         )
-        inputs_embeds = self.insert_pose_codes(inputs_embeds, is_pose, pose_values)
+        pose_codes = self.encode_poses(is_pose, pose_values)
+        inputs_embeds = self.insert_pose_codes(inputs_embeds, is_pose, pose_codes)
+        if self.source_pose_pointer is not None and source_pose_codes is None:
+            source_pose_codes = source_codes(input_ids, is_pose, pose_codes, is_query, self.config)
         inputs_embeds = self.insert_image_features(inputs_embeds, is_image, image_features)
         if image_features is None and self.multi_modal_projector is not None:
             inputs_embeds = self.add_zero_projector_gradient(inputs_embeds)
         inputs_embeds = self.insert_queries(inputs_embeds, is_query, revealed_pose_codes)
-        mask = self.create_mask(inputs_embeds, attention_mask, cache, position_ids, is_query)
+        opened = is_query if self.config.pose_attention == "mixed" else None
+        mask = create_mask(self.language_model.config, inputs_embeds, attention_mask, cache, position_ids, opened)
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=mask,
@@ -359,7 +370,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             **{CACHE: cache},
             **kwargs,
         )
-        return UniPoseModelOutputWithPast(**outputs, image_outputs=images)
+        return UniPoseModelOutputWithPast(**outputs, image_outputs=images, source_pose_codes=source_pose_codes)
 
 
 class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationMixin):
@@ -419,6 +430,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         pose_pixel_values: torch.Tensor | None = None,
         pose_values: torch.Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        source_pose_codes: torch.Tensor | None = None,
         revealed_pose_codes: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         shift_labels: torch.Tensor | None = None,
@@ -451,12 +463,19 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             pose_pixel_values=pose_pixel_values,
             pose_values=pose_values,
             mm_encoder_outputs=mm_encoder_outputs,
+            source_pose_codes=source_pose_codes,
             revealed_pose_codes=revealed_pose_codes,
             **kwargs,
         )
         is_mask = isinstance(logits_to_keep, torch.Tensor) and logits_to_keep.dtype == torch.bool
-        hidden = outputs.last_hidden_state
-        logits = self.lm_head(hidden[logits_to_keep] if is_mask else slice_logits_to_keep(hidden, logits_to_keep))
+
+        def keep(values: torch.Tensor) -> torch.Tensor:
+            return values[logits_to_keep] if is_mask else slice_logits_to_keep(values, logits_to_keep)
+
+        hidden = keep(outputs.last_hidden_state)
+        logits = self.lm_head(hidden)
+        if (sources := outputs.source_pose_codes) is not None:
+            logits = self.model.point_to_sources(logits, hidden, keep(sources.unsqueeze(-1)))
         loss = None
         if labels is not None or shift_labels is not None:
             if shift_labels is None:
@@ -474,6 +493,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_outputs=outputs.image_outputs,
+            source_pose_codes=outputs.source_pose_codes,
         )
 
     def shift_labels(

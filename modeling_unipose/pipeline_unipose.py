@@ -157,14 +157,14 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, Pipeline):
                     group += answers
         if best_of is not None:
             groups = [[self.choose(row, group, answering, chooser)] for row, group in zip(rows, groups)]
-        finished = [
-            [
-                self.turn_back(self.add_confidence(row, one, chosen, return_features), turn, output_frame)
-                for one in group
-            ]
-            for (row, turn), group in zip(read, groups)
+        rows = [row for (row, _), group in zip(read, groups) for _ in group]
+        flat = [answer for group in groups for answer in group]
+        finished = iter(self.add_confidences(rows, flat, chosen, size, return_features))
+        groups = [
+            [self.turn_back(next(finished), turn, output_frame) for _ in group]
+            for (_, turn), group in zip(read, groups)
         ]
-        results = [group if count > 1 else group[0] for group in finished]
+        results = [group if count > 1 else group[0] for group in groups]
         return results if many else results[0]
 
     def answer_stream(

@@ -11,7 +11,7 @@ from transformers.cache_utils import DynamicLayer, StaticLayer
 from .cache_keyword import CACHE
 from .configuration_unipose import UniPoseConfig
 from .pose_decoding import CodeChooser, revealed_counts
-from .query_runs import codes_since_start
+from .query_runs import codes_since_start, is_pose_code, source_codes
 
 
 @dataclass
@@ -77,6 +77,8 @@ class PoseBlocks:
         self.refinement = refinement
         # Of the forward in progress, if it starts a block that will be refined.
         self.inputs: dict[str, Any] = {}
+        # (batch, num_pose_tokens) of the prompt's last poses, if the model's queries see them.
+        self.source_codes: torch.Tensor | None = None
         self.blocks: list[PoseBlock] = []
         self.ids = torch.empty(0, 0, dtype=torch.long)
         # Number of cache positions before input_ids, if a cache is continued with the new ids only.
@@ -197,6 +199,7 @@ class PoseBlocks:
             "input_ids": block.inputs["input_ids"][block.rows, -tokens:],
             "attention_mask": None if mask is None else mask[block.rows],
             "position_ids": None if positions is None else positions[block.rows, -tokens:],
+            "source_pose_codes": None if self.source_codes is None else self.source_codes[block.rows],
             CACHE: past,
         }
 
@@ -287,4 +290,72 @@ def resize_layer(layer: DynamicLayer | StaticLayer, change: int) -> None:
         layer.values = torch.nn.functional.pad(layer.values, (0, 0, 0, change))
 
 
-__all__ = ["PoseBlock", "PoseBlocks", "Refinement"]
+def codes_to_queries(ids: torch.Tensor, prompt_length: int, config: UniPoseConfig) -> torch.Tensor:
+    """Replaces the answer's codes by queries, so that a run without a cache equals a cached run.
+
+    Args:
+        ids: (batch, length).
+        prompt_length: Number of ids of the prompt, which stay unchanged.
+        config: Config with the token ids.
+    """
+    is_code = is_pose_code(ids, config)
+    is_code[:, :prompt_length] = False
+    return ids.masked_fill(is_code, config.pose_query_token_id)
+
+
+def prompt_source_codes(
+    model: Any,
+    input_ids: torch.Tensor,
+    inputs_embeds: torch.Tensor | None = None,
+    pose_values: torch.Tensor | None = None,
+    **kwargs: Any,
+) -> torch.Tensor | None:
+    """Codes of each row's last input pose, for the queries of a forward that finds the prompt in its cache.
+
+    Args:
+        model: The model without its head.
+        input_ids: (batch, length) of the prompt; without columns if it comes as embeddings.
+        inputs_embeds: (batch, length, hidden_size) of the prompt, or None.
+        pose_values: (poses, 22, 6) of the whole prompt, or None.
+        kwargs: The other inputs, which are not used.
+
+    Returns:
+        (batch, num_pose_tokens) ids, -1 without an input pose; None for a model without `source_pose_pointer`.
+
+    Raises:
+        ValueError: If placeholders and poses do not match, with both numbers.
+    """
+    config, pad = model.config, torch.nn.functional.pad
+    if not config.source_pose_pointer:
+        return None
+    tokens, query = config.num_pose_tokens, config.pose_query_token_id
+    ids = None if input_ids.shape[1] == 0 else input_ids
+    is_pose = model.placeholder_mask(config.pose_token_id, ids, inputs_embeds)
+    codes = model.encode_poses(is_pose, pose_values)
+    ids = None if ids is None else pad(ids, (0, tokens), value=query)
+    is_query = pad(torch.zeros_like(is_pose), (0, tokens), value=True)
+    return source_codes(ids, pad(is_pose, (0, tokens)), codes, is_query, config)[:, -tokens:]
+
+
+def append_queries(inputs: dict[str, Any], config: UniPoseConfig, sources: torch.Tensor | None) -> None:
+    """Appends all queries to every row of the next forward; rows that start no pose ignore them.
+
+    Args:
+        inputs: Changed in place.
+        config: Config with the token ids.
+        sources: (batch, num_pose_tokens) codes of source poses that the forward does not see, or None.
+    """
+    tokens, pad = config.num_pose_tokens, torch.nn.functional.pad
+    if sources is not None:
+        inputs["source_pose_codes"] = pad(sources, (inputs["input_ids"].shape[1], 0), value=-1)
+    inputs["input_ids"] = pad(inputs["input_ids"], (0, tokens), value=config.pose_query_token_id)
+    if inputs.get("attention_mask") is not None:
+        inputs["attention_mask"] = pad(inputs["attention_mask"], (0, tokens), value=1)
+    if inputs.get("position_ids") is not None:
+        last = inputs["position_ids"][:, -1:]
+        steps = torch.arange(1, tokens + 1, device=last.device)
+        inputs["position_ids"] = torch.cat([inputs["position_ids"], last + steps], dim=1)
+    inputs["logits_to_keep"] = tokens + 1
+
+
+__all__ = ["PoseBlock", "PoseBlocks", "Refinement", "append_queries", "codes_to_queries", "prompt_source_codes"]

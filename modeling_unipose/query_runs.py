@@ -2,7 +2,6 @@
 
 import torch
 from torch import nn
-from transformers import Cache
 
 from .configuration_unipose import UniPoseConfig
 
@@ -47,23 +46,33 @@ def codes_since_start(ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
     return torch.where(last_start < 0, -1, window.shape[1] - 1 - last_start)
 
 
-def cover_cache(blocks: torch.Tensor, cache: Cache | None) -> torch.Tensor:
-    """Extends block ids to the past, which belongs to no block (-1).
-
-    The library would apply shorter ids to the first positions of the cache, without an error.
+def source_codes(
+    input_ids: torch.Tensor | None,
+    is_pose: torch.Tensor,
+    pose_codes: torch.Tensor | None,
+    is_query: torch.Tensor,
+    config: UniPoseConfig,
+) -> torch.Tensor:
+    """The code that each query's source pose, the last input pose before it, has at the query's index.
 
     Args:
-        blocks: (batch, length) of the new positions.
-        cache: Keys and values of the past; a static one has a length of its own, and its past is a tensor.
+        input_ids: (batch, length); None: no other codes are known than `pose_codes`.
+        is_pose: (batch, length) bool, the placeholders of input poses.
+        pose_codes: (poses, num_pose_tokens) ids that replace the placeholders, or None.
+        is_query: (batch, length) bool.
+        config: Config with the token ids.
 
     Returns:
-        (batch, length of the keys).
+        (batch, length) ids of pose codes; -1 at queries without a source pose and at all other positions.
     """
-    if cache is None:
-        return blocks
-    length, _ = cache.get_mask_sizes(blocks.shape[1], 0)
-    positions = torch.arange(blocks.shape[1], device=blocks.device) + cache.get_seq_length()
-    return blocks.new_full((blocks.shape[0], length), -1).index_copy(1, positions, blocks)
+    ids = torch.full_like(is_pose, -1, dtype=torch.long) if input_ids is None else input_ids
+    if pose_codes is not None:
+        ids = ids.masked_scatter(is_pose, pose_codes)
+    position = torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
+    last_code = torch.where(is_pose_code(ids, config), position, -1).cummax(dim=1).values
+    tokens = config.num_pose_tokens
+    source = last_code - (tokens - 1) + query_index(is_query) % tokens
+    return torch.where(is_query & (last_code >= 0), ids.gather(1, source.clamp_min(0)), -1)
 
 
 def block_index(is_query: torch.Tensor) -> torch.Tensor:
@@ -87,4 +96,11 @@ def shift_pose_labels(is_query: torch.Tensor, labels: torch.Tensor) -> torch.Ten
     return torch.where(is_query, labels, following.masked_fill(edge, -100))
 
 
-__all__ = ["block_index", "codes_since_start", "cover_cache", "is_pose_code", "query_index", "shift_pose_labels"]
+__all__ = [
+    "block_index",
+    "codes_since_start",
+    "is_pose_code",
+    "query_index",
+    "shift_pose_labels",
+    "source_codes",
+]

@@ -63,23 +63,33 @@ def replace_body(
         project_rotmats(given, [f"rotmats of pose {number}" for number in range(len(given))]), input_frame
     )
     if isinstance(original, str | os.PathLike):
-        original = _read_whole(os.fspath(original))
+        original = read_whole(os.fspath(original))
     if isinstance(original, Mapping):
         return _replace_in_dict(original, poses, frame)
     return _replace_in_array(original, to_frame(poses, frame or "z_up"), "original")
 
 
-def _read_whole(path: str) -> Any:
-    """All of a file but pickled objects, or the chosen frames of all of it."""
+def read_whole(path: str, name: str = "original") -> Any:
+    """All of a file but pickled objects, or the chosen frames of all of it.
+
+    Args:
+        path: Path of the file, with or without frames.
+        name: Name of this input in error messages.
+
+    Raises:
+        ValueError: The file cannot be read, or is a BVH file.
+    """
     path, frames = split_frames(path)
     if path.lower().endswith(".bvh"):
-        raise ValueError(f"{path!r}: a BVH file has the joints of its own skeleton; save_pose writes a new one")
-    content = read_pose_file(Path(path), None, "original")
+        raise ValueError(
+            f"{name}, {path!r}: a BVH file has the joints of its own skeleton; save_pose writes a new one"
+        )
+    content = read_pose_file(Path(path), None, name)
     if frames is None:
         return content
     if not isinstance(content, Mapping):
         return _choose(_as_array(content), frames, None)
-    rotations = read_dict(choose_frame(content, None, "original")[0], "original", slice(None))
+    rotations = read_dict(choose_frame(content, None, name)[0], name, slice(None))
     return _choose_all(content, frames, len(rotations.rotmats))
 
 

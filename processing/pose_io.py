@@ -1,90 +1,34 @@
-"""Writes poses to files. `FORMATS` has a row for each ending: what a file holds, and how many poses.
+"""Writes poses to files, in the formats of `pose_formats`; `load_pose` reads numbers back."""
 
-`load_pose` reads numbers back. They are in the stored z-up frame, or in another that the file then states; meshes,
-skeletons and images are y up.
-"""
-
-import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import roma
 import torch
-import trimesh
-from PIL import Image
-from trimesh.exchange.obj import export_obj
 
 from .body_model import Betas, Body, BodyModel, to_body_model
-from .bvh_export import encode_bvh
-from .clothing import Clothes, vertex_colors
-from .openpose import COCO_17, draw_openpose, encode_keypoints, pose_keypoints
+from .edited_poses import Original, read_original
 from .pose_features import load_pose, pose_to_rotmats
-from .pose_frames import NUM_JOINTS, Frame, check_frame, to_frame
+from .pose_formats import FORMATS, POSE_ENDINGS, Content, Format, check_ending, find_format, pose_arrays, pose_mesh
+from .pose_frames import NUM_JOINTS, Frame, check_frame
 from .pose_motion import FPS, SECONDS, interpolate_poses, lowest_points
-from .rendering import render_pose
-from .skinned_glb import encode_glb
-from .smpl_npz import encode_smpl
 
-
-IMAGE_SIZE = 512
 
 OnePose: TypeAlias = torch.Tensor | np.ndarray
 Poses: TypeAlias = Sequence[OnePose] | OnePose
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a file shall hold.
-
-    Args:
-        rotmats: (frames, 22, 3, 3) in the stored z-up frame.
-        body: The body of meshes, skeletons and images, with its shape.
-        betas: (n,) shape coefficients that SMPL's files state; None: the mean shape.
-        frame: Frame of numbers.
-        heights: (frames,) meters by which the pelvis is above that of the first frame.
-        fps: Frames per second.
-    """
-
-    rotmats: torch.Tensor
-    body: BodyModel
-    betas: np.ndarray | None
-    frame: Frame
-    heights: torch.Tensor
-    fps: float
-
-
-@dataclass(frozen=True)
-class Format:
-    """A kind of file.
-
-    Args:
-        ending: Ending of its name; the longest that fits is chosen.
-        content: What it holds.
-        encode: Gives the bytes of the file.
-        animated: Whether it can hold a motion; otherwise it holds one pose.
-        states_betas: Whether it holds betas, which then need no body.
-    """
-
-    ending: str
-    content: str
-    encode: Callable[[Content], bytes]
-    animated: bool = False
-    states_betas: bool = False
 
 
 def save_pose(
     path: str | Path,
     rotmats: OnePose,
     body: Body | None = None,
-    frame: Frame = "z_up",
+    frame: Frame | None = None,
     input_frame: Frame = "z_up",
     betas: Betas | None = None,
+    like: Any = None,
 ) -> Path:
     """Writes one pose in the format of the path's ending, in any case.
 
@@ -94,22 +38,28 @@ def save_pose(
         body: The body of meshes, skeletons and images: a body, or the path of an SMPL, SMPL-H or SMPL-X file. Default:
             the built-in one.
         frame: Frame of the numbers in the file: "z_up", "y_up" or "camera". `load_pose` reads it from the file; for
-            .npy pass it there too. Meshes, skeletons and images are y up in any case.
+            .npy pass it there too. Meshes, skeletons and images are y up in any case. Default: that of `like`,
+            otherwise "z_up".
         input_frame: Frame of `rotmats`.
-        betas: (n,) shape coefficients: of `body`, and those that SMPL's files state. Default: the mean shape.
+        betas: (n,) shape coefficients: of `body`, and those that SMPL's files state. Default: those of `like`,
+            otherwise the mean shape.
+        like: What the pose was edited from: one pose in any form that `replace_body` takes, such as "clip.npz:120".
+            Its hands, face, shape, translation and other entries are written too, in files of numbers but .npy.
 
     Returns:
         The path.
 
     Raises:
         ValueError: An ending or a frame that is not accepted, or what is not a pose: a wrong shape, a NaN or an
-            infinity, a matrix that is not a rotation; betas without an SMPL body. Nothing is written then.
+            infinity, a matrix that is not a rotation; betas without an SMPL body; a `like` that is not one pose, or
+            that the ending cannot keep. Nothing is written then.
     """
     path = Path(path)
     file_format = find_format(path)
-    check_frame(frame)
+    chosen_frame, original = choose_frame_of_file(file_format, like, frame)
     pose = read_rotmats(rotmats, input_frame)
-    write_pose(path, file_format, pose, *choose_body(file_format, body, betas), frame)
+    chosen, betas = choose_body(file_format, body, betas)
+    write_poses([path], file_format, [pose], chosen, betas, chosen_frame, original)
     return path
 
 
@@ -117,9 +67,10 @@ def save_poses(
     path: str | Path,
     poses: Poses,
     body: Body | None = None,
-    frame: Frame = "z_up",
+    frame: Frame | None = None,
     input_frame: Frame = "z_up",
     betas: Betas | None = None,
+    like: Any = None,
 ) -> list[Path]:
     """Writes each pose to its own file: `path` for a single one, else path_1, path_2, ...
 
@@ -130,6 +81,7 @@ def save_poses(
         frame: Frame of the numbers in the files.
         input_frame: Frame of `poses`.
         betas: As in `save_pose`.
+        like: As in `save_pose`, for each of the poses.
 
     Returns:
         The paths, in the order of the poses.
@@ -139,15 +91,25 @@ def save_poses(
     """
     path = Path(path)
     file_format = find_format(path)
-    check_frame(frame)
+    chosen_frame, original = choose_frame_of_file(file_format, like, frame)
     checked = read_poses(poses, input_frame)
     chosen, betas = choose_body(file_format, body, betas)
-    stem, ending = path.name[: -len(file_format.ending)], path.name[-len(file_format.ending) :]
-    numbered = [path.with_name(f"{stem}_{number}{ending}") for number in range(1, len(checked) + 1)]
-    paths = [path] if len(checked) == 1 else numbered
-    for place, pose in zip(paths, checked):
-        write_pose(place, file_format, pose, chosen, betas, frame)
+    paths = number_paths(path, len(checked))
+    write_poses(paths, file_format, checked, chosen, betas, chosen_frame, original)
     return paths
+
+
+def number_paths(path: Path, count: int) -> list[Path]:
+    """`path` for a single file, else path_1, path_2, ...
+
+    Args:
+        path: Its ending is one of `FORMATS`.
+        count: Number of files.
+    """
+    size = len(find_format(path).ending)
+    stem, ending = path.name[:-size], path.name[-size:]
+    numbered = [path.with_name(f"{stem}_{number}{ending}") for number in range(1, count + 1)]
+    return [path] if count == 1 else numbered
 
 
 def save_animation(
@@ -156,10 +118,11 @@ def save_animation(
     fps: float = FPS,
     seconds: float = SECONDS,
     body: Body | None = None,
-    frame: Frame = "z_up",
+    frame: Frame | None = None,
     input_frame: Frame = "z_up",
     betas: Betas | None = None,
     keep_floor: bool = True,
+    like: Any = None,
 ) -> Path:
     """Writes a motion through several poses to one file, such as an edit from the pose before to the pose after.
 
@@ -174,6 +137,7 @@ def save_animation(
         betas: As in `save_pose`.
         keep_floor: Whether the lowest point of the body stays at the height of the first frame's, so that it stands
             on one floor. Otherwise the pelvis stays.
+        like: As in `save_pose`: hands and face stay as they are in all frames.
 
     Returns:
         The path.
@@ -184,67 +148,61 @@ def save_animation(
     """
     path = Path(path)
     file_format = find_format(path, animated=True)
-    check_frame(frame)
+    chosen_frame, original = choose_frame_of_file(file_format, like, frame)
     checked = read_poses(poses, input_frame)
     if len(checked) < 2:
         raise ValueError(f"an animation needs at least 2 poses, got {len(checked)}; save_pose writes a single one")
     rotmats = interpolate_poses(torch.stack(checked), fps, seconds)
     chosen, betas = choose_body(file_format, body, betas)
     lowest = lowest_points(rotmats, chosen) if keep_floor else torch.zeros(len(rotmats))
-    content = Content(rotmats, chosen, betas, frame, lowest[:1] - lowest, fps)
+    content = Content(rotmats, chosen, betas, chosen_frame, lowest[:1] - lowest, fps, original)
     write_atomically(path, file_format.encode(content))
     return path
 
 
-def write_pose(
-    path: Path, file_format: Format, rotmats: torch.Tensor, body: BodyModel, betas: np.ndarray | None, frame: Frame
+def write_poses(
+    paths: Sequence[Path],
+    file_format: Format,
+    poses: Sequence[torch.Tensor],
+    body: BodyModel,
+    betas: np.ndarray | None,
+    frame: Frame,
+    original: Original | None,
 ) -> None:
-    """Writes the file of one pose.
+    """Writes files of one pose each.
 
     Args:
-        path: Path of the file.
-        file_format: Its format.
-        rotmats: (22, 3, 3) in the stored z-up frame.
+        paths: Paths of the files.
+        file_format: Their format.
+        poses: (22, 3, 3) each, in the stored z-up frame.
         body: The body of meshes, skeletons and images, with its shape.
-        betas: (n,) shape coefficients that the file states.
+        betas: (n,) shape coefficients that the files state.
         frame: Frame of the numbers.
+        original: What the poses were edited from.
     """
-    write_atomically(path, file_format.encode(Content(rotmats[None], body, betas, frame, torch.zeros(1), FPS)))
+    for path, pose in zip(paths, poses):
+        content = Content(pose[None], body, betas, frame, torch.zeros(1), FPS, original)
+        write_atomically(path, file_format.encode(content))
 
 
-def find_format(path: Path, animated: bool = False) -> Format:
-    """The format of a path's ending.
+def choose_frame_of_file(file_format: Format, like: Any, frame: Frame | None) -> tuple[Frame, Original | None]:
+    """The frame of a file's numbers, and what its pose was edited from.
 
     Args:
-        path: Path of a file.
-        animated: Whether the file shall hold a motion.
+        file_format: Format of the file.
+        like: What the pose was edited from, if anything.
+        frame: The frame that the user passed.
 
     Raises:
-        ValueError: It is not one of `FORMATS`, or holds one pose and shall hold a motion.
+        ValueError: An unknown frame; a `like` that is not one pose, is in another frame, or does not fit the format.
     """
-    fitting = [
-        each for each in FORMATS if path.name.lower().endswith(each.ending) and len(path.name) > len(each.ending)
-    ]
-    if not fitting:
-        raise ValueError(f"{path} ends in {path.suffix!r}; accepted: {', '.join(POSE_ENDINGS)}")
-    found = max(fitting, key=lambda each: len(each.ending))
-    if animated and not found.animated:
-        accepted = ", ".join(each.ending for each in FORMATS if each.animated)
-        raise ValueError(f"{path}: a {found.ending} file holds one pose; accepted for an animation: {accepted}")
-    return found
-
-
-def check_ending(path: Path, animated: bool = False) -> None:
-    """Checks the ending of a path.
-
-    Args:
-        path: Path of a file.
-        animated: Whether the file shall hold a motion.
-
-    Raises:
-        ValueError: As `find_format`.
-    """
-    find_format(path, animated)
+    if like is None:
+        return check_frame(frame), None
+    if not file_format.keeps:
+        accepted = ", ".join(each.ending for each in FORMATS if each.keeps)
+        raise ValueError(f"a {file_format.ending} file cannot keep what is in like; accepted: {accepted}")
+    original = read_original(like, frame)
+    return original.frame, original
 
 
 def choose_body(file_format: Format, body: Body | None, betas: Betas | None) -> tuple[BodyModel, np.ndarray | None]:
@@ -304,137 +262,6 @@ def read_rotmats(rotmats: OnePose, frame: Frame = "z_up", name: str = "rotmats")
         hint = "; save_poses and save_animation write several" if shape[1:] == (NUM_JOINTS, 3, 3) else ""
         raise ValueError(f"{name} has shape {shape}; expected one pose, ({NUM_JOINTS}, 3, 3){hint}")
     return pose_to_rotmats(rotmats, name, frame)
-
-
-def pose_arrays(rotmats: torch.Tensor, frame: Frame = "z_up") -> dict[str, np.ndarray]:
-    """One pose as `rotmats`, in radians `global_orient` (3,), `body_pose` (63,) and `poses` (66,), and `frame`.
-
-    Args:
-        rotmats: (22, 3, 3) in the stored z-up frame.
-        frame: Frame of the result.
-    """
-    rotmats = to_frame(rotmats, frame)
-    poses = roma.rotmat_to_rotvec(rotmats).flatten().numpy()
-    arrays = {"rotmats": rotmats.numpy(), "global_orient": poses[:3], "body_pose": poses[3:], "poses": poses}
-    return arrays | {"frame": np.array(frame)}
-
-
-def pose_mesh(rotmats: torch.Tensor, body: Body | None = None, clothes: Clothes | None = None) -> trimesh.Trimesh:
-    """The posed, clothed body as a mesh: meters, y up.
-
-    Args:
-        rotmats: (22, 3, 3) in the stored z-up frame.
-        body: The body to pose, or the path of its file. Default: the built-in one.
-        clothes: Clothes, skin and hair.
-    """
-    body = to_body_model(body)
-    with torch.no_grad():
-        vertices = body(rotmats[None].to(body.v_template)).vertices[0]
-    return trimesh.Trimesh(
-        vertices=vertices.cpu().numpy(),
-        faces=body.faces.cpu().numpy(),
-        vertex_colors=vertex_colors(body, clothes or Clothes()),
-        process=False,
-    )
-
-
-def encode_npz(content: Content) -> bytes:
-    """`pose_arrays` as an .npz file."""
-    buffer = BytesIO()
-    arrays: dict[str, Any] = pose_arrays(content.rotmats[0], content.frame)
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def encode_npy(content: Content) -> bytes:
-    """The rotation matrices as an .npy file."""
-    buffer = BytesIO()
-    np.save(buffer, to_frame(content.rotmats[0], content.frame).numpy())
-    return buffer.getvalue()
-
-
-def encode_json(content: Content) -> bytes:
-    """`pose_arrays` as lists."""
-    arrays = pose_arrays(content.rotmats[0], content.frame)
-    return json.dumps({key: array.tolist() for key, array in arrays.items()}).encode()
-
-
-def encode_image(image: Image.Image) -> bytes:
-    """An image as a .png file."""
-    buffer = BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def content_keypoints(content: Content) -> np.ndarray:
-    """(18, 3) keypoints of the pose in the image that a .png file has."""
-    return pose_keypoints(content.rotmats[0], content.body, IMAGE_SIZE)
-
-
-def smpl_format(model: str, content: str) -> Format:
-    """The format of one of SMPL's models.
-
-    Args:
-        model: "smpl", "smplh" or "smplx".
-        content: What the file holds.
-    """
-
-    def encode(written: Content) -> bytes:
-        return encode_smpl(
-            model, written.rotmats, written.body, written.heights, written.fps, written.betas, written.frame
-        )
-
-    return Format(f".{model}.npz", content, encode, animated=True, states_betas=True)
-
-
-FORMATS = (
-    Format(
-        ".npz", "`rotmats`; axis-angle in radians: `global_orient`, `body_pose`, `poses` (66,); `frame`", encode_npz
-    ),
-    Format(".npy", "`rotmats` (22, 3, 3)", encode_npy),
-    Format(".json", "as `.npz`", encode_json),
-    smpl_format("smpl", "SMPL: `poses` (n, 72), `trans`, `betas`, `gender`, `mocap_framerate`, `frame`"),
-    smpl_format("smplh", "SMPL-H as in AMASS: the same with `poses` (n, 156)"),
-    smpl_format("smplx", "SMPL-X as in AMASS: the same with `poses` (n, 165) and its parts"),
-    Format(
-        ".glb",
-        "skinned body with skeleton; y up, meters",
-        lambda content: encode_glb(content.rotmats, content.body, content.heights, content.fps),
-        animated=True,
-    ),
-    Format(
-        ".bvh",
-        "skeleton; y up, centimeters, degrees",
-        lambda content: encode_bvh(content.rotmats, content.body, content.heights, content.fps),
-        animated=True,
-    ),
-    Format(
-        ".obj",
-        "posed mesh; y up, meters",
-        lambda content: export_obj(pose_mesh(content.rotmats[0], content.body)).encode(),
-    ),
-    Format(
-        ".png",
-        "image, 512 px",
-        lambda content: encode_image(render_pose(content.rotmats[0], content.body, size=IMAGE_SIZE)),
-    ),
-    Format(
-        ".openpose.png",
-        "OpenPose skeleton of that image, for ControlNet",
-        lambda content: encode_image(draw_openpose(content_keypoints(content), IMAGE_SIZE)),
-    ),
-    Format(
-        ".openpose.json",
-        "2D keypoints of that image, BODY_18",
-        lambda content: encode_keypoints(content_keypoints(content), IMAGE_SIZE),
-    ),
-    Format(
-        ".coco.json",
-        "2D keypoints of that image, COCO-17",
-        lambda content: encode_keypoints(content_keypoints(content)[list(COCO_17)], IMAGE_SIZE),
-    ),
-)
-POSE_ENDINGS = tuple(each.ending for each in FORMATS)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
+from .card_upload import CardUploadMixin
 from .chat_schema import BLOCK_KEYS, check_text
 from .chat_templating import ChatTemplateMixin
 from .control_tokens import encode_texts
@@ -21,11 +22,10 @@ from .image_processing_unipose import UniPoseImageProcessor, group_images
 from .placeholders import Grouped, Placeholder, check_counts, expand_placeholders
 from .pose_features import Frame, FramedPose, check_frame, group_poses, pose_to_rotmats, poses_to_pose_values, to_frame
 from .pose_vocabulary import SPECIAL_TOKENS, add_pose_tokens
-from .processor_card import ProcessorCardMixin
 from .processor_checks import CheckedProcessorMixin, check_model_config
 
 
-class UniPoseProcessor(ChatTemplateMixin, CheckedProcessorMixin, ProcessorCardMixin, ProcessorMixin):
+class UniPoseProcessor(ChatTemplateMixin, CheckedProcessorMixin, CardUploadMixin, ProcessorMixin):
     """Prepares text, images and poses for UniPose, and decodes what it generates.
 
     Args:

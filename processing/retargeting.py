@@ -4,6 +4,9 @@ A skeleton's reference pose, upright with arms at any height, is compared with t
 legs get the least rotation that aligns both: after it, and so in every frame, their direction is the source's. Trunk,
 neck, head, collars and feet are taken as at rest in both, hands as in line with the forearm. A joint's rotation is
 that of its bone since the reference pose, after this alignment.
+
+A skeleton of SMPL's own joints that rests in the T-pose, as `save_pose` writes it, needs no alignment: its rotations
+are SMPL's, whatever the proportions of its body.
 """
 
 from collections.abc import Mapping
@@ -16,7 +19,7 @@ import torch
 from .pose_frames import JOINT_NAMES, NUM_JOINTS, PARENTS, to_z_up
 from .rest_joints import REST_JOINTS
 from .rotations import rotmat_to_rotvec, rotvec_to_rotmat
-from .skeletons import SPINE, BoneMap, Matrices, Skeleton, map_bones, spine_bones
+from .skeletons import SPINE, BoneMap, Matrices, Skeleton, map_bones, plain_name, spine_bones
 from .text_lines import MotionError
 
 
@@ -32,6 +35,8 @@ TO_Y_UP = {
 LIMBS = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
 # In a reference pose the trunk is this near the up axis, and legs this near its opposite (degrees).
 MAX_LEAN, MAX_SPREAD = 40.0, 60.0
+# Limbs of SMPL's bodies in the T-pose differ by less than this from the built-in body's (degrees).
+MAX_FROM_T_POSE = 20.0
 
 
 def retarget(
@@ -60,9 +65,52 @@ def retarget(
     world = TO_Y_UP[up_axis or find_up_axis(skeleton, bones)]
     upright = Skeleton(skeleton.names, skeleton.parents, skeleton.positions @ world.T, skeleton.ends @ world.T)
     turned = world @ rotations @ world.T
+    own = smpl_joints(skeleton) if not bone_map else None
+    facing = None if own is None else t_pose_facing(upright, bones, where)
+    if own is not None and facing is not None:
+        return local_rotmats(turned[:, own] @ facing)
     aligned = alignments(upright, bones, where)
     sources = joint_rotations(upright, turned, bones)
     return local_rotmats(np.stack([sources[name] @ aligned[name] for name in JOINT_NAMES], axis=1))
+
+
+def smpl_joints(skeleton: Skeleton) -> list[int] | None:
+    """The bones with the names of SMPL's 22 joints ("left_hip", "L_Hip") and its tree, in its order; None: others."""
+    plain = [plain_name(name) for name in skeleton.names]
+    wanted = [plain_name(name) for name in JOINT_NAMES]
+    if not set(wanted) <= set(plain):
+        return None
+    own = [plain.index(name) for name in wanted]
+    above = [skeleton.parents[bone] for bone in own[1:]]
+    return own if above == [own[parent] for parent in PARENTS[1:NUM_JOINTS]] else None
+
+
+def t_pose_facing(skeleton: Skeleton, bones: Mapping[str, int], where: str) -> Matrices | None:
+    """(3, 3): the quarter turn about the vertical from SMPL's T-pose to the reference pose; None: it is another pose.
+
+    Args:
+        skeleton: the bones in a y-up world.
+        bones: result of `map_bones`.
+        where: names the file in errors.
+
+    Raises:
+        MotionError: the reference pose is not upright.
+    """
+    facing = find_facing(skeleton, bones, where)
+    # The hips of a body need not be at the same depth.
+    cosine, sine = np.round([facing[0, 0], facing[0, 2]])
+    if abs(cosine) + abs(sine) != 1:
+        return None
+    facing = np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
+    rest = np.array(REST_JOINTS)
+    for side in ("left", "right"):
+        for part, following in LIMBS.items():
+            name, end = f"{side}_{part}", f"{side}_{following}"
+            own = rest[JOINT_NAMES.index(end)] - rest[JOINT_NAMES.index(name)]
+            direction = facing.T @ bone_direction(skeleton, bones[name], bones.get(end))
+            if not _degrees(own, direction) <= MAX_FROM_T_POSE:
+                return None
+    return facing
 
 
 def alignments(skeleton: Skeleton, bones: Mapping[str, int], where: str) -> dict[str, Matrices]:

@@ -8,6 +8,7 @@ import roma
 import torch
 
 from .body_model import BodyModel
+from .edited_poses import NUM_FACE, PART_KEYS, Original, as_array
 from .pose_frames import NUM_JOINTS, Frame, to_frame
 from .pose_motion import lowest_points
 
@@ -35,10 +36,11 @@ def encode_smpl(
     fps: float,
     betas: np.ndarray | None = None,
     frame: Frame = "z_up",
+    original: Original | None = None,
 ) -> bytes:
     """The content of a motion file: `poses`, `trans`, `betas`, `gender`, the frame rate in both spellings and `frame`.
 
-    Hands are flat and the face is at rest. `trans` places the body's lowest point on the floor through the origin.
+    Without an original, hands are flat, the face is at rest, and `trans` places the body's lowest point on the floor.
 
     Args:
         model: "smpl", "smplh" or "smplx".
@@ -48,15 +50,23 @@ def encode_smpl(
         fps: Frames per second.
         betas: (n,) shape coefficients. Default: zeros, the mean shape.
         frame: Frame of `poses` and `trans`.
+        original: What the poses were edited from: its hands, face, shape, translation and other entries are kept.
+
+    Raises:
+        ValueError: Hands, face or another entry of the original in a form that is not known.
     """
     count = len(rotmats)
     poses = np.zeros((count, MODEL_JOINTS[model], 3), dtype=np.float32)
     poses[:, :NUM_JOINTS] = roma.rotmat_to_rotvec(to_frame(rotmats, frame)).cpu().numpy()
-    pelvis = (heights.cpu() - lowest_points(rotmats[:1], body).cpu()).numpy()[:, None] * np.array(UP[frame])
+    if original is not None:
+        fingers, hands = original.other_joints()
+        poses[:, NUM_JOINTS:] = {"smpl": hands, "smplh": fingers[NUM_FACE:], "smplx": fingers}[model]
+    rises = heights.cpu().numpy()[:, None] * np.array(UP[frame])
+    floor = -lowest_points(rotmats[:1], body).cpu().numpy() * np.array(UP[frame])
     arrays: dict[str, Any] = {
         "poses": poses.reshape(count, -1),
-        "trans": (pelvis - body.rest_pelvis().cpu().numpy()).astype(np.float32),
-        "betas": np.zeros(NUM_BETAS[model], dtype=np.float32) if betas is None else betas,
+        "trans": (rises + floor - body.rest_pelvis().cpu().numpy()).astype(np.float32),
+        "betas": np.zeros(NUM_BETAS[model], dtype=np.float32),
         "gender": np.array("neutral"),
         "mocap_framerate": np.array(fps),
         "mocap_frame_rate": np.array(fps),
@@ -67,6 +77,40 @@ def encode_smpl(
     if model == "smplx":
         arrays["surface_model_type"] = np.array(model)
         arrays |= {key: poses[:, first:end].reshape(count, -1) for key, (first, end) in SMPLX_PARTS.items()}
+    if original is not None:
+        arrays |= kept_arrays(arrays, rises, original)
+    if betas is not None:
+        arrays["betas"] = betas
     buffer = BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
+
+
+def kept_arrays(arrays: dict[str, Any], rises: np.ndarray, original: Original) -> dict[str, np.ndarray]:
+    """The entries of an original, in the file's own shapes where it has them.
+
+    Args:
+        arrays: Arrays of the file.
+        rises: (frames, 3) by which the pelvis is above that of the first frame.
+        original: What the poses were edited from.
+
+    Raises:
+        ValueError: A translation or a shape of another form.
+    """
+    entries = {
+        {"transl": "trans"}.get(key, key): as_array(value, key)
+        for key, value in original.entries().items()
+        if key not in PART_KEYS
+    }
+    kept = {key: value for key, value in entries.items() if key not in arrays}
+    if "trans" in entries:
+        if entries["trans"].size != 3:
+            raise ValueError(f"like, 'trans': it has the shape {entries['trans'].shape}; expected (3,)")
+        kept["trans"] = (entries["trans"].reshape(1, 3) + rises).astype(entries["trans"].dtype)
+    if "betas" in entries:
+        kept["betas"] = entries["betas"].reshape(-1)
+    if "gender" in entries:
+        kept["gender"] = entries["gender"]
+    if entries.get("dmpls", np.zeros(0)).size == NUM_DMPLS and "dmpls" in arrays:
+        kept["dmpls"] = np.repeat(entries["dmpls"].reshape(1, -1), len(rises), axis=0)
+    return kept

@@ -35,7 +35,26 @@ def plain_logits(model: UniPoseForConditionalGeneration, ids: list[int], prompt_
         position_ids=torch.arange(len(rows))[None],
         use_cache=False,
     )
-    return model.lm_head(outputs.last_hidden_state[0])
+    hidden = outputs.last_hidden_state[0]
+    logits = model.lm_head(hidden)
+    if config.source_pose_pointer and config.pose_token_id in ids:
+        source = source_ids(model, ids, prompt_embeds)
+        run = 0
+        for place, query in enumerate(is_query):
+            if query:
+                logits[place, source[run]] += base.source_pose_pointer(hidden[place])[0]
+            run = run + 1 if query else 0
+    return logits
+
+
+def source_ids(model: UniPoseForConditionalGeneration, ids: list[int], prompt_embeds: torch.Tensor) -> list[int]:
+    """The codes of the last input pose, read back from its embeddings."""
+    config, base = model.config, model.model
+    last = len(ids) - 1 - ids[::-1].index(config.pose_token_id)
+    pose = prompt_embeds[last - config.num_pose_tokens + 1 : last + 1]
+    if base.pose_position_embeddings is not None:
+        pose = pose - base.pose_position_embeddings.weight
+    return torch.cdist(pose, base.get_input_embeddings().weight).argmin(dim=1).tolist()
 
 
 def prompt_embeds(model: UniPoseForConditionalGeneration, ids: list[int], poses=None, **pixels) -> torch.Tensor:

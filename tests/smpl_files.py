@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unipose.processing.body_model import PARENTS
+from unipose.processing.body_model import PARENTS, BodyModel
 
 
 def model_parents(num_joints: int) -> list[int]:
@@ -46,6 +46,38 @@ def model_arrays(num_joints: int, num_shapes: int = 10, num_vertices: int = 60) 
         "hands_componentsr": np.eye(45),
         "hands_meanl": np.full(45, 0.1),
         "hands_meanr": np.full(45, 0.1),
+    }
+
+
+def person_arrays(num_joints: int = 24) -> dict[str, np.ndarray]:
+    """`model_arrays` in the shape of a person: the built-in body's surface about joints as SMPL has them.
+
+    The hips are lower and nearer to each other than the built-in body's, the arms lean back, no side is quite like the
+    other, and the vertices have another order.
+    """
+    builtin = BodyModel.builtin()
+    arrays = model_arrays(num_joints, num_vertices=len(builtin.v_template))
+    rng = np.random.default_rng(1)
+    joints = builtin.joints.double().numpy()[:22] + rng.normal(scale=0.006, size=(22, 3))
+    joints[[1, 2]] += [[-0.035, -0.07, 0.0], [0.035, -0.07, 0.0]]
+    joints[[18, 19, 20, 21], 2] -= [0.03, 0.03, 0.05, 0.05]
+    # Others are where a wrist or the head is.
+    whole = list(joints)
+    for parent in model_parents(num_joints)[22:]:
+        whole.append(whole[parent] + [0.0, 0.0, 0.01])
+    order = rng.permutation(len(builtin.v_template))
+    template = builtin.v_template.double().numpy()[order]
+    # The least changed regressor that has these joints.
+    pseudo = np.linalg.pinv(np.c_[template, np.ones(len(template))])
+    targets = np.c_[np.array(whole), np.ones(len(whole))]
+    weights = np.zeros((len(template), num_joints))
+    weights[:, :24] = builtin.weights.double().numpy()[order]
+    return arrays | {
+        "v_template": template,
+        "f": np.argsort(order)[builtin.faces.numpy()].astype(np.uint32),
+        "J_regressor": targets @ pseudo,
+        "weights": weights,
+        "shapedirs": template[:, :, None] * rng.normal(scale=0.02, size=(1, 3, arrays["shapedirs"].shape[2])),
     }
 
 

@@ -7,13 +7,21 @@ from tiny_models import BODY_PARTS_SIZES, EOS, PAD, POSE_TOKENIZER_SIZES, pad_le
 from transformers import LogitsProcessorList
 
 
-@pytest.mark.parametrize("sizes", [POSE_TOKENIZER_SIZES, BODY_PARTS_SIZES], ids=["convolution", "body_parts"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pose_tokenizer": POSE_TOKENIZER_SIZES},
+        {"pose_tokenizer": BODY_PARTS_SIZES},
+        {"pose_tokenizer": BODY_PARTS_SIZES, "source_pose_pointer": True},
+    ],
+    ids=["convolution", "body_parts", "sources"],
+)
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("sampled", [{}, {"do_sample": True, "top_k": 0}], ids=["greedy", "sampled"])
 @pytest.mark.parametrize("new_tokens", [NEW_TOKENS, 16])
-def test_scores_of_answers_out_of_step(sizes: dict, steps: int, sampled: dict, new_tokens: int) -> None:
+def test_scores_of_answers_out_of_step(options: dict, steps: int, sampled: dict, new_tokens: int) -> None:
     """Images, input poses, left padding, 0 to 3 poses a row, limits inside a pose: the scores of the library."""
-    model = tiny_model(pose_tokenizer=sizes)
+    model = tiny_model(**options)
     rows, inputs = mixed_rows(model.config)
     batch = pad_left(rows)
     length = batch["input_ids"].shape[1]

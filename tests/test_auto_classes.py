@@ -2,14 +2,13 @@
 
 import ast
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from remote_code import run_elsewhere
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -84,22 +83,6 @@ CLASS_NAMES = [
 ]
 
 
-def run_remote(folder: Path, vqvae: Path, copy: Path, tmp_path: Path) -> dict:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
-    environment["HF_MODULES_CACHE"] = str(tmp_path / "modules")
-    environment.pop("PYTHONPATH", None)
-    done = subprocess.run(
-        [sys.executable, "-c", REMOTE_SCRIPT, str(folder), str(vqvae), str(copy)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def test_auto_classes_find_the_installed_classes(tiny_checkpoint: Path) -> None:
     auto_classes = (
         AutoConfig,
@@ -117,7 +100,7 @@ def test_folder_loads_without_the_package(tiny_checkpoint: Path, tmp_path: Path)
     model = AutoModelForImageTextToText.from_pretrained(tiny_checkpoint)
     processor = AutoProcessor.from_pretrained(tiny_checkpoint)
     model.model.pose_tokenizer.save_pretrained(tmp_path / "vqvae")
-    result = run_remote(tiny_checkpoint, tmp_path / "vqvae", tmp_path / "copy", tmp_path)
+    result = run_elsewhere(REMOTE_SCRIPT, [tiny_checkpoint, tmp_path / "vqvae", tmp_path / "copy"], tmp_path)
 
     image = Image.new("RGB", (40, 50), "red")
     inputs = processor(
@@ -215,7 +198,6 @@ def test_saved_code_is_flat(tiny_checkpoint: Path) -> None:
         "pose_vocabulary.py",
         "pretrained_unipose.py",
         "processing_unipose.py",
-        "processor_card.py",
         "processor_checks.py",
         "query_runs.py",
         "rest_joints.py",

@@ -1,5 +1,6 @@
 """BVH files, read back by an independent reader (bvhio)."""
 
+import re
 from pathlib import Path
 
 import bvhio
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 import roma
 import torch
+from skeleton_files import noisy_poses
+from smpl_files import person_arrays, write_model
 
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_features import JOINT_NAMES
+from unipose.processing.pose_features import JOINT_NAMES, load_pose, load_poses
 from unipose.processing.pose_io import save_animation, save_pose
 from unipose.processing.pose_motion import interpolate_poses
 from unipose.training.named_poses.archetypes import archetype_poses
@@ -96,3 +99,51 @@ def test_the_skeleton_rests_in_the_t_pose(tmp_path: Path, body: BodyModel) -> No
     found = np.stack([places[name] for name in JOINT_NAMES])
     np.testing.assert_allclose(found, 100 * body.joints[:22].numpy(), atol=1e-3)
     assert root.Channels == ["Xposition", "Yposition", "Zposition", "Zrotation", "Xrotation", "Yrotation"]
+
+
+def degrees_between(first: torch.Tensor, second: torch.Tensor) -> float:
+    return float(roma.rotmat_geodesic_distance(first.double(), second.double()).max().rad2deg())
+
+
+@pytest.fixture(params=["built-in", "smpl", "smplx, with betas"])
+def any_body(request: pytest.FixtureRequest, tmp_path: Path) -> dict:
+    """Arguments of `save_pose`."""
+    if request.param == "built-in":
+        return {}
+    pytest.importorskip("smplx", reason="the user's SMPL files are posed by smplx, extra `smpl`")
+    if request.param == "smpl":
+        return {"body": write_model(tmp_path / "SMPL_NEUTRAL.npz", person_arrays(24))}
+    return {"body": write_model(tmp_path / "SMPLX_NEUTRAL.npz", person_arrays(55)), "betas": [3.0, -2.0, 1.0]}
+
+
+def test_what_is_written_reads_back(tmp_path: Path, any_body: dict) -> None:
+    """Whatever the proportions of the body: its rest pose is SMPL's, so its rotations are."""
+    poses = noisy_poses().float()
+    for number, pose in enumerate(poses):
+        path = save_pose(tmp_path / f"{number}.bvh", pose, **any_body)
+        assert degrees_between(load_pose(path), pose) < 0.1
+    path = save_animation(tmp_path / "motion.bvh", poses, fps=30, seconds=1 / 30, **any_body)
+    assert degrees_between(load_poses(path), poses) < 0.1
+
+
+def rewrite(path: Path, change: dict[str, str]) -> Path:
+    """The file with other words."""
+    text = path.read_text()
+    for old, new in change.items():
+        text = re.sub(old, new, text)
+    path.write_text(text)
+    return path
+
+
+def test_the_arms_of_another_rest_pose_are_aligned(tmp_path: Path) -> None:
+    """SMPL's names alone do not make the T-pose: with arms that rest 45 degrees lower, an arm at rest hangs so."""
+    pose = archetype_poses(["hands_up"])[0]
+    plain = save_pose(tmp_path / "plain.bvh", pose)
+    offset = r"(JOINT left_elbow\n *\{\n *OFFSET) ([\d.]+) \S+ (\S+)"
+    leaning = rewrite(save_pose(tmp_path / "leaning.bvh", pose), {offset: r"\1 \2 -\2 \3"})
+    names = [name for name in JOINT_NAMES if name not in ("left_shoulder", "left_elbow", "left_wrist")]
+    places = [JOINT_NAMES.index(name) for name in names]
+    assert degrees_between(load_pose(plain), pose) < 0.1
+    turned = load_pose(leaning)
+    assert degrees_between(turned[places], pose[places]) < 10
+    assert 35 < degrees_between(turned[JOINT_NAMES.index("left_shoulder")], pose[16]) < 55

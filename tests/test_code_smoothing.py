@@ -9,7 +9,7 @@ from tiny_checkpoint import save_tiny_checkpoint
 from tiny_models import BODY_PARTS_SIZES, EOS, tiny_config
 from torch import nn
 
-from unipose import UniPoseVQVAE, UniPoseVQVAEConfig
+from unipose import UniPoseForConditionalGeneration, UniPoseVQVAE, UniPoseVQVAEConfig
 from unipose.training.trainer.code_smoothing import CodeTargets, smooth_targets, smoothed_cross_entropy
 from unipose.training.trainer.collator import ROW_KEY
 from unipose.training.trainer.config import StageConfig
@@ -80,9 +80,21 @@ def test_only_the_first_token_of_each_output_pose_is_a_heading(pose_attention: s
     assert codebooks[predicts].tolist() == ([0] + [1] * (tokens - 1)) * 4
 
 
-def test_the_trainers_loss_is_that_of_codes_among_codes_and_words_among_all(tmp_path: Path) -> None:
+def add_pointer(folder: Path) -> None:
+    """Gives a saved model a pointer to source poses, with random weights."""
+    model = UniPoseForConditionalGeneration.from_pretrained(folder)
+    model.config.source_pose_pointer = True
+    with_pointer = UniPoseForConditionalGeneration(model.config)
+    with_pointer.load_state_dict(model.state_dict(), strict=False)
+    with_pointer.save_pretrained(folder)
+
+
+@pytest.mark.parametrize("pointer", [False, True], ids=["plain", "pointer"])
+def test_the_trainers_loss_is_that_of_codes_among_codes_and_words_among_all(pointer: bool, tmp_path: Path) -> None:
     save_tiny_checkpoint(tmp_path / "model")
-    write_tiny_corpus(tmp_path / "corpus", ("pose-to-text", "text-to-pose"))
+    if pointer:
+        add_pointer(tmp_path / "model")
+    write_tiny_corpus(tmp_path / "corpus", ("pose-to-text", "pose-edit" if pointer else "text-to-pose"))
     trainer = build_trainer(
         LanguageArguments(model=str(tmp_path / "model"), corpus=str(tmp_path / "corpus"), code_smoothing=1.0),
         LoraArguments(),
@@ -95,13 +107,19 @@ def test_the_trainers_loss_is_that_of_codes_among_codes_and_words_among_all(tmp_
     loss, outputs = trainer.compute_loss(trainer.model, batch, return_outputs=True)
     model, labels = trainer.model, batch["shift_labels"]
     inputs = {name: value for name, value in batch.items() if "labels" not in name}
-    logits, first = model(**inputs).logits, model.config.pose_code_start_id
+    plain = model(**inputs)
+    logits, first = plain.logits, model.config.pose_code_start_id
     size = model.config.pose_tokenizer_config.codebook_size
     is_code = (labels >= first) & (labels < first + size)
     is_word = (labels != -100) & ~is_code
     assert is_code.any()
     assert is_word.any()
     soft = smooth_targets(model.model.pose_tokenizer.codebooks(), 1.0)[0][labels[is_code] - first]
+    if pointer:
+        is_kept = plain.source_pose_codes[is_code] == labels[is_code]
+        assert is_kept.any()
+        assert not is_kept.all()
+        soft[is_kept] = nn.functional.one_hot(labels[is_code][is_kept] - first, size).float()
     expected = nn.functional.cross_entropy(logits[is_code][:, first : first + size], soft, reduction="sum")
     expected = expected + nn.functional.cross_entropy(logits[is_word], labels[is_word], reduction="sum")
     torch.testing.assert_close(loss, expected / (labels != -100).sum(), rtol=1e-4, atol=1e-4)
@@ -109,6 +127,7 @@ def test_the_trainers_loss_is_that_of_codes_among_codes_and_words_among_all(tmp_
     loss.backward()
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     got = {name: weight.grad.clone() for name, weight in weights.items() if weight.grad is not None}
+    assert not pointer or got["model.source_pose_pointer.weight"].any()
     model.zero_grad()
     (expected / (labels != -100).sum()).backward()
     for name, gradient in got.items():

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 from datasets import Dataset
 from huggingface_hub import ModelCard
 from PIL import Image
+from remote_code import run_elsewhere
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, pipeline
 from trl import SFTConfig, SFTTrainer
@@ -82,19 +81,9 @@ def test_the_folder_alone_answers_all_tasks(tmp_path: Path) -> None:
     folder = shutil.copytree(EMBEDDED_CHECKPOINT, tmp_path / "unipose-tiny")
     Image.effect_noise((90, 120), 60).convert("RGB").save(tmp_path / "image.png")
     calls = [call_of(name, tmp_path / "image.png") for name in TASKS]
-    environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_MODULES_CACHE": str(tmp_path / "modules")}
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE, str(folder)],
-        input=json.dumps(calls),
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    answers = run_elsewhere(ALONE, [folder], tmp_path, calls)
     pipe = pipeline("unipose")
-    for call, answer in zip(calls, json.loads(done.stdout.splitlines()[-1])):
+    for call, answer in zip(calls, answers):
         expected = pipe(**call)
         assert answer["text"] == expected["text"]
         assert answer["confidence"] == pytest.approx(expected["confidence"], rel=1e-3)

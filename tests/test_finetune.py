@@ -1,6 +1,7 @@
 """The stage finetune, for real on a tiny model: rows in, a folder that loads with a true card out."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,22 @@ from unipose.training.evaluation.row_answers import measure_loss, measure_rows, 
 from unipose.training.stages.finetune import main
 from unipose.training.trainer import finetuning
 from unipose.training.trainer.collator import UniPoseDataCollator
+from unipose.training.trainer.finetune_arguments import (
+    FinetuneArguments,
+    FinetuneConfig,
+    number_of_checks,
+    number_of_named_poses,
+)
 from unipose.training.trainer.finetune_report import rows_digest
-from unipose.training.trainer.replay import ReplayArguments, ReplaySampler, replay_recipe, split_rows
+from unipose.training.trainer.replay import (
+    MAX_REPLAYED,
+    ReplayArguments,
+    ReplaySampler,
+    load_replay_rows,
+    replay_recipe,
+    rows_to_replay,
+    split_rows,
+)
 
 
 WORDS = ["A person kneels.", "Someone waves.", "The left arm is raised.", "A heron on one leg."]
@@ -172,7 +187,9 @@ def test_a_run_without_replay_and_without_held_out_rows(
 def test_named_poses_are_counted_before_and_after(data: Path, checkpoint: Path, corpus: Path, tmp_path: Path) -> None:
     report = run(data, checkpoint, corpus, tmp_path / "named", "--named_poses", "5", "--max_steps", "1")
     assert 0 <= report["before"]["named_poses"] <= 100
-    assert "| wordings of named poses | right poses |" in (tmp_path / "named" / "README.md").read_text("utf-8")
+    card = (tmp_path / "named" / "README.md").read_text("utf-8")
+    assert re.search(r"\| wordings of named poses \| right poses \| .* \| 5 \|\n", card)
+    assert re.search(r"\| held-out rows of what the base model knows \| loss per token \| .* \| 8 \|\n", card)
 
 
 def test_an_interrupted_run_resumes_to_the_same_model(
@@ -239,6 +256,52 @@ def test_replayed_rows_have_their_share_and_all_are_seen(share: float) -> None:
         np.add.at(counts, rows, 1)
     replayed = counts[own:]
     assert replayed.max() - replayed.min() <= 1
+
+
+@pytest.mark.parametrize(("own", "epochs", "share"), [(1, 12, 0.5), (40, 3, 0.3), (7, 2.5, 0.8), (300, 12, 0.5)])
+def test_as_many_different_rows_are_replayed_as_the_training_sees(own: int, epochs: float, share: float) -> None:
+    config = FinetuneConfig(num_train_epochs=epochs, per_device_train_batch_size=4, use_cpu=True)
+    pool = rows_to_replay(ReplayArguments(replay_share=share), own, config)
+    sampler = ReplaySampler([5] * (own + pool), [False] * (own + pool), 4, 0, own, share)
+    seen: list[int] = []
+    for epoch in range(int(np.ceil(epochs))):
+        sampler.set_epoch(epoch)
+        seen += [row for row in sampler if row >= own]
+    if pool < MAX_REPLAYED:
+        assert len(set(seen)) == pool
+        assert pool <= len(seen) < pool + own / (1 - share)
+    else:
+        assert len(seen) > MAX_REPLAYED
+    by_steps = FinetuneConfig(max_steps=9, per_device_train_batch_size=4, use_cpu=True)
+    assert rows_to_replay(ReplayArguments(replay_share=share), own, by_steps) == pytest.approx(36 * share, abs=own)
+    assert rows_to_replay(ReplayArguments(replay_share=share, replay_rows=17), own, config) == 17
+
+
+@pytest.mark.parametrize(
+    ("counts", "sizes"), [((5, 3), (5, 3)), ((9, 3), (9, 1)), ((50, 20), (9, 1)), ((1, 20), (1, 9))]
+)
+def test_rows_of_the_figures_are_not_replayed(
+    counts: tuple[int, int], sizes: tuple[int, int], corpus: Path, tmp_path: Path
+) -> None:
+    """Of ten rows; where these are too few, a tenth is left out."""
+    arguments = ReplayArguments(replay_corpus=str(corpus))
+    replayed, held_out = load_replay_rows(arguments, counts, tmp_path, False, 0, 1)
+    assert held_out is not None
+    assert (len(replayed), len(held_out)) == sizes
+    names = [set(zip(rows["task"], rows["source"])) for rows in (replayed, held_out)]
+    assert not names[0] & names[1]
+    assert len(names[0] | names[1]) == sum(sizes)
+
+
+def test_checks_grow_with_the_rows() -> None:
+    numbers = [number_of_checks(rows) for rows in (1, 10, 40, 1000)]
+    assert numbers == sorted(numbers)
+    assert (numbers[0], numbers[-1]) == (20, 100)
+    assert [number_of_named_poses(FinetuneArguments("a", named_poses=given), 40) for given in (None, 0, 7)] == [
+        100,
+        0,
+        7,
+    ]
 
 
 def test_generated_rows_are_of_all_tasks_of_the_model() -> None:

@@ -77,8 +77,13 @@ def reference_answers(model, rows, inputs, starts):
 @pytest.mark.parametrize("cache", ["dynamic", "static", "none"])
 @pytest.mark.parametrize(
     "poses",
-    [{}, {"pose_position_embeddings": True}, {"pose_attention": "causal"}],
-    ids=["mixed", "positions", "causal"],
+    [
+        {},
+        {"pose_position_embeddings": True},
+        {"pose_position_embeddings": True, "source_pose_pointer": True},
+        {"pose_attention": "causal"},
+    ],
+    ids=["mixed", "positions", "sources", "causal"],
 )
 def test_batched_equals_hand_masked_rows(text, cache, poses):
     model = tiny_model(text=text, **poses)

@@ -9,8 +9,9 @@ from stage_corpus import STAGE_ARGUMENTS
 from test_collator import POSE, make_row, text
 from tiny_checkpoint import save_tiny_checkpoint, tiny_processor
 from tiny_models import BODY_PARTS_SIZES, CODES, POSE_TOKENIZER_SIZES
+from transformers import LlamaConfig
 
-from unipose import UniPoseProcessor, UniPoseVQVAEConfig
+from unipose import UniPoseConfig, UniPoseProcessor, UniPoseVQVAEConfig
 from unipose.training.trainer.code_revealing import CodeRevealingCollator
 from unipose.training.trainer.collator import UniPoseDataCollator
 from unipose.training.trainer.config import StageConfig
@@ -20,7 +21,6 @@ from unipose.training.trainer.optimizer import OptimizerArguments
 from unipose.training.trainer.trainable_parts import ALIGN, LoraArguments
 
 
-CONFIG = UniPoseVQVAEConfig(**BODY_PARTS_SIZES)
 # Tokens of the heading, the torso, the head, the arms and the legs.
 PARTS = (slice(0, 1), slice(1, 3), slice(3, 4), slice(4, 5), slice(5, 6), slice(6, 7), slice(7, 8))
 TOKENS = 8
@@ -33,6 +33,16 @@ THIRD = [11, 12, 13, 14, 15, 16, 17, 18]
 @pytest.fixture(scope="module")
 def processor() -> UniPoseProcessor:
     return tiny_processor(vision=False, pose_tokenizer=BODY_PARTS_SIZES)
+
+
+def config_of(processor: UniPoseProcessor, sizes: dict = BODY_PARTS_SIZES) -> UniPoseConfig:
+    return UniPoseConfig(
+        text_config=LlamaConfig(vocab_size=len(processor.tokenizer)),
+        vision_config=None,
+        pose_vision_config=None,
+        pose_tokenizer_config=UniPoseVQVAEConfig(**sizes),
+        pose_code_start_id=processor.pose_code_start_id,
+    )
 
 
 def numbered_rows() -> list[dict]:
@@ -49,7 +59,7 @@ def numbered_rows() -> list[dict]:
 def varying(
     processor: UniPoseProcessor, share: float = 1.0, seed: int = 0, epoch: int = 0, attention: str = "mixed"
 ) -> KeptCodeCollator:
-    collator = KeptCodeCollator(UniPoseDataCollator(processor, attention), share, seed, CONFIG)
+    collator = KeptCodeCollator(UniPoseDataCollator(processor, attention), share, seed, config_of(processor))
     collator.set_epoch(epoch)
     return collator
 
@@ -149,9 +159,9 @@ def test_a_replaced_code_can_be_revealed(processor: UniPoseProcessor) -> None:
 
 def test_what_cannot_be_varied_says_so(processor: UniPoseProcessor) -> None:
     with pytest.raises(ValueError, match="vary_kept_codes is -1, expected a share of the output poses from 0 to 1"):
-        KeptCodeCollator(UniPoseDataCollator(processor), -1, 0, CONFIG)
+        KeptCodeCollator(UniPoseDataCollator(processor), -1, 0, config_of(processor))
     with pytest.raises(ValueError, match=r"vary_kept_codes needs a pose tokenizer .* body parts, got convolution"):
-        KeptCodeCollator(UniPoseDataCollator(processor), 0.5, 0, UniPoseVQVAEConfig(**POSE_TOKENIZER_SIZES))
+        KeptCodeCollator(UniPoseDataCollator(processor), 0.5, 0, config_of(processor, POSE_TOKENIZER_SIZES))
 
 
 def test_a_resumed_stage_varies_the_same_codes_and_evaluates_without(text_corpus: Path, tmp_path: Path) -> None:

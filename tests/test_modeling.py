@@ -21,6 +21,7 @@ from transformers import AutoModelForImageTextToText
 
 from unipose import UniPoseConfig, UniPoseForConditionalGeneration
 from unipose.cache_keyword import CACHE
+from unipose.mixed_attention import create_mask
 from unipose.query_runs import block_index, query_index, shift_pose_labels
 
 
@@ -46,7 +47,7 @@ def test_mask_equals_a_hand_built_one(implementation):
     ids, mask = left["input_ids"], left["attention_mask"]
     is_query = ids == config.pose_query_token_id
     embeds = model.get_input_embeddings()(ids)
-    made = model.model.create_mask(embeds, mask, None, None, is_query)
+    made = create_mask(model.model.language_model.config, embeds, mask, None, None, is_query)
     made = made if made.dtype == torch.bool else made == 0
     for row in range(len(rows)):
         pad = int((mask[row] == 0).sum())
@@ -61,7 +62,8 @@ def test_mask_equals_a_hand_built_one(implementation):
 def test_causal_ablation_has_a_causal_mask():
     model = tiny_model(pose_attention="causal")
     ids = torch.tensor([words(3, 1) + answer_block(model.config)])
-    made = model.model.create_mask(model.get_input_embeddings()(ids), torch.ones_like(ids), None, None, ids > 0)
+    embeds, config = model.get_input_embeddings()(ids), model.model.language_model.config
+    made = create_mask(config, embeds, torch.ones_like(ids), None, None, None)
     assert made is None or torch.equal(made[0, 0], torch.ones(ids.shape[1], ids.shape[1]).tril().bool())
 
 
@@ -93,12 +95,16 @@ def test_images_and_input_poses_stand_where_their_placeholders_are(vision, pose_
         torch.testing.assert_close(logits[index, -len(row) :], expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("positions", [False, True])
-def test_ids_of_codes_are_embedded_like_poses(positions):
+@pytest.mark.parametrize("options", [{}, {"pose_position_embeddings": True}, {"source_pose_pointer": True}])
+def test_ids_of_codes_are_embedded_like_poses(options):
     """Training embeds the codes of prepared rows, everything else the poses themselves."""
-    model = tiny_model(pose_position_embeddings=positions)
+    model = tiny_model(**options)
     config, poses = model.config, torch.randn(3, 22, 6)
-    ids = pad_left([words(3, 1) + pose_block(config) * 2 + words(2, 2), pose_block(config) + words(4, 3)])["input_ids"]
+    rows = [
+        words(3, 1) + pose_block(config) * 2 + words(2, 2),
+        pose_block(config) + words(4, 3) + answer_block(config),
+    ]
+    ids = pad_left(rows)["input_ids"]
     with_codes = ids.clone()
     codes = model.model.pose_tokenizer.encode(poses) + config.pose_code_start_id
     with_codes[ids == config.pose_token_id] = codes.flatten()
@@ -120,15 +126,40 @@ def test_revealed_codes_have_their_positions():
     ids = torch.tensor([words(3, 1) + answer_block(config)])
     is_query, codes = ids == config.pose_query_token_id, torch.full_like(ids, -1)
     codes[is_query] = torch.tensor([-1, 7] * (config.num_pose_tokens // 2))
-    embeds = base.insert_queries(base.get_input_embeddings()(ids), is_query, codes)[is_query]
+    embeds = base.insert_queries(base.get_input_embeddings()(ids), is_query, revealed_pose_codes=codes)[is_query]
     code = base.get_input_embeddings().weight[config.pose_code_start_id + 7]
     torch.testing.assert_close(embeds[1::2], code + base.pose_position_embeddings.weight[1::2])
     torch.testing.assert_close(embeds[::2], base.pose_query_embeddings.weight[::2])
 
 
-def test_codes_that_are_decoded_alone_have_no_positions():
-    with pytest.raises(ValueError, match=r'pose_attention is "causal".*expected pose_attention "mixed"'):
-        tiny_config(pose_position_embeddings=True, pose_attention="causal")
+def test_queries_point_to_the_codes_of_the_last_input_pose():
+    """By hand, for a row with two input poses, one with two output poses behind one input pose, and one without."""
+    model = tiny_model(source_pose_pointer=True, pose_position_embeddings=True)
+    config, poses = model.config, torch.randn(3, 22, 6)
+    rows = [
+        words(2, 1) + pose_block(config) * 2 + words(3, 2) + answer_block(config),
+        words(4, 5) + pose_block(config) + answer_block(config) + words(2, 6) + answer_block(config),
+        answer_block(config) + words(2, 7),
+    ]
+    batch = pad_left(rows)
+    places = (batch["attention_mask"].cumsum(1) - 1).clamp_min(0)
+    logits = model(**batch, pose_values=poses, position_ids=places).logits
+    embeds = model.get_input_embeddings()(batch["input_ids"])
+    embedded = model(
+        inputs_embeds=embeds, attention_mask=batch["attention_mask"], pose_values=poses, position_ids=places
+    ).logits
+    torch.testing.assert_close(embedded, logits)
+    for index, (row, values) in enumerate(zip(rows, (poses[:2], poses[2:], poses[:0]))):
+        first_query = row.index(config.pose_query_token_id)
+        prompt = prompt_embeds(model, row[:first_query], values if len(values) else None)
+        expected = plain_logits(model, row, prompt)
+        torch.testing.assert_close(logits[index, -len(row) :], expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("option", ["pose_position_embeddings", "source_pose_pointer"])
+def test_codes_that_are_decoded_alone_have_no_positions(option):
+    with pytest.raises(ValueError, match=option + r' is true and pose_attention is "causal".*expected .*"mixed"'):
+        tiny_config(**{option: True}, pose_attention="causal")
 
 
 def test_second_pose_is_the_second_pose():

@@ -73,7 +73,9 @@ def insert_codes(
     """Input poses as the ids of their codes, as the original writes them: read back from what the model embeds."""
     config, table = model.config, model.get_input_embeddings()
     is_code, first = ids == config.pose_token_id, config.pose_code_start_id
-    embeds = model.model.insert_pose_codes(table(ids), is_code, pose_values)[is_code]
+    embeds = model.model.insert_pose_codes(table(ids), is_code, model.model.encode_poses(is_code, pose_values))[
+        is_code
+    ]
     codes = table.weight[first : first + config.pose_tokenizer_config.codebook_size]
     got = (embeds.unsqueeze(1) == codes).all(dim=2)
     assert (got.sum(dim=1) == 1).all()

@@ -54,7 +54,7 @@ def test_auto_peft_model_loads_an_adapter(tiny_checkpoint: Path, tmp_path: Path)
             if "lora_B" in name:
                 weight.normal_(generator=torch.Generator().manual_seed(0))
     adapted.save_pretrained(tmp_path)
-    again = AutoPeftModel.from_pretrained(tmp_path, import_allowlist=["unipose.modeling_unipose"])
+    again = AutoPeftModel.from_pretrained(tmp_path, import_allowlist=["unipose"])
     inputs = pad_left([[3, 4, 5]])
     expected = adapted.eval()(**inputs).logits
     torch.testing.assert_close(again(**inputs).logits, expected)

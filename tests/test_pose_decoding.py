@@ -14,13 +14,17 @@ from unipose.cache_keyword import CACHE
 from unipose.pose_decoding import PoseDecoding, revealed_counts
 
 
-TOKENIZERS = {"convolution": POSE_TOKENIZER_SIZES, "body_parts": BODY_PARTS_SIZES}
+MODELS = {
+    "convolution": {"pose_tokenizer": POSE_TOKENIZER_SIZES},
+    "body_parts": {"pose_tokenizer": BODY_PARTS_SIZES},
+    "sources": {"pose_tokenizer": BODY_PARTS_SIZES, "source_pose_pointer": True},
+}
 EXPECTED = {"pose_decoding": "expected", "pose_temperature": 2.0}
 
 
-@pytest.fixture(params=TOKENIZERS)
+@pytest.fixture(params=MODELS)
 def model(request: pytest.FixtureRequest) -> UniPoseForConditionalGeneration:
-    return tiny_model(pose_tokenizer=TOKENIZERS[request.param])
+    return tiny_model(**MODELS[request.param])
 
 
 def codebook_of(model: UniPoseForConditionalGeneration, token: int) -> torch.Tensor:

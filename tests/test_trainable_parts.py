@@ -35,7 +35,8 @@ ALL_TASKS = [*POSE_TASKS, *IMAGE_TASKS]
 # Of the language model's own weights, those that adapters are added to.
 ADAPTED = r"model\.language_model\.layers\.\d\.(self_attn|mlp)\..*_proj\.weight"
 TABLES = r"model\.language_model\.embed_tokens\.weight|lm_head\.weight"
-QUERIES, PROJECTOR = r"model\.pose_(query|position)_embeddings\.weight", r"model\.multi_modal_projector\..*"
+QUERIES = r"model\.(pose_(query|position)_embeddings|source_pose_pointer)\.(weight|bias)"
+PROJECTOR = r"model\.multi_modal_projector\..*"
 LANGUAGE_MODEL = r"model\.language_model\..*|lm_head\.weight"
 LORA = LoraArguments(lora_rank=4, lora_alpha=8)
 LORA_NEW_ROWS = LoraArguments(lora_rank=4, lora_alpha=8, train_full_embeddings=False)
@@ -60,13 +61,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start_model(tied: bool = False) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
-    """A tiny model with dropout in its vision encoders; the tied one's codes have positions."""
+    """A tiny model with dropout in its vision encoders; the tied one's codes have positions and its queries a pointer."""
     processor = tiny_processor()
     model = tiny_checkpoint_model(processor)
     config = model.config
     config.vision_config.attention_dropout = 0.5
     config.pose_vision_config.hidden_dropout_prob = 0.5
-    config.tie_word_embeddings = config.text_config.tie_word_embeddings = config.pose_position_embeddings = tied
+    config.tie_word_embeddings = config.text_config.tie_word_embeddings = tied
+    config.pose_position_embeddings = config.source_pose_pointer = tied
     remade = UniPoseForConditionalGeneration(config).eval()
     remade.model.pose_tokenizer.load_state_dict(model.model.pose_tokenizer.state_dict())
     return remade, processor

@@ -1,4 +1,4 @@
-"""Atomic writes, JSON and Markdown tables: shared by every folder of training."""
+"""Atomic writes, JSON, YAML and Markdown tables: shared by every folder of training."""
 
 import hashlib
 import json
@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 
 PARTIAL = ".partial"
@@ -49,6 +51,16 @@ def write_text(path: Path, text: str) -> None:
     """
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file. Without the C parser, which wheels of PyYAML have, the word banks take a second.
+
+    Args:
+        path: the file to read.
+    """
+    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+    return yaml.load(path.read_text("utf-8"), loader)
 
 
 def write_json(path: Path, content: Any) -> None:

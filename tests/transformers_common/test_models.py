@@ -66,6 +66,7 @@ class UniPoseModelTester:
             pose_tokenizer_config=UniPoseVQVAEConfig(
                 hidden_size=16, codebook_size=CODES, codebook_dim=8, num_pose_tokens=POSE_TOKENS
             ),
+            source_pose_pointer=True,
             pose_code_start_id=FIRST_CODE,
             **{name: number for number, name in enumerate(SPECIAL, start=2)},
         )

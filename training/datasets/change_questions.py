@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import roma
 import torch
-import yaml
 from numpy.random import Generator
 
 from unipose.processing.pose_features import JOINT_NAMES
+from unipose.training.io import read_yaml
 from unipose.training.named_poses.chance import pick
 from unipose.training.named_poses.conjugation import verb_phrase
 from unipose.training.named_poses.grammar import statement
@@ -64,7 +64,7 @@ class ChangeQuestion(NamedTuple):
 @cache
 def load_change_questions() -> dict[str, dict[str, Any]]:
     """Kind -> {"questions": phrasings, "answers": {case: sentences}}."""
-    return yaml.safe_load(QUESTIONS_FILE.read_text("utf-8"))
+    return read_yaml(QUESTIONS_FILE)
 
 
 def moved_parts(first: torch.Tensor, second: torch.Tensor) -> list[str]:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.datasets.pose_pool import PosePool
 from unipose.training.datasets.questions import ask_questions, question_prompt
 from unipose.training.datasets.records import ImageAnswerRecord
 from unipose.training.geometry import rotate_heading
+from unipose.training.io import read_yaml
 from unipose.training.named_poses.chance import pick
 from unipose.training.sampling.composition import Composer
 from unipose.training.sampling.poses import MotionPoses
@@ -33,7 +33,7 @@ MAX_HEADING = 45.0
 @cache
 def load_person_questions() -> dict[str, list[str]]:
     """ "questions", and the answers "yes" and "no"."""
-    return yaml.safe_load(PERSON_FILE.read_text("utf-8"))
+    return read_yaml(PERSON_FILE)
 
 
 @dataclass(frozen=True)

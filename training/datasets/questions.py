@@ -7,10 +7,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-import yaml
 
 from unipose.processing.body_model import BodyModel
 from unipose.training.datasets.pose_facts import Values, pose_facts
+from unipose.training.io import read_yaml
 from unipose.training.named_poses.chance import pick
 from unipose.training.named_poses.grammar import statement
 from unipose.training.named_poses.subjects import Subject
@@ -97,7 +97,7 @@ class Question(NamedTuple):
 @cache
 def load_questions() -> dict[str, dict[str, Any]]:
     """Kind -> {"questions": phrasings, "answers": {value of the fact: sentences}}."""
-    return yaml.safe_load(QUESTIONS_FILE.read_text("utf-8"))
+    return read_yaml(QUESTIONS_FILE)
 
 
 def ask_questions(

@@ -80,6 +80,12 @@ class ModelArguments(EncoderSizes):
     pose_position_embeddings: bool = field(
         default=False, metadata={"help": "Whether codes of poses are embedded with their position in the pose."}
     )
+    source_pose_pointer: bool = field(
+        default=False,
+        metadata={
+            "help": "Whether queries of an output pose can point to the codes of the last input pose: edits copy."
+        },
+    )
     dtype: Literal["float32", "bfloat16", "float16"] = field(
         default="float32", metadata={"help": "Dtype of all weights except the pose tokenizer's."}
     )
@@ -197,6 +203,7 @@ def build_config(
         pose_vision_config=pose_vision if pretrained.pose_vision is None else pretrained.pose_vision.config,
         pose_tokenizer_config=pose_tokenizer.config,
         pose_position_embeddings=arguments.pose_position_embeddings,
+        source_pose_pointer=arguments.source_pose_pointer,
         initializer_range=text.initializer_range,
         # CLIP's last layer is for its class token (paper, section 3.2). A new encoder's is trained too.
         vision_feature_layer=-1 if pretrained.vision is None else -2,
@@ -233,6 +240,8 @@ def assemble(
     parts.pose_query_embeddings = new_queries(model)
     if config.pose_position_embeddings:
         parts.pose_position_embeddings = new_queries(model)
+    if config.source_pose_pointer:
+        parts.source_pose_pointer = nn.Linear(config.text_config.hidden_size, 1).apply(model._init_weights)
     parts.pose_tokenizer = pose_tokenizer
     for part in (*parts.children(), model.lm_head):
         if part is not pose_tokenizer:

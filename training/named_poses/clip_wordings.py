@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
 
-import yaml
-
+from unipose.training.io import read_yaml
 from unipose.training.named_poses.limbs import Array, Flags, Ranges, in_ranges, read_ranges
 from unipose.training.named_poses.wordings import WORDINGS_FOLDER, PoseWordings, read_wordings
 
@@ -51,7 +50,7 @@ def load_activities() -> tuple[Activity, ...]:
         ValueError: an unknown kind or placeholder, or a wording that is no text.
     """
     activities = []
-    for name, entry in yaml.safe_load(CLIPS_FILE.read_text("utf-8")).items():
+    for name, entry in read_yaml(CLIPS_FILE).items():
         kinds = {kind: texts for kind, texts in entry.items() if kind not in ("labels", "ranges")}
         wordings = read_wordings(f"{CLIPS_FILE.name}: {name}", kinds)
         activities.append(Activity(name, tuple(entry["labels"]), read_ranges(entry.get("ranges", {})), wordings))

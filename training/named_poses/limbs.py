@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from numpy.random import Generator
 
 from unipose.processing.pose_features import to_z_up
 from unipose.training.geometry import remove_heading, swap_sides
+from unipose.training.io import read_yaml
 from unipose.training.named_poses.archetypes import archetype_poses
 from unipose.training.named_poses.chance import pick
 from unipose.training.named_poses.joint_angles import Angles, poses_from_angles
@@ -114,7 +114,7 @@ def load_limbs(kind: str) -> tuple[LimbState, ...]:
     Args:
         kind: a file of `LIMBS_FOLDER`.
     """
-    entries = yaml.safe_load((LIMBS_FOLDER / f"{kind}.yaml").read_text("utf-8"))
+    entries = read_yaml(LIMBS_FOLDER / f"{kind}.yaml")
     states = [_state(name, entry) for name, entry in entries.items()]
     if kind in ("arms", "legs"):
         return tuple(states)
@@ -124,7 +124,7 @@ def load_limbs(kind: str) -> tuple[LimbState, ...]:
 @cache
 def load_edit_wordings() -> dict[str, list[str]]:
     """Wordings of the edits that name no state, by kind: relative ones, undoing, turns."""
-    return yaml.safe_load((LIMBS_FOLDER / "edits.yaml").read_text("utf-8"))
+    return read_yaml(LIMBS_FOLDER / "edits.yaml")
 
 
 def donor_poses(states: Sequence[LimbState]) -> torch.Tensor:

@@ -13,9 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
-import yaml
-
 from unipose.training.geometry import swap_sides
+from unipose.training.io import read_yaml
 
 
 WORDINGS_FOLDER = Path(__file__).parent.parent / "assets" / "wordings"
@@ -73,7 +72,7 @@ def load_wordings() -> dict[str, PoseWordings]:
     """
     wordings: dict[str, PoseWordings] = {}
     for path in sorted(WORDINGS_FOLDER.glob("*.yaml")):
-        for name, kinds in yaml.safe_load(path.read_text("utf-8")).items():
+        for name, kinds in read_yaml(path).items():
             if name in wordings:
                 raise ValueError(f"{path.name}: got the pose {name!r} a second time, expected each pose once")
             wordings[name] = read_wordings(f"{path.name}: {name}", kinds)

@@ -85,8 +85,8 @@ def link_code(folder: Path) -> None:
     Args:
         folder: A folder inside the package.
     """
-    packages = (unipose, processing)
-    modules = {path.name: path for package in packages for path in Path(package.__path__[0]).glob("*.py")}
+    paths = [path for package in (unipose, processing) for path in Path(package.__path__[0]).glob("*.py")]
+    modules = {path.name: path for path in paths if not path.is_symlink()}
     for code in folder.glob("*.py"):
         code.unlink()
         code.symlink_to(os.path.relpath(modules[code.name], folder.resolve()))

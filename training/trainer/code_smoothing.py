@@ -72,9 +72,15 @@ class CodeTargets:
 
 
 def smoothed_cross_entropy(
-    logits: torch.Tensor, codes: torch.Tensor, targets: torch.Tensor, codebooks: torch.Tensor
+    logits: torch.Tensor,
+    codes: torch.Tensor,
+    targets: torch.Tensor,
+    codebooks: torch.Tensor,
+    is_kept: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The sum of the cross-entropies of pose codes with soft targets, among codes alone.
+
+    A code that an edit keeps has a hard target: near codes are wrong there, and a pointer can tell the right one.
 
     Generation allows nothing else at these positions. And with the words of a whole vocabulary beside the codes, this
     loss would be half of a small model's step.
@@ -84,5 +90,10 @@ def smoothed_cross_entropy(
         codes: (positions,), the right code of each.
         targets: (codebooks, codes, codes), from `smooth_targets`.
         codebooks: (positions,) index of each code's codebook.
+        is_kept: (positions,) bool, codes that equal those of the source pose; default: none.
     """
-    return -(targets[codebooks, codes] * nn.functional.log_softmax(logits.float(), dim=-1)).sum()
+    log_probabilities = nn.functional.log_softmax(logits.float(), dim=-1)
+    soft = (targets[codebooks, codes] * log_probabilities).sum(dim=-1)
+    if is_kept is None:
+        return -soft.sum()
+    return -torch.where(is_kept, log_probabilities.gather(1, codes.unsqueeze(1)).squeeze(1), soft).sum()

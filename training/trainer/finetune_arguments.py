@@ -7,6 +7,11 @@ from unipose.training.trainer.config import StageConfig
 from unipose.training.trainer.trainable_parts import LoraArguments
 
 
+# Rows and wordings of what the model knew before, for the figures of the card: for each trained row, and in all. A
+# training of few rows is short, and shall not wait for figures.
+CHECKS_PER_ROW, MIN_CHECKS, MAX_CHECKS = 3, 20, 100
+
+
 @dataclass
 class FinetuneArguments:
     """The user's rows, and the model to train on them."""
@@ -42,9 +47,12 @@ class FinetuneArguments:
     held_out: float = field(
         default=0.2, metadata={"help": "Share of the rows that is never trained on, for the figures of the card."}
     )
-    named_poses: int = field(
-        default=100,
-        metadata={"help": "Number of wordings of named poses to answer before and after, for the card; 0: none."},
+    named_poses: int | None = field(
+        default=None,
+        metadata={
+            "help": "Number of wordings of named poses to answer before and after, for the card; default: three for "
+            "each trained row, 20 to 100; 0: none."
+        },
     )
     code_smoothing: float | None = field(
         default=1.0, metadata={"help": "Width of the soft targets of pose codes; null in a recipe: the paper's loss."}
@@ -90,3 +98,22 @@ class FinetuneConfig(StageConfig):
     logging_steps: float = field(default=20, metadata={"help": "Steps between two logs."})
     save_steps: float = field(default=200, metadata={"help": "Steps between two checkpoints."})
     save_total_limit: int | None = field(default=1, metadata={"help": "Number of checkpoints to keep."})
+
+
+def number_of_checks(num_rows: int) -> int:
+    """Number of rows of what the model knew before that the card's figures rest on.
+
+    Args:
+        num_rows: number of the user's rows to train on.
+    """
+    return min(max(CHECKS_PER_ROW * num_rows, MIN_CHECKS), MAX_CHECKS)
+
+
+def number_of_named_poses(arguments: FinetuneArguments, num_rows: int) -> int:
+    """Number of wordings of named poses that the card's figure rests on.
+
+    Args:
+        arguments: the number, where the user gives one.
+        num_rows: number of the user's rows to train on.
+    """
+    return number_of_checks(num_rows) if arguments.named_poses is None else arguments.named_poses

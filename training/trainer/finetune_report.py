@@ -120,9 +120,9 @@ def make_report(
     arguments: FinetuneArguments,
     lora: LoraArguments,
     replay: ReplayArguments,
-    config: TrainingArguments,
-    rows: tuple[Dataset, Dataset | None],
+    trained: Dataset,
     steps: int,
+    measurement: Measurement,
     figures: tuple[Figures, Figures],
 ) -> dict[str, Any]:
     """The content of finetune.json.
@@ -131,12 +131,13 @@ def make_report(
         arguments: the rows and the model.
         lora: options of the adapters.
         replay: options of the replay.
-        config: the trainer's arguments.
-        rows: trained rows and held-out ones.
+        trained: the user's trained rows.
         steps: number of training steps.
+        measurement: the rows of the figures, and the trainer's arguments.
         figures: before and after.
     """
-    trained, held_out = rows
+    config = measurement.config
+    held_out = [] if measurement.held_out is None else measurement.held_out[0]["task"]
     options: dict[str, Any] = {
         "method": arguments.method,
         **(asdict(lora) if arguments.method == "lora" else {}),
@@ -159,12 +160,13 @@ def make_report(
         "data": shown_name(arguments.data),
         "rows": {
             "trained": len(trained),
-            "held_out": 0 if held_out is None else len(held_out),
-            "tasks": dict(sorted(Counter([*trained["task"], *(held_out["task"] if held_out else [])]).items())),
+            "held_out": len(held_out),
+            "tasks": dict(sorted(Counter([*trained["task"], *held_out]).items())),
             "sha256_of_trained_rows": rows_digest(trained),
         },
         "options": options,
-        "wordings_of_named_poses": arguments.named_poses,
+        "rows_known_before": 0 if measurement.replay is None else len(measurement.replay),
+        "wordings_of_named_poses": measurement.named_poses,
         "before": asdict(before),
         "after": asdict(after),
     }
@@ -184,7 +186,8 @@ def figure_table(report: Mapping[str, Any]) -> str:
     if after["replay"]:
         for name, words, unit in FIGURES[:2]:
             values = spell(before["replay"][name], after["replay"][name], unit)
-            lines.append(("held-out rows of what the base model knows", words, *values, ""))
+            count = str(report["rows_known_before"])
+            lines.append(("held-out rows of what the base model knows", words, *values, count))
     if after["named_poses"] is not None:
         values = spell(before["named_poses"], after["named_poses"], "%")
         lines.append(("wordings of named poses", "right poses", *values, str(report["wordings_of_named_poses"])))

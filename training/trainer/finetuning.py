@@ -23,12 +23,18 @@ from unipose.training.trainer.checkpoints import MARK, checkpoints, find_checkpo
 from unipose.training.trainer.code_smoothing import CodeTargets
 from unipose.training.trainer.collator import UniPoseDataCollator
 from unipose.training.trainer.config import StageConfig
-from unipose.training.trainer.finetune_arguments import FinetuneArguments
+from unipose.training.trainer.finetune_arguments import FinetuneArguments, number_of_checks, number_of_named_poses
 from unipose.training.trainer.finetune_report import Measurement, make_report, write_finetune_card
 from unipose.training.trainer.language import LanguageArguments, LanguageTrainer, gather_full_weights, save_merged
 from unipose.training.trainer.optimizer import OptimizerArguments, build_optimizer
 from unipose.training.trainer.prepared_rows import prepare_rows
-from unipose.training.trainer.replay import ReplayArguments, ReplaySampler, load_replay_rows, split_rows
+from unipose.training.trainer.replay import (
+    ReplayArguments,
+    ReplaySampler,
+    load_replay_rows,
+    rows_to_replay,
+    split_rows,
+)
 from unipose.training.trainer.trainable_parts import ALIGN, INSTRUCT, LoraArguments, Part, set_trainable
 
 
@@ -37,8 +43,6 @@ logger = logging.get_logger(__name__)
 # Folders within the output folder: rows to replay, adapters, and the model until it is complete.
 REPLAY_FOLDER, ADAPTER_FOLDER, NEW_MODEL = "replay", "adapter", "new_model"
 CONFIG_FILE, REPORT_FILE = "config.json", "finetune.json"
-# Replayed rows that are never trained on: their share, and their largest number.
-REPLAY_HELD_OUT, MAX_REPLAY_HELD_OUT = 0.1, 100
 
 
 class FinetuneTrainer(LanguageTrainer):
@@ -71,7 +75,6 @@ class Run:
         model: the initial model.
         collator: its collator, with its processor.
         own: the user's rows to train on.
-        held_out: the user's held-out rows.
         train_rows: the rows to train on, prepared: the user's first, then those to replay.
         measurement: what is measured before and after.
     """
@@ -80,7 +83,6 @@ class Run:
     model: UniPoseForConditionalGeneration
     collator: UniPoseDataCollator
     own: Dataset
-    held_out: Dataset | None
     train_rows: Dataset
     measurement: Measurement
 
@@ -136,8 +138,8 @@ def finetune(
     # A GPU need not hold two models.
     trained.cpu()
     after = run.measurement.measure(AutoModelForImageTextToText.from_pretrained(folder))
-    rows, steps = (run.own, run.held_out), trainer.state.global_step
-    report = make_report(arguments, lora, replay, config, rows, steps, (before, after))
+    steps = trainer.state.global_step
+    report = make_report(arguments, lora, replay, run.own, steps, run.measurement, (before, after))
     write_json(folder / REPORT_FILE, report)
     write_finetune_card(folder, output.resolve().name, report)
     finish(output)
@@ -177,7 +179,7 @@ def prepare_run(arguments: FinetuneArguments, replay: ReplayArguments, config: S
     own, held_out = split_rows(read_user_rows(arguments, processor), arguments.held_out, config.seed)
     model = load_initial_model(name, arguments.attention, config)
     collator = UniPoseDataCollator(processor, model.config.pose_attention)
-    known, known_held_out = load_known_rows(replay, model, config, arguments.workers)
+    known, known_held_out = load_known_rows(replay, arguments, len(own), model, config)
 
     def prepare(rows: Dataset) -> Dataset:
         return prepare_rows(rows, model, collator, arguments.workers)
@@ -187,11 +189,11 @@ def prepare_run(arguments: FinetuneArguments, replay: ReplayArguments, config: S
         collator,
         None if held_out is None else (held_out, prepare(held_out)),
         None if known_held_out is None else prepare(known_held_out),
-        arguments.named_poses,
+        number_of_named_poses(arguments, len(own)),
         config,
     )
     train_rows = prepare(own if known is None else concatenate_datasets([own, known]))
-    return Run(name, model, collator, own, held_out, train_rows, measurement)
+    return Run(name, model, collator, own, train_rows, measurement)
 
 
 def read_user_rows(arguments: FinetuneArguments, processor: UniPoseProcessor) -> Dataset:
@@ -242,23 +244,28 @@ def load_initial_model(name: str, attention: str | None, config: StageConfig) ->
 
 
 def load_known_rows(
-    replay: ReplayArguments, model: UniPoseForConditionalGeneration, config: StageConfig, workers: int
+    replay: ReplayArguments,
+    arguments: FinetuneArguments,
+    num_own: int,
+    model: UniPoseForConditionalGeneration,
+    config: StageConfig,
 ) -> tuple[Dataset | None, Dataset | None]:
     """The rows to replay, and others of their kind that are never trained on; None without replay.
 
     Args:
         replay: number and origin of the rows.
+        arguments: number of processes.
+        num_own: number of the user's rows to train on.
         model: decides whether there are images.
         config: the trainer's arguments.
-        workers: number of processes.
     """
     if not replay.replay_share:
         return None, None
     folder = Path(cast(str, config.output_dir)) / REPLAY_FOLDER
+    counts = (rows_to_replay(replay, num_own, config), number_of_checks(num_own))
+    has_images = model.config.num_image_tokens > 0
     with config.main_process_first(desc="rows to replay"):
-        rows = load_replay_rows(replay, folder, model.config.num_image_tokens > 0, config.seed, workers)
-    count = min(int(REPLAY_HELD_OUT * len(rows)), MAX_REPLAY_HELD_OUT)
-    return rows.select(range(count, len(rows))), rows.select(range(count)) if count else None
+        return load_replay_rows(replay, counts, folder, has_images, config.seed, arguments.workers)
 
 
 def trained_parts(run: Run) -> tuple[Part, ...]:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unipose import UniPoseVQVAEConfig
+from unipose import UniPoseConfig
 from unipose.body_parts import PARTS
-from unipose.modeling_unipose import shift_pose_labels
+from unipose.query_runs import is_pose_code, shift_pose_labels
 from unipose.training.trainer.collator import ROW_KEY, Row, UniPoseDataCollator
 from unipose.training.trainer.random_collator import RandomCollator
 
@@ -37,7 +37,7 @@ class KeptCodeCollator(RandomCollator):
         collator: collator of prepared rows, which carry their index (`ROW_KEY`).
         share: share of the edits of which parts are replaced, from 0 to 1.
         seed: seed of the choice.
-        tokenizer: config of the pose tokenizer.
+        config: config of the model.
 
     Raises:
         ValueError: a share outside of 0 to 1, or a pose tokenizer whose codes belong to no parts.
@@ -51,9 +51,10 @@ class KeptCodeCollator(RandomCollator):
         collator: UniPoseDataCollator | RandomCollator,
         share: float,
         seed: int,
-        tokenizer: UniPoseVQVAEConfig,
+        config: UniPoseConfig,
     ):
         super().__init__(collator, share, seed)
+        self.config, tokenizer = config, config.pose_tokenizer_config
         if tokenizer.architecture != "body_parts" or tokenizer.part_tokens is None:
             raise ValueError(
                 f"vary_kept_codes needs a pose tokenizer with codes of body parts, got {tokenizer.architecture}"
@@ -66,8 +67,7 @@ class KeptCodeCollator(RandomCollator):
         batch = self.collator(rows)
         is_query = batch["input_ids"] == self.processor.pose_query_token_id
         tokens = torch.where(is_query, batch["labels"], batch["input_ids"])
-        first = self.processor.pose_code_start_id
-        is_code = (tokens >= first) & (tokens < first + self.processor.codebook_size)
+        is_code = is_pose_code(tokens, self.config)
         poses = [row[own].view(-1, len(self.part_of_token)) for row, own in zip(tokens, is_code)]
         is_output = batch["labels"] != -100
         with_pose = [index for index, own in enumerate(poses) if len(own)]

@@ -19,6 +19,7 @@ from trl import SFTTrainer
 
 from unipose import UniPoseConfig, UniPoseForConditionalGeneration, UniPoseModel
 from unipose.processing.body_model import BodyModel
+from unipose.query_runs import is_pose_code
 from unipose.training.datasets.shards import load_corpus
 from unipose.training.trainer.callbacks import SetEpochCallback
 from unipose.training.trainer.checkpoints import find_checkpoint
@@ -122,8 +123,8 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
         self.random_collators: list[RandomCollator] = []
         seed = self.args.seed
         if vary_kept_codes:
-            tokenizer = cast(UniPoseConfig, self.model.config).pose_tokenizer_config
-            self.random_collators.append(KeptCodeCollator(self.data_collator, vary_kept_codes, seed, tokenizer))
+            config = cast(UniPoseConfig, self.model.config)
+            self.random_collators.append(KeptCodeCollator(self.data_collator, vary_kept_codes, seed, config))
         if reveal_codes:
             self.random_collators.append(CodeRevealingCollator(self.train_collator(), reveal_codes, seed))
 
@@ -166,8 +167,8 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
         labels, unlabeled = inputs["shift_labels"], dict(inputs)
         for name in ("labels", "shift_labels"):
             unlabeled.pop(name, None)
-        first, size = config.pose_code_start_id, config.pose_tokenizer_config.codebook_size
-        is_code = (labels >= first) & (labels < first + size)
+        first, size = config.pose_code_start_id, config.num_pose_codes
+        is_code = is_pose_code(labels, config)
         is_word = (labels != -100) & ~is_code
         # Found once: every search for the places of a mask makes the host wait for the device.
         code_places, word_places = (mask.flatten().nonzero()[:, 0] for mask in (is_code, is_word))
@@ -182,9 +183,14 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
             head = cast(nn.Linear, model_with_head.get_output_embeddings()).weight
             hidden_codes = hidden[0].flatten(0, 1).index_select(0, code_places)
             code_logits = nn.functional.linear(hidden_codes, head[first : first + size])
+            is_kept = None
+            if outputs.source_pose_codes is not None:
+                sources = outputs.source_pose_codes.flatten()[code_places] - first
+                code_logits = self.decoder.point_to_sources(code_logits, hidden_codes, sources.unsqueeze(1))
+                is_kept = sources == labels.flatten()[code_places] - first
         codes, words = labels.flatten()[code_places] - first, labels.flatten()[word_places]
         codebooks = targets.codebook_of_position(inputs["input_ids"], config).flatten()[code_places]
-        loss = smoothed_cross_entropy(code_logits, codes, targets.distributions, codebooks)
+        loss = smoothed_cross_entropy(code_logits, codes, targets.distributions, codebooks, is_kept)
         loss = loss + nn.functional.cross_entropy(outputs.logits.float(), words, reduction="sum")
         return loss, [(code_logits, codes), (outputs.logits, words)], outputs
 

@@ -1,12 +1,14 @@
 """Replay: rows of what a model knows already, mixed into a training on other rows so that it does not forget."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from datasets import Dataset
+from transformers import TrainingArguments
 
 from unipose.tasks_unipose import TASKS
 from unipose.training.datasets.build_corpus import Recipe, build_corpus
@@ -33,6 +35,10 @@ REPLAY_OPTIONS = {
 # Of the rows of pose-to-text, the share with a question.
 QUESTION_SHARE = 1 / 3
 TEMPLATES = 12
+# More rows than these are seen again.
+MAX_REPLAYED = 1000
+# Of a corpus with too few rows, the share that is never trained on.
+REPLAY_HELD_OUT = 0.1
 
 
 @dataclass
@@ -42,8 +48,12 @@ class ReplayArguments:
     replay_share: float = field(
         default=0.5, metadata={"help": "Share of replayed rows in each epoch, from 0 (none) to below 1."}
     )
-    replay_rows: int = field(
-        default=1000, metadata={"help": "Number of rows to generate for replay, of all tasks that the model has."}
+    replay_rows: int | None = field(
+        default=None,
+        metadata={
+            "help": "Number of different rows to replay, of all tasks that the model has; default: as many as the "
+            "training sees, at most 1,000."
+        },
     )
     replay_corpus: str | None = field(
         default=None, metadata={"help": "Corpus to replay rows of, by build_corpus; default: rows are generated."}
@@ -52,27 +62,50 @@ class ReplayArguments:
     def __post_init__(self) -> None:
         if not 0 <= self.replay_share < 1:
             raise ValueError(f"replay_share is {self.replay_share}, expected 0 (no replay) to below 1")
-        if self.replay_share and self.replay_rows < 1:
+        if self.replay_share and self.replay_rows is not None and self.replay_rows < 1:
             raise ValueError(f"replay_rows is {self.replay_rows}, expected at least 1, or replay_share 0")
 
 
-def load_replay_rows(arguments: ReplayArguments, folder: Path, has_images: bool, seed: int, workers: int) -> Dataset:
-    """The rows to replay, in random order.
+def rows_to_replay(arguments: ReplayArguments, num_own: int, config: TrainingArguments) -> int:
+    """Number of different rows to replay.
 
     Args:
-        arguments: number and origin of the rows.
+        arguments: the number, or the share of which it follows.
+        num_own: number of the user's rows to train on.
+        config: length of the training.
+    """
+    if arguments.replay_rows is not None:
+        return arguments.replay_rows
+    per_epoch = replayed_per_epoch(num_own, 1, arguments.replay_share)
+    epochs = config.num_train_epochs
+    if config.max_steps > 0:
+        batch = config.train_batch_size * config.gradient_accumulation_steps * config.world_size
+        epochs = config.max_steps * batch / (num_own + per_epoch)
+    return min(max(math.ceil(per_epoch * epochs), 1), MAX_REPLAYED)
+
+
+def load_replay_rows(
+    arguments: ReplayArguments, counts: tuple[int, int], folder: Path, has_images: bool, seed: int, workers: int
+) -> tuple[Dataset, Dataset | None]:
+    """The rows to replay, and others of their kind that are never trained on, both in random order.
+
+    Args:
+        arguments: origin of the rows.
+        counts: number of both. Of a corpus with too few rows, at most a tenth is left out of the training.
         folder: where generated rows are kept; an interrupted build is resumed.
         has_images: whether the model takes images.
         seed: seed of the rows and of their order.
         workers: number of processes; does not change the rows.
     """
+    total = sum(counts)
     if arguments.replay_corpus is None:
-        build_corpus(replay_recipe(arguments.replay_rows, has_images, seed), folder, workers)
+        build_corpus(replay_recipe(total, has_images, seed), folder, workers)
         rows = load_corpus(folder)
     else:
         rows = load_corpus(arguments.replay_corpus)
-    order = np.random.default_rng(seed).permutation(len(rows))
-    return rows.select(order[: arguments.replay_rows])
+    rows = rows.select(np.random.default_rng(seed).permutation(len(rows))[:total])
+    held_out = min(counts[1], max(len(rows) - counts[0], int(REPLAY_HELD_OUT * len(rows))))
+    return rows.select(range(held_out, len(rows))), rows.select(range(held_out)) if held_out else None
 
 
 def replay_recipe(count: int, has_images: bool, seed: int) -> Recipe:

@@ -11,11 +11,22 @@ from unipose import UniPoseForConditionalGeneration
 
 
 Part = Literal[
-    "language_model", "pose_query_embeddings", "pose_position_embeddings", "lm_head", "multi_modal_projector"
+    "language_model",
+    "pose_query_embeddings",
+    "pose_position_embeddings",
+    "source_pose_pointer",
+    "lm_head",
+    "multi_modal_projector",
 ]
 
 # The stages' parts. Embeddings belong to the language model; with tied embeddings so does the head.
-ALIGN: tuple[Part, ...] = ("language_model", "pose_query_embeddings", "pose_position_embeddings", "lm_head")
+ALIGN: tuple[Part, ...] = (
+    "language_model",
+    "pose_query_embeddings",
+    "pose_position_embeddings",
+    "source_pose_pointer",
+    "lm_head",
+)
 PROJECT: tuple[Part, ...] = ("multi_modal_projector",)
 INSTRUCT: tuple[Part, ...] = (*ALIGN, *PROJECT)
 
@@ -63,8 +74,12 @@ def set_trainable(
     model.requires_grad_(False)
     if "multi_modal_projector" in parts and model.model.multi_modal_projector is None:
         raise ValueError("this model has no vision encoders, and so no projector to train: skip the stage `project`")
-    if model.model.pose_position_embeddings is None:
-        parts = [part for part in parts if part != "pose_position_embeddings"]
+    lacks_positions, lacks_pointer = (
+        model.model.pose_position_embeddings is None,
+        model.model.source_pose_pointer is None,
+    )
+    lacking = ["pose_position_embeddings"] * lacks_positions + ["source_pose_pointer"] * lacks_pointer
+    parts = [part for part in parts if part not in lacking]
     trained: UniPoseForConditionalGeneration | PeftModel = model
     if "language_model" in parts and lora.lora_rank is not None:
         trained = get_peft_model(model, lora_config(model, parts, lora))

@@ -1,0 +1,1 @@
+../modeling_unipose/card_upload.py
