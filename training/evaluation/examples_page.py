@@ -16,6 +16,7 @@ from PIL import Image
 from unipose.processing.body_model import BodyModel
 from unipose.processing.rendering import render_pose
 from unipose.training.evaluation.report import METRICS, format_value, report_tables
+from unipose.training.evaluation.task_rows import TaskRows
 from unipose.training.evaluation.tasks import MODEL, TOKENIZER_TASK, TaskResult
 from unipose.training.evaluation.uncertainty import Mean
 
@@ -24,6 +25,8 @@ TEMPLATE = "evaluation.html.jinja"
 # Pixels of an image.
 CELL = 160
 VIEW = "three-quarter"
+# As the camera of an image sees the person.
+IMAGE_VIEW = "front"
 # The metric by which the rows of a task are sorted: the first that it has; lower errors and higher shares are better.
 SORTED_BY = ("mpjpe_mm", "posecode_precision", "paircode_precision", "rouge_l")
 
@@ -125,7 +128,7 @@ def target_side(result: TaskResult, row: int, body: BodyModel) -> Side:
     """
     rows = result.rows
     if rows.answers_with_pose:
-        return Side() if rows.poses is None else Side(images=[draw(rows.poses[row], body)])
+        return Side() if rows.poses is None else Side(images=[draw(rows.poses[row], body, view_of(rows))])
     return Side([rows.texts[row]] if len(rows.texts) else [])
 
 
@@ -139,18 +142,24 @@ def answer_side(result: TaskResult, row: int, body: BodyModel) -> Side:
     """
     output = result.outputs[row]
     if result.rows.answers_with_pose:
-        return Side(images=[draw(torch.as_tensor(output["poses"][0]), body)])
+        return Side(images=[draw(torch.as_tensor(output["poses"][0]), body, view_of(result.rows))])
     return Side([output["text"] or "(nothing)"])
 
 
-def draw(pose: torch.Tensor, body: BodyModel) -> str:
+def view_of(rows: TaskRows) -> str:
+    """The view in which the poses of rows are drawn."""
+    return IMAGE_VIEW if rows.has_headings else VIEW
+
+
+def draw(pose: torch.Tensor, body: BodyModel, view: str = VIEW) -> str:
     """A pose as an image in a data URL.
 
     Args:
         pose: (22, 3, 3) in the stored frame.
         body: the body to render.
+        view: a view of `render_pose`.
     """
-    return encode(render_pose(pose.float(), body, CELL, view=VIEW))
+    return encode(render_pose(pose.float(), body, CELL, view=view))
 
 
 def encode(image: Image.Image) -> str:

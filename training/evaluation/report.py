@@ -216,7 +216,9 @@ def report_markdown(report: Mapping[str, Any]) -> str:
     for heading, table in report_tables(report).items():
         rows = report["rows"].get(heading)
         lines += ["", f"## {heading}" + (f" ({rows} rows)" if rows else ""), "", table]
-    lines += ["", "## definitions", "", markdown_table(("metric", "definition"), report["definitions"].items()), ""]
+    # sacrebleu's signature has bars, which would end a cell.
+    known = [(metric, text.replace("|", "\\|")) for metric, text in report["definitions"].items()]
+    lines += ["", "## definitions", "", markdown_table(("metric", "definition"), known), ""]
     return "\n".join(lines)
 
 

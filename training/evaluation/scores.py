@@ -208,5 +208,5 @@ def recall_statistics(texts: torch.Tensor, poses: torch.Tensor) -> Statistics:
         return {}
     ranks = {"text_to_pose": retrieval_ranks(texts, poses), "pose_to_text": retrieval_ranks(poses, texts)}
     hits = {f"{way}_top{k}": (rank <= k).double().numpy() for way, rank in ranks.items() for k in RECALL_TOP_K}
-    means = {name: Mean.of(values) for name, values in hits.items()}
-    return means | {"mean_recall": Mean.of(np.mean(list(hits.values()), axis=0))}
+    statistics: Statistics = {name: Mean.of(values) for name, values in hits.items()}
+    return statistics | {"mean_recall": Mean.of(np.mean(list(hits.values()), axis=0))}
