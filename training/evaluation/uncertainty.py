@@ -66,7 +66,12 @@ class Mean:
 
     @classmethod
     def ratio(cls, numerators: npt.ArrayLike, denominators: npt.ArrayLike) -> "Mean":
-        """Sum of (n,) numerators / sum of (n,) denominators."""
+        """A mean over the parts of rows.
+
+        Args:
+            numerators: (n,).
+            denominators: (n,) number of parts of each row.
+        """
         return cls(np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64))
 
     def __len__(self) -> int:
