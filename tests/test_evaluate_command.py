@@ -28,7 +28,9 @@ from unipose.training.evaluation.evaluation_sets import EVALUATED
 
 CONFIG = Path(__file__).parent.parent / "training/recipes/distributed/ddp_cpu.yaml"
 TEXT_TASKS = ("text-to-pose", "pose-to-text", "pose-edit", "pose-diff")
-OPTIONS = ("--split", "validation", "--training_poses", "40", "--batch_size", "2")
+OPTIONS = ("--split", "validation", "--training_poses", "40")
+# Answers with a pose take one forward pass; a random model's texts never end.
+QUICK = (*OPTIONS, "--tasks", "text-to-pose", "pose-edit", "pose-tokenizer", "--batch_size", "2")
 
 
 def run(*words: object) -> None:
@@ -50,6 +52,14 @@ def evaluated(tiny_checkpoint: Path, tiny_corpus: Path, tmp_path_factory: pytest
     return folder
 
 
+@pytest.fixture(scope="module")
+def quick(tiny_checkpoint: Path, tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quick")
+    run("--model", tiny_checkpoint, "--data", tiny_corpus, "--output", folder, *QUICK)
+    return folder
+
+
+@pytest.mark.slow
 def test_every_task_of_a_corpus_is_evaluated(evaluated: Path) -> None:
     report = read(evaluated)
     tasks = [task for task in EVALUATED if task not in ("pose-tokenizer", "words")]
@@ -72,6 +82,7 @@ def test_every_task_of_a_corpus_is_evaluated(evaluated: Path) -> None:
     assert all(latencies[task]["median_s"] > 0 for task in tasks)
 
 
+@pytest.mark.slow
 def test_pages_hold_every_task_and_need_no_other_file(evaluated: Path) -> None:
     page, markdown = ((evaluated / name).read_text("utf-8") for name in ("report.html", "report.md"))
     for task in TEXT_TASKS:
@@ -88,6 +99,7 @@ def test_pages_hold_every_task_and_need_no_other_file(evaluated: Path) -> None:
     assert "sacrebleu" in markdown or "tok:13a" in markdown
 
 
+@pytest.mark.slow
 def test_eval_results_are_those_of_a_model_card(evaluated: Path) -> None:
     index = yaml.safe_load((evaluated / "eval_results.yaml").read_text("utf-8"))["model-index"][0]
     entries = {
@@ -100,40 +112,40 @@ def test_eval_results_are_those_of_a_model_card(evaluated: Path) -> None:
 
 
 def test_a_finished_evaluation_runs_again_without_the_model(
-    evaluated: Path, tiny_checkpoint: Path, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch
+    quick: Path, tiny_checkpoint: Path, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = read(evaluated)
+    before = read(quick)
 
     def fail(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("the model was asked again")
 
     monkeypatch.setattr(UniPosePipeline, "__call__", fail)
-    run("--model", tiny_checkpoint, "--data", tiny_corpus, "--output", evaluated, *OPTIONS)
-    assert read(evaluated) == before
+    run("--model", tiny_checkpoint, "--data", tiny_corpus, "--output", quick, *QUICK)
+    assert read(quick) == before
 
 
 def test_an_interrupted_evaluation_continues(
-    evaluated: Path, tiny_checkpoint: Path, tiny_corpus: Path, tmp_path: Path
+    quick: Path, tiny_checkpoint: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:
     """Half of the answers are there, and the last line is torn."""
     answers = tmp_path / "answers"
     answers.mkdir()
-    for file in (evaluated / "answers").iterdir():
+    for file in (quick / "answers").iterdir():
         content = file.read_bytes()
         (answers / file.name).write_bytes(content[: len(content) // 2] if file.suffix == ".jsonl" else content)
-    run("--model", tiny_checkpoint, "--data", tiny_corpus, "--output", tmp_path, *OPTIONS)
-    assert read(tmp_path) == read(evaluated)
+    run("--model", tiny_checkpoint, "--data", tiny_corpus, "--output", tmp_path, *QUICK)
+    assert read(tmp_path) == read(quick)
 
 
-def test_some_tasks_and_rows_give_the_same_answers(
-    evaluated: Path, tiny_checkpoint: Path, tiny_corpus: Path, tmp_path: Path
+def test_fewer_rows_are_compared_with_the_same_rows(
+    quick: Path, tiny_checkpoint: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:
     few = ("--tasks", "text-to-pose", "--limit", 3, "--random_model", "false")
     run("--model", tiny_checkpoint, "--data", tiny_corpus, "--output", tmp_path, *OPTIONS, *few)
     report = read(tmp_path)
     assert report["rows"] == {"text-to-pose": 3}
     assert "random weights" not in report["metrics"]["text-to-pose"]
-    run("--compare", evaluated, tmp_path, "--output", tmp_path / "comparison")
+    run("--compare", quick, tmp_path, "--output", tmp_path / "comparison")
     comparison = json.loads((tmp_path / "comparison/comparison.json").read_text("utf-8"))["tasks"]
     found = comparison["text-to-pose"]["mpjpe_mm"]
     assert (found["rows"], found["p_value"]) == (3, 1.0)
@@ -228,14 +240,14 @@ def test_answers_of_another_checkpoint_are_removed(tiny_checkpoint: Path, tmp_pa
 
 @pytest.mark.slow
 def test_two_processes_give_the_result_of_one(
-    evaluated: Path, tiny_checkpoint: Path, tiny_corpus: Path, tmp_path: Path
+    quick: Path, tiny_checkpoint: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIG)]
     command += ["-m", "unipose.training.evaluation.evaluate", "--model", str(tiny_checkpoint)]
-    command += ["--data", str(tiny_corpus), "--output", str(tmp_path), *OPTIONS]
+    command += ["--data", str(tiny_corpus), "--output", str(tmp_path), *QUICK]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     files = sorted(path.name for path in (tmp_path / "answers").glob("*.jsonl"))
     assert files == ["model-00000.jsonl", "model-00001.jsonl", "random-00000.jsonl", "random-00001.jsonl"]
     assert all((tmp_path / "answers" / name).stat().st_size > 0 for name in files)
-    assert read(tmp_path) == read(evaluated)
+    assert read(tmp_path) == read(quick)

@@ -123,13 +123,13 @@ def data_set(source: str, split: str, tasks: Sequence[str], frame: Frame | None)
         FileNotFoundError: there is no such file, folder or dataset.
     """
     rows = data_rows(read_rows(source, split=split, tasks=[task for task in tasks if task in TASKS], frame=frame))
+    targets = [own.poses for own in rows if own.answers_with_pose and own.poses is not None]
+    poses = {TOKENIZER_TASK: torch.cat(targets)} if targets else {}
     name = f"{Path(source).name}, split {split}"
-    found = EvaluationSet(name, source, rows, {}, sum(len(own) for own in rows)).chosen(tasks, None)
-    if not found.rows:
+    found = EvaluationSet(name, source, rows, poses, sum(len(own) for own in rows)).chosen(tasks, None)
+    if not found.rows and not found.tokenizer_poses:
         raise ValueError(
             f"{source}, split {split}, has no rows of the tasks {', '.join(tasks)}; "
             f"it has {', '.join(own.name for own in rows)}"
         )
-    targets = [own.poses for own in found.rows if own.answers_with_pose and own.poses is not None]
-    poses = {TOKENIZER_TASK: torch.cat(targets)} if targets else {}
-    return EvaluationSet(found.name, found.kind, found.rows, poses, found.frames)
+    return found

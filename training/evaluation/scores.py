@@ -21,6 +21,7 @@ from unipose.training.evaluation.retrieval_metrics import GROUP_SIZE, r_precisio
 from unipose.training.evaluation.task_rows import TaskRows
 from unipose.training.evaluation.text_metrics import bleu4_counts, meteor, rouge_l
 from unipose.training.evaluation.uncertainty import Bleu, Diversity, Frechet, Mean, Statistic
+from unipose.training.geometry import remove_heading
 
 
 Statistics = dict[str, Statistic]
@@ -52,8 +53,10 @@ class Judge:
     seed: int = 0
 
     def retrieval_of(self, rows: TaskRows) -> RetrievalModel | None:
-        """The retrieval model for the texts of rows."""
-        return self.pair_retrieval if rows.compares else self.retrieval
+        """The retrieval model for the texts of rows; None where the first pose of a pair is not known."""
+        if not rows.compares:
+            return self.retrieval
+        return None if rows.before is None else self.pair_retrieval
 
 
 @torch.no_grad()
@@ -80,7 +83,8 @@ def pose_statistics(rows: TaskRows, poses: torch.Tensor, judge: Judge) -> Statis
         texts, shown = embed_texts(model, rows.texts), embed_poses(model, rows, poses)
         statistics |= precision_statistics(texts, shown, judge) | recall_statistics(texts, shown)
     if judge.retrieval is not None and len(rows) > 1:
-        embeds, true_embeds = (judge.retrieval.get_pose_features(each).double().cpu() for each in (poses, targets))
+        facing = [facing_front(rows, each) for each in (poses, targets)]
+        embeds, true_embeds = (judge.retrieval.get_pose_features(each).double().cpu() for each in facing)
         statistics["fid"] = Frechet(embeds.numpy(), true_embeds.numpy())
         statistics["diversity"] = Diversity(embeds.numpy())
     return statistics
@@ -163,8 +167,18 @@ def embed_poses(model: RetrievalModel, rows: TaskRows, poses: torch.Tensor) -> t
         rows: n rows.
         poses: (n, 22, 3, 3).
     """
-    inputs = poses if rows.before is None else torch.stack([rows.before, poses], dim=1)
+    inputs = facing_front(rows, poses) if rows.before is None else torch.stack([rows.before, poses], dim=1)
     return model.get_pose_features(inputs).double().cpu()
+
+
+def facing_front(rows: TaskRows, poses: torch.Tensor) -> torch.Tensor:
+    """Poses as retrieval models know them: without the headings that people in images have.
+
+    Args:
+        rows: n rows.
+        poses: (n, 22, 3, 3) in the stored frame.
+    """
+    return remove_heading(poses) if rows.has_headings else poses
 
 
 def precision_statistics(texts: torch.Tensor, poses: torch.Tensor, judge: Judge) -> Statistics:
