@@ -38,7 +38,7 @@ def texts() -> list[str]:
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same rows in each split: of poses, of pairs and of chats."""
-    poses = to_rotvecs(training_motion_poses()[::40][:ROWS].float())
+    poses = to_rotvecs(training_motion_poses()[::15][:ROWS].float())
     records: list[PoseRecord | PosePairRecord | ChainRecord] = []
     for row, text in enumerate(texts()):
         records.append(PoseRecord(f"pose {row}", poses[row], (text,)))
@@ -61,7 +61,7 @@ def test_texts_and_poses_of_a_corpus_belong_together(corpus: Path, tasks: list[s
     """Chats of several turns are left out."""
     rows = load_texts(corpus, "train", tasks)
     assert sorted(rows.texts) == sorted(texts())
-    poses = training_motion_poses()[::40][:ROWS].float()
+    poses = training_motion_poses()[::15][:ROWS].float()
     for text, rotmats in zip(rows.texts, rows.rotmats):
         row = texts().index(text)
         expected = poses[row] if tasks == ["text-to-pose"] else torch.stack([poses[row], poses[row - 1]])

@@ -61,7 +61,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start_model(tied: bool = False) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
-    """A tiny model with dropout in its vision encoders; the tied one's codes have positions and its queries a pointer."""
+    """A tiny model with dropout in its vision encoders; the tied one has positions of codes and a pointer."""
     processor = tiny_processor()
     model = tiny_checkpoint_model(processor)
     config = model.config

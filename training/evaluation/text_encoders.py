@@ -1,20 +1,16 @@
 """Text encoders of the retrieval model: token ids -> one vector per text."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import nn
 from transformers import BertConfig, BertModel
 
-
-if TYPE_CHECKING:
-    from unipose.training.evaluation.retrieval import RetrievalConfig
+from unipose.training.evaluation.retrieval_config import RetrievalConfig
 
 
 class GRUTextEncoder(nn.Module):
     """A bidirectional GRU; the last states of both directions are the text (paper, section 4)."""
 
-    def __init__(self, config: "RetrievalConfig"):
+    def __init__(self, config: RetrievalConfig):
         super().__init__()
         self.words = nn.Embedding(config.vocab_size, config.word_embedding_size)
         self.dropout = nn.Dropout(config.dropout)
@@ -50,7 +46,7 @@ class GRUTextEncoder(nn.Module):
 class TransformerTextEncoder(nn.Module):
     """A small BERT without pretrained weights; the mean of its outputs at tokens is the text."""
 
-    def __init__(self, config: "RetrievalConfig"):
+    def __init__(self, config: RetrievalConfig):
         super().__init__()
         self.transformer = BertModel(
             BertConfig(

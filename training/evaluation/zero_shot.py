@@ -44,8 +44,10 @@ SHIRTS = {
     "black": (25, 25, 25),
 }
 SIDES = ("left", "right")
-# Both people must fit into the image.
-FILL = 0.6
+TROUSERS = (90, 90, 95)
+# Both people must fit into the image: they stand, and their joints lie within this width (meters).
+FILL = 0.45
+MIN_HEIGHT, MAX_WIDTH = 1.2, 1.1
 # The poses of two people differ by this at least, or it would not matter which one is meant (mm, pelvis aligned).
 MIN_DIFFERENCE = 150.0
 MAX_DRAWS = 1000
@@ -82,7 +84,7 @@ class Scene:
 
 
 def make_scenes(count: int, poses: torch.Tensor, body: BodyModel, size: int, seed: int) -> list[Scene]:
-    """Renders pairs of people with different poses, and with shirts of different colors.
+    """Renders pairs of standing people with different poses, and with shirts of different colors.
 
     Args:
         count: number of images.
@@ -92,7 +94,7 @@ def make_scenes(count: int, poses: torch.Tensor, body: BodyModel, size: int, see
         seed: seed of all random choices.
 
     Raises:
-        ValueError: the poses do not differ enough.
+        ValueError: no two poses stand, fit into the image and differ enough.
     """
     rng = np.random.default_rng(seed)
     return [_make_scene(index, poses, body, size, rng) for index in range(count)]
@@ -103,7 +105,11 @@ def _make_scene(index: int, poses: torch.Tensor, body: BodyModel, size: int, rng
     shirts = [str(color) for color in rng.choice(list(SHIRTS), 2, replace=False)]
     # Scenes alternate, so that both people are in the middle equally often.
     central = index % 2
-    clothes = [Clothes(replace(Palette.random(rng), shirt=SHIRTS[color])) for color in shirts]
+    palettes = [
+        replace(Palette.random(rng), shirt=SHIRTS[color], trousers=TROUSERS, forearms=None, shins=None)
+        for color in shirts
+    ]
+    clothes = [Clothes(palette) for palette in palettes]
     beside = Bystander(
         side=1 if central == 0 else -1,
         overlap=-0.2,
@@ -121,9 +127,14 @@ def _draw_two(poses: torch.Tensor, body: BodyModel, rng: np.random.Generator) ->
     for _ in range(MAX_DRAWS):
         chosen = rotate_heading_at_random(poses[rng.choice(len(poses), 2, replace=False)], rng)
         joints = body.forward_joints(chosen)
-        if mpjpe(joints[:1], joints[1:], (0,)).item() >= MIN_DIFFERENCE:
+        extent = joints.amax(dim=1) - joints.amin(dim=1)
+        fits = (extent[:, 1] >= MIN_HEIGHT) & (extent[:, 0] <= MAX_WIDTH)
+        if fits.all() and mpjpe(joints[:1], joints[1:], (0,)).item() >= MIN_DIFFERENCE:
             return chosen
-    raise ValueError(f"got {len(poses)} poses, no two of which differ by {MIN_DIFFERENCE} mm")
+    raise ValueError(
+        f"got {len(poses)} poses, of which no two were found that stand, fit into the image and differ by "
+        f"{MIN_DIFFERENCE} mm"
+    )
 
 
 def questions(scene: Scene, index: int) -> dict[str, str]:

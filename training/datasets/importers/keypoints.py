@@ -72,7 +72,11 @@ class KeypointImages:
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """imgname, center (N, 2), side (N,) in pixels and keypoints (N, 19, 4)."""
+        """imgname, center (N, 2), side (N,) in pixels and keypoints (N, 19, 4).
+
+        Raises:
+            DatasetError: the file is missing or damaged, or lacks an array.
+        """
         path, source = Path(self.annotations), find_source(self.dataset)
         read = read_arrays(path, source, (*NAMES, "S", "extra_keypoints_3d"))
         absent = [name for name in NAMES if name not in read]
