@@ -100,7 +100,7 @@ def _is_auto(arguments: PaperDataArguments) -> bool:
 
 def _posescript(arguments: PaperDataArguments) -> Any:
     kind = "auto" if _is_auto(arguments) else "human"
-    return PoseScriptPoses(str(arguments.data), arguments.amass, arguments.split, kind)  # type: ignore[arg-type]
+    return PoseScriptPoses(str(arguments.data), arguments.amass, arguments.split, kind)
 
 
 def _posefix(arguments: PaperDataArguments) -> Any:

@@ -27,7 +27,7 @@ from unipose.training.geometry import remove_heading
 from unipose.training.io import markdown_table, write_json
 
 
-# {column: value}, and how it was measured: one sentence for each definition.
+# {column: value}
 Scores = dict[str, float]
 TOP_R_PRECISION, TOP_RECALL = (1, 2, 3), (5, 10, 20)
 # A batch of posed SMPL bodies has some megabytes of vertices each.
@@ -74,7 +74,7 @@ class TableScores:
         definitions: how they were measured, one sentence each.
     """
 
-    values: dict[str, float]
+    values: Scores
     definitions: list[str]
 
 
@@ -122,7 +122,8 @@ def score_texts(
         retrieval: the retrieval model, if any.
         seed: seed of the groups of 32.
     """
-    values, definitions = {}, []
+    values: Scores = {}
+    definitions = []
     if retrieval is not None and samples.poses is not None:
         # An empty text matches no pose; the tokenizer needs a token.
         texts = retrieval.get_text_features([text if text.strip() else "." for text in predictions])
@@ -131,12 +132,10 @@ def score_texts(
         precision = r_precision(texts, poses, permutation, TOP_R_PRECISION)
         values |= {f"r_precision_top{k}": 100 * value for k, value in precision.items()}
         definitions.append(f"R-precision of generated text and true pose, one division into groups, seed {seed}")
-    bleu, rouge, other = (
-        metric(predictions, samples.texts)  # type: ignore[operator]
-        for metric in (bleu4_counts, rouge_l, meteor)
-    )
-    values |= {"bleu4": 100 * bleu.score(), "rouge_l": 100 * rouge.mean, "meteor": 100 * other.mean}
-    return TableScores(values, [*definitions, bleu.definition, rouge.definition, other.definition])
+    bleu = bleu4_counts(predictions, samples.texts)
+    rouge, unigrams = rouge_l(predictions, samples.texts), meteor(predictions, samples.texts)
+    values |= {"bleu4": 100 * bleu.score(), "rouge_l": 100 * rouge.mean, "meteor": 100 * unigrams.mean}
+    return TableScores(values, [*definitions, bleu.definition, rouge.definition, unigrams.definition])
 
 
 def without_heading(poses: torch.Tensor) -> torch.Tensor:

@@ -203,7 +203,7 @@ class RetrievalModel(PreTrainedModel):
             super()._init_weights(module)
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike, *args: Any, **kwargs: Any
     ) -> "RetrievalModel":
         """Loads the model and its tokenizer, by folder or Hub id.
