@@ -12,6 +12,7 @@ Without poses (generation_mode="text") every decoding method of the library work
 from typing import Any
 
 import torch
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import Cache, GenerationMixin, LogitsProcessorList
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -436,7 +437,7 @@ class UniPoseGenerationMixin(GenerationMixin):
             kept["mm_encoder_outputs"] = outputs if len(features) else None
         return kept
 
-    def mask_of_one_position(self, inputs: dict[str, Any]) -> torch.Tensor | None:
+    def mask_of_one_position(self, inputs: dict[str, Any]) -> torch.Tensor | BlockMask | None:
         """The 4-D mask over a static cache: a 2-D mask grows at every step, which would recompile the forward."""
         ids = inputs["input_ids"]
         embeds = torch.empty((*ids.shape, 0), dtype=self.dtype, device=ids.device)
