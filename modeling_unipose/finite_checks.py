@@ -36,13 +36,14 @@ class FiniteLogits(LogitsProcessor):
 
 
 class NumericScores(LogitsProcessor):
-    """Raises an error at NaN that other processors of scores have left. It runs last."""
+    """Raises an error at NaN and +inf that other processors of scores have left. It runs last."""
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        if scores.isnan().any():
-            row = int(scores.isnan().any(dim=1).nonzero()[0])
+        is_wrong = scores.isnan() | scores.isposinf()
+        if is_wrong.any():
+            row = int(is_wrong.any(dim=1).nonzero()[0])
             raise ValueError(
-                f"row {row}: a logits processor or a temperature made NaN of finite logits; expected numbers"
+                f"row {row}: a logits processor or a temperature made NaN or inf of finite logits; expected numbers"
             )
         return scores
 

@@ -2,6 +2,7 @@
 
 import torch
 from transformers import (
+    ExponentialDecayLengthPenalty,
     LogitNormalization,
     LogitsProcessor,
     LogitsProcessorList,
@@ -50,8 +51,9 @@ class OutsidePoses(LogitsProcessor):
         inside = inside_pose(input_ids, self.config).unsqueeze(1)
         # Some processors write into the scores.
         processed = self.processor(input_ids, scores.clone())
-        # What is banned stays banned: a length penalty times the -inf of such a token is NaN.
-        processed = processed.masked_fill(processed.isnan() & scores.isneginf(), -torch.inf)
+        if isinstance(self.processor, ExponentialDecayLengthPenalty):
+            # What is banned stays banned: the penalty is a multiple of the score, and so NaN, infinite or huge there.
+            processed = torch.where(scores <= torch.finfo(scores.dtype).min, scores, processed)
         return torch.where(inside, scores, processed)
 
 
