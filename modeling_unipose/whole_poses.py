@@ -50,8 +50,10 @@ class OutsidePoses(LogitsProcessor):
         inside = inside_pose(input_ids, self.config).unsqueeze(1)
         # Some processors write into the scores.
         processed = self.processor(input_ids, scores.clone())
-        # What is banned stays banned: a length penalty times the -inf of such a token is NaN.
-        processed = processed.masked_fill(processed.isnan() & scores.isneginf(), -torch.inf)
+        # What is banned stays banned: a length penalty times the -inf of such a token is NaN, and times the lowest
+        # number, by which `remove_invalid_values` replaces it, infinite.
+        is_banned = scores <= torch.finfo(scores.dtype).min
+        processed = processed.masked_fill(is_banned & ~(processed < torch.inf), -torch.inf)
         return torch.where(inside, scores, processed)
 
 
