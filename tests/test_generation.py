@@ -307,18 +307,14 @@ def test_rows_that_end_need_a_pad():
         model.generate(torch.tensor([words(4, 1)]), pad_token_id=-1, eos_token_id=[1])
 
 
-@pytest.mark.parametrize("options", [{}, {"remove_invalid_values": True}])
-def test_a_banned_token_stays_banned_under_a_length_penalty(options):
-    """The library multiplies the penalty by the score, which is -inf, or with the option the lowest number."""
+@pytest.mark.parametrize(
+    "more", [{}, {"remove_invalid_values": True}, {"remove_invalid_values": True, "typical_p": 0.5}]
+)
+def test_a_banned_token_stays_banned_under_a_length_penalty(more):
+    """The library multiplies the penalty by the score, which is -inf or the lowest number."""
     model = tiny_model()
-    kwargs = options | {
-        "eos_token_id": 1,
-        "min_new_tokens": 6,
-        "max_new_tokens": 12,
-        "eta_cutoff": 0.1,
-        "do_sample": True,
-    }
-    penalty = {"exponential_decay_length_penalty": (1, 1.5)}
+    kwargs = {"eos_token_id": 1, "min_new_tokens": 6, "max_new_tokens": 12, "eta_cutoff": 0.1, "do_sample": True}
+    penalty = {"exponential_decay_length_penalty": (1, 1.5), **more}
     torch.manual_seed(0)
     ids = model.generate(torch.tensor([words(4, 1)]), pad_token_id=PAD, **kwargs, **penalty)
     assert not (ids[0, 4:10] == 1).any()
