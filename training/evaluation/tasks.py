@@ -114,7 +114,7 @@ def evaluate_task(
     scores: dict[str, Statistics] = {}
     if rows.answers_with_pose:
         poses = {MODEL: first_poses(outputs)}
-        poses |= pose_baselines(rows, training, pipe.model.model.pose_tokenizer, judge.error_body, seed)
+        poses |= pose_baselines(rows, training, pipe.model.model.pose_tokenizer, judge.body, seed)
         if random_outputs is not None:
             poses[RANDOM_MODEL] = first_poses(random_outputs)
         scores = {name: pose_statistics(rows, own, judge) for name, own in poses.items()}
