@@ -180,6 +180,7 @@ def test_saved_code_is_flat(tiny_checkpoint: Path) -> None:
         "image_texts.py",
         "inverse_kinematics.py",
         "keypoint_skeletons.py",
+        "mixed_attention.py",
         "modeling_pose_vqvae.py",
         "modeling_unipose.py",
         "output_hooks.py",

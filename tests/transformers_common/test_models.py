@@ -143,7 +143,8 @@ class UniPoseModelTest(upstream.modeling.ModelTesterMixin, GenerationTesterMixin
         codes = torch.arange(CODES).view(-1, POSE_TOKENS)
         device_map = {f"model.{name}": "disk" for name in ("vision_tower", "pose_vision_tower", "pose_tokenizer")}
         device_map |= {f"model.{name}": "cpu" for name in ("language_model", "multi_modal_projector")}
-        device_map |= {"model.pose_query_embeddings": "cpu", "lm_head": "cpu"}
+        names = ("model.pose_query_embeddings", "model.source_pose_pointer", "lm_head")
+        device_map |= dict.fromkeys(names, "cpu")
         model = UniPoseForConditionalGeneration(config).eval()
         model.model.pose_tokenizer.quantizer.initialize(torch.randn(100, 8))
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as offload, torch.no_grad():
