@@ -235,10 +235,11 @@ def test_answers_of_another_checkpoint_are_removed(tiny_checkpoint: Path, tmp_pa
     answers = tmp_path / "answers"
     assert not start_answers(answers, {"checkpoint": before})
     (answers / "model-00000.jsonl").write_text("{}\n")
+    (answers / "notes.txt").write_text("not of an evaluation")
     assert not start_answers(answers, {"checkpoint": before})
     assert (answers / "model-00000.jsonl").exists()
     assert start_answers(answers, {"checkpoint": checkpoint_digest(str(copy))})
-    assert [file.name for file in answers.iterdir()] == ["recipe.json"]
+    assert {file.name for file in answers.iterdir()} == {"recipe.json", "notes.txt"}
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ one of several processes give the answers of a single run.
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,7 +41,7 @@ def checkpoint_digest(model: str) -> str:
 
 
 def start_answers(folder: Path, recipe: dict[str, Any]) -> bool:
-    """Prepares the folder of answers: those of the same recipe stay, others are removed.
+    """Prepares the folder of answers: those of the same recipe stay, others are removed, and nothing else.
 
     Args:
         folder: created if it does not exist.
@@ -54,11 +53,11 @@ def start_answers(folder: Path, recipe: dict[str, Any]) -> bool:
     file = folder / RECIPE_FILE
     if file.exists() and read_json(file) == recipe:
         return False
-    was_there = folder.exists()
-    if was_there:
-        shutil.rmtree(folder)
+    removed = sorted(folder.glob("*-*.jsonl")) if file.exists() else []
+    for path in removed:
+        path.unlink()
     write_json(file, recipe)
-    return was_there
+    return bool(removed)
 
 
 class StoredPipeline:
