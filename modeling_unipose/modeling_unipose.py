@@ -260,10 +260,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         return inputs_embeds + 0.0 * self.multi_modal_projector(blank).to(inputs_embeds)
 
     def insert_queries(
-        self,
-        inputs_embeds: torch.Tensor,
-        is_query: torch.Tensor,
-        revealed_pose_codes: torch.Tensor | None = None,
+        self, inputs_embeds: torch.Tensor, is_query: torch.Tensor, revealed_pose_codes: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Replaces the placeholders of output poses by the learned queries, counted from the start of each run.
 

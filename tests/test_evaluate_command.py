@@ -169,7 +169,7 @@ def test_options_are_checked(tmp_path: Path) -> None:
 
 
 class CountingPipeline:
-    """Answers with the text's length, and counts the rows that it is asked for."""
+    """Answers with the text's length, and counts the rows that it answers."""
 
     model = processor = None
 

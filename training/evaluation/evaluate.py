@@ -273,7 +273,7 @@ def stored_tasks(results: list[TaskResult], words: Mapping[str, Mapping[str, lis
         keys = []
         for row in range(len(result.rows)):
             key = row_key(result.rows.task, {name: column[row] for name, column in inputs.items()})
-            # Rows with equal inputs may have different targets: they are told apart by their order.
+            # Rows with equal inputs may have different targets: their order distinguishes them.
             keys.append(f"{key} {seen[key]}")
             seen[key] += 1
         tasks[result.rows.name] = StoredTask(keys, result.scores[MODEL])

@@ -155,8 +155,8 @@ def evaluate_pointing(
 ) -> dict[str, dict[str, list[bool]]]:
     """Whether the answers are nearer to the person who is meant than to the other one.
 
-    Each person of each scene is asked for once by position and once by clothes. A model that ignores the question
-    is right in half of the rows.
+    The questions name each person of each scene once by position and once by clothes. A model that ignores the
+    question is right in half of the rows.
 
     Args:
         pipe: `pipeline("unipose")` of the model.

@@ -74,12 +74,11 @@ def set_trainable(
     model.requires_grad_(False)
     if "multi_modal_projector" in parts and model.model.multi_modal_projector is None:
         raise ValueError("this model has no vision encoders, and so no projector to train: skip the stage `project`")
-    lacks_positions, lacks_pointer = (
-        model.model.pose_position_embeddings is None,
-        model.model.source_pose_pointer is None,
-    )
-    lacking = ["pose_position_embeddings"] * lacks_positions + ["source_pose_pointer"] * lacks_pointer
-    parts = [part for part in parts if part not in lacking]
+    optional = {
+        "pose_position_embeddings": model.model.pose_position_embeddings,
+        "source_pose_pointer": model.model.source_pose_pointer,
+    }
+    parts = [part for part in parts if part not in optional or optional[part] is not None]
     trained: UniPoseForConditionalGeneration | PeftModel = model
     if "language_model" in parts and lora.lora_rank is not None:
         trained = get_peft_model(model, lora_config(model, parts, lora))
