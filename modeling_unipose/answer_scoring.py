@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor
 
-from .pose_blocks import codes_to_queries
+from .pose_blocks import codes_to_queries, prompt_source_codes
 from .pose_decoding import CodeChooser, revealed_counts
 from .query_runs import block_index, codes_since_start, is_pose_code
 
@@ -125,6 +125,8 @@ class TeacherForcing:
             in_order: Whether sampling drew the codes.
         """
         rows, kept = in_block.any(dim=1), logits.shape[1]
+        sources = prompt_source_codes(self.model.model, self.ids[:, : self.prompt_length], **self.inputs)
+        sources = None if sources is None else sources[rows]
         tokens = self.config.num_pose_tokens
         given = torch.nn.functional.pad(self.ids, (0, tokens), value=-1)[in_block].view(-1, tokens)
         given = torch.where(given >= 0, given - self.config.pose_code_start_id, given)
@@ -136,7 +138,7 @@ class TeacherForcing:
             else:
                 is_revealed = chooser.surest(block, is_known, count)
             # The codes behind a cut are those that generation would have chosen.
-            known = torch.where(given >= 0, given, chooser.choose_all(block))
+            known = torch.where(given >= 0, given, chooser.choose_all(block, sources))
             codes = torch.where(is_revealed & ~is_known, known, codes)
             is_known = is_revealed
             revealed = torch.full_like(self.seen, -1).masked_scatter(in_block, codes)

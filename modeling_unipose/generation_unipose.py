@@ -269,7 +269,8 @@ class UniPoseGenerationMixin(GenerationMixin):
         decoding = model_kwargs.get("pose_options")
         if decoding is not None and decoding.pose_decoding == "expected" and not generation_config.do_sample:
             chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
-            processors = LogitsProcessorList([ExpectedCodes(self.config, chooser), *processors])
+            expected = ExpectedCodes(self.config, chooser, model_kwargs.get("prompt_source_codes"))
+            processors = LogitsProcessorList([expected, *processors])
         first = [FiniteLogits(self), grammar]
         return LogitsProcessorList([*first, *processors, grammar, NumericScores()] if processors else first)
 
@@ -280,7 +281,7 @@ class UniPoseGenerationMixin(GenerationMixin):
 
     def _sample(self, input_ids, logits_processor, generation_config, synced_gpus=False, **kwargs):
         mode, decoding = kwargs.pop("generation_mode"), kwargs.pop("pose_options", None)
-        seeded = kwargs.pop("seeded_sampling", None)
+        seeded, sources = kwargs.pop("seeded_sampling", None), kwargs.pop("prompt_source_codes", None)
         self.validate_length(input_ids, generation_config.max_length, mode)
         if mode != "text":
             limits = input_ids.shape[1], generation_config.max_length
@@ -299,8 +300,7 @@ class UniPoseGenerationMixin(GenerationMixin):
             refinement = Refinement.of_model(self, chooser, in_order=in_order)
             if synced_gpus and refinement is not None:
                 raise ValueError("pose_refinement_steps > 1 runs forwards that other processes do not run: expected 1")
-            blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement)
-            blocks.source_codes = prompt_source_codes(self.model, input_ids, **kwargs)
+            blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement, sources)
             output = super()._sample(input_ids, synced_gpus=synced_gpus, pose_blocks=blocks, **arguments)
             if generation_config.return_dict_in_generate and output.get(CACHE) is not None:
                 blocks.restore(output[CACHE], output.sequences.shape[1] - 1)
@@ -451,9 +451,11 @@ class UniPoseGenerationMixin(GenerationMixin):
         return super()._update_model_kwargs_for_generation(outputs, model_kwargs, **kwargs)
 
     def _expand_inputs_for_generation(self, expand_size=1, input_ids=None, **kwargs):
-        """Repeats rows, each with its images and poses."""
+        """Repeats rows, each with its images, its poses and the codes of its source pose."""
         config = self.config
         repeated: dict[str, Any] = {}
+        if kwargs.get("generation_mode") != "text":
+            kwargs["prompt_source_codes"] = prompt_source_codes(self.model, input_ids, **kwargs)
         # A prompt of embeddings has no ids.
         ids, embeds = (None if input_ids.shape[1] == 0 else input_ids), kwargs.get("inputs_embeds")
 
