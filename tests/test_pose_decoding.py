@@ -37,8 +37,12 @@ def chosen_by_hand(
     model, logits: torch.Tensor, token: int, decoding: str, temperature: float, source: int | None = None
 ) -> int:
     """The code of one query, from its logits (codes,)."""
-    if decoding == "argmax" or int(logits.argmax()) == source:
+    if decoding == "argmax":
         return int(logits.argmax())
+    if source is not None:
+        probabilities = logits.softmax(-1)
+        if all(probabilities[source] > 4 * p for code, p in enumerate(probabilities) if code != source):
+            return source
     codebook = codebook_of(model, token)
     mean = sum(p * row for p, row in zip((logits / temperature).softmax(-1), codebook))
     return int((codebook - mean).norm(dim=1).argmin())
