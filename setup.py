@@ -55,6 +55,7 @@ EXTRAS = {
         "parameterized>=0.9",
         "psutil>=6",
         "bvhio>=1.5",
+        "playwright>=1.60",
         "ruff>=0.17",
         "mypy>=2.4",
         "setuptools>=77",
