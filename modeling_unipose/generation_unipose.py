@@ -188,18 +188,35 @@ class UniPoseGenerationMixin(GenerationMixin):
         """
         chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
         forcing = TeacherForcing(self, input_ids, generated_ids, attention_mask, inputs)
-        limit = input_ids.shape[1] + generated_ids.shape[1] + self.config.pose_answer_length
-        rules = [
-            FiniteLogits(self),
-            PoseGrammar(self.config, max_length or limit, generation_mode, input_ids.shape[1]),
-        ]
-        grammar = LogitsProcessorList(rules)
         sampled = bool(self.generation_config.do_sample if do_sample is None else do_sample)
+        logits = forcing.logits(chooser, in_order=sampled)
+        return self.answers_of_logits(forcing.ids, logits, generation_mode, max_length)
+
+    def answers_of_logits(
+        self,
+        ids: torch.Tensor,
+        logits: torch.Tensor,
+        generation_mode: PoseMode | None,
+        max_length: int | None = None,
+    ) -> AnswerLogits:
+        """Scores answers whose logits are known, such as `output_logits` of `generate`.
+
+        Args:
+            ids: (batch, length) prompts with their answers.
+            logits: (batch, new tokens, vocab_size), that each token of the answers was chosen from.
+            generation_mode: That of `generate`.
+            max_length: See `score_generated`.
+        """
+        prompt_length = ids.shape[1] - logits.shape[1]
+        limit = max_length or ids.shape[1] + self.config.pose_answer_length
+        grammar = LogitsProcessorList(
+            [FiniteLogits(self), PoseGrammar(self.config, limit, generation_mode, prompt_length)]
+        )
         ends = self.generation_config.eos_token_id
         end_ids = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
         if generation_mode == "pose":
             end_ids.append(self.config.pose_end_token_id)
-        return answer_logits(forcing, grammar, chooser, sampled, end_ids)
+        return answer_logits(ids, logits, grammar, self.config, end_ids)
 
     def generate_batch(self, *args, **kwargs):
         """Not supported.
@@ -454,7 +471,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         """Repeats rows, each with its images, its poses and the codes of its source pose."""
         config = self.config
         repeated: dict[str, Any] = {}
-        if kwargs.get("generation_mode") != "text":
+        if "pose_options" in kwargs:
             kwargs["prompt_source_codes"] = prompt_source_codes(self.model, input_ids, **kwargs)
         # A prompt of embeddings has no ids.
         ids, embeds = (None if input_ids.shape[1] == 0 else input_ids), kwargs.get("inputs_embeds")
