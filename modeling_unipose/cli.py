@@ -115,7 +115,7 @@ def run_generate(arguments: argparse.Namespace) -> int:
         for pose in poses:
             print_json(pose_record(pose, frame))
         if arguments.out is None:
-            console.note("the answer is a pose, as JSON: --out kneel.glb writes a file, --show an image")
+            console.note("the answer is a pose, as JSON: --out kneel.glb writes a file, --show opens a 3D view")
     if arguments.show:
         show_poses(poses or given, body, betas)
     return 0

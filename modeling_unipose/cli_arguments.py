@@ -154,8 +154,8 @@ def generate_parser() -> argparse.ArgumentParser:
         "--out",
         metavar="FILE",
         help="output pose, in the format of its ending: numbers (.npz, .npy, .json, .smpl.npz, .smplh.npz, "
-        ".smplx.npz), a skinned body (.glb), a skeleton (.bvh), a mesh (.obj), an image (.png) or its keypoints "
-        "(.openpose.png, .openpose.json, .coco.json); - is JSON on stdout, as without --out",
+        ".smplx.npz), a skinned body (.glb), a skeleton (.bvh), a mesh (.obj), a 3D view (.html), an image (.png) or "
+        "its keypoints (.openpose.png, .openpose.json, .coco.json); - is JSON on stdout, as without --out",
     )
     parser.add_argument(
         "--body",
@@ -175,7 +175,9 @@ def generate_parser() -> argparse.ArgumentParser:
         help="writes a motion from the input poses through those of the answer to a .glb, .bvh, .smpl.npz, .smplh.npz "
         "or .smplx.npz file",
     )
-    parser.add_argument("--show", action="store_true", help="opens an image of the pose, or prints its path")
+    parser.add_argument(
+        "--show", action="store_true", help="opens a 3D view of the pose in the browser, or prints the page's path"
+    )
     parser.add_argument("--json", action="store_true", help="prints each answer as one line of JSON")
     add_answering(parser)
     return parser

@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import roma
 import torch
 from datasets import Dataset, IterableDataset
 from huggingface_hub import DatasetCard
+from machines import run_on_two_machines
 
 from unipose.processing.body_model import BodyModel
 from unipose.tasks_unipose import TASKS
@@ -111,6 +113,37 @@ def test_load_some_tasks_of_a_split(corpus: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_workers_do_not_change_a_corpus(small_corpus: Path, tmp_path: Path) -> None:
     build_corpus(SMALL, tmp_path, workers=2)
+    assert files_of(tmp_path) == files_of(small_corpus)
+
+
+@pytest.mark.slow
+def test_two_machines_build_the_corpus_of_one(small_corpus: Path, tmp_path: Path) -> None:
+    options = [
+        word for name, value in asdict(SMALL).items() if isinstance(value, int) for word in (f"--{name}", value)
+    ]
+    printed = run_on_two_machines(
+        "-m", "unipose.training.datasets.build_corpus", *options, "--workers", 1, "--output", tmp_path
+    )
+    assert files_of(tmp_path) == files_of(small_corpus)
+    assert read_summary(tmp_path) == read_summary(small_corpus)
+    assert [bool(text) for text in printed] == [True, False]
+
+
+def test_processes_build_a_share_of_every_task(small_corpus: Path, tmp_path: Path) -> None:
+    """One after another, as if the machines did not share the folder: the first one notices, the last one finishes."""
+
+    def process(index: int) -> Any:
+        return SimpleNamespace(
+            process_index=index, num_processes=2, is_main_process=index == 0, wait_for_everyone=lambda: None
+        )
+
+    with pytest.raises(RuntimeError, match=r"lacks 4 shards .* expected a folder that all machines share"):
+        building.build_shared_corpus(SMALL, tmp_path, 1, process(0))
+    own = {Path(name).name.split("-0")[0] for name in files_of(tmp_path)}
+    assert own == {"pose-to-text", "image-to-pose", "pose-edit"}
+    with pytest.raises(FileNotFoundError, match="not complete"):
+        building.build_shared_corpus(SMALL, tmp_path, 1, process(1))
+    assert building.build_shared_corpus(SMALL, tmp_path, 1, process(0)) == read_summary(small_corpus)
     assert files_of(tmp_path) == files_of(small_corpus)
 
 

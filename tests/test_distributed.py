@@ -103,7 +103,12 @@ def test_shards_of_weights_learn_as_whole_weights(folder: Path, name: str) -> No
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("ddp_cpu", DistributedType.MULTI_GPU), ("fsdp2", DistributedType.FSDP), ("zero2", DistributedType.DEEPSPEED)],
+    [
+        ("ddp_cpu", DistributedType.MULTI_GPU),
+        ("two_machines", DistributedType.MULTI_GPU),
+        ("fsdp2", DistributedType.FSDP),
+        ("zero2", DistributedType.DEEPSPEED),
+    ],
 )
 def test_accelerate_reads_the_configs(name: str, kind: DistributedType) -> None:
     config = load_config_from_file(str(CONFIGS / f"{name}.yaml"))

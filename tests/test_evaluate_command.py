@@ -1,8 +1,7 @@
-"""`unipose evaluate` from start to end on a tiny model: files, resuming, comparing, and two processes as one."""
+"""`unipose evaluate` from start to end on a tiny model: files, resuming, comparing, and two machines as one."""
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from machines import run_on_two_machines
 from PIL import Image
 
 from unipose import UniPosePipeline
@@ -26,7 +26,6 @@ from unipose.training.evaluation.answers import (
 from unipose.training.evaluation.evaluation_sets import EVALUATED
 
 
-CONFIG = Path(__file__).parent.parent / "training/recipes/distributed/ddp_cpu.yaml"
 TEXT_TASKS = ("text-to-pose", "pose-to-text", "pose-edit", "pose-diff")
 OPTIONS = ("--split", "validation", "--training_poses", "40")
 # Answers with a pose take one forward pass; a random model's texts never end.
@@ -243,14 +242,11 @@ def test_answers_of_another_checkpoint_are_removed(tiny_checkpoint: Path, tmp_pa
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_result_of_one(
+def test_two_machines_give_the_result_of_one(
     quick: Path, tiny_checkpoint: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIG)]
-    command += ["-m", "unipose.training.evaluation.evaluate", "--model", str(tiny_checkpoint)]
-    command += ["--data", str(tiny_corpus), "--output", str(tmp_path), *QUICK]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    words = ["--model", tiny_checkpoint, "--data", tiny_corpus, "--output", tmp_path, *QUICK]
+    run_on_two_machines("-m", "unipose.training.evaluation.evaluate", *words)
     files = sorted(path.name for path in (tmp_path / "answers").glob("*.jsonl"))
     assert files == ["model-00000.jsonl", "model-00001.jsonl", "random-00000.jsonl", "random-00001.jsonl"]
     assert all((tmp_path / "answers" / name).stat().st_size > 0 for name in files)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from test_generation import NEW_TOKENS, STARTS, AskForPoses, CountForwards, mixed_rows, pose_prompt
-from tiny_models import BODY_PARTS_SIZES, CODES, PAD, POSE_TOKENIZER_SIZES, pad_left, tiny_model
+from tiny_models import BODY_PARTS_SIZES, CODES, PAD, POSE_TOKENIZER_SIZES, pad_left, pose_block, tiny_model, words
 from transformers import GenerationConfig, LogitsProcessorList
 
 from unipose import UniPoseForConditionalGeneration
@@ -33,10 +33,16 @@ def codebook_of(model: UniPoseForConditionalGeneration, token: int) -> torch.Ten
     return quantizer.heading_codebook if is_heading else quantizer.codebook
 
 
-def chosen_by_hand(model, logits: torch.Tensor, token: int, decoding: str, temperature: float) -> int:
+def chosen_by_hand(
+    model, logits: torch.Tensor, token: int, decoding: str, temperature: float, source: int | None = None
+) -> int:
     """The code of one query, from its logits (codes,)."""
     if decoding == "argmax":
         return int(logits.argmax())
+    if source is not None:
+        probabilities = logits.softmax(-1)
+        if all(probabilities[source] > 4 * p for code, p in enumerate(probabilities) if code != source):
+            return source
     codebook = codebook_of(model, token)
     mean = sum(p * row for p, row in zip((logits / temperature).softmax(-1), codebook))
     return int((codebook - mean).norm(dim=1).argmin())
@@ -50,19 +56,24 @@ def variance_by_hand(model, logits: torch.Tensor, token: int) -> float:
 
 
 @torch.no_grad()
-def pose_by_hand(model, prompt: list[int], decoding: str, temperature: float, steps: int) -> tuple[list[int], list]:
+def pose_by_hand(
+    model, prompt: list[int], decoding: str, temperature: float, steps: int, pose_values: torch.Tensor | None = None
+) -> tuple[list[int], list]:
     """One pose after a prompt that ends in pose-start: its codes, and the logits that each was chosen from."""
+    encode = model.model.pose_tokenizer.encode
+    sources = [None] * model.config.num_pose_tokens if pose_values is None else encode(pose_values)[-1].tolist()
     config, tokens = model.config, model.config.num_pose_tokens
     ids = torch.tensor([prompt + [config.pose_query_token_id] * tokens])
     codes, logits_of = [-1] * tokens, [None] * tokens
     for count in [*revealed_counts(tokens, steps), tokens]:
         revealed = torch.tensor([[-1] * len(prompt) + codes])
         first = config.pose_code_start_id
-        logits = model(ids, revealed_pose_codes=revealed).logits[0, -tokens:, first : first + CODES]
+        outputs = model(ids, revealed_pose_codes=revealed, pose_values=pose_values)
+        logits = outputs.logits[0, -tokens:, first : first + CODES]
         hidden = [token for token in range(tokens) if codes[token] < 0]
         hidden.sort(key=lambda token: variance_by_hand(model, logits[token], token))
         for token in hidden[: count - (tokens - len(hidden))]:
-            codes[token] = chosen_by_hand(model, logits[token], token, decoding, temperature)
+            codes[token] = chosen_by_hand(model, logits[token], token, decoding, temperature, sources[token])
             logits_of[token] = logits[token]
     return codes, logits_of
 
@@ -82,6 +93,27 @@ def test_a_pose_equals_the_reference(model, decoding: str, steps: int) -> None:
     torch.testing.assert_close(got, torch.stack(logits), atol=1e-4, rtol=1e-4)
     if decoding == "expected":
         assert codes != [int(row.argmax()) for row in logits], "the expected code must not be the most probable"
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_code_of_the_source_pose_is_kept_where_it_is_the_most_probable(steps: int) -> None:
+    model = tiny_model(vision=None, pose_vision=False, **MODELS["sources"])
+    config = model.config
+    with torch.no_grad():
+        model.model.source_pose_pointer.bias.fill_(2.0)
+    values = torch.randn(2, 22, 6, generator=torch.Generator().manual_seed(8))
+    rows = [
+        [*words(3, 1), *pose_block(config) * 2, config.pose_start_token_id],
+        [*words(5, 2), config.pose_start_token_id],
+    ]
+    options = {"pose_decoding": "expected", "pose_temperature": 2.0, "pose_refinement_steps": steps}
+    by_hand = [pose_by_hand(model, row, "expected", 2.0, steps, poses)[0] for row, poses in zip(rows, (values, None))]
+    settings = {"generation_mode": "pose", "pad_token_id": PAD, **options}
+    for cache in ({}, {"use_cache": False}, {"cache_implementation": "static"}):
+        output = model.generate(**pad_left(rows), pose_values=values, **settings, **cache)
+        assert (output[:, len(rows[0]) : -1] - config.pose_code_start_id).tolist() == by_hand
+    kept = torch.tensor(by_hand[0]) == model.model.pose_tokenizer.encode(values)[1]
+    assert 0 < kept.sum() < config.num_pose_tokens, "some codes must be kept, and some not"
 
 
 @pytest.mark.parametrize("options", [EXPECTED, EXPECTED | {"pose_refinement_steps": 3}, {"pose_refinement_steps": 3}])

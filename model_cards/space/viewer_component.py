@@ -16,8 +16,8 @@ from unipose.processing.pose_viewer import pose_to_quaternions, quaternions_to_p
 
 HTML = '<div class="stage"></div>'
 CSS = ".stage { height: 100%; }"
-# The page gets the script and the rig once, in its head; a value is 2 kB a pose. An answer that comes after the visitor
-# has turned a joint again is not shown: the next one is on its way.
+# The page gets the script and the rig once, in its head; a value is 2 kB a pose. An answer that comes after the
+# visitor has turned a joint again is not shown: the next one is on its way.
 ON_LOAD = """
 const {rig, limits} = window.uniPoseBody;
 let viewer = null;

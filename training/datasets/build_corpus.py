@@ -3,8 +3,8 @@
     python -m unipose.training.datasets.build_corpus --config training/recipes/tiny/corpus.yaml
 
 `--workers` processes build shards in parallel, each from its own seed, so the number of workers does not change the
-files. Finished shards are kept: the same command resumes an interrupted build. `--push_to_hub owner/name` uploads the
-complete corpus with its card.
+files; `accelerate launch -m` shares the shards among machines. Finished shards are kept: the same command resumes an
+interrupted build. `--push_to_hub owner/name` uploads the complete corpus with its card.
 """
 
 import multiprocessing
@@ -21,6 +21,7 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
+from accelerate import PartialState
 from tqdm.auto import tqdm
 from trl import TrlParser
 
@@ -33,6 +34,7 @@ from unipose.training.datasets.human_words import EDIT_PROMPTS, TEXT_PROMPT, Hum
 from unipose.training.datasets.image_words import ImageWords
 from unipose.training.datasets.instructions import load_instructions
 from unipose.training.datasets.motion_records import load_motion
+from unipose.training.datasets.processes import own_share, start_process
 from unipose.training.datasets.records import PosePairRecord, PoseRecord
 from unipose.training.datasets.rows import Record, rows_from_records
 from unipose.training.datasets.shards import (
@@ -41,6 +43,7 @@ from unipose.training.datasets.shards import (
     finish_corpus,
     missing_shards,
     plan_shards,
+    read_summary,
     write_shard,
 )
 from unipose.training.datasets.usual_sides import with_usual_sides
@@ -365,20 +368,75 @@ def build_corpus(recipe: Recipe, folder: str | Path, workers: int = 1) -> dict[s
         RuntimeError: a worker was killed, or poses were rejected too often.
     """
     folder, shards = Path(folder), recipe.shards()
-    create_corpus(folder, {"maker": "build_corpus"} | asdict(recipe))
+    create_corpus(folder, recipe_of(recipe))
+    build_missing(folder, recipe, shards, workers)
+    return finish_corpus(folder, shards)
+
+
+def build_shared_corpus(recipe: Recipe, folder: str | Path, workers: int, state: PartialState) -> dict[str, Any]:
+    """The same by all processes of `accelerate launch`, each a share of the shards. The corpus is that of one process.
+
+    Args:
+        recipe: options of the corpus.
+        folder: folder of the corpus, which all machines share.
+        workers: number of processes that each of these starts.
+        state: this process.
+
+    Returns:
+        {"rows": {split: {task: number}}, "shards": ...}.
+
+    Raises:
+        ValueError: see `build_corpus`.
+        RuntimeError: see `build_corpus`, or the machines do not share the folder.
+    """
+    folder, shards = Path(folder), recipe.shards()
+    if state.is_main_process:
+        create_corpus(folder, recipe_of(recipe))
+    state.wait_for_everyone()
+    # By task, so that no process gets all of the images; then built in the order of the corpus.
+    own = own_share(sorted(shards, key=lambda shard: shard.task), state)
+    build_missing(folder, recipe, sorted(own, key=shards.index), workers)
+    state.wait_for_everyone()
+    if missing := missing_shards(folder, shards):
+        raise RuntimeError(
+            f"{folder} lacks {len(missing)} shards that other processes have built, such as {missing[0].name}; "
+            "expected a folder that all machines share; or copy their folders into one, and run the command there"
+        )
+    if state.is_main_process:
+        finish_corpus(folder, shards)
+    state.wait_for_everyone()
+    return read_summary(folder)
+
+
+def recipe_of(recipe: Recipe) -> dict[str, Any]:
+    """What the folder of a corpus remembers of its recipe."""
+    return {"maker": "build_corpus"} | asdict(recipe)
+
+
+def build_missing(folder: Path, recipe: Recipe, shards: list[Shard], workers: int) -> None:
+    """Builds those of the shards that are not there yet, with a progress bar.
+
+    Args:
+        folder: folder of the corpus.
+        recipe: its options.
+        shards: all of the corpus, or the share of this process.
+        workers: number of processes.
+    """
     missing = missing_shards(folder, shards)
     total = sum(shard.rows for shard in shards)
     kept = total - sum(shard.rows for shard in missing)
     with tqdm(total=total, initial=kept, desc="corpus", unit=" rows") as progress:
         for shard in build_shards(folder, recipe, missing, workers):
             progress.update(shard.rows)
-    return finish_corpus(folder, shards)
 
 
 def main() -> None:
     recipe, arguments = TrlParser((Recipe, BuildArguments)).parse_args_and_config()
     datasets.disable_progress_bars()
-    summary = build_corpus(recipe, arguments.output, arguments.workers)
+    state = start_process(cpu=True)
+    summary = build_shared_corpus(recipe, arguments.output, arguments.workers, state)
+    if not state.is_main_process:
+        return
     for split, tasks in summary["rows"].items():
         print(f"{split}: " + ", ".join(f"{number} {task}" for task, number in tasks.items()))
     if arguments.push_to_hub:

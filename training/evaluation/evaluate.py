@@ -13,7 +13,6 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from accelerate import InitProcessGroupKwargs, PartialState
+from accelerate import PartialState
 from huggingface_hub.repocard_data import eval_results_to_model_index
 from transformers import pipeline
 from trl import TrlParser
 
 from unipose.processing.body_model import BodyModel, to_body_model
+from unipose.training.datasets.processes import start_process
 from unipose.training.evaluation.answers import StoredPipeline, checkpoint_digest, row_key, start_answers
 from unipose.training.evaluation.baselines import TrainingPoses, random_pipeline
 from unipose.training.evaluation.compare import StoredTask, compare_evaluations, comparison_markdown, save_statistics
@@ -55,10 +55,6 @@ from unipose.training.evaluation.timing import latency
 from unipose.training.evaluation.uncertainty import Mean
 from unipose.training.io import write_json, write_text
 from unipose.training.sampling.poses import sample_training_poses
-
-
-# A process that has answered its share waits for the slowest one.
-MAX_WAIT = timedelta(hours=12)
 
 
 @dataclass
@@ -339,7 +335,7 @@ def main() -> None:
         return
     body, seed, size = BodyModel.builtin(), arguments.seed, arguments.batch_size
     judge, sets = make_judge(arguments, body), make_sets(arguments, body)
-    state = PartialState(cpu=not torch.cuda.is_available(), **InitProcessGroupKwargs(timeout=MAX_WAIT).to_kwargs())
+    state = start_process(cpu=not torch.cuda.is_available())
     pipe, random_pipe = open_pipelines(arguments, state)
     answer_all([each for each in (pipe, random_pipe) if each is not None], sets, size, state)
     if not state.is_main_process:
