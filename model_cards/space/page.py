@@ -33,7 +33,11 @@ LIGHT = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 CSS = """
 #viewer, #viewer > *, #viewer > * > * { height: min(64vh, 600px); min-height: 320px; }
 #page-title h1 { margin: 0.2rem 0; font-size: 1.3rem; }
-@media (max-width: 700px) { #viewer, #viewer > *, #viewer > * > * { height: 52vh; } .gradio-container { padding: 6px !important; } }
+#steps { flex-wrap: nowrap; align-items: center; }
+@media (max-width: 700px) {
+    #viewer, #viewer > *, #viewer > * > * { height: 52vh; }
+    .gradio-container { padding: 6px !important; }
+}
 """
 
 
@@ -78,7 +82,7 @@ class Page:
                 value="auto",
                 show_label=False,
                 container=False,
-                min_width=190,
+                min_width=120,
                 scale=3,
                 elem_id="mode",
             )

@@ -39,7 +39,7 @@ class Tools:
         """Describes a 3D human pose in words.
 
         Args:
-            pose: 22 rotation vectors (axis-angle, radians), SMPL joint order; the first is the global orientation, z up.
+            pose: 22 rotation vectors (axis-angle, radians), SMPL joint order; the first is the orientation, z up.
         """
         return self.words("pose-to-text", None, [], [read_pose(pose, "pose")])
 
@@ -59,7 +59,7 @@ class Tools:
         """Changes a 3D human pose by words such as "Raise the left arm.", and gives an image of the result.
 
         Args:
-            pose: 22 rotation vectors (axis-angle, radians), SMPL joint order; the first is the global orientation, z up.
+            pose: 22 rotation vectors (axis-angle, radians), SMPL joint order; the first is the orientation, z up.
             text: What to change.
             answers: Number of poses, from 1 to 4; more than one are sampled.
             seed: Seed of the samples.
@@ -88,7 +88,7 @@ class Tools:
 
         Args:
             text: The question.
-            pose: 22 rotation vectors (axis-angle, radians), SMPL joint order; the first is the global orientation, z up.
+            pose: 22 rotation vectors (axis-angle, radians), SMPL joint order; the first is the orientation, z up.
         """
         return self.words("pose-to-text", self.sentence(text), [], [read_pose(pose, "pose")])
 
