@@ -36,6 +36,7 @@ EXTRAS = {
         "accelerate>=1.15,<2",
         "evaluate>=0.4.6",
         "sacrebleu>=2.6",
+        "rouge-score>=0.1.2",
         "filelock>=3.12",
     ],
     "evaluation": ["evaluate>=0.4.6", "sacrebleu>=2.6", "rouge-score>=0.1.2", "nltk>=3.9.2"],

@@ -55,6 +55,8 @@ METRICS = {
     "mean_recall": MetricInfo("mRecall (%)", True),
     "fid": MetricInfo("FID", decimals=3),
     "diversity": MetricInfo("diversity", decimals=3),
+    "multimodality_mm": MetricInfo("multimodality (mm)"),
+    "multimodality": MetricInfo("multimodality", decimals=3),
     "right": MetricInfo("right answers (%)", True),
 }
 METRIC_NAMES = {metric: info.name for metric, info in METRICS.items()}
@@ -107,6 +109,8 @@ def definitions(judge: Judge) -> dict[str, str]:
         "mean_recall": "mean of the six recalls",
         "fid": "Frechet distance of the retrieval model's pose embeddings, unbiased covariances",
         "diversity": "mean distance of two pose embeddings",
+        "multimodality_mm": "MPJPE between two sampled answers to one row, of all pairs",
+        "multimodality": "mean distance of the pose embeddings of two sampled answers to one row, of all pairs",
         "intervals": f"{100 * CONFIDENCE:.0f} %, bootstrap over rows, {RESAMPLES} resamples",
     }
 
