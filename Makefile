@@ -27,14 +27,14 @@ SEED ?= 0
 fuzz: $(VENV)/.developing
 	$(BIN)/python tests/fuzz.py --count $(COUNT) --seed $(SEED)
 
-# Only torch is pinned. gradio stands for what a Space installs beside the package.
+# Only torch is pinned.
 NEWEST := .venv-newest
 NEWEST_TESTS := modeling generation text_decoding library_hooks processing image_processing pipeline auto_classes cli pose_vqvae training training_hooks
 test-newest:
 	rm -rf $(NEWEST) build
 	$(PYTHON) -m venv $(NEWEST)
 	$(NEWEST)/bin/pip install --quiet $$(grep '^torch==' constraints.txt)
-	$(NEWEST)/bin/pip install --quiet '.[all]' 'gradio>=6'
+	$(NEWEST)/bin/pip install --quiet '.[all]'
 	$(NEWEST)/bin/pip check
 	$(NEWEST)/bin/python -m pytest $(TWO_PROCESSES) $(NEWEST_TESTS:%=tests/test_%.py)
 
@@ -139,7 +139,7 @@ $(VENV)/.installed: $(VENV)/.torch setup.py
 	touch $@
 
 $(VENV)/.developing: $(VENV)/.installed
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,evaluation,refine,convert,smpl,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,evaluation,refine,convert,smpl,space,dev]'
 	touch $@
 
 clean:
