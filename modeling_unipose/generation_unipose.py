@@ -27,10 +27,12 @@ from .pose_decoding import CodeChooser, ExpectedCodes, PoseDecoding, PoseDecodin
 from .pose_grammar import PoseGrammar, PoseMode
 from .query_runs import codes_since_start
 from .seeded_sampling import SeededSampling, seeded_generator
+from .single_pose import can_choose_at_once, generate_single_poses
 from .whole_poses import protect_poses, restrict_processors
 
 
 IMAGE_INPUTS = ("pixel_values", "pose_pixel_values")
+LOOP_ARGUMENTS = ("stopping_criteria", "streamer")
 
 
 class ContinuousBatchingError(NotImplementedError, ValueError):
@@ -318,7 +320,12 @@ class UniPoseGenerationMixin(GenerationMixin):
             if synced_gpus and refinement is not None:
                 raise ValueError("pose_refinement_steps > 1 runs forwards that other processes do not run: expected 1")
             blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement, sources)
-            output = super()._sample(input_ids, synced_gpus=synced_gpus, pose_blocks=blocks, **arguments)
+            is_plain = mode == "pose" and seeded is None and not synced_gpus
+            if is_plain and can_choose_at_once(input_ids, self.config, arguments):
+                inputs = {name: value for name, value in kwargs.items() if name not in LOOP_ARGUMENTS}
+                output = generate_single_poses(self, input_ids, blocks, chooser, generation_config, inputs)
+            else:
+                output = super()._sample(input_ids, synced_gpus=synced_gpus, pose_blocks=blocks, **arguments)
             if generation_config.return_dict_in_generate and output.get(CACHE) is not None:
                 blocks.restore(output[CACHE], output.sequences.shape[1] - 1)
         if seeded is not None and in_order and generation_config.output_scores:
