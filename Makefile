@@ -131,7 +131,7 @@ $(VENV)/.installed: $(VENV)/.torch setup.py
 	touch $@
 
 $(VENV)/.developing: $(VENV)/.installed
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,evaluation,refine,convert,smpl,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,evaluation,refine,convert,smpl,serving,dev]'
 	touch $@
 
 clean:
