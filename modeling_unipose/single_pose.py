@@ -55,8 +55,8 @@ def generate_single_poses(
     chooser: CodeChooser,
     generation_config: GenerationConfig,
     inputs: dict[str, Any],
-) -> GenerateDecoderOnlyOutput | torch.Tensor:
-    """What the library's loop returns for prompts that end in pose-start.
+) -> Any:
+    """What the library's loop returns for prompts that end in pose-start: ids, or an output with them.
 
     Args:
         model: The model with its head.
@@ -82,7 +82,8 @@ def generate_single_poses(
         return sequences
     # Those of the step after the last code do not matter, as in the loop.
     steps = (*logits.unbind(1), torch.zeros_like(logits[:, 0])) if generation_config.output_logits else None
-    return GenerateDecoderOnlyOutput(sequences=sequences, logits=steps, **{CACHE: cache})
+    output: dict[str, Any] = {"sequences": sequences, "logits": steps, CACHE: cache}
+    return GenerateDecoderOnlyOutput(**output)
 
 
 __all__ = ["can_choose_at_once", "generate_single_poses"]
