@@ -19,7 +19,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from .answer_scoring import AnswerLogits, TeacherForcing, answer_logits
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
-from .finite_checks import FiniteLogits, NumericScores
+from .finite_checks import FiniteLogits, NumericScores, check_logits
 from .generation_arguments import ONE_BY_ONE, check_generation_arguments, validate_generation
 from .mixed_attention import create_mask
 from .pose_blocks import PoseBlocks, Refinement, append_queries, codes_to_queries, prompt_source_codes
@@ -192,6 +192,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         forcing = TeacherForcing(self, input_ids, generated_ids, attention_mask, inputs)
         sampled = bool(self.generation_config.do_sample if do_sample is None else do_sample)
         logits = forcing.logits(chooser, in_order=sampled)
+        check_logits(self, forcing.ids, logits)
         return self.answers_of_logits(forcing.ids, logits, generation_mode, max_length)
 
     def answers_of_logits(
@@ -211,9 +212,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         """
         prompt_length = ids.shape[1] - logits.shape[1]
         limit = max_length or ids.shape[1] + self.config.pose_answer_length
-        grammar = LogitsProcessorList(
-            [FiniteLogits(self), PoseGrammar(self.config, limit, generation_mode, prompt_length)]
-        )
+        grammar = PoseGrammar(self.config, limit, generation_mode, prompt_length)
         ends = self.generation_config.eos_token_id
         end_ids = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
         if generation_mode == "pose":

@@ -13,7 +13,7 @@ from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from .cache_keyword import CACHE
 from .configuration_unipose import UniPoseConfig
-from .finite_checks import FiniteLogits, NumericScores
+from .finite_checks import FiniteLogits, NumericScores, check_logits
 from .pose_blocks import PoseBlocks
 from .pose_decoding import CodeChooser, ExpectedCodes
 from .pose_grammar import PoseGrammar
@@ -74,10 +74,7 @@ def generate_single_poses(
     first = model.config.pose_code_start_id
     end = ids.new_full((len(ids), 1), model.config.pose_end_token_id)
     sequences = torch.cat([ids, chooser.choose_all(logits, blocks.source_codes) + first, end], dim=1)
-    if not logits.isfinite().all():
-        check = FiniteLogits(model)
-        for index in range(logits.shape[1]):
-            check(sequences[:, : ids.shape[1] + index], logits[:, index])
+    check_logits(model, sequences[:, :-1], logits)
     if not generation_config.return_dict_in_generate:
         return sequences
     # Those of the step after the last code do not matter, as in the loop.
