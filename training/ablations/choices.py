@@ -158,8 +158,8 @@ def corpus_recipes(choices: ChoiceArguments) -> dict[str, Recipe]:
     Args:
         choices: the recipe of all, and which parts to leave out.
     """
-    parser = HfArgumentParser((Recipe, BuildArguments))  # type: ignore[arg-type]
-    recipe = replace(parser.parse_yaml_file(choices.corpus_recipe)[0], records=choices.train_records)
+    parsed: tuple[Any, ...] = HfArgumentParser((Recipe, BuildArguments)).parse_yaml_file(choices.corpus_recipe)
+    recipe: Recipe = replace(parsed[0], records=choices.train_records)
     if not choices.train_records:
         # Words for clips are words for recorded ones.
         recipe = replace(recipe, clip_poses=0.0)
