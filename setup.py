@@ -1,4 +1,4 @@
-"""Installs ONE package, ``unipose``, from the four top-level folders (see docs/development.md, "Folders")."""
+"""Installs ONE package, ``unipose``, from the five top-level folders (see docs/development.md, "Folders")."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ PACKAGES = {
     "unipose.training": "training",
     **{f"unipose.training.{name}": f"training/{name.replace('.', '/')}" for name in find_packages("training")},
     "unipose.model_cards": "model_cards",
+    "unipose.serving": "serving",
 }
 
 REQUIREMENTS = [
@@ -40,6 +41,7 @@ EXTRAS = {
         "filelock>=3.12",
     ],
     "evaluation": ["evaluate>=0.4.6", "sacrebleu>=2.6", "rouge-score>=0.1.2", "nltk>=3.9.2"],
+    "serving": ["fastapi>=0.115", "uvicorn>=0.30", "prometheus-client>=0.20"],
     "logging": ["tensorboard>=2.20"],
     "refine": ["openai>=3.0"],
     "convert": ["sentencepiece>=0.2.1", "protobuf>=6"],

@@ -166,8 +166,8 @@ class AnswerPipelineMixin:
         config = arguments.get("generation_config") or self.model.generation_config
         sources = (options_of(config), options_of(self.model.generation_config))
         decoding = PoseDecoding.resolve(self.model.config, arguments, *sources)
-        if isinstance(output, GenerateDecoderOnlyOutput):
-            scored = self.model.answers_of_logits(output.sequences, torch.stack(output.logits, dim=1), mode)
+        if isinstance(output, GenerateDecoderOnlyOutput) and output.logits is not None:
+            scored = self.model.answers_of_logits(output.sequences, torch.stack([*output.logits], dim=1), mode)
         else:
             generated = output.sequences[:, prompt.shape[1] :]
             count = len(generated) // len(prompt)

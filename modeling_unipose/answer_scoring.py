@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import LogitsProcessor
 
 from .configuration_unipose import UniPoseConfig
 from .pose_blocks import codes_to_queries, prompt_source_codes
 from .pose_decoding import CodeChooser, revealed_counts
+from .pose_grammar import PoseGrammar
 from .query_runs import block_index, codes_since_start, is_pose_code
 
 
@@ -149,7 +149,7 @@ class TeacherForcing:
 
 
 def answer_logits(
-    ids: torch.Tensor, logits: torch.Tensor, grammar: LogitsProcessor, config: UniPoseConfig, end_ids: list[int]
+    ids: torch.Tensor, logits: torch.Tensor, grammar: PoseGrammar, config: UniPoseConfig, end_ids: list[int]
 ) -> AnswerLogits:
     """Scores the answers.
 
@@ -160,21 +160,28 @@ def answer_logits(
         config: Config with the token ids.
         end_ids: Tokens that end an answer; what follows is padding.
     """
-    new_tokens = logits.shape[1]
-    prompt = ids.shape[1] - new_tokens
-    allowed = [grammar(ids[:, : prompt + step], logits[:, step].float()) for step in range(new_tokens)]
+    prompt = ids.shape[1] - logits.shape[1]
     generated = ids[:, prompt:]
     ended = torch.isin(generated, generated.new_tensor(end_ids)).cumsum(dim=1)
     is_open = torch.nn.functional.pad(ended, (1, 0))[:, :-1] == 0
     is_code = is_pose_code(generated, config)
     position = torch.arange(ids.shape[1], device=ids.device)
-    start = torch.where(ids == config.pose_start_token_id, position, 0).cummax(dim=1).values
+    start = torch.where(ids == config.pose_start_token_id, position, -len(position)).cummax(dim=1).values
+    token_of_pose = (position - start - 1)[:, prompt:]
+    # At a code of a pose the grammar allows all codes, and nothing else.
+    in_block = is_code & (token_of_pose < config.num_pose_tokens)
+    scores = torch.full_like(logits, -torch.inf, dtype=torch.float32)
+    codes = slice(config.pose_code_start_id, config.pose_code_start_id + config.pose_tokenizer_config.codebook_size)
+    scores[..., codes] = logits[..., codes].float().log_softmax(dim=-1)
+    for step in (~in_block).any(dim=0).nonzero().flatten().tolist():
+        allowed = grammar(ids[:, : prompt + step], logits[:, step].float()).log_softmax(dim=-1)
+        scores[:, step] = torch.where(in_block[:, step, None], scores[:, step], allowed)
     return AnswerLogits(
-        scores=torch.stack(allowed, dim=1).log_softmax(dim=-1),
+        scores=scores,
         generated_ids=generated,
         is_code=is_code & is_open,
         is_text=~is_code & is_open & (generated != config.pose_end_token_id),
-        token_of_pose=(position - start - 1)[:, prompt:],
+        token_of_pose=token_of_pose,
     )
 
 

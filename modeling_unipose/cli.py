@@ -211,7 +211,7 @@ def run_module(arguments: argparse.Namespace) -> int:
         runpy.run_module(arguments.module, run_name="__main__")
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"unipose {arguments.command} needs {error.name}: pip install 'unipose[training]'"
+            f"unipose {arguments.command} needs {error.name}: pip install 'unipose[{arguments.extra}]'"
         ) from error
     return 0
 

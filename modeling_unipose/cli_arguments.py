@@ -83,11 +83,13 @@ class ModuleCommand(NamedTuple):
         module: The module that it starts.
         text: Its line in the help.
         to_words: Turns the words of the command line into those of the module.
+        extra: The extra of the package that it needs.
     """
 
     module: str
     text: str
     to_words: Callable[[Sequence[str]], list[str]] = list
+    extra: str = "training"
 
 
 def own_data_words(words: Sequence[str]) -> list[str]:
@@ -114,6 +116,11 @@ MODULES = {
     "evaluate": ModuleCommand(
         "unipose.training.evaluation.evaluate",
         "measures a model on held-out poses (needs pip install 'unipose[training]')",
+    ),
+    "serve": ModuleCommand(
+        "unipose.serving.serve",
+        "answers chats with poses over HTTP, in OpenAI's format (needs pip install 'unipose[serving]')",
+        extra="serving",
     ),
 }
 COMMANDS = {
@@ -233,7 +240,8 @@ def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
     name = words[0] if words else DEFAULT_COMMAND
     if name in MODULES:
         module = MODULES[name]
-        return argparse.Namespace(command=name, module=module.module, words=module.to_words(words[1:]))
+        words = module.to_words(words[1:])
+        return argparse.Namespace(command=name, module=module.module, extra=module.extra, words=words)
     is_command = name in PARSERS
     command = name if is_command else DEFAULT_COMMAND
     arguments = PARSERS[command]().parse_args(words[1:] if is_command and words else words)

@@ -35,6 +35,24 @@ class FiniteLogits(LogitsProcessor):
         return scores
 
 
+def check_logits(model: Any, ids: torch.Tensor, logits: torch.Tensor) -> None:
+    """The check of `FiniteLogits` for all steps at once.
+
+    Args:
+        model: The model of the logits.
+        ids: (batch, length) prompts with their answers.
+        logits: (batch, new tokens, vocab_size) that each token of the answers was chosen from.
+
+    Raises:
+        ValueError: They hold NaN or infinite values; the message has the first step.
+    """
+    if logits.isfinite().all():
+        return
+    check, prompt_length = FiniteLogits(model), ids.shape[1] - logits.shape[1]
+    for step in range(logits.shape[1]):
+        check(ids[:, : prompt_length + step], logits[:, step])
+
+
 class NumericScores(LogitsProcessor):
     """Raises an error at NaN and +inf that other processors of scores have left. It runs last."""
 
@@ -150,4 +168,12 @@ def check_rotations(rotmats: torch.Tensor, model: torch.nn.Module) -> None:
     )
 
 
-__all__ = ["FiniteLogits", "NumericScores", "check_features", "check_pixels", "check_pose_values", "check_rotations"]
+__all__ = [
+    "FiniteLogits",
+    "NumericScores",
+    "check_features",
+    "check_logits",
+    "check_pixels",
+    "check_pose_values",
+    "check_rotations",
+]

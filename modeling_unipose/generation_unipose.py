@@ -19,7 +19,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from .answer_scoring import AnswerLogits, TeacherForcing, answer_logits
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
-from .finite_checks import FiniteLogits, NumericScores
+from .finite_checks import FiniteLogits, NumericScores, check_logits
 from .generation_arguments import ONE_BY_ONE, check_generation_arguments, validate_generation
 from .mixed_attention import create_mask
 from .pose_blocks import PoseBlocks, Refinement, append_queries, codes_to_queries, prompt_source_codes
@@ -27,10 +27,12 @@ from .pose_decoding import CodeChooser, ExpectedCodes, PoseDecoding, PoseDecodin
 from .pose_grammar import PoseGrammar, PoseMode
 from .query_runs import codes_since_start
 from .seeded_sampling import SeededSampling, seeded_generator
+from .single_pose import can_choose_at_once, generate_single_poses
 from .whole_poses import protect_poses, restrict_processors
 
 
 IMAGE_INPUTS = ("pixel_values", "pose_pixel_values")
+LOOP_ARGUMENTS = ("stopping_criteria", "streamer")
 
 
 class ContinuousBatchingError(NotImplementedError, ValueError):
@@ -190,6 +192,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         forcing = TeacherForcing(self, input_ids, generated_ids, attention_mask, inputs)
         sampled = bool(self.generation_config.do_sample if do_sample is None else do_sample)
         logits = forcing.logits(chooser, in_order=sampled)
+        check_logits(self, forcing.ids, logits)
         return self.answers_of_logits(forcing.ids, logits, generation_mode, max_length)
 
     def answers_of_logits(
@@ -209,9 +212,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         """
         prompt_length = ids.shape[1] - logits.shape[1]
         limit = max_length or ids.shape[1] + self.config.pose_answer_length
-        grammar = LogitsProcessorList(
-            [FiniteLogits(self), PoseGrammar(self.config, limit, generation_mode, prompt_length)]
-        )
+        grammar = PoseGrammar(self.config, limit, generation_mode, prompt_length)
         ends = self.generation_config.eos_token_id
         end_ids = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
         if generation_mode == "pose":
@@ -318,7 +319,12 @@ class UniPoseGenerationMixin(GenerationMixin):
             if synced_gpus and refinement is not None:
                 raise ValueError("pose_refinement_steps > 1 runs forwards that other processes do not run: expected 1")
             blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement, sources)
-            output = super()._sample(input_ids, synced_gpus=synced_gpus, pose_blocks=blocks, **arguments)
+            is_plain = mode == "pose" and seeded is None and not synced_gpus
+            if is_plain and can_choose_at_once(input_ids, self.config, arguments):
+                inputs = {name: value for name, value in kwargs.items() if name not in LOOP_ARGUMENTS}
+                output = generate_single_poses(self, input_ids, blocks, chooser, generation_config, inputs)
+            else:
+                output = super()._sample(input_ids, synced_gpus=synced_gpus, pose_blocks=blocks, **arguments)
             if generation_config.return_dict_in_generate and output.get(CACHE) is not None:
                 blocks.restore(output[CACHE], output.sequences.shape[1] - 1)
         if seeded is not None and in_order and generation_config.output_scores:

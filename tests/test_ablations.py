@@ -1,6 +1,7 @@
 """The ablations at toy size: variants differ in one setting, are measured on the same frames, and are trained once."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+import yaml
 from module_weights import unequal_weights, weights_of
 from PIL import Image
 from stage_corpus import write_tiny_corpus
@@ -20,11 +22,14 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.pose_features import rotmat_to_rotation_6d
 from unipose.tasks_unipose import TASKS
 from unipose.training import ablations
-from unipose.training.ablations import attention, orientation_noise, tasks, variants, vision_encoders
+from unipose.training.ablations import attention, choices, orientation_noise, tasks, variants, vision_encoders
 from unipose.training.ablations.table import columns, to_markdown
+from unipose.training.datasets.generation import to_rotvecs
+from unipose.training.datasets.import_data import save_records
+from unipose.training.datasets.records import PoseRecord
 from unipose.training.datasets.shards import load_corpus
 from unipose.training.evaluation.metrics import pose_errors
-from unipose.training.sampling.poses import held_out_poses
+from unipose.training.sampling.poses import held_out_poses, sample_training_poses
 from unipose.training.trainer import language, pose_tokenizer
 from unipose.training.trainer.language import subsample_each_task
 from unipose.training.trainer.pose_tokenizer import PoseDataset, PoseTokenizerTrainer
@@ -39,6 +44,7 @@ COMMANDS = {
     "vision_encoders": vision_encoders,
     "attention": attention,
     "orientation_noise": orientation_noise,
+    "choices": choices,
 }
 SHARED = ["--use_cpu", "true", "--disable_tqdm", "true", "--logging_steps", "1", "--save_steps", "1"]
 LANGUAGE = "--compile_language_model false --rows 4 --every 40 --training_poses 20 --image_size 48 --warmup_steps 0"
@@ -127,6 +133,21 @@ def attention_ran(run: Callable[..., Ran]) -> Ran:
 
 
 @pytest.fixture(scope="module")
+def choices_ran(run: Callable[..., Ran], toys: Path) -> Ran:
+    """All groups, with records of the poses of one clip, which are also the recorded poses to measure."""
+    poses = to_rotvecs(sample_training_poses(6, 0, BodyModel.builtin())[0])
+    records = toys / "records"
+    save_records([PoseRecord(f"clip:{frame}", pose, ("walk",)) for frame, pose in enumerate(poses)], records, {})
+    recipe = toys / "recipe.yaml"
+    counts = dict.fromkeys(("pose_to_text", "pose_diff", "image_to_text", "image_diff", "image_to_pose"), 0)
+    shares = {"named_poses": 0.4, "human_wordings": 1.0, "human_edits": 0.5, "typed_forms": 0.5}
+    recipe.write_text(yaml.safe_dump({**counts, "text_to_pose": 6, "pose_edit": 4, **shares, "clip_poses": 0.2}))
+    words = ["--decoding_model", toys / "model", "--corpus_recipe", recipe, "--pairs", 3, "--recorded_poses", 4]
+    words += ["--train_records", records, "--test_records", records, "--groups", "decoding", "words", "motion"]
+    return run(choices, *map(str, words), "--max_steps", "2", "--code_smoothing", "1.0")
+
+
+@pytest.fixture(scope="module")
 def noise_ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder, starts = tmp_path_factory.mktemp("ablation"), []
 
@@ -149,7 +170,7 @@ def test_a_recipe_is_read_by_its_command(name: str, monkeypatch: pytest.MonkeyPa
     def stop(*args: Any) -> None:
         raise WasRead
 
-    for module in (variants, orientation_noise):
+    for module in (variants, orientation_noise, choices):
         monkeypatch.setattr(module, "open_ablation", stop)
     with pytest.raises(WasRead):
         call(monkeypatch, COMMANDS[name])
@@ -228,6 +249,46 @@ def test_attention_table(attention_ran: Ran) -> None:
     ]
     assert [model.config.pose_attention for model in trained] == ["causal", "mixed"]
     assert unequal_weights(*(weights_of(model.model.language_model) for model in trained))
+
+
+def test_choices_table(choices_ran: Ran) -> None:
+    table = choices_ran.table
+    decodings = ["argmax, 1 step", "argmax, 3 steps", "expected, 1 step", "expected, 3 steps"]
+    assert list(table) == [*decodings, choices.WHOLE, choices.WITHOUT_WORDS, choices.WITHOUT_MOTION]
+    headings = [*table[decodings[0]]]
+    assert all([*row] == headings for row in table.values())
+    assert {heading.rpartition(", ")[0] for heading in headings} == {
+        *("text-to-pose", "pose-edit", "text-to-pose (recorded)", "people's sentences", "people's edits")
+    }
+    errors = [table[name]["text-to-pose, MPJPE (mm)"] for name in decodings]
+    assert len(set(errors)) == 4, "each decodes in its own way"
+    cells = (choices_ran.folder / "table.md").read_text("utf-8").splitlines()[2].split(" | ")[1:]
+    for cell, heading in zip(cells, headings):
+        value, low, high = (float(number) for number in re.findall(r"\d+\.\d", cell))
+        assert low <= value <= high, heading
+
+
+def test_choices_differ_in_the_rows_alone(choices_ran: Ran) -> None:
+    whole, *others = choices_ran.starts
+    assert len(others) == 2
+    for other in others:
+        assert unequal_weights(whole.weights, other.weights) == []
+        assert [task for task, _ in whole.rows] == [task for task, _ in other.rows], "as many rows of each task"
+    words, motion = ({source for _, source in start.rows} for start in others)
+    assert any("human" in source for source in motion)
+    assert not any("human" in source for source in words)
+    recipes = [
+        json.loads((choices_ran.folder / "corpora" / name / "recipe.json").read_text("utf-8"))
+        for name in (choices.WHOLE, choices.WITHOUT_MOTION)
+    ]
+    assert {key for key in recipes[0] if recipes[0][key] != recipes[1][key]} == {"records", "clip_poses"}
+
+
+def test_groups_of_choices_are_checked() -> None:
+    with pytest.raises(ValueError, match="got unknown groups heading; expected some of decoding, words, motion"):
+        choices.ChoiceArguments(groups=["heading"])
+    with pytest.raises(ValueError, match="the group motion needs train_records"):
+        choices.ChoiceArguments(groups=["motion"])
 
 
 def test_orientation_noise_differs_in_the_noise_alone(noise_ran: Ran) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from test_generation import NEW_TOKENS, STARTS, AskForPoses, mixed_rows, pose_prompt
-from tiny_models import BODY_PARTS_SIZES, EOS, PAD, POSE_TOKENIZER_SIZES, pad_left, tiny_model
+from tiny_models import BODY_PARTS_SIZES, EOS, PAD, POSE_TOKENIZER_SIZES, pad_left, tiny_model, words
 from transformers import LogitsProcessorList
 
 
@@ -74,3 +74,15 @@ def test_what_follows_the_end_of_an_answer_does_not_count() -> None:
     torch.testing.assert_close(padded[:, :3], once)
     assert (padded[:, 3:] == 0).all()
     assert (once < 0).all()
+
+
+def test_a_code_outside_a_pose_is_impossible() -> None:
+    model = tiny_model(vision=None, pose_vision=False)
+    config, prompt = model.config, torch.tensor([words(5, 1)])
+    code = config.pose_code_start_id + 1
+    scores = model.score_generated(prompt, torch.tensor([[*words(2, 2), code, *words(1, 3)]]))
+    assert scores[0, 2] == -torch.inf
+    assert scores[0, [0, 1, 3]].isfinite().all()
+    block = [config.pose_start_token_id, *[code] * config.num_pose_tokens, config.pose_end_token_id]
+    assert model.score_generated(prompt, torch.tensor([block])).isfinite().all()
+    assert model.score_generated(prompt, torch.tensor([[*block, code]]))[0, -1] == -torch.inf

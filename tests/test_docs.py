@@ -38,7 +38,7 @@ BLOCK = re.compile(r"(?P<mark><!-- not run: .+ -->\n)?```(?P<language>\w*)\n(?P<
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 INLINE = re.compile(r"`([^`\n]+)`")
 # Commands that parse their options themselves, without a parser of Python's.
-UNPARSED = ("blender", "make", "pip", "pytest", "ruff")
+UNPARSED = ("blender", "curl", "make", "pip", "pytest", "ruff")
 
 
 class Block(NamedTuple):

@@ -7,7 +7,14 @@ import pytest
 import torch
 from test_generation import NEW_TOKENS, STARTS, AskForPoses, CountForwards, mixed_rows, pose_prompt
 from tiny_models import BODY_PARTS_SIZES, CODES, PAD, POSE_TOKENIZER_SIZES, pad_left, pose_block, tiny_model, words
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import (
+    GenerationConfig,
+    GenerationMixin,
+    LogitsProcessorList,
+    MaxTimeCriteria,
+    MinLengthLogitsProcessor,
+)
+from transformers.generation.streamers import BaseStreamer
 
 from unipose import UniPoseForConditionalGeneration
 from unipose.cache_keyword import CACHE
@@ -25,6 +32,14 @@ EXPECTED = {"pose_decoding": "expected", "pose_temperature": 2.0}
 @pytest.fixture(params=MODELS)
 def model(request: pytest.FixtureRequest) -> UniPoseForConditionalGeneration:
     return tiny_model(**MODELS[request.param])
+
+
+class NoStreamer(BaseStreamer):
+    def put(self, value: torch.Tensor) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
 
 
 def codebook_of(model: UniPoseForConditionalGeneration, token: int) -> torch.Tensor:
@@ -246,3 +261,53 @@ def test_more_codes_are_known_after_every_forward_and_few_at_first() -> None:
             assert min(added) >= 1
             assert steps > tokens // 2 or added[0] <= added[-1]
     assert PoseDecoding() == PoseDecoding("argmax", 1.0, 1)
+
+
+@pytest.mark.parametrize("decoding", ["argmax", "expected"])
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("cache", [{}, {"cache_implementation": "static"}, {"use_cache": False}], ids=str)
+def test_codes_chosen_at_once_are_those_of_the_loop(
+    model, monkeypatch: pytest.MonkeyPatch, decoding: str, steps: int, cache: dict
+) -> None:
+    """Left padding, images, input poses: the same ids, logits and cache, by one call of the forward a step."""
+    rows, inputs = mixed_rows(model.config)
+    batch = pad_left([[*row, model.config.pose_start_token_id] for row in rows])
+    settings = {
+        "generation_mode": "pose", "pose_decoding": decoding, "pose_refinement_steps": steps, "pad_token_id": PAD,
+        "return_dict_in_generate": True, "output_logits": True, **cache,
+    }  # fmt: skip
+    loops: list[int] = []
+    loop = GenerationMixin._sample
+    monkeypatch.setattr(GenerationMixin, "_sample", lambda *a, **kw: loops.append(1) or loop(*a, **kw))
+    quick = model.generate(**batch, **inputs, **settings)
+    assert not loops
+    slow = model.generate(**batch, **inputs, **settings, streamer=NoStreamer())
+    assert loops == [1]
+    assert torch.equal(quick.sequences, slow.sequences)
+    torch.testing.assert_close(quick.logits, slow.logits)
+    assert torch.equal(
+        model.generate(**batch, **inputs, **settings | {"return_dict_in_generate": False}), quick.sequences
+    )
+    if cache != {"use_cache": False}:
+        assert quick[CACHE].get_seq_length() == slow[CACHE].get_seq_length()
+        for one, twin in zip(quick[CACHE].layers, slow[CACHE].layers):
+            torch.testing.assert_close((one.keys, one.values), (twin.keys, twin.values))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_sample": True},
+        {"repetition_penalty": 1.5},
+        {"output_scores": True, "return_dict_in_generate": True},
+        {"stopping_criteria": [MaxTimeCriteria(60.0)]},
+        {"logits_processor": LogitsProcessorList([MinLengthLogitsProcessor(3, 2)])},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_what_looks_at_single_steps_gets_them(model, monkeypatch: pytest.MonkeyPatch, settings: dict) -> None:
+    loops: list[int] = []
+    loop = GenerationMixin._sample
+    monkeypatch.setattr(GenerationMixin, "_sample", lambda *a, **kw: loops.append(1) or loop(*a, **kw))
+    model.generate(pose_prompt(model.config), generation_mode="pose", pad_token_id=PAD, **settings)
+    assert loops == [1]

@@ -9,7 +9,7 @@ from tiny_checkpoint import save_tiny_checkpoint
 from tiny_models import random_pixels, tiny_model
 from transformers import AutoProcessor
 
-from unipose import UniPoseForConditionalGeneration, modeling_unipose
+from unipose import UniPoseForConditionalGeneration, vision_unipose
 from unipose.training.datasets.shards import load_corpus
 from unipose.training.trainer.config import StageConfig
 from unipose.training.trainer.language import LanguageArguments, build_trainer
@@ -55,7 +55,7 @@ def test_the_scale_of_an_encoder_does_not_matter(monkeypatch: pytest.MonkeyPatch
     results = []
     for scale in (1.0, 1000.0):
         monkeypatch.setattr(
-            modeling_unipose,
+            vision_unipose,
             "vision_encoder_features",
             lambda outputs, config, by=scale: by * vision_encoder_features(outputs, config),
         )

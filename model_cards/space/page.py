@@ -28,8 +28,8 @@ MODE_LABELS = ("Let the model decide", "Make a new pose", "Change the pose", "As
 CANDIDATE_SIZE = 160
 AS_STATED = "as the file says"
 # All that runs the model waits in one line.
-MODEL = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
-LIGHT = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+MODEL: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
+LIGHT: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 CSS = """
 #viewer, #viewer > *, #viewer > * > * { height: min(64vh, 600px); min-height: 320px; }
 #page-title h1 { margin: 0.2rem 0; font-size: 1.3rem; }

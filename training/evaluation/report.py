@@ -152,7 +152,7 @@ def to_markdown(metrics: Metrics, intervals: Intervals) -> str:
                 for name, values in results.items()
                 if name != MODEL and metric in values
             ]
-            shown = f"{format_value(metric, value)} {_format_interval(metric, intervals[task][MODEL][metric])}"
+            shown = f"{format_value(metric, value)} {format_interval(metric, intervals[task][MODEL][metric])}"
             rows.append((task, METRIC_NAMES[metric], shown, ", ".join(baselines)))
     return markdown_table(("task", "metric", "model", "baselines"), rows)
 
@@ -168,7 +168,7 @@ def task_table(results: Mapping[str, Mapping[str, float]], intervals: Mapping[st
     rows = []
     for metric in metrics:
         cells = [
-            f"{format_value(metric, values[metric])} {_format_interval(metric, intervals[name][metric])}"
+            f"{format_value(metric, values[metric])} {format_interval(metric, intervals[name][metric])}"
             if metric in values
             else ""
             for name, values in results.items()
@@ -177,7 +177,13 @@ def task_table(results: Mapping[str, Mapping[str, float]], intervals: Mapping[st
     return markdown_table(("metric", *results), rows)
 
 
-def _format_interval(metric: str, ends: Sequence[float]) -> str:
+def format_interval(metric: str, ends: Sequence[float]) -> str:
+    """An interval as it is printed.
+
+    Args:
+        metric: a key of `METRICS`.
+        ends: lower and upper end, as they are stored.
+    """
     return f"[{', '.join(format_value(metric, end) for end in ends)}]"
 
 

@@ -70,8 +70,8 @@ def measure_rows(
         metrics |= pose_errors(results, roma.rotvec_to_rotmat(targets), body)
     if of_kind["text"]:
         answers = answer_prompts(pipe, of_kind["text"], "text", batch_size)
-        texts, targets = [answer["text"] for answer in answers], [answer_text(row) for row in of_kind["text"]]
-        metrics["rouge_l"] = 100 * rouge_l(texts, targets).mean
+        references = [answer_text(row) for row in of_kind["text"]]
+        metrics["rouge_l"] = 100 * rouge_l([answer["text"] for answer in answers], references).mean
     return AnsweredRows(metrics, len(of_kind["pose"]), len(of_kind["text"]))
 
 

@@ -76,4 +76,4 @@ def main(arguments: AverageArguments) -> None:
 
 
 if __name__ == "__main__":
-    main(TrlParser([AverageArguments]).parse_args_and_config()[0])
+    main(*TrlParser((AverageArguments,)).parse_args_and_config())

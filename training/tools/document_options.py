@@ -14,6 +14,8 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from unipose.serving.options import ServingOptions
+from unipose.training.ablations.choices import ChoiceArguments
 from unipose.training.ablations.variants import MeasureArguments
 from unipose.training.datasets.build_corpus import BuildArguments, Recipe
 from unipose.training.datasets.corpus_of_records import RecordsArguments
@@ -58,6 +60,8 @@ OPTIONS: dict[str, tuple[type[Any], ...]] = {
         FinetuneConfig,
     ),
     "unipose.training.ablations.variants": (MeasureArguments,),
+    "unipose.serving.serve": (ServingOptions,),
+    "unipose.training.ablations.choices": (ChoiceArguments,),
     "unipose.training.evaluation.calibrate": (CalibrationArguments,),
     "unipose.training.evaluation.evaluate": (EvaluationArguments,),
     "unipose.training.evaluation.paper_tables": (PaperTableArguments, PaperDataArguments),
