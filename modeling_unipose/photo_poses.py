@@ -6,6 +6,7 @@ An estimator takes RGB images and gives a pose, in any form that the processor r
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,12 @@ class MediapipeEstimator:
                 "repository writes it; MediapipeEstimator(path) takes another place"
             )
         try:
-            from mediapipe.tasks.python import BaseOptions, vision
+            # By name: with a statement here, in code that is saved with models, loading them would demand MediaPipe.
+            tasks, self.mediapipe = import_module("mediapipe.tasks.python"), import_module("mediapipe")
         except ImportError as error:
             raise ImportError("estimator='mediapipe' needs MediaPipe: pip install 'unipose[photo]'") from error
-        options = vision.PoseLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(path)))
-        self.open_landmarker = partial(vision.PoseLandmarker.create_from_options, options)
+        options = tasks.vision.PoseLandmarkerOptions(base_options=tasks.BaseOptions(model_asset_path=str(path)))
+        self.open_landmarker = partial(tasks.vision.PoseLandmarker.create_from_options, options)
 
     def __call__(self, images: Sequence[Image.Image]) -> list[tuple[dict[str, Any], float]]:
         """The poses of one person in each image.
@@ -66,14 +68,12 @@ class MediapipeEstimator:
         Raises:
             ValueError: There is no person in an image.
         """
-        from mediapipe import Image as MediapipeImage
-        from mediapipe import ImageFormat
-
+        rgb = self.mediapipe.ImageFormat.SRGB
         estimates = []
         with self.open_landmarker() as landmarker:
             for number, image in enumerate(images, 1):
                 pixels = np.ascontiguousarray(np.asarray(image))
-                found = landmarker.detect(MediapipeImage(image_format=ImageFormat.SRGB, data=pixels))
+                found = landmarker.detect(self.mediapipe.Image(image_format=rgb, data=pixels))
                 if not found.pose_world_landmarks:
                     raise ValueError(f"image {number}: MediaPipe finds no person in it")
                 estimates.append(read_landmarks(found.pose_world_landmarks[0]))
