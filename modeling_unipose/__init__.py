@@ -17,6 +17,7 @@ from .configuration_unipose import UniPoseConfig, UniPoseVQVAEConfig
 from .embedded_checkpoint import EmbeddedDefault
 from .modeling_pose_vqvae import UniPoseVQVAE
 from .modeling_unipose import UniPoseForConditionalGeneration, UniPoseModel
+from .photo_poses import MediapipeEstimator
 from .pipeline_unipose import UniPosePipeline
 from .processing.image_processing_unipose import UniPoseImageProcessor
 from .processing.pose_viewer import show
@@ -50,6 +51,7 @@ UniPoseProcessor.register_for_auto_class("AutoProcessor")
 
 __version__ = "0.1.0"
 __all__ = [
+    "MediapipeEstimator",
     "UniPoseConfig",
     "UniPoseForConditionalGeneration",
     "UniPoseImageProcessor",

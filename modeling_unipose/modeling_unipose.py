@@ -19,23 +19,16 @@ from transformers.modeling_utils import slice_logits_to_keep
 from transformers.processing_utils import Unpack
 from transformers.utils import torch_compilable_check
 from transformers.utils.generic import TransformersKwargs, can_return_tuple
-from transformers.utils.output_capturing import select_hidden_states
 
 from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
-from .finite_checks import check_pixels
 from .generation_unipose import UniPoseGenerationMixin
 from .mixed_attention import create_mask
 from .modeling_pose_vqvae import UniPoseVQVAE
 from .output_hooks import install_hooks
 from .pretrained_unipose import UniPosePreTrainedModel
 from .query_runs import is_pose_code, query_index, shift_pose_labels, source_codes
-from .vision_unipose import (
-    UniPoseMultiModalProjector,
-    build_vision_encoders,
-    pose_encoder_features,
-    vision_encoder_features,
-)
+from .vision_unipose import ImageInputMixin, UniPoseMultiModalProjector, build_vision_encoders
 
 
 @dataclass
@@ -60,7 +53,7 @@ class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
     source_pose_codes: torch.Tensor | None = None
 
 
-class UniPoseModel(UniPosePreTrainedModel):
+class UniPoseModel(ImageInputMixin, UniPosePreTrainedModel):
     """The two vision encoders, the projector, the pose tokenizer and the language model, without the head."""
 
     # The head of a whole checkpoint.
@@ -98,46 +91,6 @@ class UniPoseModel(UniPosePreTrainedModel):
             if encoder is not None and not any(weight.requires_grad for weight in encoder.parameters()):
                 encoder.eval()
         return self
-
-    @can_return_tuple
-    @select_hidden_states(lambda model: model.config.vision_feature_layer)
-    def get_image_features(
-        self,
-        pixel_values: torch.Tensor | None = None,
-        pose_pixel_values: torch.Tensor | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> BaseModelOutputWithPooling:
-        """Encodes, fuses and projects images, each given twice: once for each vision encoder.
-
-        Args:
-            pixel_values: (images, 3, height, width) for the vision encoder, in placeholder order.
-            pose_pixel_values: (images, 3, height, width) for the pose encoder, in the same order.
-
-        Returns:
-            pooler_output (images, num_image_tokens, hidden_size), the input of the language model. The other fields
-            are the vision encoder's, or the pose encoder's if the model has no vision encoder.
-
-        Raises:
-            ValueError: If a vision encoder lacks its pixels, or pixels lack their vision encoder or are not finite.
-        """
-        outputs, features = [], []
-        for encoder, pixels, name, extract in (
-            (self.vision_tower, pixel_values, "pixel_values", vision_encoder_features),
-            (self.pose_vision_tower, pose_pixel_values, "pose_pixel_values", pose_encoder_features),
-        ):
-            if (encoder is None) != (pixels is None):
-                state = "has no vision encoder for" if encoder is None else "needs"
-                raise ValueError(f"this model {state} {name}: give each of its vision encoders its own pixels")
-            if encoder is not None:
-                check_pixels(pixels, name)
-                outputs.append(encoder(pixels.to(encoder.dtype), return_dict=True, **kwargs))
-                features.append(extract(outputs[-1], self.config))
-        return BaseModelOutputWithPooling(
-            last_hidden_state=features[0] if self.vision_tower is None else outputs[0].last_hidden_state,
-            pooler_output=self.multi_modal_projector(torch.cat(features, dim=-1)),
-            hidden_states=outputs[0].hidden_states,
-            attentions=outputs[0].attentions,
-        )
 
     def placeholder_mask(
         self, token_id: int, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor
@@ -220,44 +173,6 @@ class UniPoseModel(UniPosePreTrainedModel):
         if pose_codes is None:
             return inputs_embeds
         return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), self.embed_ids(pose_codes).to(inputs_embeds))
-
-    def insert_image_features(
-        self, inputs_embeds: torch.Tensor, placeholders: torch.Tensor, features: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Replaces the placeholders of images by their features.
-
-        Args:
-            inputs_embeds: (batch, length, hidden_size).
-            placeholders: (batch, length) bool.
-            features: (images, num_image_tokens, hidden_size) in placeholder order, or None.
-
-        Returns:
-            (batch, length, hidden_size).
-
-        Raises:
-            ValueError: If placeholders and images do not match, with both numbers.
-        """
-        tokens, images = self.config.num_image_tokens, 0 if features is None else len(features)
-        torch_compilable_check(
-            placeholders.sum() == images * tokens,
-            lambda: (
-                f"input_ids hold {int(placeholders.sum())} image placeholders, but {images} images of {tokens} tokens "
-                f"({images * tokens}) were given"
-            ),
-        )
-        if features is None:
-            return inputs_embeds
-        return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), features.to(inputs_embeds))
-
-    def add_zero_projector_gradient(self, inputs_embeds: torch.Tensor) -> torch.Tensor:
-        """Gives a trainable projector a gradient of zero, instead of none, from a batch without images.
-
-        Distributed training exchanges gradients: all processes must have them for the same weights.
-        """
-        if not self.training or not any(weight.requires_grad for weight in self.multi_modal_projector.parameters()):
-            return inputs_embeds
-        blank = inputs_embeds.new_zeros(1, 1, self.config.num_image_channels)
-        return inputs_embeds + 0.0 * self.multi_modal_projector(blank).to(inputs_embeds)
 
     def insert_queries(
         self, inputs_embeds: torch.Tensor, is_query: torch.Tensor, revealed_pose_codes: torch.Tensor | None = None

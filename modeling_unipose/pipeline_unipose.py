@@ -15,6 +15,7 @@ from .body_parts import body_heading, rotate_heading
 from .card_upload import update_card
 from .generation_arguments import check_batch_size
 from .image_texts import ImageTextMixin
+from .photo_poses import Estimator, PhotoMixin
 from .pipeline_rows import check_inputs, check_text, copy_chat, distribute, fill_blocks, is_chat
 from .pipeline_streams import AnswerStream, is_stream
 from .seeded_sampling import seeded_generator
@@ -24,7 +25,7 @@ from .tasks_unipose import TASKS, Task
 DEFAULT_NEW_TOKENS = 128
 
 
-class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, Pipeline):
+class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, PhotoMixin, Pipeline):
     """Describes, compares, generates, estimates and edits poses.
 
     ```python
@@ -64,6 +65,7 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, Pipeline):
         allow_local_files: bool | None = None,
         frame: str | None = None,
         output_frame: str = "z_up",
+        estimator: Estimator | Literal["mediapipe"] | None = None,
         **kwargs: Any,
     ) -> Any:
         """Answers one row, each row of a list, or each row of a stream.
@@ -99,6 +101,9 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, Pipeline):
             frame: Frame of the input poses: "z_up" (AMASS), "y_up" (smplx, WHAM, GVHMR) or "camera" (HMR2, TokenHMR,
                 ROMP). Default: what a file says, otherwise "z_up". A content block may state its own.
             output_frame: Frame of the poses of the answers.
+            estimator: What finds the poses of images in place of the model, for photos of people: "mediapipe" (extra
+                `photo`), or a function of RGB images that gives a pose and a confidence for each. The task takes
+                images; texts about them are about the poses.
             kwargs: More `generate_kwargs`. num_return_sequences > 1 samples, and gives a list of answers for each row.
 
         Returns:
@@ -114,21 +119,22 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, Pipeline):
             raise ValueError(f"unknown task {task!r}; accepted: {', '.join(TASKS)}")
         chosen = None if task is None else TASKS[task]
         size = check_batch_size(self._batch_size or 1 if batch_size is None else batch_size)
-        if any(is_stream(inputs) for inputs in (text, images, poses)):
-            options: dict[str, Any] = {
-                "task": task,
-                "generate_kwargs": generate_kwargs,
-                "batch_size": size,
-                "best_of": best_of,
-                "chooser": chooser,
-                "return_features": return_features,
-                "allow_urls": allow_urls,
-                "allow_local_files": allow_local_files,
-                "frame": frame,
-                "output_frame": output_frame,
-                **kwargs,
-            }
-            return self.answer_stream({"text": text, "images": images, "poses": poses}, size, seed, options)
+        inputs = {"text": text, "images": images, "poses": poses}
+        options: dict[str, Any] = {
+            "generate_kwargs": generate_kwargs,
+            "batch_size": size,
+            "best_of": best_of,
+            "chooser": chooser,
+            "return_features": return_features,
+            "allow_urls": allow_urls,
+            "allow_local_files": allow_local_files,
+            **kwargs,
+        }
+        if estimator is not None:
+            return self.answer_estimated(inputs, task, estimator, output_frame, {**options, "seed": seed})
+        if any(is_stream(value) for value in inputs.values()):
+            options |= {"task": task, "frame": frame, "output_frame": output_frame}
+            return self.answer_stream(inputs, size, seed, options)
         if not isinstance(generate_kwargs, Mapping | None):
             raise ValueError(f"generate_kwargs must be a dict, got {type(generate_kwargs).__name__}")
         rows, many = self.arrange_rows(text, images, poses, chosen)

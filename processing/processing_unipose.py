@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from transformers import PreTrainedTokenizerBase
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
@@ -18,6 +19,7 @@ from .card_upload import CardUploadMixin
 from .chat_schema import BLOCK_KEYS, check_text
 from .chat_templating import ChatTemplateMixin
 from .control_tokens import encode_texts
+from .image_loading import image_to_rgb
 from .image_processing_unipose import UniPoseImageProcessor, group_images
 from .placeholders import Grouped, Placeholder, check_counts, expand_placeholders
 from .pose_features import Frame, FramedPose, check_frame, group_poses, pose_to_rotmats, poses_to_pose_values, to_frame
@@ -177,6 +179,18 @@ class UniPoseProcessor(ChatTemplateMixin, CheckedProcessorMixin, CardUploadMixin
     def group_poses(poses: Any) -> Grouped:
         """Poses in any form that `__call__` takes, by row; None for none."""
         return Grouped([[]], "single") if poses is None else group_poses(poses)
+
+    def read_image(self, image: Any, name: str = "image 1") -> Image.Image:
+        """Reads one image -> RGB.
+
+        Args:
+            image: In any form that `__call__` takes.
+            name: Name of this input in error messages.
+
+        Raises:
+            ValueError: It is not an image.
+        """
+        return image_to_rgb(image, name, self.image_processor.max_pixels)
 
     @staticmethod
     def read_pose(pose: Any, name: str = "pose 1", frame: Any = None, block_frame: Any = None) -> torch.Tensor:

@@ -22,19 +22,30 @@ def open_browser(*arguments: str) -> Iterator[Any]:
     Args:
         arguments: More arguments of Chromium.
     """
-    path = shutil.which("chromium")
     if not os.environ.get("CI"):
         pytest.importorskip("playwright")
-        if path is None:
+        if shutil.which("chromium") is None:
             pytest.skip("needs Chromium: apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[*SOFTWARE_GL, *arguments], timeout=PATIENCE)
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with sync_playwright() as playwright, launch(playwright.chromium, *arguments) as browser:
+        yield browser
+
+
+@contextmanager
+def launch(chromium: Any, *arguments: str) -> Iterator[Any]:
+    """Another browser beside one that is open: playwright runs once in a process.
+
+    Args:
+        chromium: Playwright's type of the browser, such as the `browser_type` of an open one.
+        arguments: More arguments of Chromium.
+    """
+    path = shutil.which("chromium")
+    browser = chromium.launch(executable_path=path, args=[*SOFTWARE_GL, *arguments], timeout=PATIENCE)
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 @contextmanager

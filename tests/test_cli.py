@@ -228,6 +228,9 @@ def test_body_of_images(run_command, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     drawn: list = []
     forward = type(body).forward
     monkeypatch.setattr(type(body), "forward", lambda self, rotmats: drawn.append(self) or forward(self, rotmats))
+    # The page of --show holds a rig, which the browser poses.
+    page = cli_poses.viewer_html
+    monkeypatch.setattr(cli_poses, "viewer_html", lambda *a, **kw: drawn.append(kw["body"]) or page(*a, **kw))
     assert run_command("Run.", *words, "--body", "child.npz")[0] == 0
     assert drawn == [child]
 

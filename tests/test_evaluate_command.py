@@ -14,6 +14,8 @@ from machines import run_on_two_machines
 from PIL import Image
 
 from unipose import UniPosePipeline
+from unipose.processing.body_model import BodyModel
+from unipose.processing.pose_features import rotation_6d_to_rotmat
 from unipose.training.evaluation import evaluate
 from unipose.training.evaluation.answers import (
     StoredPipeline,
@@ -24,6 +26,9 @@ from unipose.training.evaluation.answers import (
     unpack_answer,
 )
 from unipose.training.evaluation.evaluation_sets import EVALUATED
+from unipose.training.evaluation.metrics import mpjpe
+from unipose.training.evaluation.scores import Judge, sample_statistics
+from unipose.training.evaluation.task_rows import TaskRows
 
 
 TEXT_TASKS = ("text-to-pose", "pose-to-text", "pose-edit", "pose-diff")
@@ -155,6 +160,29 @@ def test_fewer_rows_are_compared_with_the_same_rows(
     assert "Paired bootstrap" in (tmp_path / "comparison/comparison.md").read_text("utf-8")
 
 
+def test_samples_give_the_multimodality_of_a_seed(tiny_checkpoint: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    words = ["--model", tiny_checkpoint, "--data", tiny_corpus, *QUICK, "--random_model", "false", "--limit", 3]
+    for name, more in {"plain": (), "one": ("--samples", 3), "two": ("--samples", 3), "other": ("--seed", 1)}.items():
+        samples = ("--samples", 3) if name == "other" else ()
+        run(*words, "--output", tmp_path / name, *more, *samples)
+    plain, one, two, other = (read(tmp_path / name)["metrics"] for name in ("plain", "one", "two", "other"))
+    for task in ("text-to-pose", "pose-edit"):
+        assert one[task]["model"]["multimodality_mm"] > 10
+        assert one[task] == two[task], "repeats by its seed"
+        assert one[task]["model"]["multimodality_mm"] != other[task]["model"]["multimodality_mm"]
+        assert set(one[task]["model"]) - set(plain[task]["model"]) == {"multimodality_mm"}
+    assert one["pose tokenizer"] == plain["pose tokenizer"]
+
+
+def test_multimodality_is_the_mean_error_between_two_samples(body: BodyModel) -> None:
+    samples = rotation_6d_to_rotmat(torch.randn(2, 3, 22, 6, generator=torch.Generator().manual_seed(0)))
+    rows = TaskRows("text-to-pose", "text-to-pose", {"text": ["a", "b"]})
+    found = sample_statistics(rows, samples, Judge(body, body))["multimodality_mm"]
+    joints = body.forward_joints(samples.flatten(0, 1)).unflatten(0, (2, 3))
+    pairs = [mpjpe(joints[:, one], joints[:, other]) for one, other in ((0, 1), (0, 2), (1, 2))]
+    np.testing.assert_allclose(found.values(), torch.stack(pairs).mean(dim=0), rtol=1e-4)
+
+
 def test_options_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="got unknown tasks text-to-image; expected some of pose-tokenizer, "):
         run("--tasks", "text-to-image")
@@ -162,6 +190,8 @@ def test_options_are_checked(tmp_path: Path) -> None:
         run("--compare", tmp_path)
     with pytest.raises(ValueError, match="limit must be at least 1, got 0"):
         run("--limit", 0)
+    with pytest.raises(ValueError, match="samples must be 0 or at least 2, got 1"):
+        run("--samples", 1)
 
 
 # Stored answers.

@@ -18,7 +18,7 @@ from unipose import UniPoseForConditionalGeneration
 from unipose.processing.body_model import BodyModel
 from unipose.training.datasets.read_rows import read_rows
 from unipose.training.datasets.rows import TASKS
-from unipose.training.evaluation.row_answers import measure_loss, measure_rows, rouge_l
+from unipose.training.evaluation.row_answers import measure_loss, measure_rows
 from unipose.training.stages.finetune import main
 from unipose.training.trainer import finetuning
 from unipose.training.trainer.collator import UniPoseDataCollator
@@ -332,23 +332,3 @@ def test_held_out_rows_share_no_source_and_no_content_with_trained_ones() -> Non
     assert split_rows(dataset, 0, 3)[1] is None
     with pytest.raises(ValueError, match="got 1 different row"):
         split_rows(dataset.select([0]), 0.2, 0)
-
-
-def test_rouge_l_is_the_longest_common_subsequence_of_words() -> None:
-    assert rouge_l("The left knee is bent.", "the LEFT knee is bent.") == 1
-    assert rouge_l("", "a") == rouge_l("a", "") == rouge_l("a b", "c d") == 0
-    assert rouge_l("a b c d", "a c d e f") == pytest.approx(2 * 3 / 9)
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        one, other = (["abc"[index] for index in rng.integers(0, 3, rng.integers(1, 9))] for _ in range(2))
-        common = max(
-            len(part)
-            for mask in range(2 ** len(one))
-            if is_subsequence(part := [word for place, word in enumerate(one) if mask >> place & 1], other)
-        )
-        assert rouge_l(" ".join(one), " ".join(other)) == pytest.approx(2 * common / (len(one) + len(other)))
-
-
-def is_subsequence(part: list[str], whole: list[str]) -> bool:
-    rest = iter(whole)
-    return all(word in rest for word in part)

@@ -1,5 +1,7 @@
 """BLEU-4, ROUGE-L and METEOR: worked by hand, and against sacrebleu's own corpus score."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import sacrebleu
@@ -48,21 +50,25 @@ def test_bleu_of_several_references_names_their_number() -> None:
     assert counts.score() >= uneven.score()
 
 
-def longest_common_subsequence(first: list[str], second: list[str]) -> int:
-    if not first or not second:
-        return 0
-    if first[0] == second[0]:
-        return 1 + longest_common_subsequence(first[1:], second[1:])
-    return max(longest_common_subsequence(first[1:], second), longest_common_subsequence(first, second[1:]))
+def is_subsequence(part: list[str], whole: list[str]) -> bool:
+    rest = iter(whole)
+    return all(word in rest for word in part)
 
 
-def test_rouge_l_against_the_definition() -> None:
-    for text, reference in zip(TEXTS, REFERENCES):
-        words = [normalize(each, "plain").split() for each in (text, reference)]
-        common = longest_common_subsequence(words[0][:9], words[1][:9])
-        shortened = [" ".join(each[:9]) for each in words]
-        expected = 2 * common / sum(min(len(each), 9) for each in words)
-        assert rouge_l(shortened[:1], shortened[1:]).mean == pytest.approx(expected)
+def test_rouge_l_is_the_longest_common_subsequence_of_words() -> None:
+    assert rouge_l(["The left knee is bent."], ["the LEFT knee is bent"]).mean == 1
+    assert rouge_l(["", "a", "a b", ""], ["a", "", "c d", ""]).mean == 0
+    assert rouge_l(["a b c d"], ["a c d e f"]).mean == pytest.approx(2 * 3 / 9)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        one, other = (["abc"[index] for index in rng.integers(0, 3, rng.integers(1, 9))] for _ in range(2))
+        common = max(
+            len(part)
+            for mask in range(2 ** len(one))
+            if is_subsequence(part := [word for place, word in enumerate(one) if mask >> place & 1], other)
+        )
+        expected = 2 * common / (len(one) + len(other))
+        assert rouge_l([" ".join(one)], [" ".join(other)]).mean == pytest.approx(expected)
 
 
 def test_meteor_by_hand() -> None:
@@ -76,6 +82,49 @@ def test_meteor_by_hand() -> None:
 def test_stems_match_and_synonyms_do_not() -> None:
     assert meteor(["kneeling"], ["kneels"]).mean == pytest.approx(0.5)
     assert meteor(["person"], ["human"]).mean == 0.0
+
+
+class FakeLemma(NamedTuple):
+    lemma: str
+
+    def name(self) -> str:
+        return self.lemma
+
+
+class FakeSynset(tuple[FakeLemma, ...]):
+    def lemmas(self) -> list[FakeLemma]:
+        return list(self)
+
+
+class FakeWordNet:
+    """nltk's WordNet as METEOR sees it, with one set of synonyms; the real one must be downloaded."""
+
+    def __init__(self, *synonyms: str, is_there: bool = True):
+        self.synonyms, self.is_there = synonyms, is_there
+
+    def ensure_loaded(self) -> None:
+        if not self.is_there:
+            raise LookupError("Resource wordnet not found.")
+
+    def synsets(self, word: str) -> list[FakeSynset]:
+        return [FakeSynset(map(FakeLemma, self.synonyms))] if word in self.synonyms else []
+
+
+def test_synonyms_of_wordnet_match_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nltk.corpus.wordnet", FakeWordNet("person", "human"))
+    scores = meteor(["The person squats"], ["the human kneels"], synonyms=True)
+    # Two of three words in one chunk.
+    assert scores.mean == pytest.approx(2 / 3 * (1 - 0.5 * (1 / 2) ** 3))
+    assert "WordNet synonym" in scores.definition
+    without = meteor(["The person squats"], ["the human kneels"])
+    assert without.mean == pytest.approx(1 / 3 * 0.5)
+    assert "WordNet" not in without.definition
+
+
+def test_a_missing_wordnet_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nltk.corpus.wordnet", FakeWordNet(is_there=False))
+    with pytest.raises(FileNotFoundError, match=r"python -m nltk.downloader wordnet; or set synonyms to False"):
+        meteor(["a"], ["a"], synonyms=True)
 
 
 @pytest.mark.parametrize("metric", [rouge_l, meteor])

@@ -15,6 +15,7 @@ buildSync({
   // Pages hold the script inline, whatever their encoding.
   charset: "ascii",
   legalComments: "none",
+  loader: { ".worker.js": "text" },
   banner: { js: LICENSE },
   absWorkingDir: inside("."),
 });

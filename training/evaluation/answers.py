@@ -2,6 +2,7 @@
 
     answers/recipe.json                   the checkpoint's files, and what else changes answers
     answers/model-00000.jsonl             one answer a line: the digest of its inputs, text, poses, seconds
+    answers/samples10-00000.jsonl         ten sampled poses a line
 
 `StoredPipeline` is called like the pipeline. Rows are answered in whole batches, so that a continued evaluation and
 one of several processes give the answers of a single run.
@@ -117,6 +118,36 @@ class StoredPipeline:
         with self.file.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(answer) + "\n" for answer in answers)
         self.answers |= {answer["key"]: answer for answer in answers}
+
+
+class PoseSampler:
+    """Answers a row with several sampled poses.
+
+    Args:
+        pipe: `pipeline("unipose")`.
+        samples: number of poses of a row.
+        seed: of the samples. Those of a batch also depend on its first row, and on no other batch.
+    """
+
+    def __init__(self, pipe: Any, samples: int, seed: int):
+        self.pipe, self.samples, self.seed = pipe, samples, seed
+        self.model, self.processor = pipe.model, pipe.processor
+
+    def __call__(self, task: str, batch_size: int, do_sample: bool = False, **inputs: list[Any]) -> list[dict]:
+        """The same call as the pipeline's; always samples.
+
+        Args:
+            task: name of a task that answers with a pose.
+            batch_size: number of rows per forward pass.
+            do_sample: of the pipeline; samples in any case.
+            inputs: `text`, `images` and `poses`, a list of rows each.
+        """
+        first = row_key(task, {name: column[0] for name, column in inputs.items()})
+        seed = (self.seed + int(first[:12], 16)) % 2**63
+        groups = self.pipe(
+            **inputs, task=task, batch_size=batch_size, num_return_sequences=self.samples, do_sample=True, seed=seed
+        )
+        return [{"text": "", "poses": [answer["poses"][0] for answer in group]} for group in groups]
 
 
 def drop_unfinished_line(path: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from trl import TrlParser
 
 from unipose.processing.body_model import BodyModel, to_body_model
 from unipose.training.datasets.processes import start_process
-from unipose.training.evaluation.answers import StoredPipeline, checkpoint_digest, row_key, start_answers
+from unipose.training.evaluation.answers import PoseSampler, StoredPipeline, checkpoint_digest, row_key, start_answers
 from unipose.training.evaluation.baselines import TrainingPoses, random_pipeline
 from unipose.training.evaluation.compare import StoredTask, compare_evaluations, comparison_markdown, save_statistics
 from unipose.training.evaluation.evaluation_sets import (
@@ -50,7 +50,14 @@ from unipose.training.evaluation.report import (
 )
 from unipose.training.evaluation.retrieval import RetrievalModel
 from unipose.training.evaluation.scores import Judge
-from unipose.training.evaluation.tasks import MODEL, TaskResult, answer_rows, evaluate_pose_tokenizer, evaluate_task
+from unipose.training.evaluation.tasks import (
+    MODEL,
+    SAMPLED_TASKS,
+    TaskResult,
+    answer_rows,
+    evaluate_pose_tokenizer,
+    evaluate_task,
+)
 from unipose.training.evaluation.timing import latency
 from unipose.training.evaluation.uncertainty import Mean
 from unipose.training.io import write_json, write_text
@@ -107,6 +114,12 @@ class EvaluationArguments:
     shuffles: int = field(
         default=1, metadata={"help": "Divisions into groups of 32 that R-precision is averaged over; the paper's: 1."}
     )
+    samples: int = field(
+        default=0,
+        metadata={
+            "help": "Number of sampled answers to each row of text-to-pose and pose-edit, for multimodality; 0: none."
+        },
+    )
     records: list[str] = field(
         default_factory=list, metadata={"help": "Folders of records by import_data, to evaluate recorded poses too."}
     )
@@ -121,6 +134,8 @@ class EvaluationArguments:
             raise ValueError(f"compare takes the folders of two evaluations, got {len(self.compare)}")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be at least 1, got {self.limit}")
+        if self.samples < 0 or self.samples == 1:
+            raise ValueError(f"samples must be 0 or at least 2, got {self.samples}")
 
     def wants(self, name: str) -> bool:
         """Whether a task, or people's words, is to be evaluated."""
@@ -148,38 +163,53 @@ def make_sets(arguments: EvaluationArguments, body: BodyModel) -> dict[str, Eval
     return {name: own.chosen(arguments.tasks, arguments.limit) for name, own in sets.items()}
 
 
-def open_pipelines(
-    arguments: EvaluationArguments, state: PartialState
-) -> tuple[StoredPipeline, StoredPipeline | None]:
-    """The model's pipeline and that of random weights, with the answers that are stored already.
+class Pipelines(NamedTuple):
+    """What answers the rows.
+
+    Args:
+        model: the model.
+        random: a model of random weights.
+        sampler: the model's `PoseSampler`.
+    """
+
+    model: StoredPipeline
+    random: StoredPipeline | None
+    sampler: StoredPipeline | None
+
+
+def open_pipelines(arguments: EvaluationArguments, state: PartialState) -> Pipelines:
+    """The pipelines with the answers that are stored already.
 
     Args:
         arguments: options.
         state: this process.
     """
     pipe: Any = pipeline("unipose", model=arguments.model, device=state.device)  # type: ignore[call-overload]
-    folder = Path(arguments.output) / "answers"
+    folder, seed = Path(arguments.output) / "answers", arguments.seed
     if state.is_main_process:
         recipe = {
             "checkpoint": checkpoint_digest(arguments.model),
             "batch_size": arguments.batch_size,
-            "seed": arguments.seed,
+            "seed": seed,
             "device": state.device.type,
             **{package: version(package) for package in ("unipose", "torch", "transformers")},
         }
         if start_answers(folder, recipe):
             print(f"{folder}: answers of another checkpoint or of other options were removed", file=sys.stderr)
     state.wait_for_everyone()
-    stored = StoredPipeline(pipe, folder, "model", state.process_index)
-    if not arguments.random_model:
-        return stored, None
-    random = random_pipeline(pipe, arguments.seed)
-    return stored, StoredPipeline(random, folder, "random", state.process_index)
+
+    def stored(answering: Any, name: str) -> StoredPipeline:
+        return StoredPipeline(answering, folder, name, state.process_index)
+
+    samples = arguments.samples
+    return Pipelines(
+        stored(pipe, "model"),
+        stored(random_pipeline(pipe, seed), "random") if arguments.random_model else None,
+        stored(PoseSampler(pipe, samples, seed), f"samples{samples}") if samples else None,
+    )
 
 
-def answer_all(
-    pipes: list[StoredPipeline], sets: Mapping[str, EvaluationSet], batch_size: int, state: PartialState
-) -> None:
+def answer_all(pipes: Pipelines, sets: Mapping[str, EvaluationSet], batch_size: int, state: PartialState) -> None:
     """Answers and stores all rows, each process its share.
 
     Args:
@@ -191,10 +221,12 @@ def answer_all(
     for own in sets.values():
         for rows in own.rows:
             for pipe in pipes:
-                answer_rows(pipe, rows, batch_size, state.process_index, state.num_processes)
+                if pipe is not None and (pipe is not pipes.sampler or rows.task in SAMPLED_TASKS):
+                    answer_rows(pipe, rows, batch_size, state.process_index, state.num_processes)
     state.wait_for_everyone()
     for pipe in pipes:
-        pipe.read()
+        if pipe is not None:
+            pipe.read()
 
 
 @torch.no_grad()
@@ -206,6 +238,7 @@ def evaluate_set(
     batch_size: int = 32,
     seed: int = 0,
     random_pipe: Any = None,
+    sampler: Any = None,
 ) -> list[TaskResult]:
     """All metrics of a model on a set.
 
@@ -217,9 +250,12 @@ def evaluate_set(
         batch_size: number of inputs per forward pass.
         seed: seed of the baselines' random choices.
         random_pipe: pipeline of random weights, a further baseline.
+        sampler: `PoseSampler` of the model, for multimodality.
     """
     results = [evaluate_pose_tokenizer(pipe, poses, judge, name) for name, poses in rows.tokenizer_poses.items()]
-    return results + [evaluate_task(pipe, own, training, judge, batch_size, seed, random_pipe) for own in rows.rows]
+    return results + [
+        evaluate_task(pipe, own, training, judge, batch_size, seed, random_pipe, sampler) for own in rows.rows
+    ]
 
 
 def evaluate_words(pipe: Any, body: BodyModel, arguments: EvaluationArguments) -> dict[str, Any]:
@@ -336,12 +372,14 @@ def main() -> None:
     body, seed, size = BodyModel.builtin(), arguments.seed, arguments.batch_size
     judge, sets = make_judge(arguments, body), make_sets(arguments, body)
     state = start_process(cpu=not torch.cuda.is_available())
-    pipe, random_pipe = open_pipelines(arguments, state)
-    answer_all([each for each in (pipe, random_pipe) if each is not None], sets, size, state)
+    pipe, random_pipe, sampler = pipes = open_pipelines(arguments, state)
+    answer_all(pipes, sets, size, state)
     if not state.is_main_process:
         return
     training = TrainingPoses.of(sample_training_poses(arguments.training_poses, seed, body)[0].float(), body)
-    results = {name: evaluate_set(pipe, own, training, judge, size, seed, random_pipe) for name, own in sets.items()}
+    results = {
+        name: evaluate_set(pipe, own, training, judge, size, seed, random_pipe, sampler) for name, own in sets.items()
+    }
     report: dict[str, Any] = {
         "settings": asdict(arguments),
         "dataset": {"type": sets[""].kind, "name": sets[""].name},

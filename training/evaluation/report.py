@@ -55,6 +55,8 @@ METRICS = {
     "mean_recall": MetricInfo("mRecall (%)", True),
     "fid": MetricInfo("FID", decimals=3),
     "diversity": MetricInfo("diversity", decimals=3),
+    "multimodality_mm": MetricInfo("multimodality (mm)"),
+    "multimodality": MetricInfo("multimodality", decimals=3),
     "right": MetricInfo("right answers (%)", True),
 }
 METRIC_NAMES = {metric: info.name for metric, info in METRICS.items()}
@@ -107,6 +109,8 @@ def definitions(judge: Judge) -> dict[str, str]:
         "mean_recall": "mean of the six recalls",
         "fid": "Frechet distance of the retrieval model's pose embeddings, unbiased covariances",
         "diversity": "mean distance of two pose embeddings",
+        "multimodality_mm": "MPJPE between two sampled answers to one row, of all pairs",
+        "multimodality": "mean distance of the pose embeddings of two sampled answers to one row, of all pairs",
         "intervals": f"{100 * CONFIDENCE:.0f} %, bootstrap over rows, {RESAMPLES} resamples",
     }
 
@@ -133,12 +137,12 @@ def to_intervals(results: Sequence[TaskResult], seed: int) -> Intervals:
     return intervals
 
 
-def to_markdown(metrics: Metrics, intervals: Intervals | None = None) -> str:
-    """A table with one row per task and metric: the model's value, then those of the baselines.
+def to_markdown(metrics: Metrics, intervals: Intervals) -> str:
+    """A table with one row per task and metric: the model's value with its interval, then those of the baselines.
 
     Args:
         metrics: metrics of each task.
-        intervals: if given, the model's value is followed by its interval.
+        intervals: their intervals.
     """
     rows = []
     for task, results in metrics.items():
@@ -148,9 +152,7 @@ def to_markdown(metrics: Metrics, intervals: Intervals | None = None) -> str:
                 for name, values in results.items()
                 if name != MODEL and metric in values
             ]
-            shown = format_value(metric, value)
-            if intervals is not None:
-                shown += f" {_format_interval(metric, intervals[task][MODEL][metric])}"
+            shown = f"{format_value(metric, value)} {_format_interval(metric, intervals[task][MODEL][metric])}"
             rows.append((task, METRIC_NAMES[metric], shown, ", ".join(baselines)))
     return markdown_table(("task", "metric", "model", "baselines"), rows)
 

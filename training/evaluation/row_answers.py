@@ -14,6 +14,7 @@ from unipose.processing.body_model import BodyModel
 from unipose.processing.processing_unipose import UniPoseProcessor
 from unipose.training.datasets.rows import Row
 from unipose.training.evaluation.metrics import pose_errors
+from unipose.training.evaluation.text_metrics import rouge_l
 
 
 Metrics = dict[str, float]
@@ -69,8 +70,8 @@ def measure_rows(
         metrics |= pose_errors(results, roma.rotvec_to_rotmat(targets), body)
     if of_kind["text"]:
         answers = answer_prompts(pipe, of_kind["text"], "text", batch_size)
-        scores = [rouge_l(answer["text"], answer_text(row)) for answer, row in zip(answers, of_kind["text"])]
-        metrics["rouge_l"] = 100 * sum(scores) / len(scores)
+        texts, targets = [answer["text"] for answer in answers], [answer_text(row) for row in of_kind["text"]]
+        metrics["rouge_l"] = 100 * rouge_l(texts, targets).mean
     return AnsweredRows(metrics, len(of_kind["pose"]), len(of_kind["text"]))
 
 
@@ -137,23 +138,3 @@ def first_answer_pose(row: Row) -> list[list[float]]:
 def answer_text(row: Row) -> str:
     """The text of the last message."""
     return "".join(block.get("text") or "" for block in row["messages"][-1]["content"])
-
-
-def rouge_l(text: str, target: str) -> float:
-    """ROUGE-L: the F1 score of the longest common subsequence of words, in any case, 0..1.
-
-    Args:
-        text: the model's.
-        target: the row's.
-    """
-    words, others = text.lower().split(), target.lower().split()
-    if not words or not others:
-        return float(words == others)
-    lengths = [0] * (len(others) + 1)
-    for word in words:
-        diagonal = 0
-        for index, other in enumerate(others, start=1):
-            above = lengths[index]
-            lengths[index] = diagonal + 1 if word == other else max(above, lengths[index - 1])
-            diagonal = above
-    return 2 * lengths[-1] / (len(words) + len(others))

@@ -9,6 +9,7 @@ import torch
 from unipose.processing.body_model import BodyModel
 from unipose.training.captions.caption_reader import read_caption
 from unipose.training.captions.instruction_reader import read_instruction
+from unipose.training.evaluation.diversity import multimodality_of_rows
 from unipose.training.evaluation.metrics import mpjpe, pa_mpjpe, pve, rotation_errors
 from unipose.training.evaluation.posecode_metrics import (
     changed_parts_named,
@@ -87,6 +88,26 @@ def pose_statistics(rows: TaskRows, poses: torch.Tensor, judge: Judge) -> Statis
         embeds, true_embeds = (judge.retrieval.get_pose_features(each).double().cpu() for each in facing)
         statistics["fid"] = Frechet(embeds.numpy(), true_embeds.numpy())
         statistics["diversity"] = Diversity(embeds.numpy())
+    return statistics
+
+
+@torch.no_grad()
+def sample_statistics(rows: TaskRows, samples: torch.Tensor, judge: Judge) -> Statistics:
+    """Multimodality: how different the sampled answers to one row are.
+
+    Args:
+        rows: n rows.
+        samples: (n, samples, 22, 3, 3).
+        judge: the body to measure; embeddings are those of its retrieval model, if it has one.
+    """
+    joints = torch.stack([judge.error_body.forward_joints(own) for own in samples]).double().numpy()
+    # The mean over joints of their distances: the MPJPE between two samples.
+    distances = [multimodality_of_rows(joints[:, :, joint]) for joint in range(joints.shape[2])]
+    statistics: Statistics = {"multimodality_mm": Mean.of(1000 * np.mean(distances, axis=0))}
+    if judge.retrieval is not None:
+        facing = facing_front(rows, samples.flatten(0, 1))
+        embeds = judge.retrieval.get_pose_features(facing).double().cpu().unflatten(0, samples.shape[:2])
+        statistics["multimodality"] = Mean.of(multimodality_of_rows(embeds.numpy()))
     return statistics
 
 

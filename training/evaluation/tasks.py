@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 
@@ -14,7 +15,14 @@ from unipose.training.evaluation.baselines import (
     reconstruct,
     text_baselines,
 )
-from unipose.training.evaluation.scores import Judge, Statistics, error_statistics, pose_statistics, text_statistics
+from unipose.training.evaluation.scores import (
+    Judge,
+    Statistics,
+    error_statistics,
+    pose_statistics,
+    sample_statistics,
+    text_statistics,
+)
 from unipose.training.evaluation.task_rows import TaskRows
 
 
@@ -22,6 +30,8 @@ from unipose.training.evaluation.task_rows import TaskRows
 Results = dict[str, dict[str, float]]
 
 MODEL = "model"
+# Several poses fit the text.
+SAMPLED_TASKS = ("text-to-pose", "pose-edit")
 TOKENIZER_TASK = "pose tokenizer"
 
 
@@ -97,6 +107,7 @@ def evaluate_task(
     batch_size: int = 32,
     seed: int = 0,
     random_pipe: Any = None,
+    sampler: Any = None,
 ) -> TaskResult:
     """The metrics of a model, and of all baselines that fit the task.
 
@@ -108,6 +119,7 @@ def evaluate_task(
         batch_size: number of rows per forward pass.
         seed: seed of the baselines' random choices.
         random_pipe: pipeline of a model with random weights, a further baseline.
+        sampler: `PoseSampler` of the model, for multimodality.
     """
     outputs = answer_rows(pipe, rows, batch_size)
     random_outputs = None if random_pipe is None else answer_rows(random_pipe, rows, batch_size)
@@ -118,6 +130,9 @@ def evaluate_task(
         if random_outputs is not None:
             poses[RANDOM_MODEL] = first_poses(random_outputs)
         scores = {name: pose_statistics(rows, own, judge) for name, own in poses.items()}
+        if sampler is not None and rows.task in SAMPLED_TASKS:
+            samples = [answer["poses"] for answer in answer_rows(sampler, rows, batch_size)]
+            scores[MODEL] |= sample_statistics(rows, torch.as_tensor(np.array(samples)), judge)
     else:
         texts = {MODEL: [output["text"] for output in outputs]}
         texts |= text_baselines(rows, texts[MODEL], training, judge.body, seed)

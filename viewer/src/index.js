@@ -1,4 +1,6 @@
-// The global of the bundle; its options and methods are described in docs/viewer.md.
+// The globals of the bundle; docs/viewer.md describes them.
+import { fitPose } from "./photo/fitting.js";
+import { fromImage, load, startWebcam } from "./photo/photo.js";
 import { Viewer } from "./viewer.js";
 
 window.UniPoseViewer = {
@@ -7,3 +9,5 @@ window.UniPoseViewer = {
     return window.viewer;
   },
 };
+
+window.UniPosePhoto = { fitPose, fromImage, load, startWebcam };

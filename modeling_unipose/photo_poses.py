@@ -1,0 +1,167 @@
+"""Poses of people in photos by another tool: the embedded model knows rendered people only.
+
+An estimator takes RGB images and gives a pose, in any form that the processor reads, and a confidence for each.
+`MediapipeEstimator` is one: its landmarks become rotations as joint positions do.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .image_texts import THROUGH_POSES
+from .pipeline_rows import check_inputs
+from .pipeline_streams import is_stream
+from .tasks_unipose import TASKS
+
+
+Estimator = Callable[[Sequence[Image.Image]], Sequence[tuple[Any, float]]]
+
+ESTIMATED_TASKS = ("image-to-pose", *THROUGH_POSES)
+MEDIAPIPE_MODEL = Path("~/.cache/unipose/mediapipe/pose_landmarker_full.task")
+# Landmarks below it are estimated, not seen.
+MIN_VISIBILITY = 0.5
+# Shoulders and hips: estimated where they are not seen, and needed.
+TRUNK = (11, 12, 23, 24)
+
+
+class MediapipeEstimator:
+    """MediaPipe's pose landmarks (extra `photo`), on the processor.
+
+    Args:
+        model: Path of a `.task` file. Default: `MEDIAPIPE_MODEL`, as `viewer/vendor_mediapipe.py` writes it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ImportError: MediaPipe is not installed.
+    """
+
+    def __init__(self, model: str | Path = MEDIAPIPE_MODEL):
+        path = Path(model).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"there is no MediaPipe model {path}: `python viewer/vendor_mediapipe.py {path.parent}` in UniPose's "
+                "repository writes it; MediapipeEstimator(path) takes another place"
+            )
+        try:
+            from mediapipe.tasks.python import BaseOptions, vision
+        except ImportError as error:
+            raise ImportError("estimator='mediapipe' needs MediaPipe: pip install 'unipose[photo]'") from error
+        options = vision.PoseLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(path)))
+        self.open_landmarker = partial(vision.PoseLandmarker.create_from_options, options)
+
+    def __call__(self, images: Sequence[Image.Image]) -> list[tuple[dict[str, Any], float]]:
+        """The poses of one person in each image.
+
+        Args:
+            images: RGB images.
+
+        Returns:
+            Joint positions, and the mean visibility of the landmarks.
+
+        Raises:
+            ValueError: There is no person in an image.
+        """
+        from mediapipe import Image as MediapipeImage
+        from mediapipe import ImageFormat
+
+        estimates = []
+        with self.open_landmarker() as landmarker:
+            for number, image in enumerate(images, 1):
+                pixels = np.ascontiguousarray(np.asarray(image))
+                found = landmarker.detect(MediapipeImage(image_format=ImageFormat.SRGB, data=pixels))
+                if not found.pose_world_landmarks:
+                    raise ValueError(f"image {number}: MediaPipe finds no person in it")
+                estimates.append(read_landmarks(found.pose_world_landmarks[0]))
+        return estimates
+
+
+def read_landmarks(points: Sequence[Any]) -> tuple[dict[str, Any], float]:
+    """Landmarks as joint positions with their confidence, and their mean visibility.
+
+    Args:
+        points: 33 points with x, y, z and visibility.
+    """
+    landmarks = np.array([[point.x, point.y, point.z, point.visibility] for point in points])
+    visibility = landmarks[:, 3].copy()
+    landmarks[visibility < MIN_VISIBILITY, 3] = 0.0
+    landmarks[TRUNK, 3] = 1.0
+    return {"keypoints_3d": landmarks, "skeleton": "mediapipe"}, float(visibility.mean())
+
+
+def find_estimator(estimator: Any) -> Estimator:
+    """The function that an argument names.
+
+    Raises:
+        ValueError: It is neither "mediapipe" nor a function.
+        FileNotFoundError: As `MediapipeEstimator`.
+        ImportError: As `MediapipeEstimator`.
+    """
+    if estimator == "mediapipe":
+        return MediapipeEstimator()
+    if callable(estimator):
+        return estimator
+    raise ValueError(f"estimator is {estimator!r}; accepted: 'mediapipe', or a function of images")
+
+
+class PhotoMixin:
+    """Answers about images through the poses of an estimator, for `UniPosePipeline`."""
+
+    processor: Any
+    arrange_rows: Any
+
+    def answer_estimated(
+        self, inputs: Mapping[str, Any], task: str | None, estimator: Any, frame: str, options: Mapping[str, Any]
+    ) -> Any:
+        """Answers rows of images as `UniPosePipeline.__call__` does, with the poses of an estimator.
+
+        Args:
+            inputs: "text", "images" and "poses" of the call.
+            task: One of `ESTIMATED_TASKS`.
+            estimator: See `find_estimator`.
+            frame: Frame of the poses of the answers.
+            options: Other arguments of the call, for texts about the poses.
+
+        Raises:
+            ValueError: Another task, a stream, or an image without a person.
+        """
+        if task not in ESTIMATED_TASKS:
+            raise ValueError(f"estimator= takes a task of {', '.join(ESTIMATED_TASKS)}; got {task!r}")
+        if any(is_stream(value) for value in inputs.values()):
+            raise ValueError("estimator= takes lists of images; got a stream")
+        rows, many = self.arrange_rows(inputs["text"], inputs["images"], inputs["poses"], TASKS[task])
+        for row in rows:
+            check_inputs(row, TASKS[task])
+        images = [image for row in rows for image in row.images]
+        read = [self.processor.read_image(image, f"image {number}") for number, image in enumerate(images, 1)]
+        estimates = [
+            (self.processor.read_pose(pose, f"the pose of image {number}"), confidence)
+            for number, (pose, confidence) in enumerate(find_estimator(estimator)(read), 1)
+        ]
+        if task == "image-to-pose":
+            answers = [self.pose_answer(pose, confidence, frame) for pose, confidence in estimates]
+        else:
+            poses = iter([pose for pose, _ in estimates])
+            groups = [[next(poses) for _ in row.images] for row in rows]
+            answers = self(  # type: ignore[operator]
+                [row.text for row in rows], poses=groups, task=THROUGH_POSES[task], **options
+            )
+        return answers if many else answers[0]
+
+    def pose_answer(self, pose: torch.Tensor, confidence: float, frame: str) -> dict[str, Any]:
+        """An answer that is a pose.
+
+        Args:
+            pose: (22, 3, 3) in the stored z-up frame.
+            confidence: From 0 to 1.
+            frame: Frame of the answer.
+        """
+        turned = self.processor.to_frame(pose, frame, "output_frame")
+        return {"text": "", "poses": [turned.numpy()], "confidence": float(confidence)}
+
+
+__all__ = ["MediapipeEstimator", "PhotoMixin"]

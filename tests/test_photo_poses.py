@@ -1,0 +1,94 @@
+"""Images through an estimator in place of the model: `pipe(images=..., estimator=...)`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import pipeline
+
+from unipose import MediapipeEstimator, UniPosePipeline
+from unipose.processing.body_model import BodyModel
+from unipose.processing.pose_frames import to_y_up
+from unipose.processing.rendering import render_pose
+from unipose.training.named_poses.archetypes import archetype_poses
+
+
+MODEL = Path(__file__).parents[1] / "viewer" / "mediapipe" / "pose_landmarker_full.task"
+POSES = archetype_poses(["hands_up", "kneel"])
+IMAGES = [Image.new("RGB", (64, 48), color) for color in ("red", "blue")]
+
+
+def by_color(images: Any) -> list[tuple[torch.Tensor, float]]:
+    """An estimator that knows two images."""
+    assert all(image.mode == "RGB" for image in images)
+    return [(POSES[int(image.getpixel((0, 0))[2] > 0)], 0.75) for image in images]
+
+
+@pytest.fixture(scope="module")
+def pipe() -> UniPosePipeline:
+    return pipeline("unipose")
+
+
+def test_the_pose_of_an_image_is_the_estimators(pipe: UniPosePipeline) -> None:
+    answer = pipe(images=IMAGES[1], task="image-to-pose", estimator=by_color)
+    assert (answer["text"], answer["confidence"]) == ("", 0.75)
+    np.testing.assert_allclose(answer["poses"][0], POSES[1], atol=1e-6)
+    answers = pipe(images=IMAGES, task="image-to-pose", estimator=by_color, output_frame="y_up")
+    for answer, pose in zip(answers, POSES):
+        np.testing.assert_allclose(answer["poses"][0], to_y_up(pose), atol=1e-6)
+
+
+def test_texts_about_images_are_about_the_estimated_poses(pipe: UniPosePipeline) -> None:
+    answers = pipe(images=IMAGES, task="image-to-text", estimator=by_color, max_new_tokens=12)
+    expected = pipe(poses=list(POSES), task="pose-to-text", max_new_tokens=12)
+    assert [answer["text"] for answer in answers] == [answer["text"] for answer in expected]
+    answer = pipe(images=IMAGES, task="image-diff", estimator=by_color, max_new_tokens=12)
+    assert answer["text"] == pipe(poses=list(POSES), task="pose-diff", max_new_tokens=12)["text"]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ({"text": "Run.", "task": "text-to-pose"}, "takes a task of image-to-pose, image-to-text, image-diff"),
+        ({"images": IMAGES[0]}, "got None"),
+        ({"images": iter(IMAGES), "task": "image-to-pose"}, "got a stream"),
+        ({"images": IMAGES[0], "task": "image-diff"}, "takes 2 images per row, got 1"),
+        ({"images": IMAGES[0], "task": "image-to-pose", "estimator": "magic"}, "estimator is 'magic'; accepted"),
+        ({"images": IMAGES[0], "task": "image-to-pose", "estimator": lambda images: [(np.ones(5), 1.0)]}, "image 1"),
+    ],
+)
+def test_what_an_estimator_cannot_answer(pipe: UniPosePipeline, call: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        pipe(**{"estimator": by_color, **call})
+
+
+def test_what_mediapipe_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no MediaPipe model .+none\.task.+vendor_mediapipe"):
+        MediapipeEstimator(tmp_path / "none.task")
+    (tmp_path / "some.task").touch()
+    monkeypatch.setitem(sys.modules, "mediapipe.tasks.python", None)
+    with pytest.raises(ImportError, match=r"pip install 'unipose\[photo\]'"):
+        MediapipeEstimator(tmp_path / "some.task")
+
+
+@pytest.mark.slow
+def test_mediapipe_finds_the_pose(pipe: UniPosePipeline) -> None:
+    """A rendered person whose pose is known, from the front; an image of nobody is refused."""
+    if not os.environ.get("CI"):
+        pytest.importorskip("mediapipe")
+        if not MODEL.is_file():
+            pytest.skip("needs MediaPipe's model: python viewer/vendor_mediapipe.py viewer/mediapipe")
+    estimator = MediapipeEstimator(MODEL)
+    image = render_pose(POSES[0], size=512, view="front")
+    answer = pipe(images=image, task="image-to-pose", estimator=estimator)
+    body = BodyModel.builtin()
+    found, expected = (body(torch.as_tensor(pose)[None]).joints[0] for pose in (answer["poses"][0], POSES[0]))
+    assert 1000 * (found - expected).norm(dim=-1).mean() < 150
+    assert 0.5 < answer["confidence"] <= 1.0
+    with pytest.raises(ValueError, match="image 2: MediaPipe finds no person"):
+        pipe(images=[image, Image.new("RGB", (300, 300), "gray")], task="image-to-pose", estimator=estimator)
