@@ -88,7 +88,7 @@ setup(
             "recipes/*/*.yaml",
         ],
         "unipose.training.datasets.instructions": ["*.txt"],
-        "unipose.model_cards": ["*.jinja", "metrics/*/*"],
+        "unipose.model_cards": ["*.jinja", "metrics/*/*", "space/*"],
     },
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
