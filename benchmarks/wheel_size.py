@@ -15,7 +15,9 @@ from measure import print_table
 ROOT = Path(__file__).parents[1]
 TARGET_MB = 40
 # Not needed for a build.
-IGNORED = shutil.ignore_patterns(".*", "runs", "build", "dist", "*.egg-info", "__pycache__", "demo_out")
+IGNORED = shutil.ignore_patterns(
+    ".*", "runs", "build", "dist", "*.egg-info", "__pycache__", "demo_out", "node_modules", "mediapipe"
+)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from .modeling_pose_vqvae import UniPoseVQVAE
 from .modeling_unipose import UniPoseForConditionalGeneration, UniPoseModel
 from .pipeline_unipose import UniPosePipeline
 from .processing.image_processing_unipose import UniPoseImageProcessor
+from .processing.pose_viewer import show
 from .processing.processing_unipose import UniPoseProcessor
 
 
@@ -57,4 +58,5 @@ __all__ = [
     "UniPoseProcessor",
     "UniPoseVQVAE",
     "UniPoseVQVAEConfig",
+    "show",
 ]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
+from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from .answer_choice import (
     FEATURES,
@@ -151,26 +152,28 @@ class AnswerPipelineMixin:
         return self.model.encode_images(moved)
 
     def features_of(
-        self, ids: torch.Tensor, generated: torch.Tensor, inputs: dict[str, Any], mode: Any, arguments: dict[str, Any]
+        self, prompt: torch.Tensor, output: Any, inputs: dict[str, Any], mode: Any, arguments: dict[str, Any]
     ) -> list[dict[str, float]]:
-        """The features of generated answers.
+        """The features of generated answers, from the logits of generation; the answers of beams are scored again.
 
         Args:
-            ids: (rows, length) prompts.
-            generated: (rows * answers of each, new tokens).
+            prompt: (rows, length) ids.
+            output: What `generate` returned, with answers for each row in turn, and with logits.
             inputs: The other inputs of the prompts.
             mode: The generation mode.
             arguments: Arguments of `generate`.
         """
-        expanded_ids, expanded = self.model._expand_inputs_for_generation(
-            len(generated) // len(ids), input_ids=ids, **inputs
-        )
         config = arguments.get("generation_config") or self.model.generation_config
         sources = (options_of(config), options_of(self.model.generation_config))
         decoding = PoseDecoding.resolve(self.model.config, arguments, *sources)
-        sampled = bool(arguments.get("do_sample", config.do_sample))
-        mask = expanded.pop("attention_mask", None)
-        scored = self.model.score_answers(expanded_ids, generated, mask, mode, None, sampled, decoding, expanded)
+        if isinstance(output, GenerateDecoderOnlyOutput) and output.logits is not None:
+            scored = self.model.answers_of_logits(output.sequences, torch.stack([*output.logits], dim=1), mode)
+        else:
+            generated = output.sequences[:, prompt.shape[1] :]
+            count = len(generated) // len(prompt)
+            ids, expanded = self.model._expand_inputs_for_generation(count, input_ids=prompt, **inputs)
+            mask, sampled = expanded.pop("attention_mask", None), bool(arguments.get("do_sample", config.do_sample))
+            scored = self.model.score_answers(ids, generated, mask, mode, None, sampled, decoding, expanded)
         return answer_features(scored, CodeChooser(self.model.config, self.model.model.pose_tokenizer, decoding))
 
     def add_confidences(

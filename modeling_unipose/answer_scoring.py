@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor
 
-from .pose_blocks import codes_to_queries
+from .configuration_unipose import UniPoseConfig
+from .pose_blocks import codes_to_queries, prompt_source_codes
 from .pose_decoding import CodeChooser, revealed_counts
 from .query_runs import block_index, codes_since_start, is_pose_code
 
@@ -125,6 +126,8 @@ class TeacherForcing:
             in_order: Whether sampling drew the codes.
         """
         rows, kept = in_block.any(dim=1), logits.shape[1]
+        sources = prompt_source_codes(self.model.model, self.ids[:, : self.prompt_length], **self.inputs)
+        sources = None if sources is None else sources[rows]
         tokens = self.config.num_pose_tokens
         given = torch.nn.functional.pad(self.ids, (0, tokens), value=-1)[in_block].view(-1, tokens)
         given = torch.where(given >= 0, given - self.config.pose_code_start_id, given)
@@ -136,7 +139,7 @@ class TeacherForcing:
             else:
                 is_revealed = chooser.surest(block, is_known, count)
             # The codes behind a cut are those that generation would have chosen.
-            known = torch.where(given >= 0, given, chooser.choose_all(block))
+            known = torch.where(given >= 0, given, chooser.choose_all(block, sources))
             codes = torch.where(is_revealed & ~is_known, known, codes)
             is_known = is_revealed
             revealed = torch.full_like(self.seen, -1).masked_scatter(in_block, codes)
@@ -146,20 +149,20 @@ class TeacherForcing:
 
 
 def answer_logits(
-    forcing: TeacherForcing, grammar: LogitsProcessor, chooser: CodeChooser, in_order: bool, end_ids: list[int]
+    ids: torch.Tensor, logits: torch.Tensor, grammar: LogitsProcessor, config: UniPoseConfig, end_ids: list[int]
 ) -> AnswerLogits:
     """Scores the answers.
 
     Args:
-        forcing: Prompts and answers.
+        ids: (batch, length) prompts with their answers.
+        logits: (batch, new tokens, vocab_size) of the model, that each token of the answers was chosen from.
         grammar: Bans what generation could not choose.
-        chooser: Chooses the codes that are revealed.
-        in_order: Whether sampling drew the codes.
+        config: Config with the token ids.
         end_ids: Tokens that end an answer; what follows is padding.
     """
-    ids, prompt, config = forcing.ids, forcing.prompt_length, forcing.config
-    logits = forcing.logits(chooser, in_order).float()
-    allowed = [grammar(ids[:, : prompt + step], logits[:, step]) for step in range(forcing.new_tokens)]
+    new_tokens = logits.shape[1]
+    prompt = ids.shape[1] - new_tokens
+    allowed = [grammar(ids[:, : prompt + step], logits[:, step].float()) for step in range(new_tokens)]
     generated = ids[:, prompt:]
     ended = torch.isin(generated, generated.new_tensor(end_ids)).cumsum(dim=1)
     is_open = torch.nn.functional.pad(ended, (1, 0))[:, :-1] == 0

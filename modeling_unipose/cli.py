@@ -115,7 +115,7 @@ def run_generate(arguments: argparse.Namespace) -> int:
         for pose in poses:
             print_json(pose_record(pose, frame))
         if arguments.out is None:
-            console.note("the answer is a pose, as JSON: --out kneel.glb writes a file, --show an image")
+            console.note("the answer is a pose, as JSON: --out kneel.glb writes a file, --show opens a 3D view")
     if arguments.show:
         show_poses(poses or given, body, betas)
     return 0
@@ -211,7 +211,7 @@ def run_module(arguments: argparse.Namespace) -> int:
         runpy.run_module(arguments.module, run_name="__main__")
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"unipose {arguments.command} needs {error.name}: pip install 'unipose[training]'"
+            f"unipose {arguments.command} needs {error.name}: pip install 'unipose[{arguments.extra}]'"
         ) from error
     return 0
 

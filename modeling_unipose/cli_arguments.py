@@ -83,11 +83,13 @@ class ModuleCommand(NamedTuple):
         module: The module that it starts.
         text: Its line in the help.
         to_words: Turns the words of the command line into those of the module.
+        extra: The extra of the package that it needs.
     """
 
     module: str
     text: str
     to_words: Callable[[Sequence[str]], list[str]] = list
+    extra: str = "training"
 
 
 def own_data_words(words: Sequence[str]) -> list[str]:
@@ -114,6 +116,11 @@ MODULES = {
     "evaluate": ModuleCommand(
         "unipose.training.evaluation.evaluate",
         "measures a model on held-out poses (needs pip install 'unipose[training]')",
+    ),
+    "serve": ModuleCommand(
+        "unipose.serving.serve",
+        "answers chats with poses over HTTP, in OpenAI's format (needs pip install 'unipose[serving]')",
+        extra="serving",
     ),
 }
 COMMANDS = {
@@ -154,8 +161,8 @@ def generate_parser() -> argparse.ArgumentParser:
         "--out",
         metavar="FILE",
         help="output pose, in the format of its ending: numbers (.npz, .npy, .json, .smpl.npz, .smplh.npz, "
-        ".smplx.npz), a skinned body (.glb), a skeleton (.bvh), a mesh (.obj), an image (.png) or its keypoints "
-        "(.openpose.png, .openpose.json, .coco.json); - is JSON on stdout, as without --out",
+        ".smplx.npz), a skinned body (.glb), a skeleton (.bvh), a mesh (.obj), a 3D view (.html), an image (.png) or "
+        "its keypoints (.openpose.png, .openpose.json, .coco.json); - is JSON on stdout, as without --out",
     )
     parser.add_argument(
         "--body",
@@ -175,7 +182,9 @@ def generate_parser() -> argparse.ArgumentParser:
         help="writes a motion from the input poses through those of the answer to a .glb, .bvh, .smpl.npz, .smplh.npz "
         "or .smplx.npz file",
     )
-    parser.add_argument("--show", action="store_true", help="opens an image of the pose, or prints its path")
+    parser.add_argument(
+        "--show", action="store_true", help="opens a 3D view of the pose in the browser, or prints the page's path"
+    )
     parser.add_argument("--json", action="store_true", help="prints each answer as one line of JSON")
     add_answering(parser)
     return parser
@@ -231,7 +240,8 @@ def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
     name = words[0] if words else DEFAULT_COMMAND
     if name in MODULES:
         module = MODULES[name]
-        return argparse.Namespace(command=name, module=module.module, words=module.to_words(words[1:]))
+        words = module.to_words(words[1:])
+        return argparse.Namespace(command=name, module=module.module, extra=module.extra, words=words)
     is_command = name in PARSERS
     command = name if is_command else DEFAULT_COMMAND
     arguments = PARSERS[command]().parse_args(words[1:] if is_command and words else words)

@@ -3,22 +3,21 @@
 import os
 import sys
 import tempfile
+import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import ImageShow
 
 from .processing.body_model import Betas, BodyModel
 from .processing.pose_frames import Frame
-from .processing.pose_io import pose_arrays
-from .processing.rendering import contact_sheet, render_pose
+from .processing.pose_io import pose_arrays, write_atomically
+from .processing.pose_viewer import viewer_html
 
 
 # A millionth of a radian moves no joint by more than a few micrometers.
 DECIMALS = 6
-IMAGE_SIZE = 512
 
 
 def pose_record(rotmats: Any, frame: Frame) -> dict[str, Any]:
@@ -47,7 +46,7 @@ def answer_record(answer: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
 
 
 def show_poses(poses: Sequence[Any], body: BodyModel | None, betas: Betas | None = None) -> None:
-    """Opens one image of all poses, or writes it and prints its path where there is no screen.
+    """Opens a page with a 3D view of all poses, and prints its path where no browser opens.
 
     Args:
         poses: (22, 3, 3) each, in the stored z-up frame.
@@ -59,13 +58,11 @@ def show_poses(poses: Sequence[Any], body: BodyModel | None, betas: Betas | None
     """
     if not poses:
         raise ValueError("--show: neither the answer nor the inputs have a pose")
-    images = [render_pose(pose, body, size=IMAGE_SIZE, betas=betas) for pose in poses]
-    image = images[0] if len(images) == 1 else contact_sheet(images)
-    if has_screen() and ImageShow.show(image, "unipose"):
-        return
-    path = Path(tempfile.mkdtemp(prefix="unipose-")) / "pose.png"
-    image.save(path)
-    print(path)
+    page = viewer_html(poses, body=body, betas=betas, frame="z_up")
+    path = Path(tempfile.mkdtemp(prefix="unipose-")) / "pose.html"
+    write_atomically(path, page.encode())
+    if not (has_screen() and webbrowser.open(path.as_uri())):
+        print(path)
 
 
 def has_screen() -> bool:

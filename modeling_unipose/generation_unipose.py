@@ -27,10 +27,12 @@ from .pose_decoding import CodeChooser, ExpectedCodes, PoseDecoding, PoseDecodin
 from .pose_grammar import PoseGrammar, PoseMode
 from .query_runs import codes_since_start
 from .seeded_sampling import SeededSampling, seeded_generator
+from .single_pose import can_choose_at_once, generate_single_poses
 from .whole_poses import protect_poses, restrict_processors
 
 
 IMAGE_INPUTS = ("pixel_values", "pose_pixel_values")
+LOOP_ARGUMENTS = ("stopping_criteria", "streamer")
 
 
 class ContinuousBatchingError(NotImplementedError, ValueError):
@@ -188,18 +190,35 @@ class UniPoseGenerationMixin(GenerationMixin):
         """
         chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
         forcing = TeacherForcing(self, input_ids, generated_ids, attention_mask, inputs)
-        limit = input_ids.shape[1] + generated_ids.shape[1] + self.config.pose_answer_length
-        rules = [
-            FiniteLogits(self),
-            PoseGrammar(self.config, max_length or limit, generation_mode, input_ids.shape[1]),
-        ]
-        grammar = LogitsProcessorList(rules)
         sampled = bool(self.generation_config.do_sample if do_sample is None else do_sample)
+        logits = forcing.logits(chooser, in_order=sampled)
+        return self.answers_of_logits(forcing.ids, logits, generation_mode, max_length)
+
+    def answers_of_logits(
+        self,
+        ids: torch.Tensor,
+        logits: torch.Tensor,
+        generation_mode: PoseMode | None,
+        max_length: int | None = None,
+    ) -> AnswerLogits:
+        """Scores answers whose logits are known, such as `output_logits` of `generate`.
+
+        Args:
+            ids: (batch, length) prompts with their answers.
+            logits: (batch, new tokens, vocab_size), that each token of the answers was chosen from.
+            generation_mode: That of `generate`.
+            max_length: See `score_generated`.
+        """
+        prompt_length = ids.shape[1] - logits.shape[1]
+        limit = max_length or ids.shape[1] + self.config.pose_answer_length
+        grammar = LogitsProcessorList(
+            [FiniteLogits(self), PoseGrammar(self.config, limit, generation_mode, prompt_length)]
+        )
         ends = self.generation_config.eos_token_id
         end_ids = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
         if generation_mode == "pose":
             end_ids.append(self.config.pose_end_token_id)
-        return answer_logits(forcing, grammar, chooser, sampled, end_ids)
+        return answer_logits(ids, logits, grammar, self.config, end_ids)
 
     def generate_batch(self, *args, **kwargs):
         """Not supported.
@@ -269,7 +288,8 @@ class UniPoseGenerationMixin(GenerationMixin):
         decoding = model_kwargs.get("pose_options")
         if decoding is not None and decoding.pose_decoding == "expected" and not generation_config.do_sample:
             chooser = CodeChooser(self.config, self.model.pose_tokenizer, decoding)
-            processors = LogitsProcessorList([ExpectedCodes(self.config, chooser), *processors])
+            expected = ExpectedCodes(self.config, chooser, model_kwargs.get("prompt_source_codes"))
+            processors = LogitsProcessorList([expected, *processors])
         first = [FiniteLogits(self), grammar]
         return LogitsProcessorList([*first, *processors, grammar, NumericScores()] if processors else first)
 
@@ -280,7 +300,7 @@ class UniPoseGenerationMixin(GenerationMixin):
 
     def _sample(self, input_ids, logits_processor, generation_config, synced_gpus=False, **kwargs):
         mode, decoding = kwargs.pop("generation_mode"), kwargs.pop("pose_options", None)
-        seeded = kwargs.pop("seeded_sampling", None)
+        seeded, sources = kwargs.pop("seeded_sampling", None), kwargs.pop("prompt_source_codes", None)
         self.validate_length(input_ids, generation_config.max_length, mode)
         if mode != "text":
             limits = input_ids.shape[1], generation_config.max_length
@@ -299,9 +319,13 @@ class UniPoseGenerationMixin(GenerationMixin):
             refinement = Refinement.of_model(self, chooser, in_order=in_order)
             if synced_gpus and refinement is not None:
                 raise ValueError("pose_refinement_steps > 1 runs forwards that other processes do not run: expected 1")
-            blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement)
-            blocks.source_codes = prompt_source_codes(self.model, input_ids, **kwargs)
-            output = super()._sample(input_ids, synced_gpus=synced_gpus, pose_blocks=blocks, **arguments)
+            blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement, sources)
+            is_plain = mode == "pose" and seeded is None and not synced_gpus
+            if is_plain and can_choose_at_once(input_ids, self.config, arguments):
+                inputs = {name: value for name, value in kwargs.items() if name not in LOOP_ARGUMENTS}
+                output = generate_single_poses(self, input_ids, blocks, chooser, generation_config, inputs)
+            else:
+                output = super()._sample(input_ids, synced_gpus=synced_gpus, pose_blocks=blocks, **arguments)
             if generation_config.return_dict_in_generate and output.get(CACHE) is not None:
                 blocks.restore(output[CACHE], output.sequences.shape[1] - 1)
         if seeded is not None and in_order and generation_config.output_scores:
@@ -451,9 +475,11 @@ class UniPoseGenerationMixin(GenerationMixin):
         return super()._update_model_kwargs_for_generation(outputs, model_kwargs, **kwargs)
 
     def _expand_inputs_for_generation(self, expand_size=1, input_ids=None, **kwargs):
-        """Repeats rows, each with its images and poses."""
+        """Repeats rows, each with its images, its poses and the codes of its source pose."""
         config = self.config
         repeated: dict[str, Any] = {}
+        if "pose_options" in kwargs:
+            kwargs["prompt_source_codes"] = prompt_source_codes(self.model, input_ids, **kwargs)
         # A prompt of embeddings has no ids.
         ids, embeds = (None if input_ids.shape[1] == 0 else input_ids), kwargs.get("inputs_embeds")
 

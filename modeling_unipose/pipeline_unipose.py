@@ -428,7 +428,7 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, Pipeline):
         generation_mode: Literal["pose", "text"] | None = None,
         **generate_kwargs: Any,
     ) -> dict[str, Any]:
-        overrides: dict[str, Any] = {"return_dict_in_generate": False}
+        overrides: dict[str, Any] = {"return_dict_in_generate": True, "output_logits": True}
         passed = self._get_set_generation_params({**self._generate_kwargs, **generate_kwargs})
         if not passed.keys() & {"max_new_tokens", "max_length"}:
             pose_length = self.model.config.pose_answer_length
@@ -436,11 +436,10 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, Pipeline):
             overrides["max_new_tokens"] = lengths[generation_mode]
         arguments = self._prepare_generate_kwargs(generate_kwargs, **overrides)
         inputs = self.model.encode_images(dict(model_inputs))
-        ids = self.model.generate(**inputs, generation_mode=generation_mode, **arguments)
+        output = self.model.generate(**inputs, generation_mode=generation_mode, **arguments)
         prompt = inputs.pop("input_ids")
-        generated = ids[:, prompt.shape[1] :]
-        features = self.features_of(prompt, generated, inputs, generation_mode, arguments)
-        return {"ids": generated, "features": features, "rows": len(prompt)}
+        features = self.features_of(prompt, output, inputs, generation_mode, arguments)
+        return {"ids": output.sequences[:, prompt.shape[1] :], "features": features, "rows": len(prompt)}
 
     @torch.no_grad()
     def postprocess(self, model_outputs: dict[str, Any]) -> list[list[Answer]]:  # type: ignore[override]

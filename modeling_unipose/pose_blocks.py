@@ -66,10 +66,16 @@ class PoseBlocks:
         prompt_length: Number of ids of the prompt.
         never_skip: Whether to run every forward, even if its logits are known, as all processes must under ZeRO-3.
         refinement: How codes are revealed; None: one forward computes a block.
+        source_codes: (batch, num_pose_tokens) ids of the prompt's last poses, see `prompt_source_codes`.
     """
 
     def __init__(
-        self, config: UniPoseConfig, prompt_length: int, never_skip: bool, refinement: "Refinement | None" = None
+        self,
+        config: UniPoseConfig,
+        prompt_length: int,
+        never_skip: bool,
+        refinement: "Refinement | None" = None,
+        source_codes: torch.Tensor | None = None,
     ):
         self.config = config
         self.prompt_length = prompt_length
@@ -77,8 +83,7 @@ class PoseBlocks:
         self.refinement = refinement
         # Of the forward in progress, if it starts a block that will be refined.
         self.inputs: dict[str, Any] = {}
-        # (batch, num_pose_tokens) of the prompt's last poses, if the model's queries see them.
-        self.source_codes: torch.Tensor | None = None
+        self.source_codes = source_codes
         self.blocks: list[PoseBlock] = []
         self.ids = torch.empty(0, 0, dtype=torch.long)
         # Number of cache positions before input_ids, if a cache is continued with the new ids only.
@@ -141,7 +146,8 @@ class PoseBlocks:
         for count in refinement.counts:
             is_known = codes >= 0
             is_revealed = refinement.chooser.surest(block.logits, is_known, count)
-            codes = torch.where(is_revealed & ~is_known, refinement.chooser.choose_all(block.logits), codes)
+            chosen = refinement.chooser.choose_all(block.logits, self.sources_of(block))
+            codes = torch.where(is_revealed & ~is_known, chosen, codes)
             self.predict_hidden(refinement, block, codes, cache)
 
     def refine_in_order(self, ids: torch.Tensor, cache: Cache | None) -> None:
@@ -199,9 +205,13 @@ class PoseBlocks:
             "input_ids": block.inputs["input_ids"][block.rows, -tokens:],
             "attention_mask": None if mask is None else mask[block.rows],
             "position_ids": None if positions is None else positions[block.rows, -tokens:],
-            "source_pose_codes": None if self.source_codes is None else self.source_codes[block.rows],
+            "source_pose_codes": self.sources_of(block),
             CACHE: past,
         }
+
+    def sources_of(self, block: PoseBlock) -> torch.Tensor | None:
+        """(rows, num_pose_tokens) codes of the source poses of a block's rows; None without a pointer to them."""
+        return None if self.source_codes is None else self.source_codes[block.rows]
 
     def cache_positions(self, block: PoseBlock, count: int) -> slice:
         """The positions of a block's first codes in the cache.
@@ -310,7 +320,7 @@ def prompt_source_codes(
     pose_values: torch.Tensor | None = None,
     **kwargs: Any,
 ) -> torch.Tensor | None:
-    """Codes of each row's last input pose, for the queries of a forward that finds the prompt in its cache.
+    """Codes of each row's last input pose, for queries whose forward finds the prompt in its cache, and for choosers.
 
     Args:
         model: The model without its head.

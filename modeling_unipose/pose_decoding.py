@@ -18,6 +18,9 @@ from .query_runs import codes_since_start
 
 PoseDecodingMode = Literal["argmax", "expected"]
 
+# Chosen on validation edits of the embedded model: with 1, edits keep more than the text leaves open.
+KEPT_ODDS = 4.0
+
 
 @dataclass(frozen=True)
 class PoseDecoding:
@@ -25,7 +28,8 @@ class PoseDecoding:
 
     Args:
         pose_decoding: "argmax": the most probable code; "expected": the code nearest to the mean of the codebook,
-            weighted with the probabilities. Sampling is not touched.
+            weighted with the probabilities, or with a `source_pose_pointer` the source pose's own code where that is
+            by far the most probable one. Sampling is not touched.
         pose_temperature: Temperature of the probabilities of "expected".
         pose_refinement_steps: Number of forwards of a pose; 1: the paper's. After each of them more codes are revealed
             to the others: the surest, or with sampling the first.
@@ -113,12 +117,18 @@ class CodeChooser:
         first = config.pose_code_start_id
         self.ids = slice(first, first + pose_tokenizer.config.codebook_size)
 
-    def choose(self, code_logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    def choose(
+        self, code_logits: torch.Tensor, tokens: torch.Tensor, sources: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """The chosen codes.
+
+        An edit keeps most codes of its source pose. A kept code is one choice of its own, not a point of a
+        distribution over similar codes, so no mean is taken where it is `KEPT_ODDS` times as probable as any other.
 
         Args:
             code_logits: (n, codebook_size).
             tokens: (n,) index of each one's token in a pose.
+            sources: (n,) token id of the source pose's code, negative without one; None: no source poses.
 
         Returns:
             (n,).
@@ -127,13 +137,28 @@ class CodeChooser:
             return code_logits.argmax(dim=-1)
         probabilities = (code_logits.float() / self.decoding.pose_temperature).softmax(dim=-1)
         features = self.pose_tokenizer.expected_features(probabilities, tokens)
-        return self.pose_tokenizer.nearest_codes(features, tokens)
+        expected = self.pose_tokenizer.nearest_codes(features, tokens)
+        if sources is None:
+            return expected
+        kept = (sources - self.ids.start).clamp_min(0)
+        margin = torch.full_like(code_logits[:, :1], -math.log(KEPT_ODDS))
+        is_kept = code_logits.scatter_add(1, kept.unsqueeze(1), margin).argmax(dim=-1) == kept
+        return torch.where(is_kept & (sources >= 0), kept, expected)
 
-    def choose_all(self, logits: torch.Tensor) -> torch.Tensor:
-        """(poses, num_pose_tokens, vocab_size) -> (poses, num_pose_tokens), the chosen codes of whole poses."""
+    def choose_all(self, logits: torch.Tensor, sources: torch.Tensor | None = None) -> torch.Tensor:
+        """The chosen codes of whole poses.
+
+        Args:
+            logits: (poses, num_pose_tokens, vocab_size).
+            sources: (poses, num_pose_tokens), see `choose`.
+
+        Returns:
+            (poses, num_pose_tokens).
+        """
         poses, num_tokens, _ = logits.shape
         tokens = torch.arange(num_tokens, device=logits.device).repeat(poses)
-        return self.choose(logits[..., self.ids].flatten(0, 1), tokens).view(poses, num_tokens)
+        flat_sources = None if sources is None else sources.flatten()
+        return self.choose(logits[..., self.ids].flatten(0, 1), tokens, flat_sources).view(poses, num_tokens)
 
     def variances(self, logits: torch.Tensor) -> torch.Tensor:
         """(poses, num_pose_tokens, vocab_size) -> (poses, num_pose_tokens), see `UniPoseVQVAE.code_variance`."""
@@ -169,11 +194,13 @@ class ExpectedCodes(LogitsProcessor):
     Args:
         config: Config of the model.
         chooser: Chooses the expected code.
+        sources: (batch, num_pose_tokens) ids of the source poses' codes, see `CodeChooser.choose`.
     """
 
-    def __init__(self, config: UniPoseConfig, chooser: CodeChooser):
+    def __init__(self, config: UniPoseConfig, chooser: CodeChooser, sources: torch.Tensor | None = None):
         self.config = config
         self.chooser = chooser
+        self.sources = sources
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         token = codes_since_start(input_ids, self.config)
@@ -182,7 +209,8 @@ class ExpectedCodes(LogitsProcessor):
             return scores
         scores = scores.clone()
         code_scores = scores[rows, self.chooser.ids]
-        chosen = self.chooser.choose(code_scores, token[rows]).unsqueeze(1)
+        sources = None if self.sources is None else self.sources[rows, token[rows]]
+        chosen = self.chooser.choose(code_scores, token[rows], sources).unsqueeze(1)
         highest, most_probable = code_scores.max(dim=1, keepdim=True)
         code_scores.scatter_(1, most_probable, code_scores.gather(1, chosen))
         # Greedy search takes the first of equal scores.

@@ -23,6 +23,7 @@ from .clothing import Clothes, vertex_colors
 from .edited_poses import Original, keep_entries
 from .openpose import COCO_17, draw_openpose, encode_keypoints, pose_keypoints
 from .pose_frames import Frame, to_frame
+from .pose_viewer import viewer_html
 from .rendering import render_pose
 from .skinned_glb import encode_glb
 from .smpl_npz import encode_smpl
@@ -222,6 +223,11 @@ FORMATS = (
         ".obj",
         "posed mesh; y up, meters",
         lambda content: export_obj(pose_mesh(content.rotmats[0], content.body)).encode(),
+    ),
+    Format(
+        ".html",
+        "page with a 3D view of the pose, which needs no other file",
+        lambda content: viewer_html([content.rotmats[0]], body=content.body).encode(),
     ),
     Format(
         ".png",

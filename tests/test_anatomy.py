@@ -6,10 +6,11 @@ import roma
 import torch
 
 from unipose.processing.body_model import BodyModel
+from unipose.processing.joint_limits import RANGES
 from unipose.processing.pose_features import JOINT_NAMES, mirror_pose, to_z_up
 from unipose.training.named_poses.archetypes import ARCHETYPES, archetype_poses
 from unipose.training.named_poses.joint_angles import Angles, euler_candidates, part_of, pose_from_angles
-from unipose.training.sampling.anatomy import RANGES, joints_outside, limit_excess, limited_joints, within_limits
+from unipose.training.sampling.anatomy import joints_outside, limit_excess, limited_joints, within_limits
 from unipose.training.sampling.balance import off_balance
 from unipose.training.sampling.collisions import (
     Capsules,

@@ -245,3 +245,21 @@ def test_features_follow_from_the_codes(pipe: UniPosePipeline) -> None:
     }
     for name, value in expected.items():
         assert features[name] == pytest.approx(float(value), abs=1e-3), name
+
+
+@pytest.mark.parametrize("name", ["pose-edit", "image-to-pose", "pose-diff", None])
+@pytest.mark.parametrize("settings", [{}, {"num_return_sequences": 2, "seed": 3}], ids=["greedy", "sampled"])
+def test_features_of_generations_logits_are_those_of_scoring_the_answers(
+    pipe: UniPosePipeline, monkeypatch: pytest.MonkeyPatch, name: str | None, settings: dict
+) -> None:
+    inputs = as_rows([task_inputs("pose-edit" if name is None else name) for _ in range(2)])
+    call = inputs | settings | {"task": name, "return_features": True, "batch_size": 2}
+    if name in (None, "pose-diff"):
+        call["max_new_tokens"] = 30
+    quick = pipe(**call)
+    # No output is of this class, so every answer is scored by forwards of its own.
+    monkeypatch.setattr("unipose.answer_pipeline.GenerateDecoderOnlyOutput", type(None))
+    for one, twin in zip(quick, pipe(**call)):
+        for first, second in zip(*([x] if isinstance(x, dict) else x for x in (one, twin))):
+            assert first["features"] == pytest.approx(second["features"], abs=2e-3)
+            assert len(first["features"]) >= 2

@@ -205,6 +205,7 @@ def test_saved_code_is_flat(tiny_checkpoint: Path) -> None:
         "retargeting.py",
         "rotations.py",
         "seeded_sampling.py",
+        "single_pose.py",
         "skeletons.py",
         "tasks_unipose.py",
         "text_lines.py",

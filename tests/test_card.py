@@ -15,6 +15,7 @@ REPORT = {
             "mean training pose": {"mpjpe_mm": 222.2},
         }
     },
+    "intervals": {"text-to-pose": {"model": {"mpjpe_mm": [100.0, 140.0], "posecode_precision": [0.4, 0.6]}}},
 }
 
 
@@ -22,7 +23,7 @@ def test_card_holds_the_results(tmp_path):
     save_tiny_checkpoint(tmp_path)
     write_card(tmp_path, REPORT, "somebody/unipose-tiny")
     card = ModelCard.load(tmp_path / "README.md")
-    assert "123.4" in card.text
+    assert "123.4 [100.0, 140.0]" in card.text
     assert "mean training pose 222.2" in card.text
     assert "7 frames" in card.text
     results = {result.metric_type: result.metric_value for result in card.data.eval_results}

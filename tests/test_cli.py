@@ -1,12 +1,12 @@
 """The `unipose` command on a random model, in-process; its help and version in a process of their own."""
 
 import json
+import webbrowser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import feed
-from PIL import Image, ImageShow
 
 from unipose import cli, cli_poses, embedded_checkpoint
 from unipose.cli import infer_task, main, parse_arguments
@@ -189,26 +189,24 @@ def test_quiet_and_verbose(run_command, tmp_path: Path) -> None:
     assert "Traceback" in run_command("--pose", "none.npy", "-v")[2]
 
 
-def test_show_prints_the_path_of_an_image_without_a_screen(run_command) -> None:
+def test_show_prints_the_path_of_a_page_without_a_screen(run_command) -> None:
     for words in (["Run."], ["--pose", "squat.npy", "--max-new-tokens", "4"]):
         status, out, _ = run_command(*words, "--show")
         path = Path(out.splitlines()[-1])
         assert status == 0
-        with Image.open(path) as image:
-            assert image.size == (512, 512)
-            assert len(image.getcolors(2**20)) > 100
+        assert "UniPoseViewer.create" in path.read_text(encoding="utf-8")
         path.unlink()
     status, _, err = run_command("Hello?", "--task", "text-to-pose", "--num", "2", "--show", "-q")
     assert (status, err) == (0, "")
 
 
-def test_show_opens_an_image_where_there_is_a_screen(run_command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_opens_a_page_where_there_is_a_screen(run_command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":0")
     opened: list = []
-    monkeypatch.setattr(ImageShow, "show", lambda image, title: opened.append(image) or True)
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
     assert run_command("Run.", "--show", "-q") == (0, "", "")
-    assert [image.size for image in opened] == [(512, 512)]
-    monkeypatch.setattr(ImageShow, "show", lambda image, title: False)
+    assert [address.rpartition("/")[2] for address in opened] == ["pose.html"]
+    monkeypatch.setattr(webbrowser, "open", lambda address: False)
     path = Path(run_command("Run.", "--show")[1].strip())
     assert path.is_file()
     path.unlink()
@@ -230,6 +228,9 @@ def test_body_of_images(run_command, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     drawn: list = []
     forward = type(body).forward
     monkeypatch.setattr(type(body), "forward", lambda self, rotmats: drawn.append(self) or forward(self, rotmats))
+    # The page of --show holds a rig, which the browser poses.
+    page = cli_poses.viewer_html
+    monkeypatch.setattr(cli_poses, "viewer_html", lambda *a, **kw: drawn.append(kw["body"]) or page(*a, **kw))
     assert run_command("Run.", *words, "--body", "child.npz")[0] == 0
     assert drawn == [child]
 

@@ -8,7 +8,7 @@ import pytest
 
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("modeling_unipose", "processing", "training", "benchmarks")
+FOLDERS = ("modeling_unipose", "processing", "training", "serving", "benchmarks")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -6,8 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 from test_generation import NEW_TOKENS, STARTS, AskForPoses, CountForwards, mixed_rows, pose_prompt
-from tiny_models import BODY_PARTS_SIZES, CODES, PAD, POSE_TOKENIZER_SIZES, pad_left, tiny_model
-from transformers import GenerationConfig, LogitsProcessorList
+from tiny_models import BODY_PARTS_SIZES, CODES, PAD, POSE_TOKENIZER_SIZES, pad_left, pose_block, tiny_model, words
+from transformers import (
+    GenerationConfig,
+    GenerationMixin,
+    LogitsProcessorList,
+    MaxTimeCriteria,
+    MinLengthLogitsProcessor,
+)
+from transformers.generation.streamers import BaseStreamer
 
 from unipose import UniPoseForConditionalGeneration
 from unipose.cache_keyword import CACHE
@@ -27,16 +34,30 @@ def model(request: pytest.FixtureRequest) -> UniPoseForConditionalGeneration:
     return tiny_model(**MODELS[request.param])
 
 
+class NoStreamer(BaseStreamer):
+    def put(self, value: torch.Tensor) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
 def codebook_of(model: UniPoseForConditionalGeneration, token: int) -> torch.Tensor:
     quantizer = model.model.pose_tokenizer.quantizer
     is_heading = model.config.pose_tokenizer_config.architecture == "body_parts" and token == 0
     return quantizer.heading_codebook if is_heading else quantizer.codebook
 
 
-def chosen_by_hand(model, logits: torch.Tensor, token: int, decoding: str, temperature: float) -> int:
+def chosen_by_hand(
+    model, logits: torch.Tensor, token: int, decoding: str, temperature: float, source: int | None = None
+) -> int:
     """The code of one query, from its logits (codes,)."""
     if decoding == "argmax":
         return int(logits.argmax())
+    if source is not None:
+        probabilities = logits.softmax(-1)
+        if all(probabilities[source] > 4 * p for code, p in enumerate(probabilities) if code != source):
+            return source
     codebook = codebook_of(model, token)
     mean = sum(p * row for p, row in zip((logits / temperature).softmax(-1), codebook))
     return int((codebook - mean).norm(dim=1).argmin())
@@ -50,19 +71,24 @@ def variance_by_hand(model, logits: torch.Tensor, token: int) -> float:
 
 
 @torch.no_grad()
-def pose_by_hand(model, prompt: list[int], decoding: str, temperature: float, steps: int) -> tuple[list[int], list]:
+def pose_by_hand(
+    model, prompt: list[int], decoding: str, temperature: float, steps: int, pose_values: torch.Tensor | None = None
+) -> tuple[list[int], list]:
     """One pose after a prompt that ends in pose-start: its codes, and the logits that each was chosen from."""
+    encode = model.model.pose_tokenizer.encode
+    sources = [None] * model.config.num_pose_tokens if pose_values is None else encode(pose_values)[-1].tolist()
     config, tokens = model.config, model.config.num_pose_tokens
     ids = torch.tensor([prompt + [config.pose_query_token_id] * tokens])
     codes, logits_of = [-1] * tokens, [None] * tokens
     for count in [*revealed_counts(tokens, steps), tokens]:
         revealed = torch.tensor([[-1] * len(prompt) + codes])
         first = config.pose_code_start_id
-        logits = model(ids, revealed_pose_codes=revealed).logits[0, -tokens:, first : first + CODES]
+        outputs = model(ids, revealed_pose_codes=revealed, pose_values=pose_values)
+        logits = outputs.logits[0, -tokens:, first : first + CODES]
         hidden = [token for token in range(tokens) if codes[token] < 0]
         hidden.sort(key=lambda token: variance_by_hand(model, logits[token], token))
         for token in hidden[: count - (tokens - len(hidden))]:
-            codes[token] = chosen_by_hand(model, logits[token], token, decoding, temperature)
+            codes[token] = chosen_by_hand(model, logits[token], token, decoding, temperature, sources[token])
             logits_of[token] = logits[token]
     return codes, logits_of
 
@@ -82,6 +108,27 @@ def test_a_pose_equals_the_reference(model, decoding: str, steps: int) -> None:
     torch.testing.assert_close(got, torch.stack(logits), atol=1e-4, rtol=1e-4)
     if decoding == "expected":
         assert codes != [int(row.argmax()) for row in logits], "the expected code must not be the most probable"
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_code_of_the_source_pose_is_kept_where_it_is_the_most_probable(steps: int) -> None:
+    model = tiny_model(vision=None, pose_vision=False, **MODELS["sources"])
+    config = model.config
+    with torch.no_grad():
+        model.model.source_pose_pointer.bias.fill_(2.0)
+    values = torch.randn(2, 22, 6, generator=torch.Generator().manual_seed(8))
+    rows = [
+        [*words(3, 1), *pose_block(config) * 2, config.pose_start_token_id],
+        [*words(5, 2), config.pose_start_token_id],
+    ]
+    options = {"pose_decoding": "expected", "pose_temperature": 2.0, "pose_refinement_steps": steps}
+    by_hand = [pose_by_hand(model, row, "expected", 2.0, steps, poses)[0] for row, poses in zip(rows, (values, None))]
+    settings = {"generation_mode": "pose", "pad_token_id": PAD, **options}
+    for cache in ({}, {"use_cache": False}, {"cache_implementation": "static"}):
+        output = model.generate(**pad_left(rows), pose_values=values, **settings, **cache)
+        assert (output[:, len(rows[0]) : -1] - config.pose_code_start_id).tolist() == by_hand
+    kept = torch.tensor(by_hand[0]) == model.model.pose_tokenizer.encode(values)[1]
+    assert 0 < kept.sum() < config.num_pose_tokens, "some codes must be kept, and some not"
 
 
 @pytest.mark.parametrize("options", [EXPECTED, EXPECTED | {"pose_refinement_steps": 3}, {"pose_refinement_steps": 3}])
@@ -214,3 +261,53 @@ def test_more_codes_are_known_after_every_forward_and_few_at_first() -> None:
             assert min(added) >= 1
             assert steps > tokens // 2 or added[0] <= added[-1]
     assert PoseDecoding() == PoseDecoding("argmax", 1.0, 1)
+
+
+@pytest.mark.parametrize("decoding", ["argmax", "expected"])
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("cache", [{}, {"cache_implementation": "static"}, {"use_cache": False}], ids=str)
+def test_codes_chosen_at_once_are_those_of_the_loop(
+    model, monkeypatch: pytest.MonkeyPatch, decoding: str, steps: int, cache: dict
+) -> None:
+    """Left padding, images, input poses: the same ids, logits and cache, by one call of the forward a step."""
+    rows, inputs = mixed_rows(model.config)
+    batch = pad_left([[*row, model.config.pose_start_token_id] for row in rows])
+    settings = {
+        "generation_mode": "pose", "pose_decoding": decoding, "pose_refinement_steps": steps, "pad_token_id": PAD,
+        "return_dict_in_generate": True, "output_logits": True, **cache,
+    }  # fmt: skip
+    loops: list[int] = []
+    loop = GenerationMixin._sample
+    monkeypatch.setattr(GenerationMixin, "_sample", lambda *a, **kw: loops.append(1) or loop(*a, **kw))
+    quick = model.generate(**batch, **inputs, **settings)
+    assert not loops
+    slow = model.generate(**batch, **inputs, **settings, streamer=NoStreamer())
+    assert loops == [1]
+    assert torch.equal(quick.sequences, slow.sequences)
+    torch.testing.assert_close(quick.logits, slow.logits)
+    assert torch.equal(
+        model.generate(**batch, **inputs, **settings | {"return_dict_in_generate": False}), quick.sequences
+    )
+    if cache != {"use_cache": False}:
+        assert quick[CACHE].get_seq_length() == slow[CACHE].get_seq_length()
+        for one, twin in zip(quick[CACHE].layers, slow[CACHE].layers):
+            torch.testing.assert_close((one.keys, one.values), (twin.keys, twin.values))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_sample": True},
+        {"repetition_penalty": 1.5},
+        {"output_scores": True, "return_dict_in_generate": True},
+        {"stopping_criteria": [MaxTimeCriteria(60.0)]},
+        {"logits_processor": LogitsProcessorList([MinLengthLogitsProcessor(3, 2)])},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_what_looks_at_single_steps_gets_them(model, monkeypatch: pytest.MonkeyPatch, settings: dict) -> None:
+    loops: list[int] = []
+    loop = GenerationMixin._sample
+    monkeypatch.setattr(GenerationMixin, "_sample", lambda *a, **kw: loops.append(1) or loop(*a, **kw))
+    model.generate(pose_prompt(model.config), generation_mode="pose", pad_token_id=PAD, **settings)
+    assert loops == [1]

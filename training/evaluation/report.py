@@ -137,12 +137,12 @@ def to_intervals(results: Sequence[TaskResult], seed: int) -> Intervals:
     return intervals
 
 
-def to_markdown(metrics: Metrics, intervals: Intervals | None = None) -> str:
-    """A table with one row per task and metric: the model's value, then those of the baselines.
+def to_markdown(metrics: Metrics, intervals: Intervals) -> str:
+    """A table with one row per task and metric: the model's value with its interval, then those of the baselines.
 
     Args:
         metrics: metrics of each task.
-        intervals: if given, the model's value is followed by its interval.
+        intervals: their intervals.
     """
     rows = []
     for task, results in metrics.items():
@@ -152,9 +152,7 @@ def to_markdown(metrics: Metrics, intervals: Intervals | None = None) -> str:
                 for name, values in results.items()
                 if name != MODEL and metric in values
             ]
-            shown = format_value(metric, value)
-            if intervals is not None:
-                shown += f" {format_interval(metric, intervals[task][MODEL][metric])}"
+            shown = f"{format_value(metric, value)} {format_interval(metric, intervals[task][MODEL][metric])}"
             rows.append((task, METRIC_NAMES[metric], shown, ", ".join(baselines)))
     return markdown_table(("task", "metric", "model", "baselines"), rows)
 

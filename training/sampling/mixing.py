@@ -9,9 +9,9 @@ import numpy as np
 import roma
 import torch
 
+from unipose.processing.joint_limits import RANGES, Span
 from unipose.processing.pose_features import JOINT_NAMES
 from unipose.training.named_poses.joint_angles import mirror_joint, part_of
-from unipose.training.sampling.anatomy import RANGES, Span
 
 
 Deviations = tuple[float, float, float]

@@ -14,6 +14,7 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from unipose.serving.options import ServingOptions
 from unipose.training.ablations.choices import ChoiceArguments
 from unipose.training.ablations.variants import MeasureArguments
 from unipose.training.datasets.build_corpus import BuildArguments, Recipe
@@ -60,6 +61,7 @@ OPTIONS: dict[str, tuple[type[Any], ...]] = {
     ),
     "unipose.training.ablations.variants": (MeasureArguments,),
     "unipose.training.ablations.choices": (ChoiceArguments,),
+    "unipose.serving.serve": (ServingOptions,),
     "unipose.training.evaluation.calibrate": (CalibrationArguments,),
     "unipose.training.evaluation.evaluate": (EvaluationArguments,),
     "unipose.training.evaluation.paper_tables": (PaperTableArguments, PaperDataArguments),

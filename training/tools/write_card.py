@@ -66,7 +66,7 @@ def write_card(model_folder: Path, report: dict[str, Any], name: str) -> ModelCa
         pose_attention=config.pose_attention,
         frames=report["frames"],
         clips=", ".join(HELD_OUT_CLIPS),
-        table=to_markdown(report["metrics"]),
+        table=to_markdown(report["metrics"], report["intervals"]),
     )
     card.save(model_folder / "README.md")
     return card

@@ -1,0 +1,13 @@
+// The globals of the bundle; docs/viewer.md describes them.
+import { fitPose } from "./photo/fitting.js";
+import { fromImage, load, startWebcam } from "./photo/photo.js";
+import { Viewer } from "./viewer.js";
+
+window.UniPoseViewer = {
+  create(element, options) {
+    window.viewer = new Viewer(element, options);
+    return window.viewer;
+  },
+};
+
+window.UniPosePhoto = { fitPose, fromImage, load, startWebcam };

@@ -1,0 +1,118 @@
+// Photos and the webcam -> poses, in the visitor's browser: no image leaves the device.
+import { fitPose } from "./fitting.js";
+import workerSource from "./landmarks.worker.js";
+
+const MAX_PIXELS = 1024; // of the longer side
+const CAMERA = { video: { facingMode: "user", width: { ideal: 640 }, height: { ideal: 480 } }, audio: false };
+const CAMERA_PROBLEMS = {
+  NotAllowedError: "The camera is not allowed on this page: allow it in the browser, or choose a photo.",
+  NotFoundError: "No camera was found: choose a photo.",
+  NotReadableError: "The camera is in use by another program.",
+};
+
+let worker = null; // a promise of the loaded worker
+let calls = 0;
+
+// One request to a worker, and its answer.
+function ask(target, message, transfer = []) {
+  calls += 1;
+  const number = calls;
+  return new Promise((resolve, reject) => {
+    const listen = ({ data }) => {
+      if (data.number !== number) return;
+      target.removeEventListener("message", listen);
+      if (data.problem === undefined) resolve(data.found);
+      else reject(new Error(data.problem));
+    };
+    target.addEventListener("message", listen);
+    target.postMessage({ ...message, number }, transfer);
+  });
+}
+
+async function startWorker(base) {
+  const address = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
+  const started = new Worker(address, { type: "module" });
+  try {
+    await ask(started, { base });
+  } catch (error) {
+    started.terminate();
+    throw new Error(`MediaPipe could not be loaded from ${base}: ${error.message}`);
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+  return started;
+}
+
+// Loads the files of viewer/vendor_mediapipe.py (20 MB) from a folder of this site. A failure can be tried again.
+export async function load(base) {
+  worker ??= startWorker(new URL(base, document.baseURI).href.replace(/\/$/, ""));
+  try {
+    await worker;
+  } catch (error) {
+    worker = null;
+    throw error;
+  }
+}
+
+async function shrink(source) {
+  const bitmap = await createImageBitmap(source);
+  const scale = MAX_PIXELS / Math.max(bitmap.width, bitmap.height);
+  if (scale >= 1) return bitmap;
+  const size = { resizeWidth: Math.round(bitmap.width * scale), resizeHeight: Math.round(bitmap.height * scale) };
+  return createImageBitmap(bitmap, size);
+}
+
+async function find(source) {
+  if (worker === null) throw new Error("UniPosePhoto.load(folder) comes first");
+  const bitmap = await shrink(source);
+  const landmarks = await ask(await worker, { bitmap }, [bitmap]);
+  return landmarks === null ? null : { pose: fitPose(landmarks), landmarks };
+}
+
+// {pose: 22 quaternions, landmarks: 33 {x, y, z, visibility}} of the person in an image file.
+export async function fromImage(blob) {
+  let found;
+  try {
+    found = await find(blob);
+  } catch (error) {
+    if (error.name === "InvalidStateError") throw new Error("The file is no image that this browser can read.");
+    throw error;
+  }
+  if (found === null) throw new Error("No person was found in the image.");
+  return found;
+}
+
+// Shows the camera in a video element and calls `onPose({pose, landmarks} or null)` for one frame after the other.
+// The result's `stop()` switches the camera off.
+export async function startWebcam(video, onPose) {
+  let stream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia(CAMERA);
+  } catch (error) {
+    throw new Error(CAMERA_PROBLEMS[error.name] ?? `The camera could not be started: ${error.message}`);
+  }
+  video.srcObject = stream;
+  video.muted = true;
+  video.playsInline = true;
+  await video.play();
+  let running = true;
+  const watch = async () => {
+    while (running) {
+      const found = await find(video);
+      if (running) onPose(found);
+      // Frames follow each other as fast as the device finds poses, but never faster than they are shown.
+      await new Promise((resolve) => requestAnimationFrame(resolve));
+    }
+  };
+  const stop = () => {
+    running = false;
+    stream.getTracks().forEach((track) => track.stop());
+    video.srcObject = null;
+  };
+  const done = watch().catch((error) => {
+    if (!running) return;
+    stop();
+    throw error;
+  });
+  return { stop, done };
+}

@@ -1,0 +1,268 @@
+"""Writes the files that find people in photos into a folder that a site serves, as `UniPosePhoto.load` takes it.
+
+    python viewer/vendor_mediapipe.py FOLDER
+
+The files are those of two npm packages of MediaPipe (Apache-2.0), checked by their sha256 sums; npm fetches them. The
+models come without the metadata that MediaPipe's task library asks for, so it is added here; the weights stay.
+Version 0.10.35 is the last one that sends nothing to a server of its maker.
+"""
+
+import argparse
+import hashlib
+import shutil
+import struct
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+
+TASKS, POSE = "@mediapipe/tasks-vision@0.10.35", "@mediapipe/pose@0.5.1675469404"
+# (package, file in it, name in the folder, sha256)
+FILES = (
+    (
+        TASKS,
+        "vision_bundle.mjs",
+        "vision_bundle.mjs",
+        "55d7ab624fbb70dcc5adc4ae6d7ea9cfcb569139d3dbfbf2b1deafcb966bc0fe",
+    ),
+    (
+        TASKS,
+        "wasm/vision_wasm_module_internal.js",
+        "wasm/vision_wasm_module_internal.js",
+        "1f1d6215324a1fe62f6742d49a3db911170987ca18ad8c1b75f1a1c82acf2b44",
+    ),
+    (
+        TASKS,
+        "wasm/vision_wasm_module_internal.wasm",
+        "wasm/vision_wasm_module_internal.wasm",
+        "617b8e0248dbd27e9d7ece4218004eae4cefb499196d1bb4fa0e3fef21708756",
+    ),
+)
+# (file of POSE, name in the task file, mean and deviation of its input, sha256). The assets hold the detector alone.
+MODELS = (
+    (
+        "pose_solution_packed_assets.data",
+        "pose_detector.tflite",
+        (127.5, 127.5),
+        "a63c614bef30d35947f13be361820b1e4e3bec9cfeebf4d11216a18373108e85",
+    ),
+    (
+        "pose_landmark_full.tflite",
+        "pose_landmarks_detector.tflite",
+        (0.0, 255.0),
+        "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+    ),
+)
+TASK_FILE = "pose_landmarker_full.task"
+# The day of the package, so that the file is the same in each build.
+TASK_DATE = (2023, 2, 4, 0, 0, 0)
+NOTICE = """MediaPipe, Copyright The MediaPipe Authors, Apache License 2.0 (see LICENSE)
+
+From the npm packages {packages}, unchanged but for {task}: it holds the
+two models of the second package, to which the metadata of their input (its normalization) was added.
+Made by viewer/vendor_mediapipe.py of UniPose.
+"""
+
+# Further than any place before the old file.
+FAR = 2**24
+
+# FlatBuffers, as far as it is needed. All offsets point forward: a table can be put before the bytes that it names.
+Node: TypeAlias = "int | float | str | bytes | Place | list | Mapping[int, Node]"
+
+
+class Place(int):
+    """Bytes that are there already: their distance from the start of the old file."""
+
+
+def write_node(out: bytearray, node: Node, old_start: int) -> int:
+    """Appends a table (fields by number), a list, a text or bytes.
+
+    Args:
+        out: Buffer to append to.
+        node: What to append.
+        old_start: Where in the result the old file begins.
+
+    Returns:
+        The place of the node.
+    """
+    if isinstance(node, Place):
+        return old_start + node
+    if isinstance(node, (str, bytes)):
+        data = node.encode() if isinstance(node, str) else node
+        # Contents of buffers start at a multiple of 16.
+        out += bytes((-len(out) - 4) % 16)
+        place = len(out)
+        out += struct.pack("<I", len(data)) + data + b"\0"
+        return place
+    out += bytes(-len(out) % 4)
+    if isinstance(node, list):
+        place = len(out)
+        out += struct.pack("<I", len(node))
+        slots = list(enumerate(node))
+        start = len(out)
+        out += bytes(4 * len(node))
+    else:
+        count = max(node, default=-1) + 1
+        fields = sorted(node)
+        offsets = [4 + 4 * fields.index(number) if number in node else 0 for number in range(count)]
+        table = struct.pack(f"<{2 + count}H", 4 + 2 * count, 4 + 4 * len(fields), *offsets)
+        start_of_table = len(out)
+        out += table + bytes(-len(table) % 4)
+        place = len(out)
+        out += struct.pack("<i", place - start_of_table)
+        start = len(out)
+        slots = [(slot, node[number]) for slot, number in enumerate(fields)]
+        out += bytes(4 * len(fields))
+    for slot, value in slots:
+        here = start + 4 * slot
+        if isinstance(value, (str, bytes, list, Mapping, Place)):
+            value = write_node(out, value, old_start) - here
+        out[here : here + 4] = struct.pack("<f" if isinstance(value, float) else "<I", value)
+    return place
+
+
+def write_buffer(root: Node, identifier: bytes, old: bytes = b"") -> bytes:
+    """A FlatBuffers file, in front of an old one that its root may name.
+
+    Args:
+        root: The root table.
+        identifier: Four letters that name the kind of file.
+        old: The old file.
+    """
+    # The first pass finds how many bytes come before the old file.
+    size = FAR
+    for _ in range(2):
+        out = bytearray(8)
+        place = write_node(out, root, size)
+        out += bytes(-len(out) % 16)
+        size = len(out)
+    out[:8] = struct.pack("<I", place) + identifier
+    return bytes(out) + old
+
+
+def read_root(data: bytes) -> dict[int, int]:
+    """The fields of the root table of a FlatBuffers file: their numbers and places."""
+    (table,) = struct.unpack_from("<I", data)
+    layout = table - struct.unpack_from("<i", data, table)[0]
+    (size,) = struct.unpack_from("<H", data, layout)
+    offsets = struct.unpack_from(f"<{(size - 4) // 2}H", data, layout + 4)
+    return {number: table + offset for number, offset in enumerate(offsets) if offset}
+
+
+def follow(data: bytes, place: int) -> Place:
+    """Where the offset at a place leads."""
+    return Place(place + struct.unpack_from("<I", data, place)[0])
+
+
+def read_list(data: bytes, place: int) -> list[Place]:
+    """The tables of the list that the offset at a place leads to."""
+    start = follow(data, place)
+    (count,) = struct.unpack_from("<I", data, start)
+    return [follow(data, start + 4 + 4 * number) for number in range(count)]
+
+
+def input_metadata(mean: float, deviation: float) -> bytes:
+    """Metadata of a model with one image as its input, which says how its values are normalized.
+
+    Args:
+        mean: Mean of the values in 0..255.
+        deviation: What the rest is divided by.
+    """
+    image = {0: 2, 1: {0: 1}}  # content: an image, in RGB
+    normalization = {0: 1, 1: {0: [mean], 1: [deviation]}}
+    tensor = {0: "image", 3: image, 4: [normalization]}
+    return write_buffer({0: "pose", 3: [{2: [tensor]}], 7: "1.0.0"}, b"M001")
+
+
+def add_metadata(model: bytes, metadata: bytes) -> bytes:
+    """A TFLite model with metadata: a new root in front of the old file.
+
+    Args:
+        model: The model.
+        metadata: The content of its buffer TFLITE_METADATA.
+    """
+    version, codes, graphs, description, buffers, named, signatures = 0, 1, 2, 3, 4, 6, 7
+    fields = read_root(model)
+    root: dict[int, Node] = {version: struct.unpack_from("<I", model, fields[version])[0]}
+    root |= {
+        number: follow(model, fields[number])
+        for number in (codes, graphs, description, signatures)
+        if number in fields
+    }
+    contents = read_list(model, fields[buffers])
+    others = read_list(model, fields[named]) if named in fields else []
+    root[buffers] = [*contents, {0: metadata}]
+    root[named] = [*others, {0: "TFLITE_METADATA", 1: len(contents)}]
+    return write_buffer(root, b"TFL3", model)
+
+
+def unpack_packages(names: Sequence[str], folder: Path) -> dict[str, Path]:
+    """The content of npm packages.
+
+    Args:
+        names: Their names with versions.
+        folder: An empty folder.
+
+    Returns:
+        Folders by name.
+    """
+    found = {}
+    for number, name in enumerate(names):
+        target = folder / str(number)
+        target.mkdir()
+        packed = subprocess.run(
+            ["npm", "pack", "--silent", name], cwd=target, check=True, capture_output=True, text=True
+        ).stdout.split()[-1]
+        shutil.unpack_archive(target / packed, target)
+        found[name] = target / "package"
+    return found
+
+
+def read_checked(path: Path, sha256: str) -> bytes:
+    """The content of a file.
+
+    Args:
+        path: The file.
+        sha256: Its sum.
+
+    Raises:
+        ValueError: It has another sum.
+    """
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise ValueError(f"{path.name} has the sha256 sum {found}; expected {sha256}")
+    return data
+
+
+def vendor(folder: Path) -> None:
+    """Writes the files.
+
+    Args:
+        folder: Folder to write to.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        packages = unpack_packages([TASKS, POSE], Path(temporary))
+        contents = {name: read_checked(packages[package] / file, sha256) for package, file, name, sha256 in FILES}
+        models = {
+            name: add_metadata(read_checked(packages[POSE] / file, sha256), input_metadata(*normalization))
+            for file, name, normalization, sha256 in MODELS
+        }
+    for name, data in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    # MediaPipe maps the models from the file: they must not be compressed.
+    with zipfile.ZipFile(folder / TASK_FILE, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in models.items():
+            archive.writestr(zipfile.ZipInfo(name, TASK_DATE), data)
+    (folder / "NOTICE").write_text(NOTICE.format(packages=f"{TASKS} and {POSE}", task=TASK_FILE), encoding="utf-8")
+    shutil.copy(Path(__file__).parents[1] / "LICENSE", folder / "LICENSE")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    vendor(parser.parse_args().folder)
