@@ -171,7 +171,7 @@ def answer_logits(
     # At a code of a pose the grammar allows all codes, and nothing else.
     in_block = is_code & (token_of_pose < config.num_pose_tokens)
     scores = torch.full_like(logits, -torch.inf, dtype=torch.float32)
-    codes = slice(config.pose_code_start_id, config.pose_code_start_id + config.pose_tokenizer_config.codebook_size)
+    codes = slice(config.pose_code_start_id, config.pose_code_start_id + config.num_pose_codes)
     scores[..., codes] = logits[..., codes].float().log_softmax(dim=-1)
     for step in (~in_block).any(dim=0).nonzero().flatten().tolist():
         allowed = grammar(ids[:, : prompt + step], logits[:, step].float()).log_softmax(dim=-1)

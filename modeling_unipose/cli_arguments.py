@@ -107,6 +107,12 @@ def own_data_words(words: Sequence[str]) -> list[str]:
     return ["--data", own.data, "--output_dir", own.output, *others]
 
 
+def publish_words(words: Sequence[str]) -> list[str]:
+    """`publish OWNER/NAME` as the module's options; other options are those of the module."""
+    is_named = bool(words) and not words[0].startswith("-")
+    return ["--repo", *words] if is_named else list(words)
+
+
 MODULES = {
     "train-own": ModuleCommand(
         "unipose.training.stages.finetune",
@@ -116,6 +122,11 @@ MODULES = {
     "evaluate": ModuleCommand(
         "unipose.training.evaluation.evaluate",
         "measures a model on held-out poses (needs pip install 'unipose[training]')",
+    ),
+    "publish": ModuleCommand(
+        "unipose.training.publishing.publish",
+        "pushes a model, its dataset, metrics and Space to the Hub: unipose publish OWNER/NAME",
+        publish_words,
     ),
     "serve": ModuleCommand(
         "unipose.serving.serve",

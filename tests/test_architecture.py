@@ -24,6 +24,7 @@ FOLDERS = (
     "trainer",
     "stages",
     "ablations",
+    "publishing",
     "tools",
 )
 LEAVES = {"__init__", "geometry", "io"}

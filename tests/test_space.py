@@ -1,5 +1,6 @@
 """The Space without a browser: conversations, uploads, files, and the API of a server on loopback."""
 
+import ast
 import asyncio
 import base64
 import io
@@ -330,6 +331,9 @@ def test_every_file_of_a_pose_can_be_used(tmp_path: Path, squat) -> None:
 # The page and its API.
 
 
+FUNCTIONS = ("describe", "generate", "edit", "compare", "estimate", "ask", "draw")
+
+
 @pytest.fixture(scope="module")
 def url():
     with running_space() as address:
@@ -343,7 +347,7 @@ def client(url):
 
 @pytest.fixture(scope="module")
 def axis_angle(client) -> list[list[float]]:
-    answer, _ = client.predict("A person squats.", 1, 0, api_name="/generate")
+    answer = client.predict("A person squats.", 1, 0, api_name="/generate")
     return answer["poses"][0]["axis_angle"]
 
 
@@ -353,9 +357,7 @@ def read_vectors(vectors: list[list[float]]) -> torch.Tensor:
 
 def test_the_api_page_is_tidy(url, client) -> None:
     described = client.view_api(return_format="dict")
-    assert set(described["named_endpoints"]) == {
-        f"/{name}" for name in ("describe", "generate", "edit", "compare", "estimate", "ask")
-    }
+    assert set(described["named_endpoints"]) == {f"/{name}" for name in FUNCTIONS}
     assert not described["unnamed_endpoints"]
     config = httpx.get(f"{url}/config").json()
     names = [component["props"].get("elem_id") for component in config["components"] if component["type"] == "button"]
@@ -366,9 +368,9 @@ def test_the_api_page_is_tidy(url, client) -> None:
 def test_functions_of_the_api(client, axis_angle, squat) -> None:
     np.testing.assert_allclose(read_vectors(axis_angle), squat, atol=2e-4)
     assert all(round(number, 4) == number for vector in axis_angle for number in vector)
-    edited, image = client.predict(axis_angle, "Raise the left arm.", 2, 0, api_name="/edit")
+    edited = client.predict(axis_angle, "Raise the left arm.", 2, 0, api_name="/edit")
     assert len(edited["poses"]) == 2
-    assert Path(image).read_bytes().startswith(b"\x89PNG")
+    assert Path(client.predict(axis_angle, api_name="/draw")).read_bytes().startswith(b"\x89PNG")
     described = client.predict(axis_angle, api_name="/describe")
     assert "squat" in described["text"]
     assert 0 <= described["confidence"] <= 1
@@ -378,7 +380,7 @@ def test_functions_of_the_api(client, axis_angle, squat) -> None:
     buffer = io.BytesIO()
     render_pose(squat, size=128).save(buffer, format="PNG")
     encoded = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    estimated, _ = client.predict(encoded, api_name="/estimate")
+    estimated = client.predict(encoded, api_name="/estimate")
     assert len(estimated["poses"][0]["axis_angle"]) == 22
 
 
@@ -431,24 +433,23 @@ def test_the_same_functions_are_mcp_tools(url, axis_angle) -> None:
     from mcp import ClientSession
     from mcp.client.streamable_http import streamablehttp_client
 
-    async def use() -> tuple[list[str], Any]:
+    async def use() -> tuple[list[str], Any, Any]:
         async with (
             streamablehttp_client(f"{url}/gradio_api/mcp/") as (read, write, _),
             ClientSession(read, write) as session,
         ):
             await session.initialize()
             names = [tool.name for tool in (await session.list_tools()).tools]
-            name = next(name for name in names if name.endswith("generate"))
-            return names, await session.call_tool(name, {"text": "A person squats."})
+            made = await session.call_tool("generate", {"text": "A person squats."})
+            return names, made, await session.call_tool("draw", {"pose": axis_angle})
 
-    names, result = asyncio.run(use())
-    assert sorted(name.split("_")[-1] for name in names) == sorted(
-        ["describe", "generate", "edit", "compare", "estimate", "ask"]
-    )
-    assert [content.type for content in result.content if content.type == "image"] == ["image"]
-    text = next(content.text for content in result.content if content.type == "text")
-    assert "axis_angle" in text
-    assert len(text) < 2500
+    names, made, drawn = asyncio.run(use())
+    assert sorted(names) == sorted(FUNCTIONS)
+    (content,) = made.content
+    assert ast.literal_eval(content.text)["poses"][0]["axis_angle"] == axis_angle
+    assert len(content.text) < 1500
+    image = next(content for content in drawn.content if content.type == "image")
+    assert base64.b64decode(image.data).startswith(b"\x89PNG")
 
 
 def test_nothing_of_a_visitor_is_sent_or_kept(url) -> None:

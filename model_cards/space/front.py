@@ -7,7 +7,7 @@ from gradio_client.utils import is_http_url_like
 
 
 class Front(gr.Blocks):
-    """Blocks that fetch no address: the framework would download the address that a request names as its file."""
+    """Blocks that fetch no address. By default the framework downloads an address that a request names as its file."""
 
     async def process_api(self, block_fn: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Runs a listener, as in `gr.Blocks`.

@@ -15,8 +15,9 @@ def explain(error: Exception) -> str:
     Errors in the input explain themselves. Others may quote the input: the log gets their kind and place only.
     """
     if isinstance(error, ValueError):
-        text = str(error).strip()
-        return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
+        text = str(error).strip().rstrip(".") + "."
+        # Names of files stay as they are.
+        return text[:1].upper() + text[1:] if text.split()[0].isalpha() else text
     places = ", ".join(f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__))
     logger.error("%s at %s", type(error).__name__, places)
     return UNEXPECTED

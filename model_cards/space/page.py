@@ -98,6 +98,7 @@ class Page:
             placeholder=GREETING,
             height=340,
             render_markdown=False,
+            allow_tags=False,
             feedback_options=None,
             buttons=["copy"],
             elem_id="chat",
@@ -149,7 +150,8 @@ class Page:
     def add_tools(self) -> None:
         """The functions of the API and of MCP."""
         tools = Tools(self.assistant, self.viewer.GRADIO_CACHE)
-        for function in (tools.describe, tools.generate, tools.edit, tools.compare, tools.estimate, tools.ask):
+        functions = (tools.describe, tools.generate, tools.edit, tools.compare, tools.estimate, tools.ask, tools.draw)
+        for function in functions:
             gr.api(explained(function), api_name=function.__name__, concurrency_limit=1, concurrency_id="model")
 
     # What each listener does: the session goes in and comes out, and the page shows it.

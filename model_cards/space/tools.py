@@ -43,8 +43,8 @@ class Tools:
         """
         return self.words("pose-to-text", None, [], [read_pose(pose, "pose")])
 
-    def generate(self, text: str, answers: int = 1, seed: int = 0) -> tuple[dict[str, Any], gr.FileData]:
-        """Makes 3D human poses from a description such as "A person squats.", and an image of the first one.
+    def generate(self, text: str, answers: int = 1, seed: int = 0) -> dict[str, Any]:
+        """Makes 3D human poses from a description such as "A person squats.".
 
         Args:
             text: The description.
@@ -53,10 +53,8 @@ class Tools:
         """
         return self.poses("text-to-pose", self.sentence(text), [], [], answers, seed)
 
-    def edit(
-        self, pose: list[list[float]], text: str, answers: int = 1, seed: int = 0
-    ) -> tuple[dict[str, Any], gr.FileData]:
-        """Changes a 3D human pose by words such as "Raise the left arm.", and gives an image of the result.
+    def edit(self, pose: list[list[float]], text: str, answers: int = 1, seed: int = 0) -> dict[str, Any]:
+        """Changes a 3D human pose by words such as "Raise the left arm.".
 
         Args:
             pose: 22 rotation vectors (axis-angle, radians), SMPL joint order; the first is the orientation, z up.
@@ -75,8 +73,8 @@ class Tools:
         """
         return self.words("pose-diff", None, [], [read_pose(first, "first"), read_pose(second, "second")])
 
-    def estimate(self, image: str) -> tuple[dict[str, Any], gr.FileData]:
-        """Estimates the 3D pose of the person in an image, and gives an image of the result.
+    def estimate(self, image: str) -> dict[str, Any]:
+        """Estimates the 3D pose of the person in an image.
 
         Args:
             image: The image as a data: URI or in base64; addresses are not read.
@@ -91,6 +89,16 @@ class Tools:
             pose: 22 rotation vectors (axis-angle, radians), SMPL joint order; the first is the orientation, z up.
         """
         return self.words("pose-to-text", self.sentence(text), [], [read_pose(pose, "pose")])
+
+    def draw(self, pose: list[list[float]]) -> gr.FileData:
+        """Draws a 3D human pose as a PNG image of 256 pixels.
+
+        Args:
+            pose: 22 rotation vectors (axis-angle, radians), SMPL joint order; the first is the orientation, z up.
+        """
+        buffer = io.BytesIO()
+        render_pose(read_pose(pose, "pose"), size=IMAGE_SIZE).save(buffer, format="PNG")
+        return gr.FileData(path=save_bytes_to_cache(buffer.getvalue(), "pose.png", self.cache))
 
     def sentence(self, text: Any) -> str:
         """A text that is not empty.
@@ -132,8 +140,8 @@ class Tools:
         poses: list[np.ndarray],
         answers: int,
         seed: int,
-    ) -> tuple[dict[str, Any], gr.FileData]:
-        """Poses as JSON, and an image of the first one.
+    ) -> dict[str, Any]:
+        """Poses as JSON.
 
         Args:
             task: Name of the task.
@@ -145,10 +153,7 @@ class Tools:
         """
         check_answers(answers, self.limits)
         found = self.assistant.make(TASKS[task], text, images, poses, answers, seed)
-        buffer = io.BytesIO()
-        render_pose(found[0].pose, size=IMAGE_SIZE).save(buffer, format="PNG")
-        path = save_bytes_to_cache(buffer.getvalue(), "pose.png", self.cache)
-        return {"poses": [pose_record(candidate) for candidate in found]}, gr.FileData(path=path)
+        return {"poses": [pose_record(candidate) for candidate in found]}
 
 
 def read_pose(pose: Any, name: str) -> np.ndarray:

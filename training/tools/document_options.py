@@ -27,6 +27,7 @@ from unipose.training.evaluation.paper_tables import PaperTableArguments
 from unipose.training.evaluation.zero_shot import ZeroShotArguments
 from unipose.training.io import markdown_table, write_text
 from unipose.training.models.build_model import ModelArguments
+from unipose.training.publishing.publish import PublishArguments
 from unipose.training.refine.refine_corpus import RefineArguments
 from unipose.training.trainer.config import StageConfig
 from unipose.training.trainer.finetune_arguments import FinetuneArguments, FinetuneConfig, FinetuneLoraArguments
@@ -60,6 +61,7 @@ OPTIONS: dict[str, tuple[type[Any], ...]] = {
         FinetuneConfig,
     ),
     "unipose.training.ablations.variants": (MeasureArguments,),
+    "unipose.training.publishing.publish": (PublishArguments,),
     "unipose.serving.serve": (ServingOptions,),
     "unipose.training.ablations.choices": (ChoiceArguments,),
     "unipose.training.evaluation.calibrate": (CalibrationArguments,),
