@@ -156,8 +156,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        if found := re.fullmatch(r"/api/(\w+/[^/]+/[^/]+)/tree/([^/]+)(?:/.*)?", path):
-            self.tree(found[1], found[2])
+        if found := re.fullmatch(r"/api/(\w+/[^/]+/[^/]+)/tree/([^/]+)(?:/(.+))?", path):
+            self.tree(found[1], found[2], found[3])
         elif found := re.fullmatch(r"/api/(\w+/[^/]+/[^/]+)(?:/revision/([^/]+))?", path):
             self.info(found[1], found[2] or "main")
         elif found := re.fullmatch(r"/(?:(dataset|space)s/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
@@ -181,11 +181,15 @@ class Handler(BaseHTTPRequestHandler):
                 {"id": name, "modelId": name, "sha": found[0], "siblings": siblings, "tags": [], "private": False}
             )
 
-    def tree(self, key: str, revision: str) -> None:
+    def tree(self, key: str, revision: str, folder: str | None) -> None:
         if found := self.find(key, revision):
+            if folder and not any(path.startswith(f"{folder}/") for path in found[1]):
+                self.missing()
+                return
             entries = [
                 {"type": "file", "path": path, "size": len(data), "oid": blob_id(data)}
                 for path, data in found[1].items()
+                if path.startswith(f"{folder}/" if folder else "")
             ]
             self.reply(json.dumps(entries).encode())
 

@@ -40,9 +40,9 @@ def model_card(folder: Path, names: Names) -> ModelCard:
     path = folder / "README.md"
     card = ModelCard.load(path) if path.is_file() else empty_card(names)
     data: Any = card.data
-    # Cards of trained models have the name of their folder.
-    data.model_name = data.model_name or folder.resolve().name
-    rename_card(card, names.model)
+    # A card that was published before has the new name, whose last part may be a word of its text.
+    if names.model not in card.text:
+        rename_card(card, names.model)
     if not data.eval_results:
         data.model_name = None
     data.library_name = data.library_name or "transformers"
