@@ -1,5 +1,6 @@
 """The page: components, and what happens when they are used."""
 
+import html
 from collections.abc import Callable
 from typing import Any
 
@@ -28,8 +29,8 @@ MODE_LABELS = ("Let the model decide", "Make a new pose", "Change the pose", "As
 CANDIDATE_SIZE = 160
 AS_STATED = "as the file says"
 # All that runs the model waits in one line.
-MODEL = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
-LIGHT = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+MODEL: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
+LIGHT: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 CSS = """
 #viewer, #viewer > *, #viewer > * > * { height: min(64vh, 600px); min-height: 320px; }
 #page-title h1 { margin: 0.2rem 0; font-size: 1.3rem; }
@@ -293,4 +294,6 @@ def messages_of(turn: Turn) -> list[dict[str, Any]]:
         turn: The turn.
     """
     images = [{"role": "user", "content": {"path": path, "alt_text": "your image"}} for path in turn.images]
-    return [*images, {"role": "user", "content": turn.request}, {"role": "assistant", "content": turn.reply}]
+    # The chat shows markup, and words are no markup.
+    request, reply = html.escape(turn.request, quote=False), html.escape(turn.reply, quote=False)
+    return [*images, {"role": "user", "content": request}, {"role": "assistant", "content": reply}]

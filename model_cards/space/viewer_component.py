@@ -70,8 +70,8 @@ class PoseViewer(gr.HTML):
         """Nothing: poses come with the event."""
         return None
 
-    def postprocess(self, value: Scene | None) -> dict[str, Any] | None:
-        """A scene as JSON."""
+    def postprocess(self, value: Any) -> Any:
+        """A `Scene` as JSON."""
         if value is None:
             return None
         return {
