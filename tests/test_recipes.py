@@ -42,7 +42,7 @@ COMMANDS: dict[str, Callable[[], None]] = {
 }
 # What each command does with its recipe once that is read.
 FIRST_CALLS = [
-    (build_corpus, "build_corpus"),
+    (build_corpus, "build_shared_corpus"),
     (corpus_of_records, "write_records"),
     (pose_training, "to_body_model"),
     (vision_encoders, "render_encoder_images"),

@@ -273,12 +273,9 @@ def test_hostile_uploads_get_an_answer_for_people(page: Page, tmp_path: Path) ->
         reply = say(page, files=[{"name": name, "mimeType": "application/octet-stream", "buffer": content}])
         assert name in reply
         assert "/tmp" not in reply
-    with page.expect_response(lambda response: "/upload" in response.url) as answer:
-        page.set_input_files(
-            "#message input[type=file]",
-            [{"name": "huge.npz", "mimeType": "application/zip", "buffer": bytes(2 * UPLOAD_BYTES)}],
-        )
-    assert answer.value.status == 413
+    # The page itself refuses it; that the server does so too is tested without a browser.
+    huge = {"name": "huge.npz", "mimeType": "application/zip", "buffer": bytes(2 * UPLOAD_BYTES)}
+    page.set_input_files("#message input[type=file]", [huge])
     expect(page.locator(".toast-body")).to_have_count(1)
     page.locator(".toast-close").click()
 

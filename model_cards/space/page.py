@@ -1,5 +1,6 @@
 """The page: components, and what happens when they are used."""
 
+import html
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -312,4 +313,6 @@ def messages_of(turn: Turn) -> list[dict[str, Any]]:
         turn: The turn.
     """
     images = [{"role": "user", "content": {"path": path, "alt_text": "your image"}} for path in turn.images]
-    return [*images, {"role": "user", "content": turn.request}, {"role": "assistant", "content": turn.reply}]
+    # The chat shows markup, and words are no markup.
+    request, reply = html.escape(turn.request, quote=False), html.escape(turn.reply, quote=False)
+    return [*images, {"role": "user", "content": request}, {"role": "assistant", "content": reply}]
