@@ -14,6 +14,7 @@ from PIL import Image
 from space_app import module, need, running_space
 
 from unipose.processing.body_model import BodyModel
+from unipose.processing.pose_frames import JOINT_NAMES
 from unipose.processing.pose_viewer import pose_to_quaternions, quaternions_to_pose
 from unipose.processing.rendering import render_pose
 from unipose.training.named_poses.archetypes import archetype_poses
@@ -74,11 +75,13 @@ def wait_pose(page: Any, origin: str) -> torch.Tensor:
     return quaternions_to_pose(page.evaluate("window.viewer.getPose(0)"))
 
 
-def error_of(pose: torch.Tensor) -> float:
-    """Mean error of the joints in mm, the pelvis in the same place."""
+def check_pose(pose: torch.Tensor) -> None:
+    """Checks that the hands are up, and the mean error of the joints with the pelvis in the same place."""
     joints = [BodyModel.builtin()(each[None]).joints[0, :22] for each in (pose, POSE)]
     moved = [each - each[:1] for each in joints]
-    return float(1000 * (moved[0] - moved[1]).norm(dim=-1).mean())
+    heights = dict(zip(JOINT_NAMES, joints[0][:, 2].tolist()))
+    assert min(heights["left_wrist"], heights["right_wrist"]) > heights["head"]
+    assert 1000 * (moved[0] - moved[1]).norm(dim=-1).mean() < 150
 
 
 @pytest.mark.slow
@@ -88,7 +91,7 @@ def test_a_photo_becomes_a_pose_and_stays_in_the_browser(browser: Any, url: str)
         page.context.on("request", lambda request: sent.append(request))
         open_photos(page)
         page.set_input_files("#photo-picker input[type=file]", [person_file()])
-        assert error_of(wait_pose(page, "a photo")) < 150
+        check_pose(wait_pose(page, "a photo"))
         assert "stayed on your device" in page.locator("#photo-picker [role=status]").inner_text()
     assert [request.url for request in sent if request.url.startswith(f"{url}/mediapipe/")]
     for request in sent:
@@ -136,7 +139,7 @@ def test_the_webcam_gives_the_pose_that_is_taken(browser: Any, url: str, tmp_pat
         page.click("#photo-picker [data-part=start]")
         wait_status(page, "A person is seen.")
         page.click("#photo-picker [data-part=take]:enabled")
-        assert error_of(wait_pose(page, "the webcam")) < 150
+        check_pose(wait_pose(page, "the webcam"))
         page.click("#photo-picker [data-part=stop]")
         wait_status(page, "The webcam is off.")
         assert page.evaluate("document.querySelector('#photo-picker video').srcObject") is None
