@@ -94,7 +94,7 @@ setup(
             "recipes/*/*.yaml",
         ],
         "unipose.training.datasets.instructions": ["*.txt"],
-        "unipose.model_cards": ["*.jinja", "metrics/*/*", "space/*.py", "space/*.txt", "space/*.jinja"],
+        "unipose.model_cards": ["*.jinja", "metrics/*/*", "space/*.py", "space/*.js", "space/*.txt", "space/*.jinja"],
     },
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,

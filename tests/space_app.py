@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,10 +39,15 @@ def module(name: str) -> Any:
 
 
 @contextmanager
-def running_space() -> Iterator[str]:
-    """Starts the Space; gives its address."""
+def running_space(mediapipe: Path | None = None) -> Iterator[str]:
+    """Starts the Space; gives its address.
+
+    Args:
+        mediapipe: Folder of the files that find people in photos; None: as the Space has them.
+    """
     app, limits = module("app"), module("limits")
-    blocks, options = app.build_app(limits=limits.Limits(upload_bytes=UPLOAD_BYTES))
+    folder = mediapipe or module("photos").MEDIAPIPE
+    blocks, options = app.build_app(limits=limits.Limits(upload_bytes=UPLOAD_BYTES), mediapipe=folder)
     _, url, _ = blocks.launch(
         **options, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", inbrowser=False, share=False
     )

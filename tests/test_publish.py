@@ -15,6 +15,7 @@ from huggingface_hub import ModelCard
 from transformers import pipeline
 
 from unipose.embedded_checkpoint import EMBEDDED_CHECKPOINT
+from unipose.training.publishing import folders
 from unipose.training.publishing.card import Names, model_card
 from unipose.training.publishing.folders import check_model_folder, write_space_folder
 
@@ -215,7 +216,7 @@ def test_the_space_has_all_that_it_imports(tmp_path: Path) -> None:
     """Its own files and the package beside them; the package is imported from there."""
     write_space_folder(tmp_path / "space", Names("me/pose", space="me/pose-space"))
     files = {path.relative_to(tmp_path / "space").as_posix() for path in (tmp_path / "space").rglob("*")}
-    assert {path.name for path in SPACE.iterdir() if path.suffix == ".py"} <= files
+    assert {path.name for path in SPACE.iterdir() if path.suffix in (".py", ".js")} <= files
     assert {"requirements.txt", "README.md", "unipose/embedded/model.safetensors", "LICENSE", "NOTICE"} <= files
     head = yaml.safe_load((tmp_path / "space" / "README.md").read_text(encoding="utf-8").split("---")[1])
     assert head["models"] == ["me/pose"]
@@ -224,6 +225,26 @@ def test_the_space_has_all_that_it_imports(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "space", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(tmp_path))
+
+
+@needs_space
+@pytest.mark.parametrize("there", [False, True])
+def test_the_space_takes_the_files_for_photos_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    cards, package_folder = tmp_path / "model_cards", folders.package_folder
+    shutil.copytree(SPACE, cards / "space", ignore=shutil.ignore_patterns("mediapipe"))
+    if there:
+        (cards / "space" / "mediapipe" / "wasm").mkdir(parents=True)
+        (cards / "space" / "mediapipe" / "wasm" / "a.wasm").write_bytes(b"wasm")
+    find = {"model_cards": str(cards)}
+    monkeypatch.setattr(folders, "package_folder", lambda part: find.get(part) or package_folder(part))
+    write_space_folder(tmp_path / "written", Names("me/pose", space="me/pose-space"))
+    found = [path.relative_to(tmp_path / "written").as_posix() for path in (tmp_path / "written").rglob("*.wasm")]
+    assert found == (["mediapipe/wasm/a.wasm"] if there else [])
+    card = (tmp_path / "written" / "README.md").read_text(encoding="utf-8")
+    assert ("mediapipe/NOTICE" in card) == there
+    assert ("which is not here" in card) != there
 
 
 @pytest.mark.slow

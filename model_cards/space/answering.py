@@ -246,6 +246,17 @@ class Assistant:
         turn = Turn(f"Turned the {joint.replace('_', ' ')} by hand.", f"{words}{changed}", (pose,), caption=words)
         return session.add(turn, self.limits.turns)
 
+    def take_over(self, session: Session, pose: np.ndarray, origin: str) -> Session:
+        """The conversation with a pose that the model did not make, in the model's words.
+
+        Args:
+            session: The conversation before.
+            pose: (22, 3, 3) the pose, z up.
+            origin: Where it comes from, for the visitor.
+        """
+        words = self.ask(TASKS["pose-to-text"], None, [], [pose])["text"]
+        return session.add(Turn(origin, words, (pose,), caption=words), self.limits.turns)
+
 
 def check_text(text: Any, limits: Limits) -> str:
     """Checks the length of a text.

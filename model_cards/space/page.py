@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,7 +12,7 @@ from examples import EXAMPLES, example_image, standing_pose
 from front import Front
 from gradio.processing_utils import save_pil_to_cache
 from messages import explain
-from photos import build_photos
+from photos import MEDIAPIPE, build_photos, read_photo
 from session import Session, Turn, before_and_after
 from tools import Tools, explained
 from uploads import IMAGE_ENDINGS, POSE_ENDINGS, read_uploads
@@ -48,10 +49,11 @@ class Page:
     Args:
         assistant: Answers visitors.
         note: What visitors should know about the model, or "".
+        mediapipe: Folder of the files that find people in photos.
     """
 
-    def __init__(self, assistant: Assistant, note: str = ""):
-        self.assistant, self.limits = assistant, assistant.limits
+    def __init__(self, assistant: Assistant, note: str = "", mediapipe: Path = MEDIAPIPE):
+        self.assistant, self.limits, self.mediapipe = assistant, assistant.limits, mediapipe
         kept = self.limits.kept_seconds
         with Front(title=TITLE, analytics_enabled=False, delete_cache=(kept // 4, kept)) as self.blocks:
             self.session = gr.State(Session(), time_to_live=kept)
@@ -124,7 +126,7 @@ class Page:
         self.answers = gr.Slider(
             1, self.limits.answers, 1, step=1, label="Poses to choose from", elem_id="answers", buttons=[]
         )
-        build_photos()
+        self.photos = build_photos(self.mediapipe)
         with gr.Accordion("Files", open=False, elem_id="files-part"):
             self.write = gr.Button("Write the pose as files", size="sm", interactive=False, elem_id="write")
             self.files = gr.Files(label="GLB, BVH, NPZ, OpenPose, PNG, HTML and all in one zip", elem_id="files")
@@ -141,6 +143,8 @@ class Page:
         )
         self.examples.click(self.run_example, [*now, self.examples], shown, **MODEL)
         self.viewer.edit(self.turn_by_hand, now, shown, trigger_mode="always_last", show_progress="hidden", **MODEL)
+        if self.photos is not None:
+            self.photos.submit(self.take_photo, now, shown, show_progress="hidden", **MODEL)
         self.candidates.select(self.choose, now, shown, **LIGHT)
         for button, step in ((self.undo, Session.undo), (self.redo, Session.redo), (self.clear, lambda _: Session())):
             button.click(self.step(step), now, shown, **LIGHT)
@@ -253,6 +257,21 @@ class Page:
             return self.assistant.move(session, pose.numpy(), joint)
 
         return self.show(self.attempt(session, "Turned by hand.", act), both, edits[0])
+
+    def take_photo(self, session: Session, both: bool, event: gr.EventData) -> tuple[Any, ...]:
+        """Takes over a pose that was found in a photo or by the webcam, and gives it words.
+
+        Args:
+            session: The conversation.
+            both: Whether the pose before is shown.
+            event: What the page sent.
+        """
+
+        def act() -> Session:
+            pose, origin = read_photo(event._data)
+            return self.assistant.take_over(session, pose.numpy(), origin)
+
+        return self.show(self.attempt(session, "Pose of a photo.", act), both)
 
     def choose(self, session: Session, both: bool, event: gr.SelectData) -> tuple[Any, ...]:
         """Takes another candidate as the pose.
