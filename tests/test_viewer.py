@@ -37,7 +37,7 @@ VIEWER = Path(__file__).parents[1] / "viewer"
 READY = "[data-ready=true]"
 SIZE = {"width": 480, "height": 400}
 ELBOW = JOINT_NAMES.index("left_elbow")
-STAND, CRAWL, KNEEL = archetype_poses(["stand", "crawl", "kneel"])
+STAND, CRAWL, KNEEL, REACH = archetype_poses(["stand", "crawl", "kneel", "hands_up"])
 
 
 @pytest.fixture(scope="module")
@@ -324,6 +324,17 @@ def test_the_camera_stays_between_poses(page: Any) -> None:
     camera = page.evaluate(place)
     page.evaluate("pose => viewer.setPoses([pose])", pose_to_quaternions(CRAWL))
     assert page.evaluate(place) == camera
+
+
+def test_the_camera_moves_back_from_a_pose_that_leaves_the_view(page: Any) -> None:
+    page.evaluate("viewer.stage.moved = false")
+    kneel, reach = pose_to_quaternions(KNEEL), pose_to_quaternions(REACH)
+    page.evaluate("pose => { viewer.setPoses([pose]); viewer.resetView(); viewer.setPoses([pose]) }", kneel)
+    near = page.evaluate("viewer.stage.camera.position.length()")
+    page.evaluate("pose => viewer.setPoses([pose], {seconds: 0})", reach)
+    top = page.evaluate("document.querySelector('canvas').getBoundingClientRect().top")
+    assert page.evaluate("viewer.screen('left_wrist').y - window.scrollY") > top
+    assert page.evaluate("viewer.stage.camera.position.length()") > near
 
 
 def test_a_snapshot_is_an_image_of_the_body_without_handles(page: Any) -> None:

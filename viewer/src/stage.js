@@ -85,6 +85,17 @@ export class Stage {
     this.invalidate();
   }
 
+  // Whether all corners of a box are in view.
+  holds(box) {
+    this.camera.updateMatrixWorld();
+    const ends = [box.min, box.max];
+    return [0, 1, 2, 3, 4, 5, 6, 7].every((corner) => {
+      const [x, y, z] = [corner & 1, (corner >> 1) & 1, corner >> 2].map((end) => ends[end]);
+      const { x: across, y: up } = new Vector3(x.x, y.y, z.z).project(this.camera);
+      return Math.max(Math.abs(across), Math.abs(up)) <= 1;
+    });
+  }
+
   // Shows a whole box; the direction of the view stays unless `turned` back.
   frame(box, turned) {
     const size = box.getSize(new Vector3());

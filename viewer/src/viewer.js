@@ -108,6 +108,8 @@ export class Viewer {
     if (this.bodies.length !== before) {
       this.editing?.setBodies(this.bodies);
       this.fit(before === 0);
+    } else if (!this.stage.moved && !this.stage.holds(boundsOf(this.bodies))) {
+      this.fit(false);
     }
     const step = (share) => this.bodies.forEach((body) => body.glide(share));
     step(seconds > 0 ? 0 : 1);
