@@ -20,9 +20,6 @@ from unipose.training.publishing.card import Names, model_card
 from unipose.training.publishing.folders import check_model_folder, write_space_folder
 
 
-SPACE = Path(__file__).parents[1] / "model_cards" / "space"
-needs_space = pytest.mark.skipif(not SPACE.is_dir(), reason="the Space is not in this tree")
-
 # Without the package: its finder is taken away first.
 READ = """
 import json, sys
@@ -211,7 +208,6 @@ def test_a_wrong_name_is_refused(hub: Hub, tmp_path: Path, name: str) -> None:
     assert hub.repos == {}
 
 
-@needs_space
 def test_the_space_has_all_that_it_imports(tmp_path: Path) -> None:
     """Its own files and the package beside them; the package is imported from there."""
     write_space_folder(tmp_path / "space", Names("me/pose", space="me/pose-space"))
@@ -227,7 +223,6 @@ def test_the_space_has_all_that_it_imports(tmp_path: Path) -> None:
     assert done.stdout.startswith(str(tmp_path))
 
 
-@needs_space
 @pytest.mark.parametrize("there", [False, True])
 def test_the_space_takes_the_files_for_photos_along(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool

@@ -193,11 +193,19 @@ def test_poses_glide(browser: Any, write_page) -> None:
     address = write_page("glide", [STAND])
     with open_page(browser, address, READY, viewport=SIZE) as page:
         first = page.evaluate("viewer.bodies[0].bones[18].quaternion.toArray()")
-        page.evaluate("pose => viewer.setPoses([pose], {seconds: 0.4})", pose_to_quaternions(bent))
+        # In one call, so that no frame is drawn in between.
+        begun, middle = page.evaluate(
+            """pose => {
+                const shown = () => viewer.bodies[0].bones[18].quaternion.toArray();
+                viewer.setPoses([pose], {seconds: 0.4});
+                const begun = shown();
+                viewer.bodies.forEach(body => body.glide(0.5));
+                return [begun, shown()];
+            }""",
+            pose_to_quaternions(bent),
+        )
         np.testing.assert_allclose(pose_of(page), bent, atol=1e-5)
-        np.testing.assert_allclose(page.evaluate("viewer.bodies[0].bones[18].quaternion.toArray()"), first, atol=1e-6)
-        page.evaluate("viewer.bodies.forEach(body => body.glide(0.5))")
-        middle = page.evaluate("viewer.bodies[0].bones[18].quaternion.toArray()")
+        np.testing.assert_allclose(begun, first, atol=1e-6)
         page.wait_for_function("viewer.stage.motion === null")
         shown = page.evaluate("viewer.bodies[0].bones[18].quaternion.toArray()")
     start, halfway, end = (roma.unitquat_to_rotmat(torch.tensor(each)) for each in (first, middle, shown))
