@@ -20,6 +20,8 @@ from unipose.training.publishing.card import Names, model_card
 from unipose.training.publishing.folders import check_model_folder, write_space_folder
 
 
+SPACE = Path(__file__).parents[1] / "model_cards" / "space"
+
 # Without the package: its finder is taken away first.
 READ = """
 import json, sys
