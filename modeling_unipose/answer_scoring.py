@@ -166,7 +166,8 @@ def answer_logits(
     is_open = torch.nn.functional.pad(ended, (1, 0))[:, :-1] == 0
     is_code = is_pose_code(generated, config)
     position = torch.arange(ids.shape[1], device=ids.device)
-    start = torch.where(ids == config.pose_start_token_id, position, -len(position)).cummax(dim=1).values
+    # Without a pose-start before it, no token counts as one of a pose.
+    start = torch.where(ids == config.pose_start_token_id, position, -1 - config.num_pose_tokens).cummax(dim=1).values
     token_of_pose = (position - start - 1)[:, prompt:]
     # At a code of a pose the grammar allows all codes, and nothing else.
     in_block = is_code & (token_of_pose < config.num_pose_tokens)

@@ -86,3 +86,4 @@ def test_a_code_outside_a_pose_is_impossible() -> None:
     block = [config.pose_start_token_id, *[code] * config.num_pose_tokens, config.pose_end_token_id]
     assert model.score_generated(prompt, torch.tensor([block])).isfinite().all()
     assert model.score_generated(prompt, torch.tensor([[*block, code]]))[0, -1] == -torch.inf
+    assert model.score_generated(torch.tensor([words(1, 1)]), torch.tensor([[code]]))[0, 0] == -torch.inf
