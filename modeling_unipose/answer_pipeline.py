@@ -19,8 +19,10 @@ from .answer_choice import (
     most_central,
     reverse_request,
 )
-from .answer_scoring import answer_features
+from .answer_scoring import AnswerScores, answer_features
 from .pose_decoding import CodeChooser, PoseDecoding, options_of
+from .query_runs import is_pose_code
+from .single_pose import UniPoseGenerateOutput
 from .tasks_unipose import TASKS, Task
 
 
@@ -125,26 +127,26 @@ class AnswerPipelineMixin:
         rows = [Row(request.text, [], request.poses) for request in requests]
         messages = [self.build_conversation(own, task) for own in rows]
         inputs = self.to_device(self.preprocess(Conversations(messages), task.answer))
+        if task.answer == "pose":
+            codes = self.encode_poses([request.answer for request in requests])
+            scored = AnswerScores.of_poses(self.model.code_logits_of_pose(**inputs), codes)
+            return scored.mean_log_probability.tolist()
         ids, mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
-        answers = [self.answer_ids(request) for request in requests]
+        ends = self.model.generation_config.eos_token_id
+        end = [] if ends is None else [ends] if isinstance(ends, int) else list(ends[:1])
+        texts = [self.processor.plain_text(request.answer) for request in requests]
+        answers = [[*own, *end] for own in self.processor(text=texts, add_special_tokens=False)["input_ids"]]
         length, pad = max(map(len, answers)), self.processor.tokenizer.pad_token_id
         generated = ids.new_tensor([answer + [pad] * (length - len(answer)) for answer in answers])
-        scored = self.model.score_answers(ids, generated, mask, task.answer, None, False, PoseDecoding(), inputs)
-        chooser = CodeChooser(self.model.config, self.model.model.pose_tokenizer, PoseDecoding())
-        return [features["log_prob"] for features in answer_features(scored, chooser)]
+        answered = self.model.score_answers(ids, generated, mask, task.answer, None, False, PoseDecoding(), inputs)
+        codes = CodeChooser(self.model.config, self.model.model.pose_tokenizer, PoseDecoding()).ids
+        return answered.of_tokens(codes).mean_log_probability.tolist()
 
-    def answer_ids(self, request: ReverseRequest) -> list[int]:
-        """The ids of a request's known answer, to its end."""
-        if request.task.answer == "text":
-            ends = self.model.generation_config.eos_token_id
-            end = [] if ends is None else [ends] if isinstance(ends, int) else list(ends[:1])
-            text = self.processor.plain_text(request.answer)
-            return [*self.processor(text=[text], add_special_tokens=False)["input_ids"][0], *end]
-        pose = self.processor.mark_read(request.answer)
-        values = self.processor(text=[self.processor.pose_token], poses=[[pose]], return_tensors="pt")
-        values = values["pose_values"].to(self.model.device)
-        codes = self.model.model.pose_tokenizer.encode(values)[0] + self.model.config.pose_code_start_id
-        return [*codes.tolist(), self.model.config.pose_end_token_id]
+    def encode_poses(self, poses: Sequence[Any]) -> torch.Tensor:
+        """Poses as the model has read or written them -> (poses, num_pose_tokens) codes, counted from 0."""
+        texts, marked = [self.processor.pose_token] * len(poses), [[self.processor.mark_read(pose)] for pose in poses]
+        values = self.processor(text=texts, poses=marked, return_tensors="pt")["pose_values"]
+        return self.model.model.pose_tokenizer.encode(values.to(self.model.device))
 
     def to_device(self, inputs: Any) -> dict[str, Any]:
         """A batch on the model's device, its images encoded."""
@@ -166,15 +168,22 @@ class AnswerPipelineMixin:
         config = arguments.get("generation_config") or self.model.generation_config
         sources = (options_of(config), options_of(self.model.generation_config))
         decoding = PoseDecoding.resolve(self.model.config, arguments, *sources)
-        if isinstance(output, GenerateDecoderOnlyOutput) and output.logits is not None:
-            scored = self.model.answers_of_logits(output.sequences, torch.stack([*output.logits], dim=1), mode)
+        chooser = CodeChooser(self.model.config, self.model.model.pose_tokenizer, decoding)
+        if isinstance(output, UniPoseGenerateOutput):
+            generated = output.sequences[:, prompt.shape[1] :]
+            codes = generated[is_pose_code(generated, self.model.config)].view(len(generated), -1)
+            scored = AnswerScores.of_poses(output.code_logits, codes - chooser.ids.start)
+        elif isinstance(output, GenerateDecoderOnlyOutput) and output.logits is not None:
+            logits = torch.stack([*output.logits], dim=1)
+            scored = self.model.answers_of_logits(output.sequences, logits, mode).of_tokens(chooser.ids)
         else:
             generated = output.sequences[:, prompt.shape[1] :]
             count = len(generated) // len(prompt)
             ids, expanded = self.model._expand_inputs_for_generation(count, input_ids=prompt, **inputs)
             mask, sampled = expanded.pop("attention_mask", None), bool(arguments.get("do_sample", config.do_sample))
-            scored = self.model.score_answers(ids, generated, mask, mode, None, sampled, decoding, expanded)
-        return answer_features(scored, CodeChooser(self.model.config, self.model.model.pose_tokenizer, decoding))
+            answers = self.model.score_answers(ids, generated, mask, mode, None, sampled, decoding, expanded)
+            scored = answers.of_tokens(chooser.ids)
+        return answer_features(scored, chooser)
 
     def add_confidences(
         self, rows: Sequence[Row], answers: Sequence[Answer], task: Task | None, size: int, return_features: bool

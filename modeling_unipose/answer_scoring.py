@@ -13,6 +13,48 @@ from .query_runs import block_index, codes_since_start, is_pose_code
 
 
 @dataclass
+class AnswerScores:
+    """How probable the tokens of answers were.
+
+    Args:
+        log_probabilities: (batch, new tokens); 0 where the grammar leaves one choice, and behind the end of an answer.
+        is_code: (batch, new tokens) bool, codes of output poses.
+        is_text: (batch, new tokens) bool, tokens of text, and the end of the answer.
+        code_scores: (codes, codebook_size) log-probabilities of all codes where `is_code` holds, row by row.
+        tokens: (codes,) index of each of these codes in its pose.
+    """
+
+    log_probabilities: torch.Tensor
+    is_code: torch.Tensor
+    is_text: torch.Tensor
+    code_scores: torch.Tensor
+    tokens: torch.Tensor
+
+    @classmethod
+    def of_poses(cls, code_logits: torch.Tensor, codes: torch.Tensor) -> "AnswerScores":
+        """The scores of answers that are one pose each.
+
+        Args:
+            code_logits: (batch, num_pose_tokens, codebook_size) that the codes were chosen from.
+            codes: (batch, num_pose_tokens), counted from 0.
+        """
+        scores = code_logits.float().log_softmax(dim=-1)
+        is_code = torch.ones_like(codes, dtype=torch.bool)
+        tokens = torch.arange(codes.shape[1], device=codes.device).repeat(len(codes))
+        chosen = scores.gather(2, codes.unsqueeze(2)).squeeze(2)
+        return cls(chosen, is_code, ~is_code, scores.flatten(0, 1), tokens)
+
+    def mean(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(batch, new tokens) values -> (batch,), the mean where the mask holds; 0 where it never does."""
+        return torch.where(mask, values, 0.0).sum(dim=1) / mask.sum(dim=1).clamp_min(1)
+
+    @property
+    def mean_log_probability(self) -> torch.Tensor:
+        """(batch,)."""
+        return self.mean(self.log_probabilities, self.is_code | self.is_text)
+
+
+@dataclass
 class AnswerLogits:
     """What each token of answers was chosen from.
 
@@ -35,6 +77,15 @@ class AnswerLogits:
         """(batch, new tokens); 0 where the grammar leaves one choice, and behind the end of an answer."""
         chosen = self.scores.gather(2, self.generated_ids.unsqueeze(2)).squeeze(2)
         return torch.where(self.is_code | self.is_text, chosen, 0.0)
+
+    def of_tokens(self, codes: slice) -> AnswerScores:
+        """The scores without those of the tokens that were not chosen, except at codes.
+
+        Args:
+            codes: Ids of the codes.
+        """
+        code_scores, tokens = self.scores[self.is_code][:, codes], self.token_of_pose[self.is_code]
+        return AnswerScores(self.log_probabilities, self.is_code, self.is_text, code_scores, tokens)
 
 
 class TeacherForcing:
@@ -63,12 +114,12 @@ class TeacherForcing:
         tokens, query = config.num_pose_tokens, config.pose_query_token_id
         is_mixed = config.pose_attention == "mixed"
         # Generation ran all queries of a pose, also where a limit cut the answer inside it.
-        tail = self.ids.new_full((len(self.ids), tokens), config.pose_end_token_id)
         cut = codes_since_start(self.ids, config)
-        is_open = (cut >= 0) & (self.ids[:, -1] != config.pose_end_token_id)
+        is_open = (cut >= 0) & (self.ids[:, -1] != config.pose_end_token_id) & is_mixed
         missing = torch.where(is_open, tokens - cut, 0).unsqueeze(1)
-        if is_mixed:
-            tail = torch.where(torch.arange(tokens, device=tail.device) < missing, query, tail)
+        self.tail_length = int(missing.max())
+        tail = self.ids.new_full((len(self.ids), self.tail_length), config.pose_end_token_id)
+        tail = torch.where(torch.arange(self.tail_length, device=tail.device) < missing, query, tail)
         seen = codes_to_queries(self.ids, self.prompt_length, config) if is_mixed else self.ids
         self.seen = torch.cat([seen, tail], dim=1)
         self.is_query = self.seen == query
@@ -83,14 +134,14 @@ class TeacherForcing:
             revealed_pose_codes: (batch, length) known codes, -1 elsewhere.
 
         Returns:
-            (batch, 1 + new tokens + num_pose_tokens, vocab_size).
+            (batch, 1 + new tokens + queries behind a cut, vocab_size).
         """
         return self.model(
             input_ids=self.seen,
             attention_mask=self.attention_mask,
             position_ids=self.position_ids,
             revealed_pose_codes=revealed_pose_codes,
-            logits_to_keep=self.new_tokens + self.config.num_pose_tokens + 1,
+            logits_to_keep=self.new_tokens + self.tail_length + 1,
             use_cache=False,
             **self.inputs,
         ).logits
@@ -111,6 +162,8 @@ class TeacherForcing:
         for number in range(int(runs.max()) + 1 if counts else 0):
             self.refine(logits, runs == number, counts, chooser, in_order)
         is_own = self.is_query[:, self.prompt_length : self.prompt_length + self.new_tokens].unsqueeze(2)
+        if not is_own.any():
+            return logits[:, : self.new_tokens]
         return torch.where(is_own, logits[:, 1 : self.new_tokens + 1], logits[:, : self.new_tokens])
 
     def refine(
@@ -129,7 +182,7 @@ class TeacherForcing:
         sources = prompt_source_codes(self.model.model, self.ids[:, : self.prompt_length], **self.inputs)
         sources = None if sources is None else sources[rows]
         tokens = self.config.num_pose_tokens
-        given = torch.nn.functional.pad(self.ids, (0, tokens), value=-1)[in_block].view(-1, tokens)
+        given = torch.nn.functional.pad(self.ids, (0, self.tail_length), value=-1)[in_block].view(-1, tokens)
         given = torch.where(given >= 0, given - self.config.pose_code_start_id, given)
         codes, is_known = torch.full_like(given, -1), torch.zeros_like(given, dtype=torch.bool)
         for count in counts:
@@ -137,9 +190,9 @@ class TeacherForcing:
             if in_order:
                 is_revealed = (torch.arange(tokens, device=given.device) < count).expand_as(is_known)
             else:
-                is_revealed = chooser.surest(block, is_known, count)
+                is_revealed = chooser.surest(block[..., chooser.ids], is_known, count)
             # The codes behind a cut are those that generation would have chosen.
-            known = torch.where(given >= 0, given, chooser.choose_all(block, sources))
+            known = torch.where(given >= 0, given, chooser.choose_all(block[..., chooser.ids], sources))
             codes = torch.where(is_revealed & ~is_known, known, codes)
             is_known = is_revealed
             revealed = torch.full_like(self.seen, -1).masked_scatter(in_block, codes)
@@ -173,7 +226,8 @@ def answer_logits(
     in_block = is_code & (token_of_pose < config.num_pose_tokens)
     scores = torch.full_like(logits, -torch.inf, dtype=torch.float32)
     codes = slice(config.pose_code_start_id, config.pose_code_start_id + config.num_pose_codes)
-    scores[..., codes] = logits[..., codes].float().log_softmax(dim=-1)
+    if in_block.any():
+        scores[..., codes] = logits[..., codes].float().log_softmax(dim=-1)
     for step in (~in_block).any(dim=0).nonzero().flatten().tolist():
         allowed = grammar(ids[:, : prompt + step], logits[:, step].float()).log_softmax(dim=-1)
         scores[:, step] = torch.where(in_block[:, step, None], scores[:, step], allowed)
@@ -186,7 +240,7 @@ def answer_logits(
     )
 
 
-def answer_features(answers: AnswerLogits, chooser: CodeChooser) -> list[dict[str, float]]:
+def answer_features(answers: AnswerScores, chooser: CodeChooser) -> list[dict[str, float]]:
     """What tells how sure the model was of each answer; see `FEATURES`.
 
     Args:
@@ -200,8 +254,7 @@ def answer_features(answers: AnswerLogits, chooser: CodeChooser) -> list[dict[st
         "code_log_prob": (log_probabilities, answers.is_code),
     }
     if answers.is_code.any():
-        tokens = answers.token_of_pose[answers.is_code]
-        scores = answers.scores[answers.is_code][:, chooser.ids]
+        tokens, scores = answers.tokens, answers.code_scores
         probabilities = scores.softmax(dim=-1)
         entropy = -(probabilities * scores.clamp_min(torch.finfo(scores.dtype).min)).sum(dim=-1)
         expected = chooser.pose_tokenizer.expected_features(probabilities, tokens)
@@ -214,13 +267,10 @@ def answer_features(answers: AnswerLogits, chooser: CodeChooser) -> list[dict[st
         for name, value in values.items():
             spread = torch.zeros_like(log_probabilities).masked_scatter(answers.is_code, value)
             parts[name] = (spread, answers.is_code)
-    features = {
-        name: torch.where(mask, values, 0.0).sum(dim=1) / mask.sum(dim=1).clamp_min(1)
-        for name, (values, mask) in parts.items()
-    }
+    features = {name: answers.mean(values, mask) for name, (values, mask) in parts.items()}
     features["text_min_log_prob"] = torch.where(answers.is_text, log_probabilities, 0.0).amin(dim=1)
     columns = {name: values.tolist() for name, values in features.items()}
     return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
-__all__ = ["AnswerLogits", "TeacherForcing", "answer_features", "answer_logits"]
+__all__ = ["AnswerLogits", "AnswerScores", "TeacherForcing", "answer_features", "answer_logits"]

@@ -19,10 +19,12 @@ class FiniteLogits(LogitsProcessor):
 
     Args:
         model: The model of the logits, whose weights are searched for the cause.
+        first_token: Id of the token of the first logit.
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Any, first_token: int = 0):
         self.model = model
+        self.first_token = first_token
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         finite = scores.isfinite()
@@ -30,25 +32,26 @@ class FiniteLogits(LogitsProcessor):
             row, token = (~finite).nonzero()[0].tolist()
             raise ValueError(
                 f"row {row}: the logits after {input_ids.shape[1]} tokens hold NaN or infinite values (the first is "
-                f"token {token}'s); {explain_non_finite(self.model)}"
+                f"token {self.first_token + token}'s); {explain_non_finite(self.model)}"
             )
         return scores
 
 
-def check_logits(model: Any, ids: torch.Tensor, logits: torch.Tensor) -> None:
+def check_logits(model: Any, ids: torch.Tensor, logits: torch.Tensor, first_token: int = 0) -> None:
     """The check of `FiniteLogits` for all steps at once.
 
     Args:
         model: The model of the logits.
         ids: (batch, length) prompts with their answers.
         logits: (batch, new tokens, vocab_size) that each token of the answers was chosen from.
+        first_token: See there.
 
     Raises:
         ValueError: They hold NaN or infinite values; the message has the first step.
     """
     if logits.isfinite().all():
         return
-    check, prompt_length = FiniteLogits(model), ids.shape[1] - logits.shape[1]
+    check, prompt_length = FiniteLogits(model, first_token), ids.shape[1] - logits.shape[1]
     for step in range(logits.shape[1]):
         check(ids[:, : prompt_length + step], logits[:, step])
 

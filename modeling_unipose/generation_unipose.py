@@ -27,7 +27,7 @@ from .pose_decoding import CodeChooser, ExpectedCodes, PoseDecoding, PoseDecodin
 from .pose_grammar import PoseGrammar, PoseMode
 from .query_runs import codes_since_start
 from .seeded_sampling import SeededSampling, seeded_generator
-from .single_pose import can_choose_at_once, generate_single_poses
+from .single_pose import can_choose_at_once, generate_single_poses, with_code_logits
 from .whole_poses import protect_poses, restrict_processors
 
 
@@ -58,6 +58,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         pose_temperature: float | None = None,
         pose_refinement_steps: int | None = None,
         seed: int | torch.Generator | None = None,
+        output_code_logits: bool = False,
         **kwargs,
     ):
         """Generates text and poses, like the library's `generate`.
@@ -72,6 +73,8 @@ class UniPoseGenerationMixin(GenerationMixin):
             pose_temperature: Temperature of "expected"; default 1.
             pose_refinement_steps: Number of forwards of each pose; default 1.
             seed: Seed of this call's samples, or a generator; torch's own random numbers do not change.
+            output_code_logits: With generation_mode="pose" and return_dict_in_generate=True, whether the output has
+                `code_logits`; less work than output_logits=True, because only the codes are looked at.
             kwargs: The library's; `inputs_embeds` must end before pose-start, because pose-start is found by its id.
 
         Returns:
@@ -115,6 +118,10 @@ class UniPoseGenerationMixin(GenerationMixin):
         decoding = PoseDecoding.resolve(self.config, of_call, *configs)
         if generation_mode != "text":
             kwargs["pose_options"] = decoding
+        if output_code_logits:
+            if generation_mode != "pose":
+                raise ValueError(f'output_code_logits needs generation_mode="pose", got {generation_mode!r}')
+            kwargs["output_code_logits"] = True
         return super().generate(inputs, generation_config, generation_mode=generation_mode, **kwargs)
 
     @torch.no_grad()
@@ -194,6 +201,24 @@ class UniPoseGenerationMixin(GenerationMixin):
         logits = forcing.logits(chooser, in_order=sampled)
         check_logits(self, forcing.ids, logits)
         return self.answers_of_logits(forcing.ids, logits, generation_mode, max_length)
+
+    def code_logits_of_pose(self, input_ids: torch.Tensor, **inputs: Any) -> torch.Tensor:
+        """The logits of the codes of the pose that each prompt starts, by one forward.
+
+        Args:
+            input_ids: (batch, length) prompts that end in pose-start.
+            inputs: Mask, images and poses of the prompts.
+
+        Returns:
+            (batch, num_pose_tokens, codebook_size).
+        """
+        mask = inputs.get("attention_mask")
+        positions = None if mask is None else (mask.cumsum(dim=1) - 1).clamp_min(0)
+        prepared = {"input_ids": input_ids, "position_ids": positions, **inputs}
+        append_queries(prepared, self.config, None, codes_only=True)
+        logits = self(**prepared, use_cache=False).logits
+        check_logits(self, prepared["input_ids"], logits, self.config.pose_code_start_id)
+        return logits
 
     def answers_of_logits(
         self,
@@ -299,6 +324,7 @@ class UniPoseGenerationMixin(GenerationMixin):
 
     def _sample(self, input_ids, logits_processor, generation_config, synced_gpus=False, **kwargs):
         mode, decoding = kwargs.pop("generation_mode"), kwargs.pop("pose_options", None)
+        code_logits = kwargs.pop("output_code_logits", False)
         seeded, sources = kwargs.pop("seeded_sampling", None), kwargs.pop("prompt_source_codes", None)
         self.validate_length(input_ids, generation_config.max_length, mode)
         if mode != "text":
@@ -318,15 +344,20 @@ class UniPoseGenerationMixin(GenerationMixin):
             refinement = Refinement.of_model(self, chooser, in_order=in_order)
             if synced_gpus and refinement is not None:
                 raise ValueError("pose_refinement_steps > 1 runs forwards that other processes do not run: expected 1")
-            blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement, sources)
             is_plain = mode == "pose" and seeded is None and not synced_gpus
-            if is_plain and can_choose_at_once(input_ids, self.config, arguments):
+            at_once = is_plain and can_choose_at_once(input_ids, self.config, arguments)
+            blocks = PoseBlocks(self.config, input_ids.shape[1], synced_gpus, refinement, sources, at_once)
+            if at_once:
+                streamer = kwargs.get("streamer")
                 inputs = {name: value for name, value in kwargs.items() if name not in LOOP_ARGUMENTS}
-                output = generate_single_poses(self, input_ids, blocks, chooser, generation_config, inputs)
+                output = generate_single_poses(self, input_ids, blocks, chooser, generation_config, streamer, inputs)
             else:
+                generation_config.output_logits = generation_config.output_logits or code_logits
                 output = super()._sample(input_ids, synced_gpus=synced_gpus, pose_blocks=blocks, **arguments)
             if generation_config.return_dict_in_generate and output.get(CACHE) is not None:
                 blocks.restore(output[CACHE], output.sequences.shape[1] - 1)
+        if code_logits and generation_config.return_dict_in_generate and output.get("code_logits") is None:
+            output = with_code_logits(output, input_ids.shape[1], self.config)
         if seeded is not None and in_order and generation_config.output_scores:
             output.scores = tuple(seeded.scores[-len(output.scores) :])
         return output
@@ -393,6 +424,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         generation_mode: PoseMode | None = None,
         pose_options: PoseDecoding | None = None,
         seeded_sampling: SeededSampling | None = None,
+        output_code_logits: bool = False,
         **kwargs,
     ):
         if pose_blocks is not None:
@@ -420,7 +452,8 @@ class UniPoseGenerationMixin(GenerationMixin):
             if cache is None:
                 inputs["input_ids"] = codes_to_queries(inputs["input_ids"], pose_blocks.prompt_length, self.config)
             if (codes_since_start(input_ids, self.config) == 0).any():
-                append_queries(inputs, self.config, None if cache is None else pose_blocks.source_codes)
+                sources = None if cache is None else pose_blocks.source_codes
+                append_queries(inputs, self.config, sources, pose_blocks.codes_only)
                 pose_blocks.inputs = {} if pose_blocks.refinement is None else dict(inputs)
         elif cache is not None and cache.is_compileable and next_sequence_length == 1:
             inputs["attention_mask"] = self.mask_of_one_position(inputs)

@@ -25,7 +25,7 @@ from .configuration_unipose import UniPoseConfig
 from .generation_unipose import UniPoseGenerationMixin
 from .mixed_attention import create_mask
 from .modeling_pose_vqvae import UniPoseVQVAE
-from .output_hooks import install_hooks
+from .output_hooks import install_hooks, is_plain_linear
 from .pretrained_unipose import UniPosePreTrainedModel
 from .query_runs import is_pose_code, query_index, shift_pose_labels, source_codes
 from .vision_unipose import ImageInputMixin, UniPoseMultiModalProjector, build_vision_encoders
@@ -348,6 +348,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         shift_labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         logits_to_keep: int | torch.Tensor = 0,
+        pose_codes_only: bool = False,
         cached_logits: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> UniPoseCausalLMOutputWithPast:
@@ -361,6 +362,8 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             logits_to_keep: Only the last positions (an int) or these positions (a tensor); 0 keeps all. A (batch,
                 length) bool mask gives the logits (kept, vocab_size), and the loss, of these positions alone: training
                 needs the supervised positions only.
+            pose_codes_only: Whether the logits are those of the pose codes alone, (batch, kept, codebook_size), in the
+                order of the codes; without labels.
             cached_logits: (batch, 1, vocab_size) logits of an earlier forward, returned without running the model.
         """
         if cached_logits is not None:
@@ -385,9 +388,10 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             return values[logits_to_keep] if is_mask else slice_logits_to_keep(values, logits_to_keep)
 
         hidden = keep(outputs.last_hidden_state)
-        logits = self.lm_head(hidden)
+        logits = self.code_logits(hidden) if pose_codes_only else self.lm_head(hidden)
         if (sources := outputs.source_pose_codes) is not None:
-            logits = self.model.point_to_sources(logits, hidden, keep(sources.unsqueeze(-1)))
+            first = self.config.pose_code_start_id if pose_codes_only else 0
+            logits = self.model.point_to_sources(logits, hidden, keep(sources.unsqueeze(-1)) - first)
         loss = None
         if labels is not None or shift_labels is not None:
             if shift_labels is None:
@@ -407,6 +411,15 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             image_outputs=outputs.image_outputs,
             source_pose_codes=outputs.source_pose_codes,
         )
+
+    def code_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(..., hidden_size) -> (..., codebook_size), the columns of the pose codes of what the head computes.
+
+        A head that is more than its weights, because of an adapter, a quantization or a hook, is run whole.
+        """
+        head, first = self.lm_head, self.config.pose_code_start_id
+        codes = slice(first, first + self.config.num_pose_codes)
+        return nn.functional.linear(hidden, head.weight[codes]) if is_plain_linear(head) else head(hidden)[..., codes]
 
     def shift_labels(
         self, input_ids: torch.Tensor | None, labels: torch.Tensor, inputs_embeds: torch.Tensor | None = None

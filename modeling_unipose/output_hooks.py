@@ -32,6 +32,13 @@ def without_hooks(module: nn.Module) -> nn.Module:
     return copied
 
 
+def is_plain_linear(module: nn.Module) -> bool:
+    """Whether a call of a module is one product with its weights: no adapter, quantization, offloading or hook."""
+    hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
+    # accelerate puts a forward of its own on the module.
+    return type(module) is nn.Linear and hooks == 0 and "forward" not in vars(module)
+
+
 class PicklingMixin:
     """`pickle` and `torch.save` of a whole model."""
 
@@ -39,4 +46,4 @@ class PicklingMixin:
         return vars(without_hooks(self))  # type: ignore[arg-type]
 
 
-__all__ = ["PicklingMixin", "install_hooks"]
+__all__ = ["PicklingMixin", "install_hooks", "is_plain_linear"]

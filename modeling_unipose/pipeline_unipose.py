@@ -434,7 +434,8 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, PhotoMixin, Pipeline)
         generation_mode: Literal["pose", "text"] | None = None,
         **generate_kwargs: Any,
     ) -> dict[str, Any]:
-        overrides: dict[str, Any] = {"return_dict_in_generate": True, "output_logits": True}
+        wanted = "output_code_logits" if generation_mode == "pose" else "output_logits"
+        overrides: dict[str, Any] = {"return_dict_in_generate": True, wanted: True}
         passed = self._get_set_generation_params({**self._generate_kwargs, **generate_kwargs})
         if not passed.keys() & {"max_new_tokens", "max_length"}:
             pose_length = self.model.config.pose_answer_length

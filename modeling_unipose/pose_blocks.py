@@ -18,7 +18,8 @@ from .query_runs import codes_since_start, is_pose_code, source_codes
 class PoseBlock:
     """Rows whose pose block started at the same step; `start` is the position of pose-start in the sequence.
 
-    `inputs` are those of the forward that computed the block, with all rows of the batch.
+    `inputs` are those of the forward that computed the block, with all rows of the batch. `logits` (rows,
+    num_pose_tokens, ...) are over the vocabulary, or over the codes alone (`PoseBlocks.codes_only`).
     """
 
     rows: torch.Tensor
@@ -67,6 +68,7 @@ class PoseBlocks:
         never_skip: Whether to run every forward, even if its logits are known, as all processes must under ZeRO-3.
         refinement: How codes are revealed; None: one forward computes a block.
         source_codes: (batch, num_pose_tokens) ids of the prompt's last poses, see `prompt_source_codes`.
+        codes_only: Whether only the logits of codes are computed, because every row is at the start of its only pose.
     """
 
     def __init__(
@@ -76,8 +78,10 @@ class PoseBlocks:
         never_skip: bool,
         refinement: "Refinement | None" = None,
         source_codes: torch.Tensor | None = None,
+        codes_only: bool = False,
     ):
         self.config = config
+        self.codes_only = codes_only
         self.prompt_length = prompt_length
         self.never_skip = never_skip
         self.refinement = refinement
@@ -101,11 +105,11 @@ class PoseBlocks:
         """Stores the logits of a new block's codes for the next steps.
 
         Args:
-            logits: (batch, kept positions, vocab_size) of a forward.
+            logits: (batch, kept positions, vocab_size) of a forward; with `codes_only` over the codes.
             cache: Cache after that forward; the new block's positions are removed from it.
 
         Returns:
-            (batch, 1, vocab_size), the logits of this step.
+            (batch, 1, vocab_size), the logits of this step; with `codes_only` over the codes.
         """
         tokens = self.config.num_pose_tokens
         begins = codes_since_start(self.ids, self.config) == 0
@@ -115,13 +119,14 @@ class PoseBlocks:
         if not added:
             return self.merge(logits[:, -1:])
         rows = begins.nonzero().squeeze(1)
-        block = PoseBlock(rows, self.ids.shape[1] - 1, logits[rows, -tokens:].clone(), self.inputs)
+        own = logits if self.codes_only else logits[rows, -tokens:]
+        block = PoseBlock(rows, self.ids.shape[1] - 1, own, self.inputs)
         if cache is not None:
             self.stash_kv(cache, block)
         self.blocks.append(block)
         if self.refinement is not None and not self.refinement.in_order:
             self.refine_surest_first(self.refinement, block, cache)
-        return self.merge(logits[:, -tokens - 1 : -tokens].clone())
+        return block.logits[:, :1] if self.codes_only else self.merge(logits[:, -tokens - 1 : -tokens].clone())
 
     def merge(self, logits: torch.Tensor) -> torch.Tensor:
         """Overwrites the logits (batch, 1, vocab_size) of rows inside a block.
@@ -145,8 +150,9 @@ class PoseBlocks:
         codes = torch.full_like(block.logits[..., 0], -1, dtype=torch.long)
         for count in refinement.counts:
             is_known = codes >= 0
-            is_revealed = refinement.chooser.surest(block.logits, is_known, count)
-            chosen = refinement.chooser.choose_all(block.logits, self.sources_of(block))
+            code_logits = block.logits if self.codes_only else block.logits[..., refinement.chooser.ids]
+            is_revealed = refinement.chooser.surest(code_logits, is_known, count)
+            chosen = refinement.chooser.choose_all(code_logits, self.sources_of(block))
             codes = torch.where(is_revealed & ~is_known, chosen, codes)
             self.predict_hidden(refinement, block, codes, cache)
 
@@ -184,7 +190,8 @@ class PoseBlocks:
         else:
             revealed = codes
             inputs = self.inputs_behind_cache(block, cache)
-        outputs = refinement.forward(**inputs | {"revealed_pose_codes": revealed, "logits_to_keep": tokens})
+        kept = {"logits_to_keep": tokens, "pose_codes_only": self.codes_only}
+        outputs = refinement.forward(**inputs | {"revealed_pose_codes": revealed, **kept})
         predicted = outputs.logits if cache is not None else outputs.logits[block.rows]
         block.logits = torch.where((codes >= 0).unsqueeze(-1), block.logits, predicted)
 
@@ -347,13 +354,16 @@ def prompt_source_codes(
     return source_codes(ids, pad(is_pose, (0, tokens)), codes, is_query, config)[:, -tokens:]
 
 
-def append_queries(inputs: dict[str, Any], config: UniPoseConfig, sources: torch.Tensor | None) -> None:
+def append_queries(
+    inputs: dict[str, Any], config: UniPoseConfig, sources: torch.Tensor | None, codes_only: bool = False
+) -> None:
     """Appends all queries to every row of the next forward; rows that start no pose ignore them.
 
     Args:
         inputs: Changed in place.
         config: Config with the token ids.
         sources: (batch, num_pose_tokens) codes of source poses that the forward does not see, or None.
+        codes_only: Whether all rows start a pose, and only the logits of its codes are wanted.
     """
     tokens, pad = config.num_pose_tokens, torch.nn.functional.pad
     if sources is not None:
@@ -365,7 +375,8 @@ def append_queries(inputs: dict[str, Any], config: UniPoseConfig, sources: torch
         last = inputs["position_ids"][:, -1:]
         steps = torch.arange(1, tokens + 1, device=last.device)
         inputs["position_ids"] = torch.cat([inputs["position_ids"], last + steps], dim=1)
-    inputs["logits_to_keep"] = tokens + 1
+    inputs["logits_to_keep"] = tokens if codes_only else tokens + 1
+    inputs["pose_codes_only"] = codes_only
 
 
 __all__ = ["PoseBlock", "PoseBlocks", "Refinement", "append_queries", "codes_to_queries", "prompt_source_codes"]

@@ -145,29 +145,29 @@ class CodeChooser:
         is_kept = code_logits.scatter_add(1, kept.unsqueeze(1), margin).argmax(dim=-1) == kept
         return torch.where(is_kept & (sources >= 0), kept, expected)
 
-    def choose_all(self, logits: torch.Tensor, sources: torch.Tensor | None = None) -> torch.Tensor:
+    def choose_all(self, code_logits: torch.Tensor, sources: torch.Tensor | None = None) -> torch.Tensor:
         """The chosen codes of whole poses.
 
         Args:
-            logits: (poses, num_pose_tokens, vocab_size).
+            code_logits: (poses, num_pose_tokens, codebook_size).
             sources: (poses, num_pose_tokens), see `choose`.
 
         Returns:
             (poses, num_pose_tokens).
         """
-        poses, num_tokens, _ = logits.shape
-        tokens = torch.arange(num_tokens, device=logits.device).repeat(poses)
+        poses, num_tokens, _ = code_logits.shape
+        tokens = torch.arange(num_tokens, device=code_logits.device).repeat(poses)
         flat_sources = None if sources is None else sources.flatten()
-        return self.choose(logits[..., self.ids].flatten(0, 1), tokens, flat_sources).view(poses, num_tokens)
+        return self.choose(code_logits.flatten(0, 1), tokens, flat_sources).view(poses, num_tokens)
 
-    def variances(self, logits: torch.Tensor) -> torch.Tensor:
-        """(poses, num_pose_tokens, vocab_size) -> (poses, num_pose_tokens), see `UniPoseVQVAE.code_variance`."""
-        poses, num_tokens, _ = logits.shape
-        tokens = torch.arange(num_tokens, device=logits.device).repeat(poses)
-        probabilities = logits[..., self.ids].flatten(0, 1).float().softmax(dim=-1)
+    def variances(self, code_logits: torch.Tensor) -> torch.Tensor:
+        """(poses, num_pose_tokens, codebook_size) -> (poses, num_pose_tokens), see `UniPoseVQVAE.code_variance`."""
+        poses, num_tokens, _ = code_logits.shape
+        tokens = torch.arange(num_tokens, device=code_logits.device).repeat(poses)
+        probabilities = code_logits.flatten(0, 1).float().softmax(dim=-1)
         return self.pose_tokenizer.code_variance(probabilities, tokens).view(poses, num_tokens)
 
-    def surest(self, logits: torch.Tensor, is_known: torch.Tensor, count: int) -> torch.Tensor:
+    def surest(self, code_logits: torch.Tensor, is_known: torch.Tensor, count: int) -> torch.Tensor:
         """The codes that are known after a forward.
 
         A code is sure if others that are likely too lie near it in the codebook: its vector has a small variance.
@@ -175,14 +175,14 @@ class CodeChooser:
         from the logits alone, so that scoring finds the order of generation again.
 
         Args:
-            logits: (poses, num_pose_tokens, vocab_size).
+            code_logits: (poses, num_pose_tokens, codebook_size).
             is_known: (poses, num_pose_tokens) codes that are known already.
             count: Number of codes of each pose that are known then.
 
         Returns:
             (poses, num_pose_tokens) bool.
         """
-        order = self.variances(logits).masked_fill(is_known, -1.0).argsort(dim=1, stable=True)
+        order = self.variances(code_logits).masked_fill(is_known, -1.0).argsort(dim=1, stable=True)
         return torch.zeros_like(is_known).scatter_(1, order[:, :count], True)
 
 

@@ -1,6 +1,7 @@
 """What may follow what in an answer: text, and whole poses."""
 
 import sys
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -24,11 +25,49 @@ def answer_has_room(config: UniPoseConfig, prompt_length: int, max_length: int) 
     return prompt_length + config.pose_answer_length <= max_length
 
 
+@dataclass(frozen=True)
+class TokenKinds:
+    """The kinds of tokens of a vocabulary, each (vocab_size,) bool but the first.
+
+    Args:
+        token: (vocab_size,) the ids.
+        code: Pose codes.
+        end: Pose-end.
+        text: What an answer may hold outside of poses, without pose-start.
+        text_or_start: `text` and pose-start.
+    """
+
+    token: torch.Tensor
+    code: torch.Tensor
+    end: torch.Tensor
+    text: torch.Tensor
+    text_or_start: torch.Tensor
+
+    @classmethod
+    def of_vocabulary(cls, config: UniPoseConfig, vocab_size: int, device: torch.device) -> "TokenKinds":
+        """The kinds of all tokens.
+
+        Args:
+            config: Config with the token ids.
+            vocab_size: Number of tokens.
+            device: Device of the result.
+        """
+        token = torch.arange(vocab_size, device=device)
+        code = is_pose_code(token, config)
+        start, end = token == config.pose_start_token_id, token == config.pose_end_token_id
+        placeholders = token.new_tensor(
+            [config.pose_token_id, config.pose_query_token_id, config.image_token_id]
+            + [config.image_start_token_id, config.image_end_token_id]
+        )
+        text_or_start = ~(code | end | torch.isin(token, placeholders))
+        return cls(token, code, end, text_or_start & ~start, text_or_start)
+
+
 class PoseGrammar(LogitsProcessor):
     """Makes a malformed pose impossible: pose-start, exactly `num_pose_tokens` codes, pose-end.
 
     It runs first, so that temperature, top-k and top-p act on allowed tokens only, and last, so that no other
-    processor can force a token into a block. What it allows follows from the last ids: it has no state.
+    processor can force a token into a block. What it allows follows from the last ids.
 
     Args:
         config: Config with the token ids.
@@ -44,6 +83,8 @@ class PoseGrammar(LogitsProcessor):
         self.config = config
         self.max_length = max_length if answer_has_room(config, prompt_length, max_length) else sys.maxsize
         self.generation_mode = generation_mode
+        # The same at every step.
+        self.kinds: TokenKinds | None = None
 
     def allowed_tokens(self, ids: torch.Tensor, vocab_size: int) -> torch.Tensor:
         """Which tokens may follow.
@@ -56,21 +97,18 @@ class PoseGrammar(LogitsProcessor):
             (batch, vocab_size) bool.
         """
         config = self.config
-        token = torch.arange(vocab_size, device=ids.device)
-        is_code = is_pose_code(token, config)
-        is_start, is_end = token == config.pose_start_token_id, token == config.pose_end_token_id
-        placeholders = token.new_tensor(
-            [config.pose_token_id, config.pose_query_token_id, config.image_token_id]
-            + [config.image_start_token_id, config.image_end_token_id]
-        )
+        if self.kinds is None:
+            self.kinds = TokenKinds.of_vocabulary(config, vocab_size, ids.device)
+        kinds = self.kinds
         if self.generation_mode == "pose":
-            in_text = token == self.next_before_pose(ids).unsqueeze(1)
+            in_text = kinds.token == self.next_before_pose(ids).unsqueeze(1)
         else:
-            in_text = ~(is_code | is_end | torch.isin(token, placeholders))
-            if self.generation_mode == "text" or ids.shape[1] + config.num_pose_tokens + 2 > self.max_length:
-                in_text = in_text & ~is_start
+            no_room = ids.shape[1] + config.num_pose_tokens + 2 > self.max_length
+            in_text = kinds.text if self.generation_mode == "text" or no_room else kinds.text_or_start
         since = codes_since_start(ids, config).unsqueeze(1)
-        in_block = torch.where(since == config.num_pose_tokens, is_end, is_code)
+        if (since < 0).all():
+            return in_text.expand(len(ids), -1)
+        in_block = torch.where(since == config.num_pose_tokens, kinds.end, kinds.code)
         return torch.where(since < 0, in_text, in_block)
 
     def next_before_pose(self, ids: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,12 @@
 """Expected codes and refinement in generation equal a plain reference, with every cache, batch and mode."""
 
+import copy
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from test_generation import NEW_TOKENS, STARTS, AskForPoses, CountForwards, mixed_rows, pose_prompt
 from tiny_models import BODY_PARTS_SIZES, CODES, PAD, POSE_TOKENIZER_SIZES, pad_left, pose_block, tiny_model, words
 from transformers import (
@@ -34,12 +36,18 @@ def model(request: pytest.FixtureRequest) -> UniPoseForConditionalGeneration:
     return tiny_model(**MODELS[request.param])
 
 
-class NoStreamer(BaseStreamer):
+class KeptTokens(BaseStreamer):
+    """Keeps what it gets: the ids of the prompts and of each step, and "end"."""
+
+    def __init__(self) -> None:
+        self.values: list = []
+
     def put(self, value: torch.Tensor) -> None:
-        pass
+        assert value.device.type == "cpu"
+        self.values.append(value.tolist())
 
     def end(self) -> None:
-        pass
+        self.values.append("end")
 
 
 def codebook_of(model: UniPoseForConditionalGeneration, token: int) -> torch.Tensor:
@@ -269,22 +277,27 @@ def test_more_codes_are_known_after_every_forward_and_few_at_first() -> None:
 def test_codes_chosen_at_once_are_those_of_the_loop(
     model, monkeypatch: pytest.MonkeyPatch, decoding: str, steps: int, cache: dict
 ) -> None:
-    """Left padding, images, input poses: the same ids, logits and cache, by one call of the forward a step."""
+    """Left padding, images, input poses: the same ids, logits, cache and streamed tokens, by one forward a block."""
     rows, inputs = mixed_rows(model.config)
     batch = pad_left([[*row, model.config.pose_start_token_id] for row in rows])
     settings = {
         "generation_mode": "pose", "pose_decoding": decoding, "pose_refinement_steps": steps, "pad_token_id": PAD,
-        "return_dict_in_generate": True, "output_logits": True, **cache,
+        "return_dict_in_generate": True, "output_code_logits": True, **cache,
     }  # fmt: skip
     loops: list[int] = []
     loop = GenerationMixin._sample
     monkeypatch.setattr(GenerationMixin, "_sample", lambda *a, **kw: loops.append(1) or loop(*a, **kw))
-    quick = model.generate(**batch, **inputs, **settings)
+    streamers = [KeptTokens(), KeptTokens()]
+    quick = model.generate(**batch, **inputs, **settings, streamer=streamers[0])
     assert not loops
-    slow = model.generate(**batch, **inputs, **settings, streamer=NoStreamer())
+    criteria = [MaxTimeCriteria(600.0)]
+    slow = model.generate(**batch, **inputs, **settings, streamer=streamers[1], stopping_criteria=criteria)
     assert loops == [1]
     assert torch.equal(quick.sequences, slow.sequences)
-    torch.testing.assert_close(quick.logits, slow.logits)
+    torch.testing.assert_close(quick.code_logits, slow.code_logits)
+    assert quick.code_logits.shape == (len(rows), model.config.num_pose_tokens, model.config.num_pose_codes)
+    assert streamers[0].values == streamers[1].values
+    assert streamers[0].values[-1] == "end"
     assert torch.equal(
         model.generate(**batch, **inputs, **settings | {"return_dict_in_generate": False}), quick.sequences
     )
@@ -300,6 +313,7 @@ def test_codes_chosen_at_once_are_those_of_the_loop(
         {"do_sample": True},
         {"repetition_penalty": 1.5},
         {"output_scores": True, "return_dict_in_generate": True},
+        {"output_logits": True, "return_dict_in_generate": True},
         {"stopping_criteria": [MaxTimeCriteria(60.0)]},
         {"logits_processor": LogitsProcessorList([MinLengthLogitsProcessor(3, 2)])},
     ],
@@ -311,3 +325,28 @@ def test_what_looks_at_single_steps_gets_them(model, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(GenerationMixin, "_sample", lambda *a, **kw: loops.append(1) or loop(*a, **kw))
     model.generate(pose_prompt(model.config), generation_mode="pose", pad_token_id=PAD, **settings)
     assert loops == [1]
+
+
+def test_a_head_with_an_adapter_or_a_hook_gives_the_same_code_logits_as_a_whole(model) -> None:
+    """What a head adds to its weights counts in single poses too."""
+    settings = {"generation_mode": "pose", "pad_token_id": PAD, "return_dict_in_generate": True}
+    prompt = pose_prompt(model.config)
+    codes = slice(model.config.pose_code_start_id, model.config.pose_code_start_id + model.config.num_pose_codes)
+    plain = model.generate(prompt, **settings, output_code_logits=True).code_logits
+    torch.manual_seed(0)
+    changed = copy.deepcopy(model)
+    adapted = get_peft_model(changed, LoraConfig(r=2, target_modules=["lm_head"], init_lora_weights=False))
+    hooked = copy.deepcopy(model)
+    hooked.lm_head.register_forward_hook(lambda module, args, output: -output)
+    for other in (adapted, hooked):
+        quick = other.generate(input_ids=prompt, **settings, output_code_logits=True)
+        whole = other.generate(input_ids=prompt, **settings, output_logits=True)
+        logits = torch.stack(whole.logits, dim=1)[:, : model.config.num_pose_tokens, codes]
+        assert torch.equal(quick.sequences, whole.sequences)
+        torch.testing.assert_close(quick.code_logits, logits)
+        assert not torch.allclose(quick.code_logits, plain, atol=1e-3)
+
+
+def test_the_logits_of_codes_are_those_of_poses_alone(model) -> None:
+    with pytest.raises(ValueError, match='output_code_logits needs generation_mode="pose", got None'):
+        model.generate(pose_prompt(model.config), pad_token_id=PAD, output_code_logits=True)
