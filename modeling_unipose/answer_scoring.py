@@ -9,7 +9,7 @@ from .configuration_unipose import UniPoseConfig
 from .pose_blocks import codes_to_queries, prompt_source_codes
 from .pose_decoding import CodeChooser, revealed_counts
 from .pose_grammar import PoseGrammar
-from .query_runs import block_index, codes_since_start, is_pose_code
+from .query_runs import block_index, codes_before, codes_since_start, is_pose_code
 
 
 @dataclass
@@ -228,7 +228,13 @@ def answer_logits(
     codes = slice(config.pose_code_start_id, config.pose_code_start_id + config.num_pose_codes)
     if in_block.any():
         scores[..., codes] = logits[..., codes].float().log_softmax(dim=-1)
-    for step in (~in_block).any(dim=0).nonzero().flatten().tolist():
+    is_slow = (~in_block).any(dim=0)
+    if grammar.generation_mode != "pose":
+        is_outside = (codes_before(ids, config)[:, prompt:] < 0).all(dim=0)
+        is_slow = is_slow & ~is_outside
+        steps = is_outside.nonzero().flatten()
+        scores[:, steps] = grammar.text_scores(logits[:, steps], [prompt + step for step in steps.tolist()])
+    for step in is_slow.nonzero().flatten().tolist():
         allowed = grammar(ids[:, : prompt + step], logits[:, step].float()).log_softmax(dim=-1)
         scores[:, step] = torch.where(in_block[:, step, None], scores[:, step], allowed)
     return AnswerLogits(

@@ -17,7 +17,7 @@ from transformers.modeling_outputs import (
 )
 from transformers.modeling_utils import slice_logits_to_keep
 from transformers.processing_utils import Unpack
-from transformers.utils import torch_compilable_check
+from transformers.utils import is_tracing, torch_compilable_check
 from transformers.utils.generic import TransformersKwargs, can_return_tuple
 
 from .cache_keyword import CACHE, accepts_both_cache_names
@@ -38,7 +38,7 @@ class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
     Args:
         image_outputs: Output of `get_image_features`; None without images.
         source_pose_codes: (batch, length) ids of the codes of each query's source pose, -1 elsewhere; None without
-            `source_pose_pointer`.
+            `source_pose_pointer`, or for words alone.
     """
 
     image_outputs: BaseModelOutputWithPooling | None = None
@@ -253,14 +253,71 @@ class UniPoseModel(ImageInputMixin, UniPosePreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             got = "none" if input_ids is None else "both"
             raise ValueError(f"give exactly one of input_ids and inputs_embeds, got {got}")
-        if inputs_embeds is None:
-            inputs_embeds = self.embed_ids(input_ids)
         images = (mm_encoder_outputs or {}).get("image")
         if pixel_values is not None or pose_pixel_values is not None:
             if images is not None:
                 raise ValueError("give pixel_values and pose_pixel_values or mm_encoder_outputs, got both")
             images = self.get_image_features(pixel_values, pose_pixel_values, return_dict=True)
-        image_features = None if images is None else images.pooler_output
+        if pose_values is None and images is None and self.is_text_alone(input_ids):
+            inputs_embeds, opened = self.get_input_embeddings()(input_ids), None
+        else:
+            inputs_embeds, opened, source_pose_codes = self.embed_inputs(
+                input_ids,
+                inputs_embeds,
+                None if images is None else images.pooler_output,
+                pose_values,
+                source_pose_codes,
+                revealed_pose_codes,
+            )
+        mask = create_mask(self.language_model.config, inputs_embeds, attention_mask, cache, position_ids, opened)
+        outputs = self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=mask,
+            position_ids=position_ids,
+            **{CACHE: cache},
+            **kwargs,
+        )
+        return UniPoseModelOutputWithPast(**outputs, image_outputs=images, source_pose_codes=source_pose_codes)
+
+    def is_text_alone(self, input_ids: torch.Tensor | None) -> bool:
+        """Whether ids are known to be words, as in most steps of generation; in training and in graphs nothing is.
+
+        Args:
+            input_ids: (batch, length), or None.
+        """
+        if input_ids is None or torch.is_grad_enabled() or is_tracing():
+            return False
+        config = self.config
+        first = min(
+            config.pose_code_start_id, config.pose_token_id, config.pose_query_token_id, config.image_token_id
+        )
+        return bool((input_ids < first).all())
+
+    def embed_inputs(
+        self,
+        input_ids: torch.Tensor | None,
+        inputs_embeds: torch.Tensor | None,
+        image_features: torch.Tensor | None,
+        pose_values: torch.Tensor | None,
+        source_pose_codes: torch.Tensor | None,
+        revealed_pose_codes: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Embeds text, images, input poses and the queries of output poses in one sequence.
+
+        Args:
+            input_ids: See `forward`.
+            inputs_embeds: See `forward`.
+            image_features: (image tokens, hidden_size), or None.
+            pose_values: See `forward`.
+            source_pose_codes: See `forward`.
+            revealed_pose_codes: See `forward`.
+
+        Returns:
+            (batch, length, hidden_size) embeddings, the queries (batch, length) that see each other or None, and the
+            source codes of the queries or None.
+        """
+        if inputs_embeds is None:
+            inputs_embeds = self.embed_ids(input_ids)
         is_pose, is_image, is_query = (
             self.placeholder_mask(token_id, input_ids, inputs_embeds)
             for token_id in (self.config.pose_token_id, self.config.image_token_id, self.config.pose_query_token_id)
@@ -274,15 +331,7 @@ class UniPoseModel(ImageInputMixin, UniPosePreTrainedModel):
             inputs_embeds = self.add_zero_projector_gradient(inputs_embeds)
         inputs_embeds = self.insert_queries(inputs_embeds, is_query, revealed_pose_codes)
         opened = is_query if self.config.pose_attention == "mixed" else None
-        mask = create_mask(self.language_model.config, inputs_embeds, attention_mask, cache, position_ids, opened)
-        outputs = self.language_model(
-            inputs_embeds=inputs_embeds,
-            attention_mask=mask,
-            position_ids=position_ids,
-            **{CACHE: cache},
-            **kwargs,
-        )
-        return UniPoseModelOutputWithPast(**outputs, image_outputs=images, source_pose_codes=source_pose_codes)
+        return inputs_embeds, opened, source_pose_codes
 
 
 class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationMixin):

@@ -96,20 +96,51 @@ class PoseGrammar(LogitsProcessor):
         Returns:
             (batch, vocab_size) bool.
         """
-        config = self.config
-        if self.kinds is None:
-            self.kinds = TokenKinds.of_vocabulary(config, vocab_size, ids.device)
-        kinds = self.kinds
+        kinds = self.kinds_of(vocab_size, ids.device)
         if self.generation_mode == "pose":
             in_text = kinds.token == self.next_before_pose(ids).unsqueeze(1)
         else:
-            no_room = ids.shape[1] + config.num_pose_tokens + 2 > self.max_length
-            in_text = kinds.text if self.generation_mode == "text" or no_room else kinds.text_or_start
-        since = codes_since_start(ids, config).unsqueeze(1)
+            in_text = self.allowed_in_text(ids.shape[1], kinds)
+        since = codes_since_start(ids, self.config).unsqueeze(1)
         if (since < 0).all():
             return in_text.expand(len(ids), -1)
-        in_block = torch.where(since == config.num_pose_tokens, kinds.end, kinds.code)
+        in_block = torch.where(since == self.config.num_pose_tokens, kinds.end, kinds.code)
         return torch.where(since < 0, in_text, in_block)
+
+    def kinds_of(self, vocab_size: int, device: torch.device) -> TokenKinds:
+        """The kinds of all tokens, made once.
+
+        Args:
+            vocab_size: Number of tokens.
+            device: Their device.
+        """
+        if self.kinds is None:
+            self.kinds = TokenKinds.of_vocabulary(self.config, vocab_size, device)
+        return self.kinds
+
+    def allowed_in_text(self, length: int, kinds: TokenKinds) -> torch.Tensor:
+        """(vocab_size,) bool, the tokens that may follow outside of poses, unless the mode is "pose".
+
+        Args:
+            length: Number of tokens so far.
+            kinds: The kinds of all tokens.
+        """
+        no_room = length + self.config.num_pose_tokens + 2 > self.max_length
+        return kinds.text if self.generation_mode == "text" or no_room else kinds.text_or_start
+
+    def text_scores(self, logits: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+        """The log-probabilities of all tokens outside of poses, at many steps at once, unless the mode is "pose".
+
+        Args:
+            logits: (batch, steps, vocab_size).
+            lengths: Number of tokens before each step.
+
+        Returns:
+            (batch, steps, vocab_size), -inf for tokens that may not follow.
+        """
+        kinds = self.kinds_of(logits.shape[2], logits.device)
+        allowed = torch.stack([self.allowed_in_text(length, kinds) for length in lengths])
+        return ban(logits.float(), allowed).log_softmax(dim=-1)
 
     def next_before_pose(self, ids: torch.Tensor) -> torch.Tensor:
         """(batch, length) -> (batch,) the token that leads to a pose: the next of the opening, then pose-start."""
@@ -122,8 +153,12 @@ class PoseGrammar(LogitsProcessor):
         return following
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        allowed = self.allowed_tokens(input_ids, scores.shape[1])
-        return torch.where(allowed, scores.clamp_min(torch.finfo(scores.dtype).min), -torch.inf)
+        return ban(scores, self.allowed_tokens(input_ids, scores.shape[1]))
+
+
+def ban(scores: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+    """(..., vocab_size) scores -> the same, -inf where a token is not allowed, and finite where it is."""
+    return torch.where(allowed, scores.clamp_min(torch.finfo(scores.dtype).min), -torch.inf)
 
 
 __all__ = ["PoseGrammar", "PoseMode", "answer_has_room"]

@@ -46,6 +46,23 @@ def codes_since_start(ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
     return torch.where(last_start < 0, -1, window.shape[1] - 1 - last_start)
 
 
+def codes_before(ids: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
+    """`codes_since_start` of what precedes each position.
+
+    Args:
+        ids: (batch, length).
+        config: Config with the token ids.
+
+    Returns:
+        (batch, length) tokens since pose-start; -1 outside a pose block.
+    """
+    position = torch.arange(ids.shape[1], device=ids.device)
+    starts = torch.where(ids == config.pose_start_token_id, position, -1).cummax(dim=1).values
+    before = nn.functional.pad(starts, (1, -1), value=-1)
+    since = position - 1 - before
+    return torch.where((before < 0) | (since > config.num_pose_tokens), -1, since)
+
+
 def source_codes(
     input_ids: torch.Tensor | None,
     is_pose: torch.Tensor,
@@ -98,6 +115,7 @@ def shift_pose_labels(is_query: torch.Tensor, labels: torch.Tensor) -> torch.Ten
 
 __all__ = [
     "block_index",
+    "codes_before",
     "codes_since_start",
     "is_pose_code",
     "query_index",
