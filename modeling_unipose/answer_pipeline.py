@@ -186,7 +186,13 @@ class AnswerPipelineMixin:
         return answer_features(scored, chooser)
 
     def add_confidences(
-        self, rows: Sequence[Row], answers: Sequence[Answer], task: Task | None, size: int, return_features: bool
+        self,
+        rows: Sequence[Row],
+        answers: Sequence[Answer],
+        task: Task | None,
+        size: int,
+        return_features: bool,
+        return_confidence: bool,
     ) -> list[Answer]:
         """Replaces the features of answers by their confidence; says so where an image seems to have no person.
 
@@ -196,19 +202,23 @@ class AnswerPipelineMixin:
             task: None where the model chose between text and poses.
             size: Number of rows per batch.
             return_features: Whether to keep all features, also those that this confidence does not need.
+            return_confidence: Whether to state it.
         """
         weights = (self.model.config.confidence_weights or {}).get("free" if task is None else task.name)
-        needed = FEATURES.keys() if return_features else (weights or {}).keys()
+        needed = FEATURES.keys() if return_features else (weights or {}).keys() if return_confidence else ()
         slow = self.slow_features(rows, answers, task, size, needed)
         threshold = self.model.config.no_person_below
         finished = []
         for answer, more in zip(answers, slow):
             features = answer["features"] | more
-            value = confidence(features, weights)
             own = {"text": answer["text"], "poses": answer["poses"]}
-            if task is not None and task.name == "image-to-text" and threshold is not None and value < threshold:
-                own["text"] = NO_PERSON
-            finished.append(own | ({"features": features} if return_features else {}) | {"confidence": value})
+            if return_features:
+                own["features"] = features
+            if return_confidence:
+                own["confidence"] = value = confidence(features, weights)
+                if task is not None and task.name == "image-to-text" and threshold is not None and value < threshold:
+                    own["text"] = NO_PERSON
+            finished.append(own)
         return finished
 
     def slow_features(

@@ -288,9 +288,7 @@ class UniPoseModel(ImageInputMixin, UniPosePreTrainedModel):
         if input_ids is None or torch.is_grad_enabled() or is_tracing():
             return False
         config = self.config
-        first = min(
-            config.pose_code_start_id, config.pose_token_id, config.pose_query_token_id, config.image_token_id
-        )
+        first = min(config.pose_code_start_id, config.pose_token_id, config.pose_query_token_id, config.image_token_id)
         return bool((input_ids < first).all())
 
     def embed_inputs(

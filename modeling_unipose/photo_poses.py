@@ -143,7 +143,8 @@ class PhotoMixin:
             for number, (pose, confidence) in enumerate(find_estimator(estimator)(read), 1)
         ]
         if task == "image-to-pose":
-            answers = [self.pose_answer(pose, confidence, frame) for pose, confidence in estimates]
+            stated = options["return_confidence"]
+            answers = [self.pose_answer(pose, value if stated else None, frame) for pose, value in estimates]
         else:
             poses = iter([pose for pose, _ in estimates])
             groups = [[next(poses) for _ in row.images] for row in rows]
@@ -152,16 +153,17 @@ class PhotoMixin:
             )
         return answers if many else answers[0]
 
-    def pose_answer(self, pose: torch.Tensor, confidence: float, frame: str) -> dict[str, Any]:
+    def pose_answer(self, pose: torch.Tensor, confidence: float | None, frame: str) -> dict[str, Any]:
         """An answer that is a pose.
 
         Args:
             pose: (22, 3, 3) in the stored z-up frame.
-            confidence: From 0 to 1.
+            confidence: From 0 to 1; None: the answer states none.
             frame: Frame of the answer.
         """
         turned = self.processor.to_frame(pose, frame, "output_frame")
-        return {"text": "", "poses": [turned.numpy()], "confidence": float(confidence)}
+        answer = {"text": "", "poses": [turned.numpy()]}
+        return answer if confidence is None else answer | {"confidence": float(confidence)}
 
 
 __all__ = ["MediapipeEstimator", "PhotoMixin"]

@@ -61,6 +61,7 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, PhotoMixin, Pipeline)
         chooser: Chooser | ChooserName = "consistent",
         seed: int | torch.Generator | None = None,
         return_features: bool = False,
+        return_confidence: bool = True,
         allow_urls: bool | None = None,
         allow_local_files: bool | None = None,
         frame: str | None = None,
@@ -95,6 +96,8 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, PhotoMixin, Pipeline)
                 poses as the model does: rotation matrices, z up, facing the front (see `read_row`).
             seed: Seed of this call's samples, or a generator; torch's own random numbers do not change.
             return_features: Whether an answer also has "features", of which its confidence is made: a dict of numbers.
+            return_confidence: Whether an answer has "confidence"; without it, answers of some tasks take half the
+                time, because no second forward asks for the request, and no image is said to have no person.
             allow_urls: Whether images in chats may be http addresses: only for chats whose authors are trusted.
                 Default: that of the processor, which is False, as for the next.
             allow_local_files: Whether images and poses in chats may be local files: only for the same.
@@ -126,6 +129,7 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, PhotoMixin, Pipeline)
             "best_of": best_of,
             "chooser": chooser,
             "return_features": return_features,
+            "return_confidence": return_confidence,
             "allow_urls": allow_urls,
             "allow_local_files": allow_local_files,
             **kwargs,
@@ -165,7 +169,7 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, PhotoMixin, Pipeline)
             groups = [[self.choose(row, group, answering, chooser)] for row, group in zip(rows, groups)]
         rows = [row for (row, _), group in zip(read, groups) for _ in group]
         flat = [answer for group in groups for answer in group]
-        finished = iter(self.add_confidences(rows, flat, chosen, size, return_features))
+        finished = iter(self.add_confidences(rows, flat, chosen, size, return_features, return_confidence))
         groups = [
             [self.turn_back(next(finished), turn, output_frame) for _ in group]
             for (_, turn), group in zip(read, groups)

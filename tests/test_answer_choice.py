@@ -263,3 +263,21 @@ def test_features_of_generations_logits_are_those_of_scoring_the_answers(
         for first, second in zip(*([x] if isinstance(x, dict) else x for x in (one, twin))):
             assert first["features"] == pytest.approx(second["features"], abs=2e-3)
             assert len(first["features"]) >= 2
+
+
+@pytest.mark.parametrize("name", ["text-to-pose", "pose-diff", "image-to-text"])
+def test_without_confidence_no_second_forward_asks_for_the_request(
+    pipe: UniPosePipeline, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    slow = "image_variance" if name == "image-to-text" else "consistency"
+    monkeypatch.setattr(pipe.model.config, "confidence_weights", {name: {slow: 0.5, "bias": 0.0}})
+    forwards: list[int] = []
+    with pipe.model.register_forward_hook(lambda *_: forwards.append(1)):
+        whole = ask(pipe, name)
+        counts = [len(forwards)]
+        quick = ask(pipe, name, return_confidence=False)
+        counts.append(len(forwards) - counts[0])
+    assert counts[1] == counts[0] - 1
+    assert quick.keys() == whole.keys() - {"confidence"}
+    assert quick["text"] == whole["text"]
+    np.testing.assert_array_equal(quick["poses"], whole["poses"])
