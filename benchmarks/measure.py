@@ -41,16 +41,21 @@ def print_machine() -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s), CPU\n")
 
 
-def interleaved_times(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of calls that alternate, so that other load on the machine affects all alike.
+def own_time() -> float:
+    """Seconds of the processor with one thread, which leave out the time that other processes take; else seconds."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
-    With one thread these are seconds of the processor, which leave out the time that other processes take.
+
+def interleaved_times(
+    calls: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = own_time
+) -> dict[str, list[float]]:
+    """Seconds of calls that alternate, so that other load on the machine affects all alike.
 
     Args:
         calls: the calls, by name. Each runs once before, which is not counted.
         repeats: number of timed calls of each.
+        clock: gives seconds.
     """
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()

@@ -1,5 +1,6 @@
 """The seven tasks, by `generate` and by the pipeline, beside the machine's limit: most of what `speed.py` measures."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -22,40 +23,86 @@ INSTRUCTION = "Raise the left arm."
 NEW_TOKENS = 64
 # Answers of text have exactly that many tokens: no token has the id -1.
 TEXT_OPTIONS = {"max_new_tokens": NEW_TOKENS, "eos_token_id": -1}
+PRODUCTS = "matrix products"
 
 Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A call beside the machine's limit.
+    """A call beside another one, which is its limit or what it is compared with.
 
     Args:
-        name: Its name, unique in a run.
-        unit: What it makes: "poses", "tokens", "rows" or "".
+        name: "SIZE/what it is/BATCH", unique in a run.
+        against: The other one, in words.
+        unit: What the call makes: "poses", "tokens", "rows", ... or "".
         count: How many of them.
         seconds: Median.
-        limit: Median seconds of its matrix products alone, measured in turns with it; None without products.
-        ratio: Median of the ratios of measured time and limit.
-        operations: Floating-point operations of its matrix products, in 10^9.
+        other: Median seconds of the other one, measured in turns.
+        ratio: Median of the ratios of both: lower is better.
+        operations: Floating-point operations of the call's matrix products, in 10^9; 0 where they are not recorded.
     """
 
     name: str
+    against: str
     unit: str
     count: int
     seconds: float
-    limit: float | None
-    ratio: float | None
-    operations: float
+    other: float
+    ratio: float
+    operations: float = 0.0
 
     @property
-    def per_second(self) -> float | None:
+    def per_second(self) -> float:
         """Units per second."""
-        return self.count / self.seconds if self.unit else None
+        return self.count / self.seconds
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
         return {**asdict(self), "per_second": self.per_second}
+
+
+def measured(
+    name: str,
+    times: Sequence[float],
+    others: Sequence[float],
+    unit: str = "",
+    count: int = 1,
+    against: str = PRODUCTS,
+    products: Sequence[Product] = (),
+) -> Measured:
+    """The figures of a call that was timed in turns with another one.
+
+    Args:
+        name: See `Measured`, as all of the following.
+        times: Seconds of the call.
+        others: Seconds of the other one.
+        unit: What the call makes.
+        count: How many.
+        against: The other one, in words.
+        products: The matrix products of the call, where they are recorded.
+    """
+    medians = statistics.median(times), statistics.median(others)
+    return Measured(
+        name, against, unit, count, *medians, median_ratio(times, others), billions_of_operations(products)
+    )
+
+
+def measure_call(
+    name: str, call: Call, products: Sequence[Product], repeats: int, unit: str = "", count: int = 1
+) -> Measured:
+    """Measures a call beside its matrix products.
+
+    Args:
+        name: See `Measured`.
+        call: The call.
+        products: See `record_products`.
+        repeats: Number of timed calls.
+        unit: See `Measured`.
+        count: See there.
+    """
+    times = interleaved_times({"call": call, "limit": partial(compute_all, products)}, repeats)
+    return measured(name, times["call"], times["limit"], unit, count, products=products)
 
 
 @dataclass(frozen=True)
@@ -140,47 +187,6 @@ class TaskCalls:
             raise RuntimeError(f"{self.task.name}: an answer has {got} tokens, expected {expected}")
 
 
-def measure_call(
-    name: str, call: Call, products: Sequence[Product], repeats: int, unit: str = "", count: int = 1
-) -> Measured:
-    """Measures a call beside its matrix products.
-
-    Args:
-        name: Its name.
-        call: The call.
-        products: See `record_products`.
-        repeats: Number of timed calls.
-        unit: See `Measured`.
-        count: See there.
-    """
-    times = interleaved_times({"call": call, "limit": partial(compute_all, products)}, repeats)
-    return measured(name, times["call"], times["limit"], products, unit, count)
-
-
-def measured(
-    name: str, times: Sequence[float], limits: Sequence[float], products: Sequence[Product], unit: str, count: int
-) -> Measured:
-    """The figures of a call that was timed in turns with its products.
-
-    Args:
-        name: Its name.
-        times: Seconds.
-        limits: Seconds of its products.
-        products: The products.
-        unit: See `Measured`.
-        count: See there.
-    """
-    return Measured(
-        name,
-        unit,
-        count,
-        statistics.median(times),
-        statistics.median(limits) if products else None,
-        median_ratio(times, limits) if products else None,
-        billions_of_operations(products),
-    )
-
-
 def measure_task(size: str, pipe: UniPosePipeline, task: Task, batch: int, repeats: int) -> TaskMeasured:
     """Measures a task with one batch size, by `generate` and by the pipeline.
 
@@ -213,23 +219,47 @@ def measure_task(size: str, pipe: UniPosePipeline, task: Task, batch: int, repea
     unit = "poses" if task.answer == "pose" else "tokens"
     name = f"{size}/{task.name}/{batch}"
     return TaskMeasured(
-        measured(f"{name}/generate", times["generate"], times["generate limit"], own, unit, calls.count),
-        measured(f"{name}/pipeline", times["pipeline"], times["pipeline limit"], whole, unit, calls.count),
+        *(
+            measured(
+                f"{name}/{step}",
+                times[step],
+                times[f"{step} limit"],
+                unit,
+                calls.count,
+                products=products,
+            )
+            for step, products in (("generate", own), ("pipeline", whole))
+        ),
         difference(""),
         difference(" limit"),
     )
 
 
-def choose_cases(tasks: Sequence[str], batches: Sequence[int]) -> Iterator[tuple[Task, int]]:
-    """Tasks and batch sizes, in the order of the table.
+def measure_tasks(
+    size: str,
+    pipe: UniPosePipeline,
+    tasks: Sequence[str],
+    batches: Sequence[int],
+    repeats: int,
+    most_operations: float = math.inf,
+) -> Iterator[TaskMeasured]:
+    """Measures tasks with several batch sizes.
 
     Args:
-        tasks: Names of tasks; empty: all.
-        batches: Batch sizes.
+        size: Name of the model's size.
+        pipe: Its pipeline.
+        tasks: Names of the tasks.
+        batches: Batch sizes, the smallest first.
+        repeats: Number of timed calls.
+        most_operations: Batches that would compute more, in 10^9, are left out.
     """
-    for name in tasks or TASKS:
+    for name in tasks:
+        of_row = 0.0
         for batch in batches:
-            yield TASKS[name], batch
+            if of_row * batch <= most_operations:
+                result = measure_task(size, pipe, TASKS[name], batch, repeats)
+                of_row = result.generate.operations / batch
+                yield result
 
 
 def random_poses(count: int) -> np.ndarray:
