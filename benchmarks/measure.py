@@ -1,7 +1,10 @@
-"""Command-line options and printed tables of the benchmarks."""
+"""Command-line options, times and printed tables of the benchmarks."""
 
 import argparse
-from collections.abc import Sequence
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import torch
 
@@ -36,3 +39,47 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def print_machine() -> None:
     """Prints what the timings depend on: torch's version and threads."""
     print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s), CPU\n")
+
+
+def own_time() -> float:
+    """Seconds of the processor with one thread, which leave out the time that other processes take; else seconds."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
+def interleaved_times(
+    calls: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = own_time
+) -> dict[str, list[float]]:
+    """Seconds of calls that alternate, so that other load on the machine affects all alike.
+
+    Args:
+        calls: the calls, by name. Each runs once before, which is not counted.
+        repeats: number of timed calls of each.
+        clock: gives seconds.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        call()
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = clock()
+            call()
+            seconds[name].append(clock() - start)
+    return seconds
+
+
+def median_ratio(ones: Sequence[float], others: Sequence[float]) -> float:
+    """The median of the ratios of times that were measured one after the other.
+
+    Args:
+        ones: seconds of one call.
+        others: seconds of the call that it is divided by.
+    """
+    return statistics.median(one / other for one, other in zip(ones, others, strict=True))
+
+
+def machine() -> str:
+    """The machine in words: processor, threads and torch's version."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    isa = torch.backends.cpu.get_cpu_capability()
+    return f"{model} ({isa}), {torch.get_num_threads()} thread(s), torch {torch.__version__}"
