@@ -139,7 +139,7 @@ $(VENV)/.installed: $(VENV)/.torch setup.py
 	touch $@
 
 $(VENV)/.developing: $(VENV)/.installed
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,evaluation,refine,convert,smpl,photo,serving,space,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,evaluation,refine,convert,smpl,photo,serving,space,onnx,dev]'
 	touch $@
 
 clean:

@@ -52,6 +52,7 @@ EXTRAS = {
     # Later versions send usage to a server of their maker.
     "photo": ["mediapipe==0.10.35"],
     "space": ["gradio[mcp]>=6.31,<7", "pillow<13"],
+    "onnx": ["onnx>=1.20", "onnxscript>=0.6", "onnxruntime>=1.23"],
     "ray": ["ray[data,serve]>=2.50"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],
     "dev": [

@@ -253,7 +253,7 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
         # Autocast would compute products in half precision, which changes the nearest codes.
         with torch.autocast(codebooks.device.type, enabled=False):
             results = torch.stack([function(codebook) for codebook in codebooks])
-        return results[self.codebook_of_token()[tokens], torch.arange(len(tokens), device=tokens.device)]
+        return results[self.codebook_of_token()[tokens], torch.arange(tokens.shape[0], device=tokens.device)]
 
     def encode_features(self, pose_values: torch.Tensor) -> torch.Tensor:
         """(batch, 22, 6) -> (batch, num_pose_tokens, codebook_dim), before quantization.
