@@ -354,7 +354,7 @@ class UniPoseGenerationMixin(GenerationMixin):
             else:
                 generation_config.output_logits = generation_config.output_logits or code_logits
                 output = super()._sample(input_ids, synced_gpus=synced_gpus, pose_blocks=blocks, **arguments)
-            if generation_config.return_dict_in_generate and output.get(CACHE) is not None:
+            if not at_once and generation_config.return_dict_in_generate and output.get(CACHE) is not None:
                 blocks.restore(output[CACHE], output.sequences.shape[1] - 1)
         if code_logits and generation_config.return_dict_in_generate and output.get("code_logits") is None:
             output = with_code_logits(output, input_ids.shape[1], self.config)

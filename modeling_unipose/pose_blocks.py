@@ -106,7 +106,7 @@ class PoseBlocks:
 
         Args:
             logits: (batch, kept positions, vocab_size) of a forward; with `codes_only` over the codes.
-            cache: Cache after that forward; the new block's positions are removed from it.
+            cache: Cache after that forward; the new block's positions are removed from it, unless `codes_only`.
 
         Returns:
             (batch, 1, vocab_size), the logits of this step; with `codes_only` over the codes.
@@ -122,7 +122,10 @@ class PoseBlocks:
         own = logits if self.codes_only else logits[rows, -tokens:]
         block = PoseBlock(rows, self.ids.shape[1] - 1, own, self.inputs)
         if cache is not None:
-            self.stash_kv(cache, block)
+            check_layers(cache)
+            # After the only pose of every row the cache is as the forward left it.
+            if not self.codes_only:
+                self.stash_kv(cache, block)
         self.blocks.append(block)
         if self.refinement is not None and not self.refinement.in_order:
             self.refine_surest_first(self.refinement, block, cache)
@@ -145,7 +148,7 @@ class PoseBlocks:
         Args:
             refinement: How codes are revealed.
             block: Its logits become those of the forward in which each code was chosen.
-            cache: Cache that ends in the block's pose-start; it does not change.
+            cache: Cache with the block's pose-start; it does not change.
         """
         codes = torch.full_like(block.logits[..., 0], -1, dtype=torch.long)
         for count in refinement.counts:
@@ -236,14 +239,9 @@ class PoseBlocks:
         Args:
             cache: Grown by the forward with the block's queries.
             block: Gets the keys and values of its rows, layer by layer.
-
-        Raises:
-            ValueError: If a layer of the cache is neither dynamic nor static.
         """
         positions = self.cache_positions(block, self.config.num_pose_tokens)
         for layer in cache.layers:
-            if type(layer) not in (DynamicLayer, StaticLayer):
-                raise ValueError(f"an output pose needs a dynamic or a static cache, got {type(layer).__name__}")
             block.keys.append(layer.keys[block.rows, :, positions].clone())
             block.values.append(layer.values[block.rows, :, positions].clone())
             resize_layer(layer, -self.config.num_pose_tokens)
@@ -289,6 +287,17 @@ class PoseBlocks:
         for layer, keys, values in zip(cache.layers, block.keys, block.values):
             layer.keys[block.rows, :, positions] = keys[:, :, :count]
             layer.values[block.rows, :, positions] = values[:, :, :count]
+
+
+def check_layers(cache: Cache) -> None:
+    """Checks that a cache can hold output poses.
+
+    Raises:
+        ValueError: If a layer of the cache is neither dynamic nor static.
+    """
+    for layer in cache.layers:
+        if type(layer) not in (DynamicLayer, StaticLayer):
+            raise ValueError(f"an output pose needs a dynamic or a static cache, got {type(layer).__name__}")
 
 
 def resize_layer(layer: DynamicLayer | StaticLayer, change: int) -> None:
@@ -337,7 +346,7 @@ def prompt_source_codes(
         kwargs: The other inputs, which are not used.
 
     Returns:
-        (batch, num_pose_tokens) ids, -1 without an input pose; None for a model without `source_pose_pointer`.
+        (batch, num_pose_tokens) ids, -1 without an input pose; None without any, or without `source_pose_pointer`.
 
     Raises:
         ValueError: If placeholders and poses do not match, with both numbers.
@@ -349,6 +358,8 @@ def prompt_source_codes(
     ids = None if input_ids.shape[1] == 0 else input_ids
     is_pose = model.placeholder_mask(config.pose_token_id, ids, inputs_embeds)
     codes = model.encode_poses(is_pose, pose_values)
+    if codes is None and not is_pose_code(input_ids, config).any():
+        return None
     ids = None if ids is None else pad(ids, (0, tokens), value=query)
     is_query = pad(torch.zeros_like(is_pose), (0, tokens), value=True)
     return source_codes(ids, pad(is_pose, (0, tokens)), codes, is_query, config)[:, -tokens:]

@@ -346,17 +346,18 @@ class UniPoseProcessor(ChatTemplateMixin, CheckedProcessorMixin, CardUploadMixin
 
     def _decode_row(self, ids: list[int], skip_special_tokens: bool) -> dict[str, Any]:
         first, last = self.pose_code_start_id, self.pose_code_start_id + self.codebook_size
+        start, end = self.pose_start_token_id, self.pose_end_token_id
         text_ids: list[int] = []
         poses: list[list[int]] = []
         position = 0
         while position < len(ids):
-            if ids[position] != self.pose_start_token_id and not (position == 0 and first <= ids[0] < last):
+            if ids[position] != start and not (position == 0 and first <= ids[0] < last):
                 text_ids.append(ids[position])
                 position += 1
                 continue
-            position += ids[position] == self.pose_start_token_id
+            position += ids[position] == start
             stop = self._end_of_block(ids, position)
-            block, complete = ids[position:stop], ids[stop : stop + 1] == [self.pose_end_token_id]
+            block, complete = ids[position:stop], ids[stop : stop + 1] == [end]
             if complete and len(block) == self.num_pose_tokens and all(first <= code < last for code in block):
                 poses.append([code - first for code in block])
             position = stop + complete
@@ -367,10 +368,11 @@ class UniPoseProcessor(ChatTemplateMixin, CheckedProcessorMixin, CardUploadMixin
 
     def _end_of_block(self, ids: list[int], position: int) -> int:
         """End of the block that starts at `position`: pose-end, or the last of its codes if there is none."""
+        start, end = self.pose_start_token_id, self.pose_end_token_id
         for stop in range(position, len(ids)):
-            if ids[stop] == self.pose_end_token_id:
+            if ids[stop] == end:
                 return stop
-            if ids[stop] == self.pose_start_token_id:
+            if ids[stop] == start:
                 break
         inside = range(self.pose_code_start_id, self.pose_code_start_id + self.codebook_size)
         while position < len(ids) and (ids[position] in inside or ids[position] == self.pose_token_id):
