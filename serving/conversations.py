@@ -49,6 +49,8 @@ def read_request(request: ChatRequest, processor: UniPoseProcessor, options: Ser
         "arguments": read_arguments(request, options),
         "best_of": request.best_of,
         "seed": request.seed,
+        "output_frame": request.output_frame,
+        "pose_format": request.pose_format,
     }
     if len(chat) > 1:
         spaced = [{**message, "content": with_spaces(message["content"])} for message in chat]
