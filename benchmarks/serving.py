@@ -4,7 +4,7 @@ Both servers take turns, each first in every other round, so that other work on 
 Server and clients share the CPU: the CPU time of each is stated. Then a server with a short queue gets more than it
 can hold: every request must be answered, or get 429.
 
-python benchmarks/serving.py [--repeats 5] [--seconds 4]
+python benchmarks/serving.py [--repeats 5] [--seconds 4] [--clients 1 16]
 """
 
 import argparse
@@ -25,7 +25,6 @@ import psutil
 from measure import print_machine, print_table
 
 
-CONCURRENCIES = (1, 4, 16, 64)
 SENTENCES = (
     "A person kneels on the left knee with both arms raised.",
     "A person squats deeply.",
@@ -176,10 +175,10 @@ def compare(bodies: Sequence[bytes], servers: tuple[Server, Server], arguments: 
     Args:
         bodies: The requests.
         servers: The server with batches, and the one without.
-        arguments: Repeats and seconds.
+        arguments: Repeats, seconds and numbers of clients.
     """
     rows = []
-    for clients in CONCURRENCIES:
+    for clients in arguments.clients:
         loads: list[tuple[Load, Load]] = []
         for number in range(arguments.repeats):
             order = (0, 1) if number % 2 == 0 else (1, 0)
@@ -225,6 +224,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="rounds; default: %(default)s")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a round; default: %(default)s")
+    parser.add_argument(
+        "--clients", type=int, nargs="+", default=(1, 4, 16, 64), help="requests at once; default: 1 4 16 64"
+    )
     arguments = parser.parse_args()
     print_machine()
     header = ["requests at once", "ratio"]

@@ -18,7 +18,7 @@ class Prompt(NamedTuple):
     Args:
         text: The text, None, or a chat of several messages.
         images: Images in RGB of a text; those of a chat are in its blocks.
-        poses: (22, 3, 3) each, z up, of a text.
+        poses: (22, 3, 3) each, z up and marked as read, of a text.
         task: Name of the task; None: the model chooses between text and poses.
         arguments: Arguments of `generate`.
         best_of: See the pipeline.
