@@ -21,8 +21,8 @@ from .metrics import Metrics
 
 # How long to wait for the clients of the last batch: in all, and after the last of them that came. Shares of that
 # batch's time, and limits in seconds.
-LINGER_SHARE, LINGER_SECONDS = 0.1, 0.5
-GAP_SHARE, GAP_SECONDS = 0.03, 0.1
+LINGER_SHARE, LINGER_SECONDS = 0.1, 2.0
+GAP_SHARE, GAP_SECONDS = 0.03, 0.5
 # How long to wait, on an idle server, for requests that are being read.
 READING_SECONDS = 0.01
 
