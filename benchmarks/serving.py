@@ -130,7 +130,7 @@ async def count_batches(port: int) -> tuple[float, float]:
 
 
 async def run_load(server: Server, bodies: Sequence[bytes], clients: int, seconds: float) -> Load:
-    """Clients that each ask one request after the other.
+    """Clients that each ask one request after the other; the count starts when each has got a first answer.
 
     Args:
         server: The server.
@@ -141,24 +141,31 @@ async def run_load(server: Server, bodies: Sequence[bytes], clients: int, second
     statuses: Counter[int] = Counter()
     times: list[float] = []
     waiting = itertools.cycle(bodies)
-    batches_before, rows_before = await count_batches(server.port)
-    start, server_start, client_start = time.perf_counter(), server.cpu_seconds, time.process_time()
+    starts: list[tuple[float, ...]] = []
+    warm = 0
+
+    async def now() -> tuple[float, ...]:
+        batches = await count_batches(server.port)
+        return time.perf_counter(), server.cpu_seconds, time.process_time(), *batches
 
     async def client() -> None:
+        nonlocal warm
         streams = await asyncio.open_connection("127.0.0.1", server.port)
-        while time.perf_counter() - start < seconds:
+        await ask(server.port, next(waiting), streams)
+        warm += 1
+        if warm == clients:
+            starts.append(await now())
+        while not starts or time.perf_counter() - starts[0][0] < seconds:
             before = time.perf_counter()
             status, _ = await ask(server.port, next(waiting), streams)
-            times.append(time.perf_counter() - before)
-            statuses[status] += 1
+            if starts:
+                times.append(time.perf_counter() - before)
+                statuses[status] += 1
         streams[1].close()
 
     await asyncio.gather(*(client() for _ in range(clients)))
-    wall, client_cpu = time.perf_counter() - start, time.process_time() - client_start
-    server_cpu = server.cpu_seconds - server_start
-    batches, rows = await count_batches(server.port)
-    mean_rows = (rows - rows_before) / max(batches - batches_before, 1)
-    return Load(statuses, times, wall, server_cpu, client_cpu, mean_rows)
+    wall, server_cpu, client_cpu, batches, rows = (after - before for after, before in zip(await now(), starts[0]))
+    return Load(statuses, times, wall, server_cpu, client_cpu, rows / max(batches, 1))
 
 
 async def first_pose(port: int) -> Any:
