@@ -1,194 +1,206 @@
-"""When a batch of the server starts: at once for a lone request, with all clients of the last batch otherwise."""
+"""The queue of the server, with a clock and a thread that the tests control."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any
 
 import pytest
 
-from unipose.serving.batcher import READING_SECONDS, Batcher, Job, QueueFull
+from unipose.serving.batcher import Batcher, Closing, Dropped, Job, QueueFull
 from unipose.serving.metrics import Metrics
 
 
-SECONDS = 2.0  # of a batch
+class ManualThread(Executor):
+    """Runs nothing by itself: a test runs the batch that is there."""
 
+    def __init__(self) -> None:
+        self.batches: list[tuple[Future, Callable, Sequence[Job]]] = []
 
-class Inline(Executor):
-    """Runs a call at once."""
-
-    def submit(self, call: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_result(call(*arguments, **keywords))
-        return done
-
-
-class Bench:
-    """A batcher whose batches take two seconds of a clock that the test moves."""
-
-    def __init__(self, max_batch_size: int = 4, queue_size: int = 100):
-        self.now = 100.0
-        self.batches: list[list[Any]] = []
-        clock, executor = lambda: self.now, Inline()
-        self.batcher = Batcher(self.answer, max_batch_size, queue_size, Metrics(), executor, clock)
-
-    def answer(self, jobs: Sequence[Job]) -> list[Any]:
-        self.now += SECONDS
-        self.batches.append([job.inputs for job in jobs])
-        return [job.inputs for job in jobs]
-
-    def ask(self, *inputs: Any, key: str = "key") -> None:
-        for each in inputs:
-            self.batcher.submit(Job(each, key))
-
-    async def run_batch(self) -> None:
-        await self.batcher.run_batch(self.batcher.take())
+    def submit(self, fn: Callable, /, *args: Any, **_: Any) -> Future:
+        future: Future = Future()
+        self.batches.append((future, fn, args[0]))
+        return future
 
     @property
-    def patience(self) -> float:
-        return self.batcher.patience()
+    def inputs(self) -> list[list[Any]]:
+        return [[job.inputs for job in jobs] for _, _, jobs in self.batches]
+
+    def finish(self, number: int = -1) -> None:
+        future, answer, jobs = self.batches[number]
+        future.set_result(answer(jobs))
 
 
-def runs(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    def run() -> None:
-        asyncio.run(test())
+class Setup:
+    def __init__(self, answer: Callable = lambda jobs: [job.inputs for job in jobs], size: int = 4, queue: int = 8):
+        self.now = 0.0
+        self.thread, self.metrics = ManualThread(), Metrics()
+        self.batcher = Batcher(answer, size, queue, self.metrics, self.thread, lambda: self.now)
+        self.task = asyncio.create_task(self.batcher.run())
 
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    return run
+    def ask(self, inputs: Any, key: Any = None) -> Job:
+        job = Job(inputs, key)
+        self.batcher.submit(job)
+        return job
 
+    async def settle(self) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
 
-@runs
-async def test_a_lone_request_never_waits() -> None:
-    bench = Bench()
-    for number in range(3):
-        bench.ask(number)
-        assert bench.patience == 0
-        await bench.run_batch()
-    bench.now += 1000
-    bench.ask(3)
-    assert bench.patience == 0
-
-
-@runs
-async def test_the_clients_of_a_batch_share_the_next_one() -> None:
-    bench = Bench()
-    bench.ask(1, 2, 3)
-    await bench.run_batch()
-    for number in (1, 2):
-        bench.now += 0.01
-        bench.ask(number)
-        assert 0 < bench.patience < 0.1 * SECONDS
-    bench.ask(3)
-    assert bench.patience == 0
-    assert bench.batcher.ready()[-1].inputs == 3
+    async def finish(self) -> None:
+        self.thread.finish()
+        await self.settle()
 
 
-@runs
-async def test_a_client_that_does_not_come_back_costs_a_small_share_of_a_batch() -> None:
-    bench = Bench()
-    bench.ask(1, 2, 3)
-    await bench.run_batch()
-    bench.ask(1)
-    bench.now += 0.05 * SECONDS
-    assert bench.patience == 0
-    bench.ask(2)
-    assert bench.patience > 0
-    bench.now += 0.06 * SECONDS
-    assert bench.patience == 0, "a tenth of the batch's time is over, whoever comes"
+def run(test: Callable[[], Any]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 20))
 
 
-@runs
-async def test_requests_that_waited_and_those_just_answered_come_together() -> None:
-    """Otherwise two clients would take turns for ever, in batches of one."""
-    bench = Bench()
-    bench.ask(1)
-    jobs = bench.batcher.take()
-    bench.ask(2)
-    await bench.batcher.run_batch(jobs)
-    assert bench.patience > 0
-    bench.ask(1)
-    await bench.run_batch()
-    assert bench.batches == [[1], [2, 1]]
+def test_a_lone_request_starts_at_once() -> None:
+    """Without a step of the clock, also after a batch of many."""
+
+    async def test() -> None:
+        setup = Setup()
+        first = setup.ask("first")
+        await setup.settle()
+        assert setup.thread.inputs == [["first"]]
+        await setup.finish()
+        assert await first.future == "first"
+        setup.ask("a")
+        await setup.settle()
+        for name in "bcd":
+            setup.ask(name)
+        await setup.finish()
+        setup.now += 1.0
+        await setup.settle()
+        await setup.finish()
+        assert setup.thread.inputs[1:] == [["a"], ["b", "c", "d"]]
+        setup.now += 1.0
+        setup.ask("late")
+        await setup.settle()
+        assert setup.thread.inputs[-1] == ["late"]
+
+    run(test)
 
 
-@runs
-async def test_requests_of_another_key_are_not_waited_for() -> None:
-    bench = Bench()
-    bench.ask(1, 2)
-    jobs = bench.batcher.take()
-    bench.ask(3, key="other")
-    await bench.batcher.run_batch(jobs)
-    assert bench.patience == 0
-    assert [job.inputs for job in bench.batcher.ready()] == [3]
+def test_after_a_batch_its_clients_are_waited_for_a_moment() -> None:
+    async def test() -> None:
+        setup = Setup()
+        setup.ask(0)
+        await setup.settle()
+        for number in (1, 2, 3):
+            setup.ask(number)
+        await setup.finish()
+        setup.now += 1.0
+        await setup.finish()
+        setup.ask(4)
+        await setup.settle()
+        # The clock stands still: two more may come.
+        assert len(setup.thread.batches) == 2
+        setup.ask(5)
+        setup.ask(6)
+        await setup.settle()
+        assert setup.thread.inputs[-1] == [4, 5, 6]
+
+    run(test)
 
 
-@runs
-async def test_a_full_batch_does_not_wait() -> None:
-    bench = Bench(max_batch_size=2)
-    bench.ask(1, 2)
-    await bench.run_batch()
-    bench.ask(1, 2, 3)
-    assert bench.patience == 0
-    assert len(bench.batcher.ready()) == 2
+def test_requests_of_one_key_share_a_batch_in_order_and_within_its_size() -> None:
+    async def test() -> None:
+        setup = Setup()
+        setup.ask("first", "x")
+        await setup.settle()
+        for number in range(6):
+            setup.ask(number, "even" if number % 2 == 0 else "odd")
+        await setup.finish()
+        await setup.finish()
+        assert setup.thread.inputs == [["first"], [0, 2, 4], [1, 3, 5]]
+
+    run(test)
 
 
-@runs
-async def test_requests_that_are_being_read_are_waited_for_a_moment() -> None:
-    bench = Bench()
-    with bench.batcher.while_reading():
-        bench.ask(1)
-        assert bench.patience == pytest.approx(READING_SECONDS)
-        bench.now += 1.1 * READING_SECONDS
-        assert bench.patience == 0
-        bench.ask(2)
-    assert bench.patience == 0
+def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
+    async def test() -> None:
+        setup = Setup(queue=8)
+        jobs = [setup.ask(0)]
+        await setup.settle()
+        setup.now += 3.0
+        await setup.finish()
+        jobs.append(setup.ask(1))
+        await setup.settle()
+        jobs += [setup.ask(number) for number in range(2, 10)]
+        with pytest.raises(QueueFull) as caught:
+            setup.ask("too many")
+        assert caught.value.retry_after == 6  # two batches of four, three seconds each
+        for _ in range(3):
+            setup.now += 1.0
+            await setup.finish()
+        assert [job.future.result() for job in jobs] == list(range(10))
+
+    run(test)
 
 
-@runs
-async def test_a_closed_batcher_does_not_wait() -> None:
-    bench = Bench()
-    bench.ask(1, 2)
-    await bench.run_batch()
-    bench.ask(1)
-    bench.batcher.close()
-    assert bench.patience == 0
-    await bench.batcher.run()
-    assert bench.batches == [[1, 2], [1]]
+@pytest.mark.parametrize("bad", [0, 2, 3])
+def test_a_bad_request_fails_alone(bad: int) -> None:
+    async def test() -> None:
+        calls = []
+
+        def answer(jobs: Sequence[Job]) -> list[Any]:
+            calls.append(len(jobs))
+            if any(job.inputs == bad for job in jobs):
+                raise ValueError("bad row")
+            return [job.inputs for job in jobs]
+
+        setup = Setup(answer)
+        setup.ask("first")
+        await setup.settle()
+        jobs = [setup.ask(number) for number in range(4)]
+        await setup.finish()
+        await setup.finish()
+        for number, job in enumerate(jobs):
+            if number == bad:
+                with pytest.raises(ValueError, match="bad row"):
+                    job.future.result()
+            else:
+                assert job.future.result() == number
+        assert calls[1:] in ([4, 2, 1, 1, 2], [4, 2, 2, 1, 1])
+
+    run(test)
 
 
-@runs
-async def test_clients_that_ask_again_and_again_get_full_batches() -> None:
-    sizes: list[int] = []
+def test_a_dropped_request_is_not_computed() -> None:
+    async def test() -> None:
+        setup = Setup()
+        setup.ask("first")
+        await setup.settle()
+        jobs = [setup.ask(number) for number in range(3)]
+        setup.batcher.drop(jobs[1])
+        await setup.finish()
+        assert setup.thread.inputs == [["first"], [0, 2]]
+        assert jobs[1].future.cancelled()
+        for job in (jobs[0], jobs[2]):
+            setup.batcher.drop(job)
+        _, answer, running = setup.thread.batches[-1]
+        assert all(isinstance(result, Dropped) for result in answer(running))
+        await setup.finish()
+        assert setup.metrics.registry.get_sample_value("unipose_dropped_requests_total") == 3
 
-    async def client(batcher: Batcher, number: int) -> None:
-        for _ in range(4):
-            job = Job(number, "key")
-            batcher.submit(job)
-            assert await job.future == number
-            await asyncio.sleep(0.0005 * number)
-
-    def answer(jobs: Sequence[Job]) -> list[Any]:
-        sizes.append(len(jobs))
-        return [job.inputs for job in jobs]
-
-    def clock() -> float:
-        """Each batch seems to take ten seconds."""
-        return asyncio.get_running_loop().time() + 10 * len(sizes)
-
-    batcher = Batcher(answer, 16, 16, Metrics(), Inline(), clock)
-    running = asyncio.create_task(batcher.run())
-    await asyncio.gather(*(client(batcher, number) for number in range(8)))
-    batcher.close()
-    await running
-    assert sizes == [8, 8, 8, 8]
+    run(test)
 
 
-@runs
-async def test_a_full_queue_says_when_to_come_back() -> None:
-    bench = Bench(max_batch_size=2, queue_size=5)
-    bench.ask(0)
-    await bench.run_batch()
-    bench.ask(1, 2, 3, 4, 5)
-    with pytest.raises(QueueFull) as caught:
-        bench.ask(6)
-    assert caught.value.retry_after == 3 * SECONDS
+def test_a_closed_batcher_answers_what_it_has_and_takes_no_more() -> None:
+    async def test() -> None:
+        setup = Setup()
+        jobs = [setup.ask(0)]
+        await setup.settle()
+        jobs += [setup.ask(number) for number in range(1, 7)]
+        setup.batcher.close()
+        with pytest.raises(Closing):
+            setup.ask("late")
+        for _ in range(3):
+            assert not setup.task.done()
+            await setup.finish()
+        assert [job.future.result() for job in jobs] == list(range(7))
+        await setup.task
+
+    run(test)
