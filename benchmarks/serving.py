@@ -1,9 +1,10 @@
 """Load test of `unipose serve` on loopback: answers a second at 1 to 64 requests at once, with and without batches.
 
-Both servers take turns, so that other work on the machine touches them alike; server and clients share the CPU. Then a
-server with a short queue gets more than it can hold: every request must be answered, or get 429.
+Both servers take turns, each first in every other round, so that other work on the machine touches them alike.
+Server and clients share the CPU: the CPU time of each is stated. Then a server with a short queue gets more than it
+can hold: every request must be answered, or get 429.
 
-python benchmarks/serving.py [--repeats 5] [--seconds 4]
+python benchmarks/serving.py [--repeats 5] [--seconds 4] [--clients 1 16]
 """
 
 import argparse
@@ -20,10 +21,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import psutil
 from measure import print_machine, print_table
 
 
-CONCURRENCIES = (1, 4, 16, 64)
 SENTENCES = (
     "A person kneels on the left knee with both arms raised.",
     "A person squats deeply.",
@@ -33,6 +34,24 @@ SENTENCES = (
 )
 
 
+class Server(NamedTuple):
+    """A running server.
+
+    Args:
+        port: Its port.
+        process: Its process.
+    """
+
+    port: int
+    process: psutil.Process
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time of all its threads so far."""
+        times = self.process.cpu_times()
+        return times.user + times.system
+
+
 class Load(NamedTuple):
     """What came of a number of clients that ask again and again.
 
@@ -40,11 +59,22 @@ class Load(NamedTuple):
         statuses: Number of answers by HTTP status.
         seconds: Time of each request.
         wall: Time of the whole.
+        server_cpu: CPU time of the server.
+        client_cpu: CPU time of the clients.
+        rows: Requests of a batch, in the mean.
     """
 
     statuses: Counter[int]
     seconds: list[float]
     wall: float
+    server_cpu: float
+    client_cpu: float
+    rows: float
+
+    @property
+    def latency(self) -> float:
+        """Median time of a request in ms."""
+        return statistics.median(self.seconds) * 1e3
 
     @property
     def rate(self) -> float:
@@ -53,14 +83,14 @@ class Load(NamedTuple):
 
 
 @contextlib.contextmanager
-def server(*words: str) -> Iterator[int]:
-    """Starts a server -> its port; other words are its options."""
+def start_server(*words: str) -> Iterator[Server]:
+    """Starts a server; the words are its options."""
     command = [sys.executable, "-m", "unipose.serving.serve", "--port", "0", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         try:
-            yield int(re.findall(r":(\d+)/v1", line)[0])
+            yield Server(int(re.findall(r":(\d+)/v1", line)[0]), psutil.Process(process.pid))
         finally:
             process.terminate()
 
@@ -89,11 +119,21 @@ async def ask(port: int, body: bytes, streams: Any) -> tuple[int, bytes]:
     return int(answer.split()[1]), await reader.readexactly(length)
 
 
-async def run_load(port: int, bodies: Sequence[bytes], clients: int, seconds: float) -> Load:
-    """Clients that each ask one request after the other.
+async def count_batches(port: int) -> tuple[float, float]:
+    """The batches of a server so far, and the requests in them."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+    text = (await reader.read()).decode()
+    writer.close()
+    count, total = (float(re.findall(rf"unipose_batch_rows_{name} (\S+)", text)[0]) for name in ("count", "sum"))
+    return count, total
+
+
+async def run_load(server: Server, bodies: Sequence[bytes], clients: int, seconds: float) -> Load:
+    """Clients that each ask one request after the other; the count starts when each has got a first answer.
 
     Args:
-        port: That of the server.
+        server: The server.
         bodies: The requests, in turn.
         clients: Number of requests at once.
         seconds: Time after which no new request starts.
@@ -101,19 +141,31 @@ async def run_load(port: int, bodies: Sequence[bytes], clients: int, seconds: fl
     statuses: Counter[int] = Counter()
     times: list[float] = []
     waiting = itertools.cycle(bodies)
-    start = time.perf_counter()
+    starts: list[tuple[float, ...]] = []
+    warm = 0
+
+    async def now() -> tuple[float, ...]:
+        batches = await count_batches(server.port)
+        return time.perf_counter(), server.cpu_seconds, time.process_time(), *batches
 
     async def client() -> None:
-        streams = await asyncio.open_connection("127.0.0.1", port)
-        while time.perf_counter() - start < seconds:
+        nonlocal warm
+        streams = await asyncio.open_connection("127.0.0.1", server.port)
+        await ask(server.port, next(waiting), streams)
+        warm += 1
+        if warm == clients:
+            starts.append(await now())
+        while not starts or time.perf_counter() - starts[0][0] < seconds:
             before = time.perf_counter()
-            status, _ = await ask(port, next(waiting), streams)
-            times.append(time.perf_counter() - before)
-            statuses[status] += 1
+            status, _ = await ask(server.port, next(waiting), streams)
+            if starts:
+                times.append(time.perf_counter() - before)
+                statuses[status] += 1
         streams[1].close()
 
     await asyncio.gather(*(client() for _ in range(clients)))
-    return Load(statuses, times, time.perf_counter() - start)
+    wall, server_cpu, client_cpu, batches, rows = (after - before for after, before in zip(await now(), starts[0]))
+    return Load(statuses, times, wall, server_cpu, client_cpu, rows / max(batches, 1))
 
 
 async def first_pose(port: int) -> Any:
@@ -124,32 +176,44 @@ async def first_pose(port: int) -> Any:
     return json.loads(answer)["choices"][0]["message"]["poses"][0]
 
 
-def compare(bodies: Sequence[bytes], ports: tuple[int, int], arguments: argparse.Namespace) -> list[list[str]]:
-    """Rows of a table: requests at once, answers a second of both servers, their ratio, median times.
+def compare(bodies: Sequence[bytes], servers: tuple[Server, Server], arguments: argparse.Namespace) -> list[list[str]]:
+    """Rows of the table: each figure is the median of the rounds.
 
     Args:
         bodies: The requests.
-        ports: Those of the server with batches, and of the one without.
-        arguments: Repeats and seconds.
+        servers: The server with batches, and the one without.
+        arguments: Repeats, seconds and numbers of clients.
     """
     rows = []
-    for clients in CONCURRENCIES:
-        loads = [
-            [asyncio.run(run_load(port, bodies, clients, arguments.seconds)) for port in ports]
-            for _ in range(arguments.repeats)
-        ]
+    for clients in arguments.clients:
+        loads: list[tuple[Load, Load]] = []
+        for number in range(arguments.repeats):
+            order = (0, 1) if number % 2 == 0 else (1, 0)
+            done = {each: asyncio.run(run_load(servers[each], bodies, clients, arguments.seconds)) for each in order}
+            loads.append((done[0], done[1]))
         for load in itertools.chain(*loads):
             assert set(load.statuses) == {200}, load.statuses
-        batched, single = (statistics.median(load.rate for load in column) for column in zip(*loads))
-        ratio = statistics.median(first.rate / second.rate for first, second in loads)
-        latency = [
-            statistics.median(statistics.median(load.seconds) for load in column) * 1e3 for column in zip(*loads)
-        ]
-        rows.append(
-            [str(clients), f"{batched:.1f}", f"{single:.1f}", f"{ratio:.2f}", f"{latency[0]:.0f}", f"{latency[1]:.0f}"]
-        )
+        ratio = statistics.median(batched.rate / single.rate for batched, single in loads)
+        rows.append([str(clients), f"{ratio:.2f}", *figures([batched for batched, _ in loads])])
+        rows[-1] += figures([single for _, single in loads])
         print(f"  {clients}: {ratio:.2f}", file=sys.stderr)
     return rows
+
+
+def figures(loads: Sequence[Load]) -> list[str]:
+    """Medians of loads: answers a second, ms of a request, CPU ms of server and clients an answer, rows of a batch."""
+    values = [
+        (
+            load.rate,
+            load.latency,
+            load.server_cpu * 1e3 / load.statuses[200],
+            load.client_cpu * 1e3 / load.statuses[200],
+            load.rows,
+        )
+        for load in loads
+    ]
+    forms = (".1f", ".0f", ".1f", ".2f", ".1f")
+    return [format(statistics.median(column), form) for column, form in zip(zip(*values), forms)]
 
 
 def overload(bodies: Sequence[bytes], arguments: argparse.Namespace) -> Counter[int]:
@@ -159,20 +223,24 @@ def overload(bodies: Sequence[bytes], arguments: argparse.Namespace) -> Counter[
         bodies: The requests.
         arguments: Repeats and seconds.
     """
-    with server("--queue_size", "8", "--max_batch_size", "4") as port:
-        return asyncio.run(run_load(port, bodies, 64, arguments.seconds)).statuses
+    with start_server("--queue_size", "8", "--max_batch_size", "4") as server:
+        return asyncio.run(run_load(server, bodies, 64, arguments.seconds)).statuses
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="rounds; default: %(default)s")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a round; default: %(default)s")
+    parser.add_argument(
+        "--clients", type=int, nargs="+", default=(1, 4, 16, 64), help="requests at once; default: 1 4 16 64"
+    )
     arguments = parser.parse_args()
     print_machine()
-    header = ["requests at once", "batches: answers/s", "one by one: answers/s", "ratio", "batches: median ms"]
-    header.append("one by one: median ms")
-    with server() as batched, server("--max_batch_size", "1") as single:
-        pose = asyncio.run(first_pose(batched))
+    header = ["requests at once", "ratio"]
+    for name in ("batches", "one by one"):
+        header += [f"{name}: answers/s", "ms", "server's CPU ms", "clients' CPU ms", "rows of a batch"]
+    with start_server() as batched, start_server("--max_batch_size", "1") as single:
+        pose = asyncio.run(first_pose(batched.port))
         loads = {
             "text-to-pose": [chat(sentence) for sentence in SENTENCES],
             "pose-to-text": [chat([{"type": "pose", "pose": pose}])],

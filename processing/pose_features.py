@@ -68,13 +68,13 @@ class FramedPose:
     Args:
         pose: One of `ACCEPTED_FORMS`.
         frame: One of `FRAMES`.
-        quiet: Whether no warning of this pose is logged, because one was before.
+        is_read: Whether it is a result of `pose_to_rotmats`, which is not read and checked again.
     """
 
-    def __init__(self, pose: Any, frame: Frame, quiet: bool = False):
+    def __init__(self, pose: Any, frame: Frame, is_read: bool = False):
         self.pose = pose
         self.frame = frame
-        self.quiet = quiet
+        self.is_read = is_read
 
 
 Pose: TypeAlias = torch.Tensor | np.ndarray | Sequence | Mapping[str, Any] | str | os.PathLike | FramedPose
@@ -144,10 +144,10 @@ def _read(pose: Pose, name: str, frame: Frame | None, frames: Frames) -> torch.T
     Returns:
         (n, 22, 3, 3) float32 in the stored z-up frame.
     """
-    quiet = False
     if isinstance(pose, FramedPose):
-        frame, quiet = pose.frame, pose.quiet
-        pose = pose.pose
+        if pose.is_read:
+            return torch.as_tensor(pose.pose, dtype=torch.float32, device="cpu")[None]
+        pose, frame = pose.pose, pose.frame
     if frame is not None:
         check_frame(frame, f"{name}: frame")
     if isinstance(pose, str | os.PathLike):
@@ -162,11 +162,10 @@ def _read(pose: Pose, name: str, frame: Frame | None, frames: Frames) -> torch.T
     else:
         rotmats, are_vectors = read_array(pose, name, frames)
     rotmats = project_rotmats(rotmats[:, :NUM_JOINTS], name_frames(len(rotmats), frames, name))
-    if not quiet:
-        if frame is None and stated is None:
-            warn_if_other_frame(rotmats, name)
-        if not are_vectors:
-            warn_if_transposed(rotmats, name)
+    if frame is None and stated is None:
+        warn_if_other_frame(rotmats, name)
+    if not are_vectors:
+        warn_if_transposed(rotmats, name)
     return from_frame(rotmats, frame or stated or "z_up").float()
 
 

@@ -209,8 +209,8 @@ class UniPoseProcessor(ChatTemplateMixin, CheckedProcessorMixin, CardUploadMixin
 
     @staticmethod
     def mark_read(rotmats: torch.Tensor) -> FramedPose:
-        """A result of `read_pose` as an input of `__call__`, of which no warning is logged again."""
-        return FramedPose(rotmats, "z_up", quiet=True)
+        """A result of `read_pose` as an input of `read_pose` and `__call__`, which do not read and check it again."""
+        return FramedPose(rotmats, "z_up", is_read=True)
 
     @staticmethod
     def to_frame(rotmats: torch.Tensor, frame: Any, name: str = "frame") -> torch.Tensor:
@@ -345,19 +345,19 @@ class UniPoseProcessor(ChatTemplateMixin, CheckedProcessorMixin, CardUploadMixin
         return [self._decode_row(row, skip_special_tokens) for row in rows.reshape(-1, rows.shape[-1]).tolist()]
 
     def _decode_row(self, ids: list[int], skip_special_tokens: bool) -> dict[str, Any]:
-        first, last = self.pose_code_start_id, self.pose_code_start_id + self.codebook_size
-        start, end = self.pose_start_token_id, self.pose_end_token_id
+        first = self.pose_code_start_id
+        last, start_id, end_id = first + self.codebook_size, self.pose_start_token_id, self.pose_end_token_id
         text_ids: list[int] = []
         poses: list[list[int]] = []
         position = 0
         while position < len(ids):
-            if ids[position] != start and not (position == 0 and first <= ids[0] < last):
+            if ids[position] != start_id and not (position == 0 and first <= ids[0] < last):
                 text_ids.append(ids[position])
                 position += 1
                 continue
-            position += ids[position] == start
+            position += ids[position] == start_id
             stop = self._end_of_block(ids, position)
-            block, complete = ids[position:stop], ids[stop : stop + 1] == [end]
+            block, complete = ids[position:stop], ids[stop : stop + 1] == [end_id]
             if complete and len(block) == self.num_pose_tokens and all(first <= code < last for code in block):
                 poses.append([code - first for code in block])
             position = stop + complete
@@ -368,14 +368,14 @@ class UniPoseProcessor(ChatTemplateMixin, CheckedProcessorMixin, CardUploadMixin
 
     def _end_of_block(self, ids: list[int], position: int) -> int:
         """End of the block that starts at `position`: pose-end, or the last of its codes if there is none."""
-        start, end = self.pose_start_token_id, self.pose_end_token_id
+        start_id, end_id, pose_id = self.pose_start_token_id, self.pose_end_token_id, self.pose_token_id
         for stop in range(position, len(ids)):
-            if ids[stop] == end:
+            if ids[stop] == end_id:
                 return stop
-            if ids[stop] == start:
+            if ids[stop] == start_id:
                 break
         inside = range(self.pose_code_start_id, self.pose_code_start_id + self.codebook_size)
-        while position < len(ids) and (ids[position] in inside or ids[position] == self.pose_token_id):
+        while position < len(ids) and (ids[position] in inside or ids[position] == pose_id):
             position += 1
         return position
 

@@ -1,11 +1,14 @@
 """Batches of requests -> answers of the pipeline."""
 
 from collections.abc import Hashable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from unipose.pipeline_unipose import UniPosePipeline
+from unipose.processing.pose_frames import Frame
 
 from .batcher import Job
+from .poses import PoseFormat, pose_records
 from .token_stream import TokenStream
 
 
@@ -15,11 +18,13 @@ class Prompt(NamedTuple):
     Args:
         text: The text, None, or a chat of several messages.
         images: Images in RGB of a text; those of a chat are in its blocks.
-        poses: (22, 3, 3) each, z up, of a text.
+        poses: (22, 3, 3) each, z up and marked as read, of a text.
         task: Name of the task; None: the model chooses between text and poses.
         arguments: Arguments of `generate`.
         best_of: See the pipeline.
         seed: See the pipeline.
+        output_frame: Frame of the poses of the answer.
+        pose_format: Their numbers.
     """
 
     text: Any
@@ -29,6 +34,13 @@ class Prompt(NamedTuple):
     arguments: dict[str, Any]
     best_of: int | None = None
     seed: int | None = None
+    output_frame: Frame = "z_up"
+    pose_format: PoseFormat = "axis_angle"
+
+    @property
+    def form(self) -> tuple[Frame, PoseFormat]:
+        """How the poses of the answer are written."""
+        return self.output_frame, self.pose_format
 
     def key(self, marks: Sequence[str]) -> Hashable:
         """What prompts of one batch have in common; a seed is for one request alone.
@@ -46,7 +58,7 @@ class Answer(NamedTuple):
     """The answer to a request.
 
     Args:
-        choices: Answers of the pipeline: text, poses (z up) and confidence.
+        choices: Answers of the pipeline: text, poses (as JSON) and confidence.
         finish_reasons: "stop" or "length" of each.
         prompt_tokens: Tokens of the prompt.
         answer_tokens: Tokens of all choices.
@@ -83,12 +95,29 @@ class Answerer:
             best_of=first.best_of,
             seed=first.seed,
         )
+        groups = [result if isinstance(result, list) else [result] for result in results]
         answers = []
-        for number, result in enumerate(results):
-            choices = result if isinstance(result, list) else [result]
+        for number, choices in enumerate(with_records(groups, prompts)):
             # Of several calls of `generate`, one answer was chosen; which one is not known.
             reasons = [
                 "stop" if first.best_of else stream.finish_reason(number, choice) for choice in range(len(choices))
             ]
             answers.append(Answer(choices, reasons, stream.prompt_tokens[number], stream.answer_tokens[number]))
         return answers
+
+
+def with_records(groups: Sequence[list[dict[str, Any]]], prompts: Sequence[Prompt]) -> list[list[dict[str, Any]]]:
+    """Answers whose poses are JSON.
+
+    Args:
+        groups: Answers of the pipeline to each prompt.
+        prompts: The prompts.
+    """
+    forms: dict[tuple[Frame, PoseFormat], list[Any]] = {}
+    for prompt, choices in zip(prompts, groups):
+        forms.setdefault(prompt.form, []).extend(pose for choice in choices for pose in choice["poses"])
+    records = {form: iter(pose_records(poses, *form)) for form, poses in forms.items()}
+    return [
+        [choice | {"poses": list(islice(records[prompt.form], len(choice["poses"])))} for choice in choices]
+        for prompt, choices in zip(prompts, groups)
+    ]

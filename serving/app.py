@@ -70,7 +70,7 @@ class Service:
         return self.batcher is not None and not self.batcher.closing
 
     async def read(self, request: ChatRequest) -> Prompt:
-        """Reads a request, beside the event loop: images are decoded.
+        """Reads a request; beside the event loop where there may be images to decode.
 
         Raises:
             APIError: It cannot be accepted.
@@ -81,7 +81,10 @@ class Service:
             raise APIError(404, message, "model_not_found", "model")
         try:
             self.batcher.check_open()
-            return await asyncio.to_thread(read_request, request, self.pipe.processor, self.options)
+            with self.batcher.while_reading():
+                if has_blocks(request):
+                    return await asyncio.to_thread(read_request, request, self.pipe.processor, self.options)
+                return read_request(request, self.pipe.processor, self.options)
         except (ValueError, QueueFull, Closing) as error:
             raise to_api_error(error) from error
 
@@ -139,6 +142,14 @@ class Service:
         self.metrics.tokens.labels("answer").inc(answer.answer_tokens)
         self.metrics.poses.inc(sum(len(choice["poses"]) for choice in answer.choices))
         return answer
+
+
+def has_blocks(request: ChatRequest) -> bool:
+    """Whether a request may hold images or poses."""
+    return not all(
+        isinstance(message, dict) and isinstance(message.get("content"), str) and not message.get("poses")
+        for message in request.messages
+    )
 
 
 async def disconnected(request: Request) -> None:

@@ -1,23 +1,30 @@
 """Answers waiting requests together, in a thread beside the event loop.
 
 While a batch is computed, new requests wait; the next batch takes all of them that have the same arguments. A request
-that finds nothing waiting and nothing running starts at once.
+that finds nothing waiting, nothing running and no other request being read starts at once.
+
+The clients of a batch get their answers together, and most of them ask again within milliseconds. A batch that started
+at once would leave them behind, and they would leave the others behind after it: many small batches in place of few
+full ones. So the batcher waits a moment for as many as it has just answered.
 """
 
 import asyncio
+import contextlib
 import math
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 from .metrics import Metrics
 
 
-# After a batch of several rows, their clients ask again within milliseconds: a batch of the first few would leave
-# the others behind. A share of the last batch's time, and a limit in seconds.
-LINGER_SHARE = 0.05
-LINGER_SECONDS = 0.01
+# How long to wait for the clients of the last batch: in all, and after the last of them that came. Shares of that
+# batch's time, and limits in seconds.
+LINGER_SHARE, LINGER_SECONDS = 0.1, 2.0
+GAP_SHARE, GAP_SECONDS = 0.03, 0.5
+# How long to wait, on an idle server, for requests that are being read.
+READING_SECONDS = 0.01
 
 
 class QueueFull(Exception):
@@ -52,6 +59,7 @@ class Job:
     def __init__(self, inputs: Any, key: Hashable, emit: Callable[[int, str], None] | None = None):
         self.inputs, self.key, self.emit = inputs, key, emit
         self.dropped = False
+        self.submitted = -math.inf
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def finish(self, result: Any) -> None:
@@ -89,9 +97,14 @@ class Batcher:
         self.metrics, self.clock = metrics, clock
         self.executor = executor or ThreadPoolExecutor(1, thread_name_prefix="unipose-batch")
         self.waiting: list[Job] = []
-        self.arrived = asyncio.Event()
+        self.reading = 0
+        self.changed = asyncio.Event()
         self.closing = False
-        self.last_rows, self.last_seconds, self.last_end = 0, 0.0, -math.inf
+        # Of the last batch; the last event is its end, or a job that came later.
+        self.last_key: Hashable = None
+        self.last_seconds, self.last_end, self.last_event = 0.0, -math.inf, -math.inf
+        # How many jobs of its key may share the next one.
+        self.wanted = 0
 
     def check_open(self) -> None:
         """Checks that another job would be accepted.
@@ -115,8 +128,19 @@ class Batcher:
         """
         self.check_open()
         self.waiting.append(job)
+        job.submitted = self.last_event = self.clock()
         self.metrics.waiting.set(len(self.waiting))
-        self.arrived.set()
+        self.changed.set()
+
+    @contextlib.contextmanager
+    def while_reading(self) -> Iterator[None]:
+        """Says that a request is being read, and will soon be submitted."""
+        self.reading += 1
+        try:
+            yield
+        finally:
+            self.reading -= 1
+            self.changed.set()
 
     def drop(self, job: Job) -> None:
         """Gives up a job whose client has gone, wherever it is."""
@@ -132,33 +156,36 @@ class Batcher:
     async def run(self) -> None:
         """Answers jobs until the batcher is closed and none waits."""
         while not (self.closing and not self.waiting):
-            await self.arrived.wait()
-            await self.linger()
-            jobs = self.take()
-            if jobs:
-                await self.run_batch(jobs)
+            self.changed.clear()
+            left = self.patience() if self.waiting else None
+            if left is None or left > 0:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self.changed.wait(), left)
+            else:
+                await self.run_batch(self.take())
 
-    async def linger(self) -> None:
-        """Waits a moment for the clients of the batch that has just ended, if it had several."""
-        until = self.last_end + min(LINGER_SHARE * self.last_seconds, LINGER_SECONDS)
-        wanted = min(self.last_rows, self.max_batch_size)
-        while self.last_rows > 1 and len(self.waiting) < wanted and not self.closing:
-            left = until - self.clock()
-            if left <= 0:
-                return
-            self.arrived.clear()
-            try:
-                await asyncio.wait_for(self.arrived.wait(), left)
-            except asyncio.TimeoutError:
-                return
+    def ready(self) -> list[Job]:
+        """The jobs of the next batch, so far: the first job that waits, and others of its key, in order."""
+        return [job for job in self.waiting if job.key == self.waiting[0].key][: self.max_batch_size]
+
+    def patience(self) -> float:
+        """For how many seconds to wait for more jobs of the next batch, unless one comes; 0: it starts."""
+        now, rows = self.clock(), len(self.ready())
+        if self.closing or rows == self.max_batch_size:
+            return 0.0
+        until = self.waiting[0].submitted + READING_SECONDS if self.reading else -math.inf
+        if self.waiting[0].key == self.last_key and rows < self.wanted:
+            gap = min(GAP_SHARE * self.last_seconds, GAP_SECONDS)
+            end = self.last_end + min(LINGER_SHARE * self.last_seconds, LINGER_SECONDS)
+            quiet = math.inf if self.reading else self.last_event + gap
+            until = max(until, min(end, quiet))
+        return max(0.0, until - now)
 
     def take(self) -> list[Job]:
-        """The next batch: the first job that waits, and others of its key, in order."""
-        jobs = [job for job in self.waiting if job.key == self.waiting[0].key][: self.max_batch_size]
+        """The next batch."""
+        jobs = self.ready()
         taken = set(map(id, jobs))
         self.waiting = [job for job in self.waiting if id(job) not in taken]
-        if not self.waiting and not self.closing:
-            self.arrived.clear()
         self.metrics.waiting.set(len(self.waiting))
         return jobs
 
@@ -166,8 +193,11 @@ class Batcher:
         """Answers a batch."""
         start = self.clock()
         results = await asyncio.get_running_loop().run_in_executor(self.executor, self.answer_each, jobs)
-        self.last_rows, self.last_end = len(jobs), self.clock()
+        self.last_end = self.last_event = self.clock()
         self.last_seconds = self.last_end - start
+        # Those who have got their answers, and those who have waited meanwhile, may share the next batch.
+        self.last_key = jobs[0].key
+        self.wanted = len(jobs) + sum(job.key == self.last_key for job in self.waiting)
         self.metrics.batch_rows.observe(len(jobs))
         self.metrics.batch_seconds.observe(self.last_seconds)
         for job, result in zip(jobs, results):
@@ -194,4 +224,4 @@ class Batcher:
     def close(self) -> None:
         """Accepts no more jobs; `run` ends when those that wait have their answers."""
         self.closing = True
-        self.arrived.set()
+        self.changed.set()

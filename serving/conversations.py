@@ -49,12 +49,15 @@ def read_request(request: ChatRequest, processor: UniPoseProcessor, options: Ser
         "arguments": read_arguments(request, options),
         "best_of": request.best_of,
         "seed": request.seed,
+        "output_frame": request.output_frame,
+        "pose_format": request.pose_format,
     }
     if len(chat) > 1:
         spaced = [{**message, "content": with_spaces(message["content"])} for message in chat]
         return Prompt(spaced, [], [], request.task, **settings)
     marks = {"pose": processor.pose_token, "image": processor.image_token}
-    return Prompt(*read_single(chat[0]["content"], marks, request.task), **settings)
+    text, images, poses, task = read_single(chat[0]["content"], marks, request.task)
+    return Prompt(text, images, [processor.mark_read(pose) for pose in poses], task, **settings)
 
 
 def check_limit(name: str, got: int, limit: int, param: str = "messages") -> None:

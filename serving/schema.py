@@ -10,7 +10,7 @@ from unipose.processing.pose_frames import Frame
 from unipose.tasks_unipose import TASKS
 
 from .answering import Answer
-from .poses import PoseFormat, pose_record
+from .poses import PoseFormat
 
 
 def check_task(name: str | None) -> str | None:
@@ -82,10 +82,10 @@ class Completion:
         self.request = request
         self.head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
 
-    def extras(self, choice: dict[str, Any]) -> dict[str, Any]:
-        """The poses and the confidence of an answer of the pipeline."""
-        poses = [pose_record(pose, self.request.output_frame, self.request.pose_format) for pose in choice["poses"]]
-        return {"poses": poses, "confidence": round(choice["confidence"], 4)}
+    @staticmethod
+    def extras(choice: dict[str, Any]) -> dict[str, Any]:
+        """The poses and the confidence of a choice of an answer."""
+        return {"poses": choice["poses"], "confidence": round(choice["confidence"], 4)}
 
     def whole(self, answer: Answer) -> dict[str, Any]:
         """The body of an answer that is not streamed."""

@@ -339,6 +339,15 @@ def test_transposed_matrices_are_warned_of(caplog):
         assert "left_knee bends backward by 57 degrees" in caplog.text
 
 
+def test_a_pose_that_was_read_is_not_read_again(caplog):
+    rotvecs = np.zeros((22, 3))
+    rotvecs[[0, 4, 5], 0] = np.pi / 2, 1.0, 0.8
+    rotmats = roma.rotvec_to_rotmat(torch.tensor(rotvecs)).mT.float()
+    again = pose_to_rotmats(FramedPose(rotmats, "z_up", is_read=True), frame="y_up")
+    assert torch.equal(again, rotmats)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("scale", [1.0, 100.0, 1000.0])
 def test_positions_are_no_rotations(scale):
     posed = BodyModel.builtin().forward_joints(roma.rotvec_to_rotmat(random_rotvecs() * 0.3)[None].float())[0]
