@@ -119,3 +119,12 @@ def test_plots_stand_in_rows() -> None:
     assert empty.getcolors() == [(loglog_plots.WIDTH * loglog_plots.HEIGHT, (255, 255, 255))]
     drawn = sheet.crop((0, 0, loglog_plots.WIDTH, loglog_plots.HEIGHT))
     assert all(color in {one for _, one in drawn.getcolors(100_000)} for color in loglog_plots.COLORS[:2])
+
+
+def test_a_section_of_a_page_is_replaced(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("Before\n\n<!-- speed -->\n\nold\n\n<!-- end of speed -->\n\nAfter\n")
+    measure.replace_section(page, "speed", "| new |")
+    assert page.read_text() == "Before\n\n<!-- speed -->\n\n| new |\n\n<!-- end of speed -->\n\nAfter\n"
+    with pytest.raises(ValueError, match="<!-- growth -->"):
+        measure.replace_section(page, "growth", "")
