@@ -1,6 +1,8 @@
 """Command-line options, times and printed tables of the benchmarks."""
 
 import argparse
+import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -83,8 +85,11 @@ def median_ratio(ones: Sequence[float], others: Sequence[float]) -> float:
 
 def machine() -> str:
     """The machine in words: processor, threads and torch's version."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    file = Path("/proc/cpuinfo")
+    found = re.search(
+        r"^model name\s*: (.+)$", file.read_text(encoding="utf-8") if file.exists() else "", re.MULTILINE
+    )
+    model = found[1] if found else platform.machine()
     isa = torch.backends.cpu.get_cpu_capability()
     return f"{model} ({isa}), {torch.get_num_threads()} thread(s), torch {torch.__version__}"
 
