@@ -109,8 +109,8 @@ runs/instruct/model.safetensors: runs/project/model.safetensors
 	$(STAGE).instruct --config $(RECIPES)/instruct.yaml $(GPU_LANGUAGE) $(LIMIT)
 
 benchmark: $(VENV)/.developing
-	$(BIN)/python benchmarks/latency.py
-	$(BIN)/python benchmarks/parallel_vs_causal.py
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/rendering.py
 	$(BIN)/python benchmarks/synthetic_images.py
 	$(BIN)/python benchmarks/sampling.py

@@ -13,19 +13,22 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from history import current_commit
 from loglog_plots import Plot, draw_plots, fit_exponent
 from matrix_products import compute_all, record_products
-from measure import interleaved_times, machine, print_table
+from measure import interleaved_times, machine, replace_section
 from model_sizes import load_size
 from peak_memory import resident, take_peak
 from speed_cases import SENTENCE, Call, random_poses
 
 from unipose import UniPosePipeline
+from unipose.training.io import markdown_table
 
 
 PARTS = ("prompt", "poses", "batch", "corpus")
@@ -33,6 +36,9 @@ PROMPTS = (32, 64, 128, 256, 512, 1024, 2048)
 POSES = (1, 2, 4, 8, 16, 32)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 ROWS = (1000, 10_000, 100_000)
+TABLE_HEADER = ("growth", "of", "first", "last", "exponent")
+# Of docs/benchmarks.md.
+SECTION = "growth"
 # Answers of a chat; not longer, because its poses are what grows.
 CHAT_OPTIONS = {"max_new_tokens": 8, "eos_token_id": -1}
 
@@ -54,12 +60,11 @@ def grow(
     least = resident()
     for number in numbers:
         call = make(number)
-        call()
         take_peak()
         call()
         memory = take_peak() - least
         products = record_products(call, model)
-        times = interleaved_times({"call": call, "limit": partial(compute_all, products)}, repeats)
+        times = interleaved_times({"call": call, "limit": partial(compute_all, products)}, repeats, warm_up=False)
         curves["time, s"].append((number, statistics.median(times["call"])))
         curves["products alone, s"].append((number, statistics.median(times["limit"])))
         curves["memory, MB"].append((number, max(memory, 0.1)))
@@ -143,6 +148,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all")
     parser.add_argument("--rows", nargs="+", type=int, default=ROWS, help="of corpora; default: 1000 10000 100000")
     parser.add_argument("--repeats", type=int, default=3, help="timed calls; default: %(default)s")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="Markdown page whose table is replaced")
     parser.add_argument("--plots", type=Path, metavar="FILE", help="PNG of all plots")
     return parser.parse_args()
 
@@ -156,8 +162,11 @@ def main() -> None:
         plots += [call(pipe, arguments.repeats) for part, call in calls.items() if part in arguments.parts]
     if "corpus" in arguments.parts:
         plots += grow_corpus(sorted(arguments.rows))
-    print(machine() + "\n")
-    print_table(("growth", "of", "first", "last", "exponent"), [row for plot in plots for row in rows_of(plot)])
+    table = markdown_table(TABLE_HEADER, [row for plot in plots for row in rows_of(plot)])
+    text = f"{machine()}, commit {current_commit()}, {date.today()}\n\n{table}"
+    print(text)
+    if arguments.page:
+        replace_section(arguments.page, SECTION, text)
     if arguments.plots:
         draw_plots(plots).quantize(64).save(arguments.plots, optimize=True)
 

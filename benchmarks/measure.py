@@ -1,6 +1,8 @@
 """Command-line options, times and printed tables of the benchmarks."""
 
 import argparse
+import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -47,17 +49,21 @@ def own_time() -> float:
 
 
 def interleaved_times(
-    calls: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = own_time
+    calls: Mapping[str, Callable[[], object]],
+    repeats: int,
+    clock: Callable[[], float] = own_time,
+    warm_up: bool = True,
 ) -> dict[str, list[float]]:
     """Seconds of calls that alternate, so that other load on the machine affects all alike.
 
     Args:
-        calls: the calls, by name. Each runs once before, which is not counted.
+        calls: the calls, by name.
         repeats: number of timed calls of each.
         clock: gives seconds.
+        warm_up: whether each runs once before, which is not counted.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for call in calls.values():
+    for call in calls.values() if warm_up else ():
         call()
     for _ in range(repeats):
         for name, call in calls.items():
@@ -79,7 +85,30 @@ def median_ratio(ones: Sequence[float], others: Sequence[float]) -> float:
 
 def machine() -> str:
     """The machine in words: processor, threads and torch's version."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    file = Path("/proc/cpuinfo")
+    found = re.search(
+        r"^model name\s*: (.+)$", file.read_text(encoding="utf-8") if file.exists() else "", re.MULTILINE
+    )
+    model = found[1] if found else platform.machine()
     isa = torch.backends.cpu.get_cpu_capability()
     return f"{model} ({isa}), {torch.get_num_threads()} thread(s), torch {torch.__version__}"
+
+
+def replace_section(page: Path, name: str, text: str) -> None:
+    """Replaces what stands between two marks of a page, `<!-- name -->` and `<!-- end of name -->`.
+
+    Args:
+        page: a Markdown file.
+        name: the name in the marks.
+        text: the new content.
+
+    Raises:
+        ValueError: the page lacks a mark.
+    """
+    content = page.read_text(encoding="utf-8")
+    marks = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    if not all(content.count(mark) == 1 for mark in marks):
+        raise ValueError(f"{page} must have the lines {' and '.join(map(str.strip, marks))} once each")
+    before, _, rest = content.partition(marks[0])
+    after = rest.partition(marks[1])[2]
+    page.write_text(f"{before}{marks[0]}\n{text.strip()}\n\n{marks[1]}{after}", encoding="utf-8")

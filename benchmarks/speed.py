@@ -9,11 +9,12 @@ benchmarks/history.jsonl; --record adds this run to it. With one thread, times a
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 
 import datasets
 from history import HISTORY, TOLERANCE, add_run, current_commit, describe_changes, last_run, read_runs
-from measure import machine, print_table
+from measure import machine, replace_section
 from model_sizes import SIZES, load_size
 from speed_cases import Measured, TaskMeasured, measure_tasks
 from speed_parts import (
@@ -28,7 +29,7 @@ from speed_parts import (
 
 from unipose import UniPosePipeline
 from unipose.tasks_unipose import TASKS
-from unipose.training.io import write_text
+from unipose.training.io import markdown_table, write_text
 
 
 TASK_HEADER = (
@@ -48,6 +49,8 @@ PART_HEADER = ("size, part, batch", "ms", "beside it, ms", "ratio", "per second"
 MEMORY_HEADER = ("size, step", "peak, MB", "relative to imports and weights")
 PARTS = ("tokenizer", "processor", "load", "training", "causal", "vlm", "memory")
 CAUSAL_BATCHES = (1, 16)
+# Of docs/benchmarks.md.
+SECTION = "speed"
 
 MemoryRow = tuple[str, float, float]
 
@@ -105,6 +108,17 @@ def measure_parts(
         yield measure_training(size, pipe, repeats)
 
 
+def tables(tasks: Sequence[TaskMeasured], parts: Sequence[Measured], memory: Sequence[MemoryRow]) -> Iterator[str]:
+    """Markdown tables of all that was measured."""
+    for header, rows in (
+        (TASK_HEADER, [task_row(result) for result in tasks]),
+        (PART_HEADER, [part_row(result) for result in parts]),
+        (MEMORY_HEADER, [(name.replace("/", ", "), f"{peak:.0f}", f"{ratio:.2f}") for name, peak, ratio in memory]),
+    ):
+        if rows:
+            yield markdown_table(header, rows)
+
+
 def parse_arguments() -> argparse.Namespace:
     """The command line of this benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -120,6 +134,7 @@ def parse_arguments() -> argparse.Namespace:
         help="batches of tasks that compute more, in 10^9, are left out; default: %(default)s",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where all figures are written as JSON")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="Markdown page whose tables are replaced")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="of the comparison; default: %(default)s")
     parser.add_argument("--record", action="store_true", help="add the ratios to benchmarks/history.jsonl")
     return parser.parse_args()
@@ -139,15 +154,8 @@ def main() -> None:
         if "memory" in arguments.parts:
             memory += measure_memory(size)
     measured = [*(one for result in tasks for one in (result.generate, result.pipeline)), *parts]
-    print(machine() + "\n")
-    for header, rows in (
-        (TASK_HEADER, [task_row(result) for result in tasks]),
-        (PART_HEADER, [part_row(result) for result in parts]),
-        (MEMORY_HEADER, [(name.replace("/", ", "), f"{peak:.0f}", f"{ratio:.2f}") for name, peak, ratio in memory]),
-    ):
-        if rows:
-            print_table(header, rows)
-            print()
+    text = "\n\n".join([f"{machine()}, commit {current_commit()}, {date.today()}", *tables(tasks, parts, memory)])
+    print(text + "\n")
     ratios = {one.name: one.ratio for one in measured} | {name: ratio for name, _, ratio in memory}
     print(describe_changes(last_run(read_runs(HISTORY), machine()), ratios, arguments.tolerance))
     if arguments.json:
@@ -158,6 +166,8 @@ def main() -> None:
             "memory": [{"name": name, "peak_mb": peak, "ratio": ratio} for name, peak, ratio in memory],
         }
         write_text(arguments.json, json.dumps(figures, indent=1) + "\n")
+    if arguments.page:
+        replace_section(arguments.page, SECTION, text)
     if arguments.record:
         add_run(HISTORY, machine(), ratios)
 

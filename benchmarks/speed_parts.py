@@ -238,10 +238,14 @@ def measure_plain_vlm(size: str, pipe: UniPosePipeline, repeats: int) -> Iterato
     text = torch.randint(3, 200, (1, PROMPT_TOKENS))
     with_image = torch.cat([torch.full((1, config.num_image_tokens), config.image_token_id), text], dim=1)
     side = config.vision_config.image_size
-    image = {"pixel_values": torch.randn(1, 3, side, side), "logits_to_keep": 1}
-    for name, ids, own in (("image and text, forward", with_image, image),):
-        calls = [partial(model, ids, torch.ones_like(ids), **own) for model in (ours, llava)]
-        yield compare_calls(f"{size}/{name}/1", *calls, "Llava", repeats)
+    inputs = {
+        "input_ids": with_image,
+        "attention_mask": torch.ones_like(with_image),
+        "pixel_values": torch.randn(1, 3, side, side),
+        "logits_to_keep": 1,
+    }
+    calls = [partial(model, **inputs) for model in (ours, llava)]
+    yield compare_calls(f"{size}/forward of an image and a text/1", *calls, "Llava", repeats)
     options: dict[str, Any] = {"attention_mask": torch.ones_like(text), "pad_token_id": 0, **TEXT_OPTIONS}
     yield compare_calls(
         f"{size}/{NEW_TOKENS} tokens of text/1",

@@ -11,6 +11,7 @@ from tiny_models import SIZES, WORDS, tiny_model
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 import history
+import loglog_plots
 import matrix_products
 import measure
 
@@ -101,3 +102,29 @@ def test_without_a_run_of_this_machine_the_last_one_counts(tmp_path: Path) -> No
     last = history.last_run(history.read_runs(path), "here")
     assert last is not None
     assert last["ratios"] == {"one": 1.23}
+
+
+def test_the_exponent_is_that_of_large_numbers() -> None:
+    numbers = (1, 10, 100, 1000, 10_000, 100_000)
+    assert loglog_plots.fit_exponent([(n, 3.0 * n**1.5) for n in numbers]) == pytest.approx(1.5)
+    constant_then_square = [(n, 1e3 + n**2) for n in numbers]
+    assert loglog_plots.fit_exponent(constant_then_square) == pytest.approx(2.0, abs=0.05)
+
+
+def test_plots_stand_in_rows() -> None:
+    plot = loglog_plots.Plot("A title", "numbers", {"time, s": [(1, 0.1), (10, 1.0)], "flat": [(1, 5.0), (10, 5.0)]})
+    sheet = loglog_plots.draw_plots([plot] * 3)
+    assert sheet.size == (2 * loglog_plots.WIDTH, 2 * loglog_plots.HEIGHT)
+    empty = sheet.crop((loglog_plots.WIDTH, loglog_plots.HEIGHT, *sheet.size))
+    assert empty.getcolors() == [(loglog_plots.WIDTH * loglog_plots.HEIGHT, (255, 255, 255))]
+    drawn = sheet.crop((0, 0, loglog_plots.WIDTH, loglog_plots.HEIGHT))
+    assert all(color in {one for _, one in drawn.getcolors(100_000)} for color in loglog_plots.COLORS[:2])
+
+
+def test_a_section_of_a_page_is_replaced(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("Before\n\n<!-- speed -->\n\nold\n\n<!-- end of speed -->\n\nAfter\n")
+    measure.replace_section(page, "speed", "| new |")
+    assert page.read_text() == "Before\n\n<!-- speed -->\n\n| new |\n\n<!-- end of speed -->\n\nAfter\n"
+    with pytest.raises(ValueError, match="<!-- growth -->"):
+        measure.replace_section(page, "growth", "")

@@ -198,7 +198,7 @@ def test_an_unknown_option_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="learning_speed"):
         check_options([*command, "--learning_speed", "1"], monkeypatch)
     with pytest.raises(SystemExit):
-        check_options(["benchmarks/latency.py", "--repetitions", "1"], monkeypatch)
+        check_options(["benchmarks/speed.py", "--repetitions", "1"], monkeypatch)
 
 
 def test_other_commands_name_what_exists() -> None:
