@@ -135,7 +135,8 @@ class AnswerPipelineMixin:
         ends = self.model.generation_config.eos_token_id
         end = [] if ends is None else [ends] if isinstance(ends, int) else list(ends[:1])
         texts = [self.processor.plain_text(request.answer) for request in requests]
-        answers = [[*own, *end] for own in self.processor(text=texts, add_special_tokens=False)["input_ids"]]
+        tokenized = self.processor(text=texts, add_special_tokens=False, padding=False)
+        answers = [[*own, *end] for own in tokenized["input_ids"]]
         length, pad = max(map(len, answers)), self.processor.tokenizer.pad_token_id
         generated = ids.new_tensor([answer + [pad] * (length - len(answer)) for answer in answers])
         answered = self.model.score_answers(ids, generated, mask, task.answer, None, False, PoseDecoding(), inputs)

@@ -233,11 +233,7 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
         Returns:
             (n,).
         """
-        # The nearest code has the largest x c - c^2 / 2.
-        closeness = self.per_codebook(
-            tokens, lambda codebook: features.float() @ codebook.T - codebook.square().sum(dim=1) / 2
-        )
-        return closeness.argmax(dim=1)
+        return self.quantizer.nearest_of_tokens(features, tokens)
 
     def per_codebook(self, tokens: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """Rows of a function of the codebooks, each of its token's codebook.

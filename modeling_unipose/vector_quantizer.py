@@ -91,6 +91,10 @@ class VectorQuantizer(nn.Module):
             distances = flat.square().sum(1, keepdim=True) - 2 * flat @ codebook.T + codebook.square().sum(1)
         return distances.argmin(dim=1).view(features.shape[:-1])
 
+    def nearest_of_tokens(self, features: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """(n, dim) features of the tokens (n,) -> (n,), as `nearest`."""
+        return self.nearest(features)
+
     def codes_to_features(self, pose_codes: torch.Tensor) -> torch.Tensor:
         """(batch, tokens) -> (batch, tokens, dim)."""
         return nn.functional.embedding(pose_codes.to(self.codebook.device), self.codebook)
@@ -194,15 +198,26 @@ class FiniteScalarQuantizer(nn.Module):
     def nearest(self, features: torch.Tensor) -> torch.Tensor:
         """(batch, tokens, dim) -> (batch, tokens) index of the nearest code, in fp32."""
         features = features.to(self.codebook.device, torch.float32)
+        return torch.cat([self.nearest_heading(features[:, :1]), self.nearest_point(features[:, 1:])], dim=1)
+
+    def nearest_of_tokens(self, features: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """(n, dim) features of the tokens (n,) -> (n,) index of the nearest code of each token's codebook, in fp32."""
+        features = features.to(self.codebook.device, torch.float32)
+        return torch.where(tokens == 0, self.nearest_heading(features), self.nearest_point(features))
+
+    def nearest_heading(self, features: torch.Tensor) -> torch.Tensor:
+        """(..., dim) -> (...) index of the nearest code of the circle."""
         size = len(self.codebook)
-        angle = torch.atan2(features[:, 0, 1], features[:, 0, 0])
-        heading = torch.round(angle / (2 * math.pi) * size).long() % size
+        return torch.round(torch.atan2(features[..., 1], features[..., 0]) / (2 * math.pi) * size).long() % size
+
+    def nearest_point(self, features: torch.Tensor) -> torch.Tensor:
+        """(..., dim) -> (...) index of the nearest code of the grid."""
         steps = torch.tensor([count - 1 for count in self.levels], device=features.device)
-        digits = torch.round((features[:, 1:].clamp(-1.0, 1.0) + 1.0) / 2.0 * steps).long()
+        digits = torch.round((features.clamp(-1.0, 1.0) + 1.0) / 2.0 * steps).long()
         codes = torch.zeros(digits.shape[:-1], dtype=torch.long, device=features.device)
         for dimension, count in enumerate(self.levels):
             codes = codes * count + digits[..., dimension]
-        return torch.cat([heading.unsqueeze(1), codes], dim=1)
+        return codes
 
     def codes_to_features(self, pose_codes: torch.Tensor) -> torch.Tensor:
         """(batch, tokens) -> (batch, tokens, dim)."""

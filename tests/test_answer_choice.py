@@ -281,3 +281,16 @@ def test_without_confidence_no_second_forward_asks_for_the_request(
     assert quick.keys() == whole.keys() - {"confidence"}
     assert quick["text"] == whole["text"]
     np.testing.assert_array_equal(quick["poses"], whole["poses"])
+
+
+@pytest.mark.parametrize("name", ["text-to-pose", "pose-edit"])
+def test_requests_of_any_length_are_scored_together_as_alone(pipe: UniPosePipeline, name: str) -> None:
+    texts = ["A person kneels.", "A person sits on the floor with both arms raised above the head.", "Sit."]
+    poses = [[random_pose(number)] for number in range(3)] if name == "pose-edit" else None
+    settings = {"task": name, "return_features": True}
+    together = pipe(texts, poses=poses, batch_size=3, **settings)
+    for number, answer in enumerate(together):
+        own = {} if poses is None else {"poses": poses[number]}
+        alone = pipe(texts[number], **own, **settings)
+        assert answer["features"] == pytest.approx(alone["features"], abs=1e-4)
+        assert "consistency" in alone["features"]

@@ -99,6 +99,20 @@ def test_every_code_of_the_grid_is_its_own_nearest() -> None:
     assert torch.equal(quantizer.nearest(quantizer.codes_to_features(codes)), codes)
 
 
+def test_the_nearest_code_of_a_token_is_that_of_least_distance() -> None:
+    """Features of headings and of the grid in any order, outside of the grid too."""
+    quantizer = tokenizer().quantizer
+    features = 1.5 * torch.randn(500, quantizer.codebook.shape[1], generator=torch.Generator().manual_seed(0))
+    tokens = torch.arange(500) % 3
+    codebooks = quantizer.codebooks()[quantizer.codebook_of_token(3)[tokens]]
+    # Only the direction of a heading counts.
+    direction = torch.nn.functional.normalize(features[:, :2], dim=1)
+    on_circle = torch.nn.functional.pad(direction, (0, features.shape[1] - 2))
+    placed = torch.where((tokens == 0).unsqueeze(1), on_circle, features)
+    distances = (codebooks - placed.unsqueeze(1)).norm(dim=2)
+    assert torch.equal(quantizer.nearest_of_tokens(features, tokens), distances.argmin(dim=1))
+
+
 def test_saved_and_loaded_it_is_the_same(tmp_path) -> None:
     model, poses = tokenizer(), random_poses(4)
     model.save_pretrained(tmp_path)
