@@ -253,6 +253,17 @@ def test_batched_answers_are_those_of_the_pipeline(pipe) -> None:
     assert client.count("batch_rows_sum") == len(SENTENCES) + 1
 
 
+def test_requests_of_other_frames_and_forms_share_a_batch(pipe) -> None:
+    fields = [{}, {"output_frame": "y_up"}, {"output_frame": "camera", "pose_format": "rotmats"}]
+    replies, sizes, _ = ask_together(pipe, [SENTENCES[0]] * 3, fields)
+    expected = pipe(SENTENCES[0], task="text-to-pose")["poses"][0]
+    assert sizes == [3]
+    records = [message_of(reply)["poses"][0] for reply in replies]
+    assert [record["frame"] for record in records] == ["z_up", "y_up", "camera"]
+    assert ["rotmats" in record for record in records] == [False, False, True]
+    assert max(abs(rotmats_of(record) - expected).max() for record in records) < 1e-4
+
+
 def test_requests_of_other_arguments_have_batches_of_their_own(pipe, pose) -> None:
     block = [pose_block(pose.tolist())]
     contents = [*SENTENCES[:2], block, block, SENTENCES[0]]
