@@ -126,11 +126,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="*", choices=list(TASKS), default=list(TASKS), help="default: all")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="default: all")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 4, 16, 64], help="default: 1 4 16 64")
-    parser.add_argument("--repeats", type=int, default=5, help="timed calls; default: %(default)s")
+    parser.add_argument("--repeats", type=int, default=3, help="timed calls; default: %(default)s")
     parser.add_argument(
         "--most_operations",
         type=float,
-        default=400.0,
+        default=200.0,
         help="batches of tasks that compute more, in 10^9, are left out; default: %(default)s",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where all figures are written as JSON")
