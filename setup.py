@@ -79,10 +79,8 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.10",
-    # The command's entry point lies outside the package, whose import takes seconds.
-    package_dir={**PACKAGES, "": "modeling_unipose/launcher"},
+    package_dir=PACKAGES,
     packages=list(PACKAGES),
-    py_modules=["unipose_command"],
     package_data={
         "unipose": ["py.typed", "embedded/*"],
         "unipose.processing": ["*.jinja", "assets/*"],
@@ -99,5 +97,5 @@ setup(
     },
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["unipose=unipose_command:main"]},
+    entry_points={"console_scripts": ["unipose=unipose.cli_entry:main"]},
 )

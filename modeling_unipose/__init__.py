@@ -1,53 +1,25 @@
 """UniPose: one language model that describes, compares, generates and edits 3D human poses.
 
-Importing this package registers its classes with the Auto classes and the pipelines of transformers.
+After `import unipose` the Auto classes and the pipelines of transformers know its classes. The import itself takes
+milliseconds: a class is imported when it is first used, and registered as soon as transformers' own class is there.
 """
 
-from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
-    AutoModel,
-    AutoModelForImageTextToText,
-    AutoModelForMultimodalLM,
-    AutoProcessor,
-)
-from transformers.pipelines import PIPELINE_REGISTRY
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from .configuration_unipose import UniPoseConfig, UniPoseVQVAEConfig
-from .embedded_checkpoint import EmbeddedDefault
-from .modeling_pose_vqvae import UniPoseVQVAE
-from .modeling_unipose import UniPoseForConditionalGeneration, UniPoseModel
-from .photo_poses import MediapipeEstimator
-from .pipeline_unipose import UniPosePipeline
-from .processing.image_processing_unipose import UniPoseImageProcessor
-from .processing.pose_viewer import show
-from .processing.processing_unipose import UniPoseProcessor
+from .registration import RegisteringFinder
 
 
-AutoConfig.register("unipose", UniPoseConfig, exist_ok=True)
-AutoConfig.register("unipose_vqvae", UniPoseVQVAEConfig, exist_ok=True)
-AutoModel.register(UniPoseConfig, UniPoseModel, exist_ok=True)
-AutoModel.register(UniPoseVQVAEConfig, UniPoseVQVAE, exist_ok=True)
-AutoModelForImageTextToText.register(UniPoseConfig, UniPoseForConditionalGeneration, exist_ok=True)
-AutoModelForMultimodalLM.register(UniPoseConfig, UniPoseForConditionalGeneration, exist_ok=True)
-AutoImageProcessor.register(UniPoseConfig, image_processor_classes={"pil": UniPoseImageProcessor}, exist_ok=True)
-AutoProcessor.register(UniPoseConfig, UniPoseProcessor, exist_ok=True)
-PIPELINE_REGISTRY.register_pipeline(
-    "unipose",
-    pipeline_class=UniPosePipeline,
-    pt_model=AutoModelForImageTextToText,
-    default=EmbeddedDefault(),
-    type="multimodal",
-)
+if TYPE_CHECKING:
+    from .configuration_unipose import UniPoseConfig, UniPoseVQVAEConfig
+    from .modeling_pose_vqvae import UniPoseVQVAE
+    from .modeling_unipose import UniPoseForConditionalGeneration, UniPoseModel
+    from .photo_poses import MediapipeEstimator
+    from .pipeline_unipose import UniPosePipeline
+    from .processing.image_processing_unipose import UniPoseImageProcessor
+    from .processing.pose_viewer import show
+    from .processing.processing_unipose import UniPoseProcessor
 
-# Saved folders carry the code of these classes, so that they load where the package is not installed.
-UniPoseConfig.register_for_auto_class()
-UniPoseVQVAEConfig.register_for_auto_class()
-UniPoseModel.register_for_auto_class("AutoModel")
-UniPoseForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")
-UniPoseVQVAE.register_for_auto_class("AutoModel")
-UniPoseImageProcessor.register_for_auto_class("AutoImageProcessor")
-UniPoseProcessor.register_for_auto_class("AutoProcessor")
 
 __version__ = "0.1.0"
 __all__ = [
@@ -62,3 +34,31 @@ __all__ = [
     "UniPoseVQVAEConfig",
     "show",
 ]
+
+MODULE_OF = {
+    "MediapipeEstimator": ".photo_poses",
+    "UniPoseConfig": ".configuration_unipose",
+    "UniPoseForConditionalGeneration": ".modeling_unipose",
+    "UniPoseImageProcessor": ".processing.image_processing_unipose",
+    "UniPoseModel": ".modeling_unipose",
+    "UniPosePipeline": ".pipeline_unipose",
+    "UniPoseProcessor": ".processing.processing_unipose",
+    "UniPoseVQVAE": ".modeling_pose_vqvae",
+    "UniPoseVQVAEConfig": ".configuration_unipose",
+    "show": ".processing.pose_viewer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(MODULE_OF[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+RegisteringFinder().install()

@@ -1,7 +1,7 @@
 """Arguments of the `unipose` command.
 
-Only the standard library is imported, and nothing of this package: the launcher loads this file alone, so that help,
-version and wrong options do not wait for torch. `tests/test_cli.py` compares its names with those of the code.
+Only the standard library is imported, so that help, version and wrong options do not wait for torch.
+`tests/test_cli_entry.py` compares its names with those of the code.
 """
 
 import argparse

@@ -8,7 +8,6 @@ from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
-from transformers.pipelines import PIPELINE_REGISTRY
 
 
 # What the config classes raise for values of a wrong type, name or size.
@@ -235,7 +234,7 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
     texts_through_poses: bool = False
 
     def __post_init__(self, **kwargs):
-        if "custom_pipelines" in kwargs and "unipose" in PIPELINE_REGISTRY.supported_tasks:
+        if "custom_pipelines" in kwargs and has_registered_pipeline():
             kwargs["custom_pipelines"] = RegisteredPipelines(kwargs["custom_pipelines"])
         super().__post_init__(**kwargs)
         self.pose_opening_ids = self.pose_opening_ids or []
@@ -335,6 +334,14 @@ class UniPoseConfig(ReadConfigMixin, PreTrainedConfig):
             return 0
         rows, columns = self.feature_grid
         return rows * columns
+
+
+def has_registered_pipeline() -> bool:
+    """Whether the installed package has registered its pipeline."""
+    # Not at the top: transformers.pipelines imports this module, where it is registered.
+    from transformers.pipelines import PIPELINE_REGISTRY
+
+    return "unipose" in PIPELINE_REGISTRY.supported_tasks
 
 
 def shorten(value: Any) -> str:

@@ -8,14 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import roma
 import torch
-import trimesh
 from PIL import Image
-from trimesh.exchange.obj import export_obj
 
 from .body_model import Body, BodyModel, to_body_model
 from .bvh_export import encode_bvh
@@ -27,6 +25,10 @@ from .pose_viewer import viewer_html
 from .rendering import render_pose
 from .skinned_glb import encode_glb
 from .smpl_npz import encode_smpl
+
+
+if TYPE_CHECKING:
+    from trimesh import Trimesh
 
 
 IMAGE_SIZE = 512
@@ -124,7 +126,7 @@ def pose_arrays(rotmats: torch.Tensor, frame: Frame = "z_up") -> dict[str, np.nd
     return arrays | {"frame": np.array(frame)}
 
 
-def pose_mesh(rotmats: torch.Tensor, body: Body | None = None, clothes: Clothes | None = None) -> trimesh.Trimesh:
+def pose_mesh(rotmats: torch.Tensor, body: Body | None = None, clothes: Clothes | None = None) -> "Trimesh":
     """The posed, clothed body as a mesh: meters, y up.
 
     Args:
@@ -132,10 +134,13 @@ def pose_mesh(rotmats: torch.Tensor, body: Body | None = None, clothes: Clothes 
         body: The body to pose, or the path of its file. Default: the built-in one.
         clothes: Clothes, skin and hair.
     """
+    # Not at the top: its import takes as long as an answer.
+    from trimesh import Trimesh
+
     body = to_body_model(body)
     with torch.no_grad():
         vertices = body(rotmats[None].to(body.v_template)).vertices[0]
-    return trimesh.Trimesh(
+    return Trimesh(
         vertices=vertices.cpu().numpy(),
         faces=body.faces.cpu().numpy(),
         vertex_colors=vertex_colors(body, clothes or Clothes()),
@@ -154,6 +159,13 @@ def encode_npz(content: Content) -> bytes:
     buffer = BytesIO()
     np.savez_compressed(buffer, **numbers_of(content))
     return buffer.getvalue()
+
+
+def encode_obj(content: Content) -> bytes:
+    """A posed mesh."""
+    from trimesh.exchange.obj import export_obj
+
+    return export_obj(pose_mesh(content.rotmats[0], content.body)).encode()
 
 
 def encode_npy(content: Content) -> bytes:
@@ -222,7 +234,7 @@ FORMATS = (
     Format(
         ".obj",
         "posed mesh; y up, meters",
-        lambda content: export_obj(pose_mesh(content.rotmats[0], content.body)).encode(),
+        encode_obj,
     ),
     Format(
         ".html",

@@ -35,6 +35,7 @@ STAYS = {
     "cli_arguments",
     "cli_batch",
     "cli_console",
+    "cli_entry",
     "cli_files",
     "cli_inputs",
     "cli_poses",
@@ -43,6 +44,7 @@ STAYS = {
     "embedded_checkpoint",
     "original_tokenizer",
     "original_weights",
+    "registration",
 }
 TRAVELS = [
     path

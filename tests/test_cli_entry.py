@@ -21,14 +21,15 @@ def command(*words: str, code: str = "") -> subprocess.CompletedProcess:
     """The command's entry point in a process of its own; `code` runs at its end."""
     script = (
         f"import atexit, sys\ndef end():\n    {code or 'pass'}\natexit.register(end)\n"
-        f"import unipose_command\nsys.argv = ['unipose', *{list(words)!r}]\nsys.exit(unipose_command.main())"
+        "from unipose.cli_entry import main\n"
+        f"sys.argv = ['unipose', *{list(words)!r}]\nsys.exit(main())"
     )
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["batch", "--help"], ["demo", "--help"], ["--helpp"]])
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
-    heavy = {"torch", "transformers", "numpy", "PIL", "tqdm", "unipose"}
+    heavy = {"torch", "transformers", "numpy", "PIL", "tqdm", "unipose.cli"}
     done = command(*words, code=f"print('imported:', sorted({heavy!r} & sys.modules.keys()))")
     assert done.returncode == (2 if words == ["--helpp"] else 0)
     assert done.stdout.splitlines()[-1] == "imported: []"
@@ -44,6 +45,15 @@ def test_version_is_that_of_the_package() -> None:
 def test_entry_point_runs_commands(command_folder: Path) -> None:
     done = command("Run.", "--model", str(command_folder / "model"))
     assert (done.returncode, set(json.loads(done.stdout))) == (0, {"global_orient", "body_pose", "frame"})
+
+
+def test_a_pose_needs_no_optional_package(command_folder: Path, tmp_path: Path) -> None:
+    optional = {"trimesh", "networkx", "scipy", "sklearn", "pandas", "datasets", "peft", "trl", "smplx", "mediapipe"}
+    end = f"import gc; print(gc.isenabled(), sorted({optional!r} & sys.modules.keys()))"
+    words = ("Run.", "--model", str(command_folder / "model"), "--out", str(tmp_path / "run.glb"))
+    done = command(*words, code=end)
+    assert (done.returncode, done.stdout) == (0, "True []\n")
+    assert (tmp_path / "run.glb").stat().st_size > 0
 
 
 def test_arguments_name_what_the_code_has() -> None:

@@ -18,7 +18,7 @@ from .card import Names, model_card
 NEEDED = ("config.json", "generation_config.json", "processor_config.json", "tokenizer_config.json")
 # Of a training run: states of optimizers, intermediate checkpoints, records of this machine.
 IGNORED = (".*", "checkpoint-*", "*.partial", "optimizer*", "scheduler*", "rng_state*", "training_args.bin", "runs")
-NOT_PACKAGED = ("__pycache__", "*.pyc", "launcher", "space")
+NOT_PACKAGED = ("__pycache__", "*.pyc", "space")
 # The code that is saved beside the weights imports nothing else.
 REQUIREMENTS = ("torch>=2.6", "transformers>=5.23,<5.25", "pillow>=11.0", "numpy>=2.0")
 # Parts of the package that lie in folders of their own where it is installed for development.
