@@ -12,7 +12,7 @@ export HF_HUB_OFFLINE ?= 1
 # Khronos' validator of the GLB files that tests write; without npm its test is skipped.
 GLTF_VALIDATOR := tests/gltf_validator/node_modules
 # What the viewer is built from, and what finds people in photos: tests of both are skipped without npm.
-VIEWER_PARTS := viewer/node_modules viewer/mediapipe
+VIEWER_PARTS := viewer/node_modules viewer/mediapipe viewer/onnxruntime
 
 .PHONY: demo test test-newest fuzz lint train benchmark clean
 
@@ -128,6 +128,9 @@ viewer/node_modules: viewer/package-lock.json
 viewer/mediapipe: viewer/vendor_mediapipe.py
 	-$(PYTHON) viewer/vendor_mediapipe.py $@ && touch $@
 
+viewer/onnxruntime: viewer/vendor_onnxruntime.py viewer/vendor_mediapipe.py viewer/text_to_pose.mjs
+	-$(PYTHON) viewer/vendor_onnxruntime.py $@ && touch $@
+
 # torch alone and first: another package's wider range would bring a build for GPUs.
 $(VENV)/.torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -139,7 +142,7 @@ $(VENV)/.installed: $(VENV)/.torch setup.py
 	touch $@
 
 $(VENV)/.developing: $(VENV)/.installed
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,evaluation,refine,convert,smpl,photo,serving,space,onnx,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,evaluation,refine,convert,smpl,photo,serving,space,onnx,quantization,dev]'
 	touch $@
 
 clean:

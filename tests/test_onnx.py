@@ -1,10 +1,17 @@
 """ONNX files of the embedded model: the codes of `generate`, the poses of the tokenizer, a sample without torch."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,6 +19,7 @@ import onnxruntime
 import pytest
 import roma
 import torch
+from browser import open_browser, open_page
 from onnx import numpy_helper
 from tiny_models import tiny_model
 from tokenizers import Tokenizer
@@ -26,7 +34,10 @@ from unipose.training.tools.export_onnx import ExportOnnxArguments, GeneratePose
 
 pytestmark = pytest.mark.slow
 
-PAGE = Path(__file__).parents[1] / "docs" / "models" / "onnx.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "models" / "onnx.md"
+# What viewer/vendor_onnxruntime.py writes.
+RUNTIME = ROOT / "viewer" / "onnxruntime"
 # Radians and unitless: both sides compute in single precision.
 TOLERANCE = 1e-5
 
@@ -167,3 +178,54 @@ def test_the_sample_of_the_docs_runs_without_torch(folder, model, processor, tmp
     expected = model.decode_pose_codes(generated_codes(model, prompts_of(processor, texts)))
     np.testing.assert_allclose(poses, expected.numpy(), atol=TOLERANCE)
     assert len(texts) == 2
+
+
+@contextmanager
+def served(path: Path) -> Iterator[str]:
+    """The address of a folder's files."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}  # noqa: RUF012
+
+        def log_message(self, *arguments: Any) -> None:
+            """Nothing is printed."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(path))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+
+
+BROWSER_PAGE = """<body><script type="module">
+import { loadTextToPose } from "./onnxruntime/text_to_pose.mjs";
+window.loadTextToPose = loadTextToPose;
+window.answer = await loadTextToPose("onnx");
+document.body.dataset.ready = "true";
+</script></body>"""
+
+
+def test_a_browser_gives_the_same_poses(folder, model, processor, tmp_path) -> None:
+    """Offline, in headless Chromium."""
+    if not RUNTIME.is_dir() and not os.environ.get("CI"):
+        pytest.skip("needs onnxruntime-web: python viewer/vendor_onnxruntime.py viewer/onnxruntime")
+    (tmp_path / "onnx").symlink_to(folder)
+    (tmp_path / "onnxruntime").symlink_to(RUNTIME)
+    (tmp_path / "index.html").write_text(BROWSER_PAGE, encoding="utf-8")
+    texts = [sentence.text for sentence in load_sentences()[:20]]
+    offline = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
+    caught = "call => call().then(() => '', error => error.message)"
+    with (
+        served(tmp_path) as address,
+        open_browser("--no-sandbox", offline) as browser,
+        open_page(browser, address, "body[data-ready=true]") as page,
+    ):
+        poses = [page.evaluate("text => answer(text).then(pose => [...pose])", text) for text in texts]
+        typed = page.evaluate("text => answer(text).then(pose => [...pose])", f"<pose_end>{texts[0]}")
+        assert "404" in page.evaluate(f"({caught})(() => loadTextToPose('nowhere'))")
+        assert "empty" in page.evaluate(f"({caught})(() => answer(' '))")
+    rows = [generated_codes(model, prompts_of(processor, [text]))[0] for text in texts]
+    expected = model.decode_pose_codes(torch.stack(rows))
+    got = torch.tensor(poses).view(-1, 22, 3, 3)
+    torch.testing.assert_close(got, expected, atol=TOLERANCE, rtol=0)
+    assert typed != poses[0], "the rest of a typed control token is text"
+    assert np.isfinite(typed).all()

@@ -1,0 +1,106 @@
+"""Text answers and pose forwards with torch.compile against eager, on one machine in one run.
+
+    python benchmarks/compiled.py [--model DIR] [--repeats 5] [--sizes embedded medium]
+
+Weights of the medium model are random. Seconds of compilation are those of the first call.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from measure import print_machine, print_table
+from parallel_vs_causal import PROMPT_TOKENS, medium_config, random_model
+from transformers import AutoConfig, CompileConfig
+
+from unipose import UniPoseConfig, UniPoseForConditionalGeneration
+from unipose.embedded_checkpoint import find_embedded_checkpoint
+from unipose.training.evaluation.timing import medians
+
+
+NEW_TOKENS = 64
+
+
+def text_calls(model: UniPoseForConditionalGeneration, prompt: torch.Tensor) -> dict[str, Callable[[], object]]:
+    """Calls that write 64 tokens: with a dynamic cache, with a static one, and with a static one compiled.
+
+    Args:
+        model: The model.
+        prompt: (1, length) ids.
+    """
+    compile_config = CompileConfig(fullgraph=True, mode=None)
+    # On a CPU the library compiles only if told to.
+    compile_config._compile_all_devices = True
+    settings = {
+        "attention_mask": torch.ones_like(prompt),
+        "generation_mode": "text",
+        "min_new_tokens": NEW_TOKENS,
+        "max_new_tokens": NEW_TOKENS,
+        "pad_token_id": 0,
+    }
+    generate = partial(model.generate, prompt, **settings)
+    return {
+        "dynamic cache": generate,
+        "static cache": partial(generate, cache_implementation="static"),
+        "compiled": partial(generate, cache_implementation="static", compile_config=compile_config),
+    }
+
+
+def pose_calls(model: UniPoseForConditionalGeneration, prompt: torch.Tensor) -> dict[str, Callable[[], object]]:
+    """The forward of one pose, eager and compiled.
+
+    Args:
+        model: The model.
+        prompt: (1, length) ids.
+    """
+    tokens, query = model.config.num_pose_tokens, model.config.pose_query_token_id
+    ids = torch.nn.functional.pad(prompt, (0, tokens), value=query)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "logits_to_keep": tokens, "use_cache": False}
+    compiled = torch.compile(model, fullgraph=True)
+    return {"eager": partial(model, **inputs), "compiled": partial(compiled, **inputs)}
+
+
+@torch.no_grad()
+def measure(name: str, config: UniPoseConfig, repeats: int) -> list[tuple[str, ...]]:
+    """Rows of the table: text and pose.
+
+    Args:
+        name: Name of the model's size.
+        config: Config of the model.
+        repeats: Number of timed calls.
+    """
+    model = random_model(config, "mixed")
+    prompt = torch.randint(3, 200, (1, PROMPT_TOKENS))
+    rows = []
+    for task, calls in (("64 tokens of text", text_calls(model, prompt)), ("pose forward", pose_calls(model, prompt))):
+        start = time.perf_counter()
+        calls["compiled"]()
+        compilation = time.perf_counter() - start
+        seconds = medians(calls, repeats)
+        base = next(iter(seconds))
+        for kind, value in seconds.items():
+            first = f"{compilation:.0f}" if kind == "compiled" else "-"
+            rows.append((name, task, kind, f"{1000 * value:.1f}", f"{seconds[base] / value:.2f}", first))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5, help="timed calls; default: %(default)s")
+    parser.add_argument("--model", metavar="DIR", help="folder of the embedded size; default: the embedded model")
+    parser.add_argument("--sizes", nargs="+", choices=("embedded", "medium"), default=("embedded", "medium"))
+    arguments = parser.parse_args()
+    print_machine()
+    rows = []
+    if "embedded" in arguments.sizes:
+        config = AutoConfig.from_pretrained(arguments.model or find_embedded_checkpoint())
+        rows += measure("embedded", config, arguments.repeats)
+    if "medium" in arguments.sizes:
+        rows += measure("512 x 8 layers", medium_config(), arguments.repeats)
+    print_table(["size", "task", "kind", "ms", "speed-up", "first call (s)"], rows)
+
+
+if __name__ == "__main__":
+    main()
