@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 from unipose.processing.pose_viewer import quaternions_to_pose
 
 
-# Written by viewer/vendor_mediapipe.py before the Space is published.
+# Written by `unipose get-mediapipe` before the Space is published.
 MEDIAPIPE = Path(__file__).with_name("mediapipe")
 ROUTE = "mediapipe"
 NOT_HERE = (
@@ -57,7 +57,7 @@ def photo_routes(folder: Path) -> list[BaseRoute]:
     """The address of MediaPipe's files on the Space, if they are there.
 
     Args:
-        folder: Where viewer/vendor_mediapipe.py wrote them.
+        folder: Where `unipose get-mediapipe` wrote them.
     """
     return [Mount(f"/{ROUTE}", StaticFiles(directory=folder))] if folder.is_dir() else []
 
@@ -66,7 +66,7 @@ def build_photos(folder: Path) -> PhotoPicker | None:
     """Adds what there is for photos to the page.
 
     Args:
-        folder: Where viewer/vendor_mediapipe.py wrote MediaPipe's files.
+        folder: Where `unipose get-mediapipe` wrote MediaPipe's files.
 
     Returns:
         The buttons; None without the files.
