@@ -4,9 +4,9 @@
 
 People wear clothes and stand before backgrounds as in the training images, seen whole by a camera at eye level. The
 poses of the set `test` come from the held-out motion clips and one half of the named poses; those of `tune`, to which
-training/tools/fit_landmarks.py fits the correction, from the training clips and the other half. "Keypoints" are twelve
-joints of the limbs, against those of the rendered body, with the hips in one place and the same mean size; "fitted" are
-the same joints of the fitted pose, and MPJPE and PA-MPJPE those of 22 joints, both on the built-in body.
+training/tools/fit_landmarks.py fits the correction, from the training clips and the other half. "Keypoints" are
+twelve joints of the limbs, against those of the rendered body, with the hips in one place and the same mean size;
+"fitted" are the same joints of the fitted pose, and MPJPE and PA-MPJPE those of 22 joints, both on the built-in body.
 """
 
 import argparse
@@ -77,7 +77,9 @@ def pose_errors(keypoints: np.ndarray, pose: torch.Tensor, body: BodyModel) -> l
     return [*map(float, errors), float(pa_mpjpe(fitted[None], true[None]).mean())]
 
 
-def measure_view(people: Iterator[RenderedPerson], estimator: MediapipeEstimator, body: BodyModel) -> list[list[float]]:
+def measure_view(
+    people: Iterator[RenderedPerson], estimator: MediapipeEstimator, body: BodyModel
+) -> list[list[float]]:
     """The share of people that are found, and errors in millimeters; with world landmarks alone, and with all.
 
     Args:
@@ -92,9 +94,7 @@ def measure_view(people: Iterator[RenderedPerson], estimator: MediapipeEstimator
             before = world_keypoints(found.world, found.visibility)
             after = place_landmarks(found.world, found.image, person.image.size)
             for keypoints, rows in ((before, plain), (after, corrected)):
-                rows.append(
-                    [limb_errors(keypoints, person.joints).mean(), *pose_errors(keypoints, person.pose, body)]
-                )
+                rows.append([limb_errors(keypoints, person.joints).mean(), *pose_errors(keypoints, person.pose, body)])
     return [[len(rows) / len(everyone), *np.mean(rows, axis=0)] for rows in (plain, corrected)]
 
 

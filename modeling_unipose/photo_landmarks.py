@@ -1,8 +1,8 @@
 """MediaPipe's landmarks of one person -> places of keypoints.
 
-The landmarks of the image are more exact in its plane than those of the world, whose depth alone is used. A linear map,
-`photo_correction`, then takes away the errors that they have in the mean, depth above all. Landmarks outside the image
-are guesses, and are left out; hidden ones inside are better than a limb at rest.
+The landmarks of the image are more exact in its plane than those of the world, whose depth alone is used. A linear
+map, `photo_correction`, then takes away the errors that they have in the mean, depth above all. Landmarks outside the
+image are guesses, and are left out; hidden ones inside are better than a limb at rest.
 """
 
 import base64

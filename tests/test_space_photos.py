@@ -32,7 +32,8 @@ NO_WEBGL = "OffscreenCanvas.prototype.getContext = () => null"
 REPLIES = "#chat [data-testid=bot]"
 # Whether the body has reached what the viewer shows: the webcam's pose, or that of the conversation.
 ARRIVED = """followed => (viewer.followed !== null) === followed && viewer.bodies.length === 1
-    && (viewer.followed ?? viewer.poses)[0].every((each, at) => viewer.bodies[0].bones[at].quaternion.angleTo(each) < 0.05)"""
+    && (viewer.followed ?? viewer.poses)[0].every(
+        (each, at) => viewer.bodies[0].bones[at].quaternion.angleTo(each) < 0.05)"""
 # 22 quaternions and the ids of the session; the smallest image of a person is larger.
 POSTED_BYTES = 8000
 

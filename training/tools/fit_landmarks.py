@@ -3,8 +3,8 @@
     python -m unipose.training.tools.fit_landmarks [--model viewer/mediapipe/pose_landmarker_full.task]
 
 It writes modeling_unipose/photo_correction.py and viewer/src/photo/correction.json, which are the same map for Python
-and for browsers. The people have poses of the training clips and of one half of the named poses: the other half and the
-held-out clips are those of benchmarks/photos.py.
+and for browsers; `npm run build` in viewer/ follows. The people have poses of the training clips and of one half of
+the named poses: the other half and the held-out clips are those of benchmarks/photos.py.
 """
 
 import argparse
@@ -121,8 +121,8 @@ def true_places(pose: torch.Tensor, body: BodyModel) -> Array:
         pose: (22, 3, 3) in the stored frame.
         body: the body.
     """
-    points = place_keypoints(pose[None].double(), body.joints[:NUM_JOINTS].double(), "mediapipe")[0, list(USED)].numpy()
-    points = points @ np.asarray(CAMERA_TO_Z_UP)
+    points = place_keypoints(pose[None].double(), body.joints[:NUM_JOINTS].double(), "mediapipe")
+    points = points[0, list(USED)].numpy() @ np.asarray(CAMERA_TO_Z_UP)
     hips = [USED.index(row) for row in (23, 24)]
     return points - points[hips].mean(axis=0)
 
@@ -153,7 +153,8 @@ def write_correction(correction: Array) -> None:
     scale = float(f"{np.abs(correction).max() / STEPS:.6f}") + 1e-6
     data = base64.b64encode(np.round(correction / scale).astype(np.int8).tobytes()).decode()
     lines = "\n".join(f'    "{data[start : start + 110]}"' for start in range(0, len(data), 110))
-    python = f'"""The map of `photo_landmarks`; training/tools/fit_landmarks.py writes it."""\n\nSCALE = {scale:.6f}\nCORRECTION = (\n{lines}\n)\n'
+    note = '"""The map of `photo_landmarks`; training/tools/fit_landmarks.py writes it."""'
+    python = f"{note}\n\nSCALE = {scale:.6f}\nCORRECTION = (\n{lines}\n)\n"
     (ROOT / "modeling_unipose" / "photo_correction.py").write_text(python, encoding="utf-8")
     text = json.dumps({"scale": round(scale, 6), "data": data}, indent=1)
     (ROOT / "viewer" / "src" / "photo" / "correction.json").write_text(text + "\n", encoding="utf-8")
