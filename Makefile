@@ -125,8 +125,8 @@ $(GLTF_VALIDATOR): tests/gltf_validator/package.json
 viewer/node_modules: viewer/package-lock.json
 	-npm ci --silent --prefix viewer
 
-viewer/mediapipe: viewer/vendor_mediapipe.py
-	-$(PYTHON) viewer/vendor_mediapipe.py $@ && touch $@
+viewer/mediapipe: modeling_unipose/mediapipe_files.py | $(VENV)/.developing
+	-$(BIN)/unipose get-mediapipe $@ && touch $@
 
 viewer/onnxruntime: viewer/vendor_onnxruntime.py viewer/vendor_mediapipe.py viewer/text_to_pose.mjs
 	-$(PYTHON) viewer/vendor_onnxruntime.py $@ && touch $@

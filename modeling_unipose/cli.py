@@ -24,6 +24,7 @@ from .cli_files import check_out, find_kept, load_body, write_answers
 from .cli_inputs import implied_task, read_inputs
 from .cli_poses import answer_record, pose_record, show_poses
 from .generation_arguments import check_batch_size
+from .photo_poses import Estimator, find_estimator
 from .processing.pose_frames import Frame
 
 
@@ -96,6 +97,8 @@ def run_generate(arguments: argparse.Namespace) -> int:
     """
     if arguments.text is None and not arguments.pose and not arguments.image:
         raise ValueError('nothing to do: give a text, --pose or --image, or run "unipose demo"')
+    if arguments.estimator is not None and not arguments.image:
+        raise ValueError(f"--estimator {arguments.estimator} finds poses in images: expected --image")
     console = Console(arguments.quiet, arguments.verbose)
     arguments = read_inputs(arguments)
     task = infer_task(arguments)
@@ -104,7 +107,8 @@ def run_generate(arguments: argparse.Namespace) -> int:
     body, betas = load_body(arguments)
     kept = find_kept(arguments, task, console)
     frame = arguments.output_frame or (kept.frame if kept else "z_up")
-    answers, given = ask(arguments, task, console)
+    estimator = None if arguments.estimator is None else find_estimator(arguments.estimator)
+    answers, given = ask(arguments, task, estimator, console)
     print_answers(answers, arguments.json, frame, console)
     like = arguments.pose[0] if kept else None
     written = write_answers(answers, given, arguments, {"body": body, "betas": betas, "frame": frame, "like": like})
@@ -121,12 +125,15 @@ def run_generate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def ask(arguments: argparse.Namespace, task: str | None, console: Console) -> tuple[list[dict[str, Any]], list[Any]]:
+def ask(
+    arguments: argparse.Namespace, task: str | None, estimator: Estimator | None, console: Console
+) -> tuple[list[dict[str, Any]], list[Any]]:
     """The answers of the model, and the input poses in the stored z-up frame.
 
     Args:
         arguments: The command line.
         task: Name of the task; None: the model chooses.
+        estimator: What finds the poses of images in place of the model.
         console: Where progress goes.
     """
     with console.progress(total=2, desc="loading the model", bar_format="{desc} {elapsed}") as progress:
@@ -142,6 +149,7 @@ def ask(arguments: argparse.Namespace, task: str | None, console: Console) -> tu
             best_of=arguments.best_of,
             seed=arguments.seed,
             frame=arguments.frame,
+            estimator=estimator,
         )
     console.detail("answered")
     given = [pipe.processor.read_pose(pose, "--pose", arguments.frame) for pose in arguments.pose]
@@ -184,6 +192,7 @@ def run_batch(arguments: argparse.Namespace) -> int:
             "best_of": arguments.best_of,
             "seed": arguments.seed,
         },
+        arguments.estimator,
         # A seed gives each line the samples of a command of its own.
         1 if sampled and arguments.seed is not None else check_batch_size(arguments.batch_size),
     )

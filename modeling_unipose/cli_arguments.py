@@ -21,11 +21,13 @@ TASK_NAMES = (
     "pose-edit",
 )
 FRAME_NAMES = ("z_up", "y_up", "camera")
+ESTIMATOR_NAMES = ("mediapipe",)
 EXAMPLES = """examples:
   unipose "A person kneels." --out kneel.glb
   unipose --pose squat.npy
   unipose "Raise the left arm." --pose squat.npy --out raised.npz
   unipose --image person.png --task image-to-pose --show
+  unipose --image photo.jpg --estimator mediapipe --out photo.glb
   unipose "A person kneels." | unipose "Raise the left arm." --pose - --show
 """
 
@@ -62,6 +64,12 @@ def add_answering(parser: argparse.ArgumentParser) -> None:
         choices=FRAME_NAMES,
         help="frame of the numbers in the output; default: z_up, or that of an edited file whose hands, face or shape "
         "are kept",
+    )
+    parser.add_argument(
+        "--estimator",
+        choices=ESTIMATOR_NAMES,
+        help="finds the poses of images in place of the model, for photos of people: mediapipe (needs pip install "
+        "'unipose[photo]' and unipose get-mediapipe)",
     )
     parser.add_argument("--num", type=int, metavar="N", help="number of answers; more than one are sampled")
     parser.add_argument("--best-of", type=int, metavar="N", help="takes the best of this many sampled answers")
@@ -128,6 +136,11 @@ MODULES = {
         "pushes a model, its dataset, metrics and Space to the Hub: unipose publish OWNER/NAME",
         publish_words,
     ),
+    "get-mediapipe": ModuleCommand(
+        "unipose.mediapipe_files",
+        "fetches the files that --estimator mediapipe needs, by npm",
+        extra="photo",
+    ),
     "serve": ModuleCommand(
         "unipose.serving.serve",
         "answers chats with poses over HTTP, in OpenAI's format (needs pip install 'unipose[serving]')",
@@ -143,7 +156,7 @@ COMMANDS = {
 
 def generate_parser() -> argparse.ArgumentParser:
     """Parser of the default command: one request."""
-    listed = "\n".join(f"  unipose {name:<10} {text}" for name, text in COMMANDS.items())
+    listed = "\n".join(f"  unipose {name:<13} {text}" for name, text in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="unipose",
         usage="unipose [options] [text]\n       unipose {" + ",".join(COMMANDS) + "} ...",

@@ -14,6 +14,7 @@ import numpy as np
 from .cli_console import Console, first_line, is_standard, print_json
 from .cli_inputs import implied_task
 from .cli_poses import answer_record
+from .photo_poses import ESTIMATED_TASKS
 from .pipeline_unipose import UniPosePipeline
 from .processing.pose_frames import Frame
 from .processing.pose_io import write_atomically
@@ -53,6 +54,7 @@ class BatchRun:
         frame: Frame of the poses of requests that name none.
         output_frame: Frame of the poses of the answers.
         options: More arguments of the pipeline.
+        estimator: What finds the poses of images in place of the model; None: nothing.
         size: Number of requests of a batch.
     """
 
@@ -61,6 +63,7 @@ class BatchRun:
     frame: Frame | None
     output_frame: Frame
     options: dict[str, Any]
+    estimator: str | None
     size: int
 
     def answer(self, source: str, target: str, load: Callable[[str | None], UniPosePipeline], console: Console) -> int:
@@ -105,7 +108,7 @@ class BatchRun:
             line: The line.
             number: Its number, from 1.
         """
-        settings = [self.model, self.task, self.frame, self.output_frame, self.options]
+        settings = [self.model, self.task, self.frame, self.output_frame, self.options, self.estimator]
         key = hashlib.sha256(json.dumps([line.strip(), settings]).encode()).hexdigest()[:16]
         try:
             return Request(number, key, *self.read_content(json.loads(line)))
@@ -174,6 +177,8 @@ class BatchRun:
             name: [request.inputs[name] for request in requests] for name in ("text", "images", "poses")
         }
         shared = {name: requests[0].inputs[name] for name in ("task", "frame")}
+        if shared["task"] in ESTIMATED_TASKS:
+            shared["estimator"] = self.estimator
         try:
             results = pipe(**columns, **shared, **self.options, batch_size=self.size)
         except Exception as error:  # whatever a request causes, the others have their answers

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 
 from .image_texts import THROUGH_POSES
+from .photo_landmarks import place_landmarks
 from .pipeline_rows import check_inputs
 from .pipeline_streams import is_stream
 from .tasks_unipose import TASKS
@@ -24,17 +25,27 @@ Estimator = Callable[[Sequence[Image.Image]], Sequence[tuple[Any, float]]]
 
 ESTIMATED_TASKS = ("image-to-pose", *THROUGH_POSES)
 MEDIAPIPE_MODEL = Path("~/.cache/unipose/mediapipe/pose_landmarker_full.task")
-# Landmarks below it are estimated, not seen.
-MIN_VISIBILITY = 0.5
-# Shoulders and hips: estimated where they are not seen, and needed.
-TRUNK = (11, 12, 23, 24)
+
+
+class FoundLandmarks(NamedTuple):
+    """What MediaPipe finds of a person.
+
+    Args:
+        world: (33, 3) meters: x to the right of the image, y down, z away from the camera.
+        image: (33, 2) shares of the image's width and height.
+        visibility: (33,) from 0 to 1.
+    """
+
+    world: np.ndarray
+    image: np.ndarray
+    visibility: np.ndarray
 
 
 class MediapipeEstimator:
     """MediaPipe's pose landmarks (extra `photo`), on the processor.
 
     Args:
-        model: Path of a `.task` file. Default: `MEDIAPIPE_MODEL`, as `viewer/vendor_mediapipe.py` writes it.
+        model: Path of a `.task` file. Default: `MEDIAPIPE_MODEL`, where `unipose get-mediapipe` writes it.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -45,8 +56,8 @@ class MediapipeEstimator:
         path = Path(model).expanduser()
         if not path.is_file():
             raise FileNotFoundError(
-                f"there is no MediaPipe model {path}: `python viewer/vendor_mediapipe.py {path.parent}` in UniPose's "
-                "repository writes it; MediapipeEstimator(path) takes another place"
+                f"there is no MediaPipe model {path}: `unipose get-mediapipe {path.parent}` fetches it; "
+                "MediapipeEstimator(path) takes another place"
             )
         try:
             # By name: with a statement here, in code that is saved with models, loading them would demand MediaPipe.
@@ -68,29 +79,39 @@ class MediapipeEstimator:
         Raises:
             ValueError: There is no person in an image.
         """
-        rgb = self.mediapipe.ImageFormat.SRGB
         estimates = []
+        for number, (image, found) in enumerate(zip(images, self.find(images)), 1):
+            if found is None:
+                raise ValueError(f"image {number}: MediaPipe finds no person in it")
+            keypoints = place_landmarks(found.world, found.image, image.size)
+            pose = {"keypoints_3d": keypoints, "skeleton": "mediapipe"}
+            estimates.append((pose, float(found.visibility.mean())))
+        return estimates
+
+    def find(self, images: Sequence[Image.Image]) -> list[FoundLandmarks | None]:
+        """The landmarks of one person in each image, as MediaPipe gives them; None where there is nobody.
+
+        Args:
+            images: RGB images.
+        """
+        rgb = self.mediapipe.ImageFormat.SRGB
+        people: list[FoundLandmarks | None] = []
         with self.open_landmarker() as landmarker:
-            for number, image in enumerate(images, 1):
+            for image in images:
                 pixels = np.ascontiguousarray(np.asarray(image))
                 found = landmarker.detect(self.mediapipe.Image(image_format=rgb, data=pixels))
                 if not found.pose_world_landmarks:
-                    raise ValueError(f"image {number}: MediaPipe finds no person in it")
-                estimates.append(read_landmarks(found.pose_world_landmarks[0]))
-        return estimates
-
-
-def read_landmarks(points: Sequence[Any]) -> tuple[dict[str, Any], float]:
-    """Landmarks as joint positions with their confidence, and their mean visibility.
-
-    Args:
-        points: 33 points with x, y, z and visibility.
-    """
-    landmarks = np.array([[point.x, point.y, point.z, point.visibility] for point in points])
-    visibility = landmarks[:, 3].copy()
-    landmarks[visibility < MIN_VISIBILITY, 3] = 0.0
-    landmarks[TRUNK, 3] = 1.0
-    return {"keypoints_3d": landmarks, "skeleton": "mediapipe"}, float(visibility.mean())
+                    people.append(None)
+                    continue
+                world, flat = found.pose_world_landmarks[0], found.pose_landmarks[0]
+                people.append(
+                    FoundLandmarks(
+                        np.array([[point.x, point.y, point.z] for point in world]),
+                        np.array([[point.x, point.y] for point in flat]),
+                        np.array([point.visibility for point in world]),
+                    )
+                )
+        return people
 
 
 def find_estimator(estimator: Any) -> Estimator:

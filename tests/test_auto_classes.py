@@ -184,6 +184,8 @@ def test_saved_code_is_flat(tiny_checkpoint: Path) -> None:
         "modeling_pose_vqvae.py",
         "modeling_unipose.py",
         "output_hooks.py",
+        "photo_correction.py",
+        "photo_landmarks.py",
         "photo_poses.py",
         "pipeline_rows.py",
         "pipeline_streams.py",

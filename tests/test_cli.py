@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from command_line import feed
 
-from unipose import cli, cli_poses, embedded_checkpoint
+from unipose import cli, cli_poses, embedded_checkpoint, photo_poses
 from unipose.cli import infer_task, main, parse_arguments
 from unipose.demo import EXAMPLES, load_frames
 from unipose.pipeline_unipose import UniPosePipeline
@@ -56,6 +56,26 @@ def test_image_and_edit(run_command, tmp_path: Path) -> None:
     assert run_command("Bend.", "--pose", "squat.npy", "--out", str(tmp_path / "b.npz"))[0] == 0
     assert run_command("--image", "image.png", "--max-new-tokens", "4")[0] == 0
     assert {path.name for path in tmp_path.iterdir()} == {"a.npz", "b.npz"}
+
+
+def test_an_estimator_finds_poses_in_photos(run_command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In place of the model: for the pose, for texts about it, and for a file of requests, whose poses stay."""
+    pose = load_pose("squat.npy")
+    monkeypatch.setattr(photo_poses, "MediapipeEstimator", lambda: lambda images: [(pose, 0.75)] * len(images))
+    photo = ("--image", "image.png", "--estimator", "mediapipe")
+    status, _, err = run_command(*photo, "--out", str(tmp_path / "a.npy"))
+    assert status == 0
+    np.testing.assert_allclose(load_pose(tmp_path / "a.npy"), pose, atol=1e-6)
+    assert "confidence 0.75" in err
+    few = ("--max-new-tokens", "6")
+    assert run_command(*photo, *few)[1] == run_command("--pose", "squat.npy", *few)[1] != ""
+    requests = [{"images": "image.png", "task": "image-to-pose"}, {"poses": "squat.npy"}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, requests)), encoding="utf-8")
+    status, out, _ = run_command("batch", str(tmp_path / "a.jsonl"), "--estimator", "mediapipe", *few)
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    np.testing.assert_allclose(pose_to_rotmats(answers[0]["poses"][0]), pose, atol=1e-5)
+    assert answers[1]["text"]
 
 
 def test_sampling_follows_the_seed(run_command, tmp_path: Path) -> None:
@@ -114,6 +134,7 @@ def test_infer_task(words: list[str], task: str | None) -> None:
         (["batch", "missing.jsonl"], "missing.jsonl"),
         (["batch", "squat.npy"], "not UTF-8"),
         (["batch", "squat.npy", "--batch-size", "0"], "batch_size must be an integer of at least 1"),
+        (["Run.", "--estimator", "mediapipe"], "expected --image"),
         (["Hello?", "--max-new-tokens", "2", "--show"], "at least"),
     ],
 )

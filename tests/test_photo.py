@@ -16,6 +16,7 @@ import torch
 from browser import launch, open_browser, open_page
 from PIL import Image
 
+from unipose.photo_landmarks import place_landmarks
 from unipose.processing.body_model import BodyModel
 from unipose.processing.inverse_kinematics import fit_rotations
 from unipose.processing.keypoint_positions import place_keypoints
@@ -67,7 +68,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def vendored() -> None:
     if not MEDIAPIPE.is_dir() and not os.environ.get("CI"):
-        pytest.skip("needs MediaPipe's files: python viewer/vendor_mediapipe.py viewer/mediapipe")
+        pytest.skip("needs MediaPipe's files: unipose get-mediapipe viewer/mediapipe")
 
 
 def test_the_skeleton_is_that_of_python() -> None:
@@ -96,6 +97,21 @@ def test_the_fit_is_that_of_python(browser: Any, site: str) -> None:
     expected = fit_rotations(positions, "mediapipe", visibility, min_confidence=0.5).rotmats
     # Joints of limbs that are not seen rest, in a way that rounding does not change.
     assert roma.rotmat_geodesic_distance(fitted.double(), expected.double()).rad2deg().max() < 0.1
+
+
+def test_landmarks_are_placed_as_in_python(browser: Any, site: str) -> None:
+    """Landmarks of poses seen by a camera, with noise, some outside the image."""
+    generator = np.random.default_rng(0)
+    world = landmarks_of(POSES) + generator.normal(0, 0.05, (len(POSES), 33, 3))
+    image = 0.5 + world[..., :2] * (0.3, 0.6) + generator.normal(0, 0.02, (len(POSES), 33, 2))
+    script = """([world, image]) => world.map((row, index) => UniPosePhoto.placeLandmarks(
+        row.map(([x, y, z]) => ({x, y, z})), image[index].map(([x, y]) => ({x, y})), 600, 300,
+    ).map(({x, y, z, visibility}) => [x, y, z, visibility]))"""
+    with open_page(browser, site, "body") as page:
+        placed = page.evaluate(script, [world.tolist(), image.tolist()])
+    expected = np.stack([place_landmarks(*each, (600, 300)) for each in zip(world, image)])
+    np.testing.assert_allclose(placed, expected, atol=1e-9)
+    assert 0.5 < expected[..., 3].mean() < 1.0
 
 
 def test_what_is_missing_is_said(browser: Any, site: str) -> None:

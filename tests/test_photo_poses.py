@@ -13,12 +13,13 @@ from transformers import pipeline
 
 from unipose import MediapipeEstimator, UniPosePipeline
 from unipose.processing.body_model import BodyModel
-from unipose.processing.pose_frames import to_y_up
+from unipose.processing.pose_frames import JOINT_NAMES, to_y_up
 from unipose.processing.rendering import render_pose
 from unipose.training.named_poses.archetypes import archetype_poses
 
 
 MODEL = Path(__file__).parents[1] / "viewer" / "mediapipe" / "pose_landmarker_full.task"
+PHOTO = Path(__file__).parent / "photos" / "astronaut.jpg"
 POSES = archetype_poses(["hands_up", "kneel"])
 IMAGES = [Image.new("RGB", (64, 48), color) for color in ("red", "blue")]
 
@@ -68,7 +69,7 @@ def test_what_an_estimator_cannot_answer(pipe: UniPosePipeline, call: dict[str, 
 
 
 def test_what_mediapipe_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no MediaPipe model .+none\.task.+vendor_mediapipe"):
+    with pytest.raises(FileNotFoundError, match=r"no MediaPipe model .+none\.task.+`unipose get-mediapipe"):
         MediapipeEstimator(tmp_path / "none.task")
     (tmp_path / "some.task").touch()
     monkeypatch.setitem(sys.modules, "mediapipe.tasks.python", None)
@@ -76,14 +77,33 @@ def test_what_mediapipe_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         MediapipeEstimator(tmp_path / "some.task")
 
 
-@pytest.mark.slow
-def test_mediapipe_finds_the_pose(pipe: UniPosePipeline) -> None:
-    """A rendered person whose pose is known, from the front; an image of nobody is refused."""
+@pytest.fixture(scope="module")
+def estimator() -> MediapipeEstimator:
     if not os.environ.get("CI"):
         pytest.importorskip("mediapipe")
         if not MODEL.is_file():
-            pytest.skip("needs MediaPipe's model: python viewer/vendor_mediapipe.py viewer/mediapipe")
-    estimator = MediapipeEstimator(MODEL)
+            pytest.skip("needs MediaPipe's model: unipose get-mediapipe viewer/mediapipe")
+    return MediapipeEstimator(MODEL)
+
+
+@pytest.mark.slow
+def test_a_person_in_a_photo_is_upright_and_faces_the_camera(
+    pipe: UniPosePipeline, estimator: MediapipeEstimator
+) -> None:
+    """The upper body of an astronaut; legs and wrists are not seen, and rest."""
+    answer = pipe(images=PHOTO, task="image-to-pose", estimator=estimator)
+    _, up, forward = to_y_up(torch.as_tensor(answer["poses"][0]))[0].T
+    assert up[1] > 0.95
+    assert forward[2] > 0.95
+    joints = dict(zip(JOINT_NAMES, BodyModel.builtin().forward_joints(torch.as_tensor(answer["poses"][0])[None])[0]))
+    height = {name: float(place[1]) for name, place in joints.items()}
+    assert max(height["left_wrist"], height["right_wrist"]) < height["neck"] < height["head"]
+    assert max(height["left_ankle"], height["right_ankle"]) < height["pelvis"] - 0.7
+
+
+@pytest.mark.slow
+def test_mediapipe_finds_the_pose(pipe: UniPosePipeline, estimator: MediapipeEstimator) -> None:
+    """A rendered person whose pose is known, from the front; an image of nobody is refused."""
     image = render_pose(POSES[0], size=512, view="front")
     answer = pipe(images=image, task="image-to-pose", estimator=estimator)
     body = BodyModel.builtin()

@@ -283,6 +283,61 @@ def test_paths_and_markup_are_words(page: Page, url: str) -> None:
     assert all(address.startswith((url, "data:", "blob:")) for address in asked if "127.0.0.1:9/" in address)
 
 
+# Ratio of the luminances of an element's text and of what lies behind it, by WCAG's formula.
+CONTRAST = """element => {
+    const brush = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+    const read = (color) => {
+        brush.clearRect(0, 0, 1, 1);
+        brush.fillStyle = color;
+        brush.fillRect(0, 0, 1, 1);
+        const [red, green, blue, opacity] = brush.getImageData(0, 0, 1, 1).data;
+        return {rgb: [red, green, blue], opacity: opacity / 255};
+    };
+    const over = (above, below) => below.map((each, at) => each + (above.rgb[at] - each) * above.opacity);
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) layers.push(read(getComputedStyle(at).backgroundColor));
+    const behind = layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255]);
+    const text = over(read(getComputedStyle(element).color), behind);
+    const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+    const light = (rgb) => rgb.reduce((sum, each, at) => sum + [0.2126, 0.7152, 0.0722][at] * linear(each / 255), 0);
+    const [less, more] = [light(behind), light(text)].sort((one, other) => one - other);
+    return (more + 0.05) / (less + 0.05);
+}"""
+TEXTS = (
+    "#page-title h1",
+    "#message textarea",
+    "#mode input",
+    "#undo",
+    "#clear",
+    "#both label span",
+    "#chat [data-testid=user]",
+    "#chat [data-testid=bot]",
+    "#examples button",
+    "#photos button",
+    "#photos-note p",
+    "#viewer .up-tools button",
+    "#viewer .up-captions p",
+)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_stand_out_from_what_is_behind_them(browser: Any, url: str, scheme: str) -> None:
+    """The color scheme of the system is the page's; contrast of at least 4.5, as WCAG's level AA asks for."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    page.goto(url)
+    page.wait_for_selector("#viewer [data-ready=true]")
+    assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
+    make(page, "A person squats.")
+    page.click("#photos button")
+    page.wait_for_selector("#photos-note p")
+    contrasts = {text: page.locator(text).first.evaluate(CONTRAST) for text in TEXTS}
+    screenshot(page, f"space-{scheme}.jpg")
+    context.close()
+    assert not {text: contrast for text, contrast in contrasts.items() if contrast < 4.5}
+
+
 def test_on_a_phone_nothing_scrolls_sideways(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     try:

@@ -26,8 +26,14 @@ MEDIAPIPE = Path(__file__).parents[1] / "viewer" / "mediapipe"
 POSE = archetype_poses(["hands_up"])[0]
 # All names but the page's own address lead nowhere.
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
+HIDE_PAGE = """Object.defineProperty(document, "hidden", {get: () => true});
+    document.dispatchEvent(new Event("visibilitychange"))"""
 NO_WEBGL = "OffscreenCanvas.prototype.getContext = () => null"
 REPLIES = "#chat [data-testid=bot]"
+# Whether the body has reached what the viewer shows: the webcam's pose, or that of the conversation.
+ARRIVED = """followed => (viewer.followed !== null) === followed && viewer.bodies.length === 1
+    && (viewer.followed ?? viewer.poses)[0].every(
+        (each, at) => viewer.bodies[0].bones[at].quaternion.angleTo(each) < 0.05)"""
 # 22 quaternions and the ids of the session; the smallest image of a person is larger.
 POSTED_BYTES = 8000
 
@@ -41,7 +47,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     if not MEDIAPIPE.is_dir() and not os.environ.get("CI"):
-        pytest.skip("needs MediaPipe's files: python viewer/vendor_mediapipe.py viewer/mediapipe")
+        pytest.skip("needs MediaPipe's files: unipose get-mediapipe viewer/mediapipe")
     with running_space(MEDIAPIPE) as address:
         yield address
 
@@ -70,9 +76,16 @@ def wait_pose(page: Any, origin: str) -> torch.Tensor:
     assert asked.startswith(f"Pose of {origin}, found by landmarks in your browser")
     assert "not the model's own estimate" in asked
     assert len(page.locator(REPLIES).inner_text()) > 20
-    # Poses glide.
-    page.wait_for_timeout(1500)
-    return quaternions_to_pose(page.evaluate("window.viewer.getPose(0)"))
+    # The viewer gets the answer's pose after its words.
+    standing = pose_to_quaternions(module("examples").standing_pose())
+    different = "before => viewer.getPose(0).flat().some((each, at) => Math.abs(each - before.flat()[at]) > 0.01)"
+    page.wait_for_function(different, arg=standing)
+    return quaternions_to_pose(page.evaluate("viewer.getPose(0)"))
+
+
+def shown_pose(page: Any) -> torch.Tensor:
+    """The pose of the body that is drawn."""
+    return quaternions_to_pose(page.evaluate("viewer.bodies[0].bones.map(bone => bone.quaternion.toArray())"))
 
 
 def check_pose(pose: torch.Tensor) -> None:
@@ -124,8 +137,8 @@ def test_what_goes_wrong_is_said(browser: Any, url: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_webcam_gives_the_pose_that_is_taken(browser: Any, url: str, tmp_path: Path) -> None:
-    """A camera that films one pose."""
+def test_the_viewer_follows_the_webcam_until_it_stops(browser: Any, url: str, tmp_path: Path) -> None:
+    """A camera that films one pose, which can be taken. The user, a closed part and a hidden page stop it."""
     person = render_pose(POSE, size=480, view="front")
     frame = Image.new("RGB", (640, 480), person.getpixel((0, 0)))
     frame.paste(person, (80, 0))
@@ -136,17 +149,29 @@ def test_the_webcam_gives_the_pose_that_is_taken(browser: Any, url: str, tmp_pat
         open_page(filming, url, "#viewer [data-ready=true]", permissions=["camera"]) as page,
     ):
         open_photos(page)
+        before = page.evaluate("viewer.getPose(0)")
         page.click("#photo-picker [data-part=start]")
         wait_status(page, "A person is seen.")
+        page.wait_for_function(ARRIVED, arg=True)
+        check_pose(shown_pose(page))
+        assert page.evaluate("viewer.getPose(0)") == before, "the conversation's pose waits"
         page.click("#photo-picker [data-part=take]:enabled")
-        check_pose(wait_pose(page, "the webcam"))
+        taken = wait_pose(page, "the webcam")
+        check_pose(taken)
+        assert page.evaluate("viewer.followed !== null")
         page.click("#photo-picker [data-part=stop]")
         wait_status(page, "The webcam is off.")
         assert page.evaluate("document.querySelector('#photo-picker video').srcObject") is None
-        page.click("#photo-picker [data-part=start]")
-        wait_status(page, "A person is seen.")
-        page.click("#photos button")
-        wait_status(page, "The webcam is off.")
+        page.wait_for_function(ARRIVED, arg=False)
+        torch.testing.assert_close(shown_pose(page), taken, atol=0.06, rtol=0)
+        for stop in ("", HIDE_PAGE):
+            page.click("#photo-picker [data-part=start]")
+            wait_status(page, "A person is seen.")
+            page.evaluate(stop) if stop else page.click("#photos button")
+            wait_status(page, "The webcam is off.")
+            assert page.evaluate("viewer.followed") is None
+            if not stop:
+                open_photos(page)
 
 
 @pytest.mark.slow

@@ -213,6 +213,28 @@ def test_poses_glide(browser: Any, write_page) -> None:
     assert float(degrees_between(start, halfway)) == pytest.approx(float(degrees_between(halfway, end)), abs=0.01)
 
 
+def test_a_followed_pose_is_shown_in_place_of_the_poses(page: Any) -> None:
+    """The poses stay what they are, also those that are set and turned meanwhile, and come back."""
+    shown = "viewer.bodies.map(body => body.bones.map(bone => bone.quaternion.toArray()))"
+    page.evaluate("viewer.onEdit((pose, index, joint) => viewer.edits.push([pose, index, joint]))")
+    page.evaluate("pose => viewer.follow(pose, 'Live.')", pose_to_quaternions(KNEEL))
+    np.testing.assert_allclose(quaternions_to_pose(page.evaluate(shown)[0]), KNEEL, atol=1e-5)
+    assert page.text_content(".up-captions") == "Live."
+    np.testing.assert_allclose(pose_of(page), STAND, atol=1e-5)
+    page.evaluate("viewer.rotate('left_elbow', [0, 0, 0, 1])")
+    assert page.evaluate("viewer.edits") == []
+    both = [pose_to_quaternions(CRAWL), pose_to_quaternions(REACH)]
+    page.evaluate("poses => viewer.setPoses(poses, {captions: ['Crawls.', 'Reaches.']})", both)
+    page.evaluate("pose => viewer.follow(pose, 'Live.')", pose_to_quaternions(STAND))
+    np.testing.assert_allclose(quaternions_to_pose(page.evaluate(shown)[0]), STAND, atol=1e-5)
+    assert page.evaluate(shown)[1:] == []
+    page.evaluate("viewer.follow(null)")
+    for pose, expected in zip(page.evaluate(shown), (CRAWL, REACH), strict=True):
+        np.testing.assert_allclose(quaternions_to_pose(pose), expected, atol=1e-5)
+    assert page.text_content(".up-captions") == "Crawls.Reaches."
+    assert "poses" not in page.evaluate("try { viewer.follow([]) } catch (error) { error.message }")
+
+
 def test_nothing_is_drawn_while_nothing_changes(page: Any) -> None:
     page.wait_for_function("viewer.stage.pending === 0")
     frames = page.evaluate("viewer.stage.frames")

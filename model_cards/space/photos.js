@@ -3,6 +3,7 @@ const part = (name) => element.querySelector(`[data-part=${name}]`);
 const [choose, file, start, take, stop, video, status] =
   ["choose", "file", "start", "take", "stop", "video", "status"].map(part);
 const NO_WEBGL = "This browser has no WebGL 2, which is needed to find people in images.";
+const OFF = "The webcam is off.";
 const NO_CAMERA = "The camera works on https pages only: choose a photo.";
 
 let busy = false;
@@ -51,17 +52,21 @@ async function readPhoto() {
   trigger("submit", { source: "photo", pose });
 }
 
+// The viewer goes back to the conversation's pose.
 function stopWebcam(text) {
-  webcam?.stop();
+  if (webcam === null) return;
+  webcam.stop();
   webcam = seen = null;
+  window.viewer.follow(null);
   say(text);
   update();
 }
 
 function showFrame(found) {
   // Nobody is filmed by a part of the page that is closed.
-  if (video.offsetParent === null && webcam !== null) return stopWebcam("The webcam is off.");
+  if (video.offsetParent === null && webcam !== null) return stopWebcam(OFF);
   seen = found;
+  if (found !== null) window.viewer.follow(found.pose, "The pose before your webcam, live.");
   say(found === null ? "Nobody is seen: step back, so that the whole body is in the image." : "A person is seen.");
   update();
 }
@@ -71,12 +76,13 @@ async function startWebcam() {
   await load();
   say("The camera is starting.");
   webcam = await window.UniPosePhoto.startWebcam(video, showFrame);
-  webcam.done.catch((error) => stopWebcam(error.message));
+  // Hiding the page stops it too.
+  webcam.done.then(() => stopWebcam(OFF), (error) => stopWebcam(error.message));
 }
 
 choose.addEventListener("click", () => file.click());
 file.addEventListener("change", () => file.files.length && run(readPhoto));
 start.addEventListener("click", () => run(startWebcam));
 take.addEventListener("click", () => trigger("submit", { source: "webcam", pose: seen.pose }));
-stop.addEventListener("click", () => stopWebcam("The webcam is off."));
+stop.addEventListener("click", () => stopWebcam(OFF));
 update();

@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 from unipose.processing.pose_viewer import quaternions_to_pose
 
 
-# Written by viewer/vendor_mediapipe.py before the Space is published.
+# Written by `unipose get-mediapipe` before the Space is published.
 MEDIAPIPE = Path(__file__).with_name("mediapipe")
 ROUTE = "mediapipe"
 NOT_HERE = (
@@ -20,7 +20,7 @@ NOT_HERE = (
 )
 NOTE = (
     "MediaPipe finds landmarks in your browser, and a fit makes a pose of them. **Your image stays on your device.** "
-    "Joints are 100 to 150 mm off in front views of rendered people, and more from other sides. This is not the "
+    "Joints are about 105 mm off in front views of rendered people, and 135 mm in views of backs. This is not the "
     "model's own estimate: for that, add an image to a message. The embedded model knows rendered people only."
 )
 SOURCES = {"photo": "a photo", "webcam": "the webcam"}
@@ -57,7 +57,7 @@ def photo_routes(folder: Path) -> list[BaseRoute]:
     """The address of MediaPipe's files on the Space, if they are there.
 
     Args:
-        folder: Where viewer/vendor_mediapipe.py wrote them.
+        folder: Where `unipose get-mediapipe` wrote them.
     """
     return [Mount(f"/{ROUTE}", StaticFiles(directory=folder))] if folder.is_dir() else []
 
@@ -66,7 +66,7 @@ def build_photos(folder: Path) -> PhotoPicker | None:
     """Adds what there is for photos to the page.
 
     Args:
-        folder: Where viewer/vendor_mediapipe.py wrote MediaPipe's files.
+        folder: Where `unipose get-mediapipe` wrote MediaPipe's files.
 
     Returns:
         The buttons; None without the files.
@@ -93,6 +93,6 @@ def read_photo(data: Any) -> tuple[torch.Tensor, str]:
         raise ValueError("the page sent a pose that is not known here; reload it")
     origin = (
         f"Pose of {SOURCES[data['source']]}, found by landmarks in your browser "
-        "(front views: joints are 100 to 150 mm off; not the model's own estimate)."
+        "(front views: joints are about 105 mm off; not the model's own estimate)."
     )
     return quaternions_to_pose(data.get("pose")), origin

@@ -100,7 +100,7 @@ export class Panel {
   }
 
   // Names of bodies and descriptions of their poses; `colors` has the color of each body, or null.
-  setTexts(labels, captions, colors) {
+  setTexts({ labels, captions, colors }) {
     this.labels.forEach((label) => label.remove());
     this.labels = labels.map((text, index) => {
       const label = make("div", { className: "up-label", textContent: text, hidden: !text });

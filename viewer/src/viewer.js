@@ -12,6 +12,7 @@ import { Stage } from "./stage.js";
 import { takeSnapshot } from "./snapshot.js";
 
 const GLIDE_SECONDS = 0.7;
+const FOLLOW_SECONDS = 0.12;
 const LABEL_HEIGHT = 0.08; // meters above a body
 
 const prefersStillness = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -22,6 +23,7 @@ export class Viewer {
     this.mirror = false;
     this.gesture = null;
     this.poses = [];
+    this.followed = null; // what is shown in place of the poses
     this.bodies = [];
     this.editListeners = [];
     const actions = this.actions(editable);
@@ -72,34 +74,47 @@ export class Viewer {
 
   setPoses(poses, { captions = [], labels = [], seconds = GLIDE_SECONDS } = {}) {
     this.read(poses, captions, labels);
-    if (this.rig) this.show(prefersStillness() ? 0 : seconds);
+    if (this.rig && this.followed === null) this.show(prefersStillness() ? 0 : seconds);
   }
 
   read(poses, captions, labels) {
     if (!Array.isArray(poses) || poses.length === 0) throw new TypeError("poses is no list of poses, or an empty one");
     this.poses = poses.map((pose, index) => readPose(pose, `poses[${index}]`));
     this.gesture = null;
-    const colors = poses.map((_, index) => (poses.length > 1 ? bodyColor(index) : null));
-    const names = poses.map((_, index) => labels[index] ?? "");
-    this.panel.setTexts(names, poses.map((_, index) => captions[index] ?? ""), colors);
-    this.names = names;
-    this.colors = colors;
+    this.texts = {
+      labels: poses.map((_, index) => labels[index] ?? ""),
+      captions: poses.map((_, index) => captions[index] ?? ""),
+      colors: poses.map((_, index) => (poses.length > 1 ? bodyColor(index) : null)),
+    };
+    if (this.followed === null) this.panel.setTexts(this.texts);
+  }
+
+  // Shows one pose that changes many times a second, as a webcam's does, in place of the poses: nothing can be turned
+  // meanwhile, and `getPose` and `setPoses` are about the poses. null shows these again.
+  follow(pose, caption = "") {
+    const was = this.followed;
+    this.followed = pose === null ? null : [readPose(pose, "pose")];
+    this.gesture = null;
+    if (pose === null) this.panel.setTexts(this.texts);
+    else if (was === null) this.panel.setTexts({ labels: [""], captions: [caption], colors: [null] });
+    if (this.rig) this.show(prefersStillness() ? 0 : pose === null ? GLIDE_SECONDS : FOLLOW_SECONDS);
   }
 
   // Shows the poses: bodies are added or taken away, those that stay glide.
   show(seconds) {
+    const poses = this.followed ?? this.poses;
     const before = this.bodies.length;
-    this.bodies.slice(this.poses.length).forEach((body) => this.stage.scene.remove(body.group));
-    this.bodies.length = Math.min(before, this.poses.length);
-    while (this.bodies.length < this.poses.length) {
+    this.bodies.slice(poses.length).forEach((body) => this.stage.scene.remove(body.group));
+    this.bodies.length = Math.min(before, poses.length);
+    while (this.bodies.length < poses.length) {
       const body = new Body(this.rig);
       this.stage.scene.add(body.group);
       this.bodies.push(body);
     }
     this.bodies.forEach((body, index) => {
-      body.paint(this.colors[index]);
-      body.aim(this.poses[index]);
-      body.pose(this.poses[index]);
+      body.paint(this.followed === null ? this.texts.colors[index] : null);
+      body.aim(poses[index]);
+      body.pose(poses[index]);
       body.stand();
     });
     spread(this.bodies);
@@ -163,6 +178,7 @@ export class Viewer {
   }
 
   turn(index, joint, quaternion) {
+    if (this.followed !== null) return;
     const pose = this.poses[index];
     this.gesture ??= pose.slice();
     pose[joint] = limitRotation(this.limits, joint, quaternion, this.gesture);
@@ -179,6 +195,7 @@ export class Viewer {
   }
 
   finish(index, joint) {
+    if (this.followed !== null) return;
     this.gesture = null;
     const degrees = Math.round(MathUtils.radToDeg(2 * Math.acos(Math.min(Math.abs(this.poses[index][joint].w), 1))));
     this.panel.announce(`${jointTitle(joint)}: ${degrees} degrees from rest`);

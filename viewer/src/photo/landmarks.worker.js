@@ -12,10 +12,17 @@ async function load(base) {
   });
 }
 
+// What `placeLandmarks` takes, or null.
+function find(bitmap) {
+  const { worldLandmarks, landmarks } = landmarker.detect(bitmap);
+  if (worldLandmarks.length === 0) return null;
+  return [worldLandmarks[0], landmarks[0], bitmap.width, bitmap.height];
+}
+
 self.onmessage = async ({ data: { number, base, bitmap } }) => {
   try {
     if (base !== undefined) await load(base);
-    const found = bitmap === undefined ? null : (landmarker.detect(bitmap).worldLandmarks[0] ?? null);
+    const found = bitmap === undefined ? null : find(bitmap);
     bitmap?.close();
     self.postMessage({ number, found });
   } catch (error) {

@@ -1,6 +1,7 @@
 // Photos and the webcam -> poses, in the visitor's browser: no image leaves the device.
 import { fitPose } from "./fitting.js";
 import workerSource from "./landmarks.worker.js";
+import { placeLandmarks } from "./placing.js";
 
 const MAX_PIXELS = 1024; // of the longer side
 const CAMERA = { video: { facingMode: "user", width: { ideal: 640 }, height: { ideal: 480 } }, audio: false };
@@ -43,7 +44,7 @@ async function startWorker(base) {
   return started;
 }
 
-// Loads the files of viewer/vendor_mediapipe.py (20 MB) from a folder of this site. A failure can be tried again.
+// Loads the files of `unipose get-mediapipe` (20 MB) from a folder of this site. A failure can be tried again.
 export async function load(base) {
   worker ??= startWorker(new URL(base, document.baseURI).href.replace(/\/$/, ""));
   try {
@@ -65,8 +66,10 @@ async function shrink(source) {
 async function find(source) {
   if (worker === null) throw new Error("UniPosePhoto.load(folder) comes first");
   const bitmap = await shrink(source);
-  const landmarks = await ask(await worker, { bitmap }, [bitmap]);
-  return landmarks === null ? null : { pose: fitPose(landmarks), landmarks };
+  const found = await ask(await worker, { bitmap }, [bitmap]);
+  if (found === null) return null;
+  const landmarks = placeLandmarks(...found);
+  return { pose: fitPose(landmarks), landmarks };
 }
 
 // {pose: 22 quaternions, landmarks: 33 {x, y, z, visibility}} of the person in an image file.
@@ -83,7 +86,7 @@ export async function fromImage(blob) {
 }
 
 // Shows the camera in a video element and calls `onPose({pose, landmarks} or null)` for one frame after the other.
-// The result's `stop()` switches the camera off.
+// The result's `stop()` switches the camera off, as hiding the page does; then its promise `done` is fulfilled.
 export async function startWebcam(video, onPose) {
   let stream;
   try {
@@ -96,6 +99,7 @@ export async function startWebcam(video, onPose) {
   video.playsInline = true;
   await video.play();
   let running = true;
+  let ended = null; // fulfills `done`
   const watch = async () => {
     while (running) {
       const found = await find(video);
@@ -106,13 +110,21 @@ export async function startWebcam(video, onPose) {
   };
   const stop = () => {
     running = false;
+    document.removeEventListener("visibilitychange", hide);
     stream.getTracks().forEach((track) => track.stop());
     video.srcObject = null;
+    ended();
   };
-  const done = watch().catch((error) => {
-    if (!running) return;
-    stop();
-    throw error;
+  // Nobody is filmed by a page that they do not see.
+  const hide = () => document.hidden && stop();
+  document.addEventListener("visibilitychange", hide);
+  const done = new Promise((resolve, reject) => {
+    ended = resolve;
+    watch().catch((error) => {
+      if (!running) return;
+      reject(error);
+      stop();
+    });
   });
   return { stop, done };
 }

@@ -1,6 +1,4 @@
-"""Writes the files that find people in photos into a folder that a site serves, as `UniPosePhoto.load` takes it.
-
-    python viewer/vendor_mediapipe.py FOLDER
+"""`unipose get-mediapipe`: fetches the files that find people in photos, for `MediapipeEstimator` and for sites.
 
 The files are those of two npm packages of MediaPipe (Apache-2.0), checked by their sha256 sums; npm fetches them. The
 models come without the metadata that MediaPipe's task library asks for, so it is added here; the weights stay.
@@ -15,8 +13,11 @@ import subprocess
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import TypeAlias
+
+from .photo_poses import MEDIAPIPE_MODEL
 
 
 TASKS, POSE = "@mediapipe/tasks-vision@0.10.35", "@mediapipe/pose@0.5.1675469404"
@@ -56,14 +57,14 @@ MODELS = (
         "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
     ),
 )
-TASK_FILE = "pose_landmarker_full.task"
+TASK_FILE = MEDIAPIPE_MODEL.name
 # The day of the package, so that the file is the same in each build.
 TASK_DATE = (2023, 2, 4, 0, 0, 0)
 NOTICE = """MediaPipe, Copyright The MediaPipe Authors, Apache License 2.0 (see LICENSE)
 
 From the npm packages {packages}, unchanged but for {task}: it holds the
 two models of the second package, to which the metadata of their input (its normalization) was added.
-Made by viewer/vendor_mediapipe.py of UniPose.
+Made by `unipose get-mediapipe`.
 """
 
 # Further than any place before the old file.
@@ -208,15 +209,22 @@ def unpack_packages(names: Sequence[str], folder: Path) -> dict[str, Path]:
 
     Returns:
         Folders by name.
+
+    Raises:
+        OSError: There is no npm, or it cannot fetch a package.
     """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise FileNotFoundError("npm is not installed (Node.js); it fetches MediaPipe's files by their package names")
     found = {}
     for number, name in enumerate(names):
         target = folder / str(number)
         target.mkdir()
-        packed = subprocess.run(
-            ["npm", "pack", "--silent", name], cwd=target, check=True, capture_output=True, text=True
-        ).stdout.split()[-1]
-        shutil.unpack_archive(target / packed, target)
+        packed = subprocess.run([npm, "pack", name], cwd=target, capture_output=True, text=True)
+        if packed.returncode != 0:
+            reason = next(iter(packed.stderr.strip().splitlines()), f"it ended with {packed.returncode}")
+            raise OSError(f"npm cannot fetch {name}: {reason}")
+        shutil.unpack_archive(target / packed.stdout.split()[-1], target)
         found[name] = target / "package"
     return found
 
@@ -238,11 +246,15 @@ def read_checked(path: Path, sha256: str) -> bytes:
     return data
 
 
-def vendor(folder: Path) -> None:
-    """Writes the files.
+def write_mediapipe(folder: Path) -> None:
+    """Writes the files, the license and a notice.
 
     Args:
         folder: Folder to write to.
+
+    Raises:
+        OSError: npm is missing, or cannot fetch a package.
+        ValueError: A file has another sum than expected.
     """
     with tempfile.TemporaryDirectory() as temporary:
         packages = unpack_packages([TASKS, POSE], Path(temporary))
@@ -259,10 +271,41 @@ def vendor(folder: Path) -> None:
         for name, data in models.items():
             archive.writestr(zipfile.ZipInfo(name, TASK_DATE), data)
     (folder / "NOTICE").write_text(NOTICE.format(packages=f"{TASKS} and {POSE}", task=TASK_FILE), encoding="utf-8")
-    shutil.copy(Path(__file__).parents[1] / "LICENSE", folder / "LICENSE")
+    # The package has the same license.
+    (folder / "LICENSE").write_text(read_license(), encoding="utf-8")
+
+
+def read_license() -> str:
+    """The text of this package's license.
+
+    Raises:
+        FileNotFoundError: The installation lacks it.
+    """
+    installed = [Path(str(path.locate())) for path in distribution("unipose").files or [] if path.name == "LICENSE"]
+    for path in (Path(__file__).resolve().parents[1] / "LICENSE", *installed):
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    raise FileNotFoundError("this installation of unipose lacks LICENSE; install the package again")
+
+
+def main() -> None:
+    """Parses the command line and writes the files."""
+    parser = argparse.ArgumentParser(
+        prog="unipose get-mediapipe",
+        description="Fetches the files of MediaPipe that find people in photos (20 MB, Apache-2.0): npm packages, "
+        "checked by their sha256 sums. Needs npm.",
+    )
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=MEDIAPIPE_MODEL.parent,
+        help="folder to write to, such as that of a site; default: %(default)s, where estimator='mediapipe' looks",
+    )
+    folder = parser.parse_args().folder.expanduser()
+    write_mediapipe(folder)
+    print(f"wrote {folder}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    vendor(parser.parse_args().folder)
+    main()
