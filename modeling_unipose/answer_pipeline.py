@@ -140,8 +140,8 @@ class AnswerPipelineMixin:
         length, pad = max(map(len, answers)), self.processor.tokenizer.pad_token_id
         generated = ids.new_tensor([answer + [pad] * (length - len(answer)) for answer in answers])
         answered = self.model.score_answers(ids, generated, mask, task.answer, None, False, PoseDecoding(), inputs)
-        codes = CodeChooser(self.model.config, self.model.model.pose_tokenizer, PoseDecoding()).ids
-        return answered.of_tokens(codes).mean_log_probability.tolist()
+        chooser = CodeChooser(self.model.config, self.model.model.pose_tokenizer, PoseDecoding())
+        return answered.of_tokens(chooser.ids).mean_log_probability.tolist()
 
     def encode_poses(self, poses: Sequence[Any]) -> torch.Tensor:
         """Poses as the model has read or written them -> (poses, num_pose_tokens) codes, counted from 0."""
@@ -170,7 +170,7 @@ class AnswerPipelineMixin:
         sources = (options_of(config), options_of(self.model.generation_config))
         decoding = PoseDecoding.resolve(self.model.config, arguments, *sources)
         chooser = CodeChooser(self.model.config, self.model.model.pose_tokenizer, decoding)
-        if isinstance(output, UniPoseGenerateOutput):
+        if isinstance(output, UniPoseGenerateOutput) and output.code_logits is not None:
             generated = output.sequences[:, prompt.shape[1] :]
             codes = generated[is_pose_code(generated, self.model.config)].view(len(generated), -1)
             scored = AnswerScores.of_poses(output.code_logits, codes - chooser.ids.start)

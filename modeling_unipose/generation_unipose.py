@@ -216,7 +216,8 @@ class UniPoseGenerationMixin(GenerationMixin):
         positions = None if mask is None else (mask.cumsum(dim=1) - 1).clamp_min(0)
         prepared = {"input_ids": input_ids, "position_ids": positions, **inputs}
         append_queries(prepared, self.config, None, codes_only=True)
-        logits = self(**prepared, use_cache=False).logits
+        forward: Any = self
+        logits = forward(**prepared, use_cache=False).logits
         check_logits(self, prepared["input_ids"], logits, self.config.pose_code_start_id)
         return logits
 

@@ -88,6 +88,9 @@ def write_node(out: bytearray, node: Node, old_start: int) -> int:
 
     Returns:
         The place of the node.
+
+    Raises:
+        TypeError: A number, which is written where it is named.
     """
     if isinstance(node, Place):
         return old_start + node
@@ -105,7 +108,7 @@ def write_node(out: bytearray, node: Node, old_start: int) -> int:
         slots = list(enumerate(node))
         start = len(out)
         out += bytes(4 * len(node))
-    else:
+    elif isinstance(node, Mapping):
         count = max(node, default=-1) + 1
         fields = sorted(node)
         offsets = [4 + 4 * fields.index(number) if number in node else 0 for number in range(count)]
@@ -117,6 +120,8 @@ def write_node(out: bytearray, node: Node, old_start: int) -> int:
         start = len(out)
         slots = [(slot, node[number]) for slot, number in enumerate(fields)]
         out += bytes(4 * len(fields))
+    else:
+        raise TypeError(f"expected a table, a list, a text or bytes, got {type(node).__name__}")
     for slot, value in slots:
         here = start + 4 * slot
         if isinstance(value, (str, bytes, list, Mapping, Place)):

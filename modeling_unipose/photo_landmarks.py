@@ -37,7 +37,7 @@ def place_landmarks(world: npt.ArrayLike, image: npt.ArrayLike, size: tuple[int,
     places, shares = join_landmarks(world, image, size), np.asarray(image)
     used = list(USED)
     places[used] += (places[used].ravel() @ correction()).reshape(-1, 3)
-    counts = ((shares >= 0) & (shares <= 1)).all(axis=1)
+    counts: npt.NDArray[np.bool_] = np.asarray(((shares >= 0) & (shares <= 1)).all(axis=1))
     counts[list(TRUNK)] = True
     return np.column_stack([places, counts])
 

@@ -101,15 +101,15 @@ def generate_single_poses(
     return UniPoseGenerateOutput(**output)
 
 
-def with_code_logits(output: GenerateDecoderOnlyOutput, prompt_length: int, config: UniPoseConfig) -> Any:
+def with_code_logits(output: Any, prompt_length: int, config: UniPoseConfig) -> Any:
     """The output of the library's loop with the logits of the codes of each answer, which is one pose.
 
     Args:
-        output: With the logits of each step.
+        output: The library's `GenerateDecoderOnlyOutput`, with the logits of each step.
         prompt_length: Number of tokens of the prompts.
         config: Config with the token ids.
     """
-    logits, first = torch.stack([*output.logits], dim=1), config.pose_code_start_id
+    logits, first = torch.stack(output.logits, dim=1), config.pose_code_start_id
     is_code = is_pose_code(output.sequences[:, prompt_length:], config)
     codes = logits[is_code][:, first : first + config.num_pose_codes]
     return UniPoseGenerateOutput(**output, code_logits=codes.view(len(logits), config.num_pose_tokens, -1).float())
