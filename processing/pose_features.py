@@ -147,7 +147,8 @@ def _read(pose: Pose, name: str, frame: Frame | None, frames: Frames) -> torch.T
     if isinstance(pose, FramedPose):
         if pose.is_read:
             return torch.as_tensor(pose.pose, dtype=torch.float32, device="cpu")[None]
-        pose, frame = pose.pose, pose.frame
+        frame = pose.frame
+        pose = pose.pose
     if frame is not None:
         check_frame(frame, f"{name}: frame")
     if isinstance(pose, str | os.PathLike):
