@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 
 AUTO = "transformers.models.auto"
+PACKAGE = f"{__package__}."
 
 
 def register_configs(auto: ModuleType, own: ModuleType) -> None:
@@ -101,40 +102,54 @@ REGISTRATIONS = (
 
 
 class RegisteringFinder(MetaPathFinder):
-    """Finds the modules of `REGISTRATIONS` as Python does, and registers classes once both modules are complete."""
+    """Finds the modules of `REGISTRATIONS` as Python does, and registers classes once both modules are complete.
+
+    Modules of this package import transformers. While one of them is being imported no other is imported from here: it
+    could need the first, which is not complete yet.
+    """
 
     def __init__(self) -> None:
         self.watched = {name for entry in REGISTRATIONS for name in (entry.theirs, entry.ours)}
         self.complete = self.watched & sys.modules.keys()
+        self.registered: set[Registration] = set()
+        # Number of the package's modules that are being imported.
+        self.depth = 0
 
     def install(self) -> None:
         """Watches imports from now on, and registers with what of transformers is there already."""
         sys.meta_path.insert(0, self)
-        for name in sorted(self.complete):
-            self.pair(name)
+        self.settle()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(fullname, path, target) if fullname in self.watched else None
+        is_own = fullname.startswith(PACKAGE)
+        spec = PathFinder.find_spec(fullname, path, target) if is_own or fullname in self.watched else None
         if spec is None or spec.loader is None:
             return None
         execute = spec.loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
-            execute(module)
-            self.complete.add(fullname)
-            self.pair(fullname)
+            self.depth += is_own
+            try:
+                execute(module)
+            finally:
+                self.depth -= is_own
+            if fullname in self.watched:
+                self.complete.add(fullname)
+            self.settle()
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
-    def pair(self, name: str) -> None:
-        """Imports the other module of each pair of a module that is complete; the later of the two registers."""
+    def settle(self) -> None:
+        """Registers all classes that can be: of a pair with one complete module, the other is imported."""
         for entry in REGISTRATIONS:
-            if name in (entry.theirs, entry.ours):
-                other = entry.ours if name == entry.theirs else entry.theirs
-                if other in self.complete:
-                    entry.register(sys.modules[entry.theirs], sys.modules[entry.ours])
-                elif other not in sys.modules:
-                    import_module(other)
+            known = self.complete & {entry.theirs, entry.ours}
+            if self.depth or not known or entry in self.registered:
+                continue
+            for name in {entry.theirs, entry.ours} - sys.modules.keys():
+                import_module(name)
+            if {entry.theirs, entry.ours} <= self.complete and entry not in self.registered:
+                self.registered.add(entry)
+                entry.register(sys.modules[entry.theirs], sys.modules[entry.ours])
