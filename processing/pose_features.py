@@ -145,10 +145,10 @@ def _read(pose: Pose, name: str, frame: Frame | None, frames: Frames) -> torch.T
         (n, 22, 3, 3) float32 in the stored z-up frame.
     """
     if isinstance(pose, FramedPose):
-        if pose.is_read:
-            return torch.as_tensor(pose.pose, dtype=torch.float32, device="cpu")[None]
-        frame = pose.frame
-        pose = pose.pose
+        framed = pose
+        if framed.is_read:
+            return torch.as_tensor(framed.pose, dtype=torch.float32, device="cpu")[None]
+        pose, frame = framed.pose, framed.frame
     if frame is not None:
         check_frame(frame, f"{name}: frame")
     if isinstance(pose, str | os.PathLike):
