@@ -5,13 +5,18 @@
 The naive loop takes rows in random order, encodes their poses in every step, runs the vision encoders on a blank image
 for every row without one, and computes the logits of all positions. A step is collating, forward, backward and AdamW;
 padding does not count as tokens. bf16 is measured if this machine is faster in it.
+
+The limit is the matrix products of our loop alone, forward and backward, of the same sizes in the same run. The share
+of waiting is the time in which a step has no data yet: collated in the same process, and by a process of its own.
 """
 
 import argparse
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -19,6 +24,8 @@ import torch
 from datasets import Dataset
 from measure import print_machine, print_table
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import DataLoader
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from unipose import UniPoseForConditionalGeneration
@@ -31,6 +38,34 @@ from unipose.training.trainer.precision import choose_precision
 from unipose.training.trainer.prepared_rows import prepare_rows
 from unipose.training.trainer.samplers import GroupedSampler
 from unipose.training.trainer.trainable_parts import INSTRUCT, LoraArguments, set_trainable
+
+
+PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.bmm, torch.ops.aten.baddbmm}
+
+
+class Products(TorchDispatchMode):
+    """Notes the matrix products of all operations inside it: the two matrices of each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[tuple[Any, tuple[tuple[torch.Size, torch.dtype], ...]]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket in PRODUCTS:
+            factors = [value for value in args if isinstance(value, torch.Tensor)][-2:]
+            product = torch.bmm if factors[0].ndim == 3 else torch.mm
+            self.noted.append((product, tuple((factor.shape, factor.dtype) for factor in factors)))
+        return func(*args, **(kwargs or {}))
+
+    def replay(self) -> Callable[[], None]:
+        """A call of the same products alone."""
+        made = {key: [torch.randn(shape).to(dtype) for shape, dtype in key[1]] for key in set(self.noted)}
+
+        def run() -> None:
+            for key in self.noted:
+                key[0](*made[key])
+
+        return run
 
 
 class Loop:
@@ -87,9 +122,35 @@ class Loop:
         self.optimizer.zero_grad()
 
     def ours(self) -> None:
-        for batch in self.in_batches(self.order):
-            collated = self.collator([self.rows[row] for row in batch])
-            self.step(collated, kept=collated["shift_labels"] != -100)
+        self.train_on(map(self.collate, self.in_batches(self.order)))
+
+    def collate(self, batch: list[int]) -> dict[str, torch.Tensor]:
+        """The batch of some rows."""
+        return self.collator([self.rows[row] for row in batch])
+
+    def train_on(self, batches: Iterable[dict[str, torch.Tensor]]) -> float:
+        """Takes a step on each batch -> seconds of waiting for the batches."""
+        waiting, start = 0.0, time.perf_counter()
+        for batch in batches:
+            waiting += time.perf_counter() - start
+            self.step(batch, kept=batch["shift_labels"] != -100)
+            start = time.perf_counter()
+        return waiting
+
+    def waiting_share(self, workers: int) -> float:
+        """Share of the time in which no batch is ready.
+
+        Args:
+            workers: processes that collate; 0: this one.
+        """
+        loader = DataLoader(
+            self.rows, batch_sampler=self.in_batches(self.order), collate_fn=self.collator, num_workers=workers
+        )
+        batches = iter(loader)
+        # The start of a process is paid once a run.
+        self.step(first := next(batches), kept=first["shift_labels"] != -100)
+        start = time.perf_counter()
+        return self.train_on(batches) / (time.perf_counter() - start)
 
     def naive(self) -> None:
         for batch in self.in_batches(range(len(self.raw))):
@@ -159,18 +220,27 @@ def main() -> None:
     if arguments.compile:
         compiled = make("eager", bf16=precision == "bf16", compiled=True)
         calls[f"ours: eager, {precision}, compiled"] = compiled.ours
+    # Eager attention shows its products, which sdpa does in one operation.
+    for name in ("fp32", "bf16") if precision == "bf16" else ("fp32",):
+        with Products() as products:
+            make("eager", bf16=name == "bf16").ours()
+        calls[f"limit: matrix products of ours alone, {name}"] = products.replay()
     seconds = medians(calls, arguments.repeats)
     tokens, base = sum(loop.rows["length"]), seconds["naive: sdpa, fp32"]
     print_machine()
+    limit = min(own for name, own in seconds.items() if name.startswith("limit"))
     table = [
-        (name, f"{len(rows) / own:.0f}", f"{tokens / own:.0f}", f"{base / own:.2f}") for name, own in seconds.items()
+        (name, f"{len(rows) / own:.0f}", f"{tokens / own:.0f}", f"{base / own:.2f}", f"{own / limit:.2f}")
+        for name, own in seconds.items()
     ]
-    header = ["loop", f"rows/s (median of {arguments.repeats})", "tokens/s", "relative to naive"]
+    header = ["loop", f"rows/s (median of {arguments.repeats})", "tokens/s", "relative to naive", "time / limit"]
     print_table(header, table)
     padding = [loop.padding(order) for order in (range(len(rows)), loop.order)]
     print(
         f"\n{len(rows)} rows, batches of {arguments.batch_size}; padding: {padding[0]:.0%}, grouped {padding[1]:.0%}"
     )
+    shares = [loop.waiting_share(workers) for workers in (0, 1)]
+    print(f"waiting for data: {shares[0]:.1%} of the time, with a process that collates {shares[1]:.1%}")
 
 
 if __name__ == "__main__":

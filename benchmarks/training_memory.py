@@ -184,13 +184,14 @@ def estimate(stage: Stage) -> list[str]:
         f"{trained / 1e6:.0f}",
         f"{stage.batch} x {row_length(stage)}",
         *(f"{part / GB:.1f}" for part in (*parts, sum(parts))),
+        f"{1000 * activations / stage.batch / GB:.0f}",
     ]
 
 
 def main() -> None:
     rows = [estimate(stage) for stage in STAGES]
     header = ["recipe", "M weights", "M trained", "batch x tokens", "weights GB", "gradients and Adam GB"]
-    print_table([*header, "activations GB", "sum GB"], rows)
+    print_table([*header, "activations GB", "sum GB", "MB a row"], rows)
 
 
 if __name__ == "__main__":

@@ -431,8 +431,13 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         )
         is_mask = isinstance(logits_to_keep, torch.Tensor) and logits_to_keep.dtype == torch.bool
 
+        # Found once: every search for the places of a mask makes the host wait for the device.
+        places = logits_to_keep.flatten().nonzero()[:, 0] if is_mask else None
+
         def keep(values: torch.Tensor) -> torch.Tensor:
-            return values[logits_to_keep] if is_mask else slice_logits_to_keep(values, logits_to_keep)
+            if places is None:
+                return slice_logits_to_keep(values, logits_to_keep)
+            return values.flatten(0, 1).index_select(0, places)
 
         hidden = keep(outputs.last_hidden_state)
         logits = self.code_logits(hidden) if pose_codes_only else self.lm_head(hidden)
@@ -445,7 +450,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
                 shift_labels = self.shift_labels(input_ids, labels, inputs_embeds)
             counted = shift_labels if labels is None else labels
             divisor = (counted != -100).sum() if num_items_in_batch is None else num_items_in_batch
-            target = shift_labels[logits_to_keep] if is_mask else shift_labels.flatten()
+            target = shift_labels.flatten() if places is None else keep(shift_labels.to(places.device))
             loss = nn.functional.cross_entropy(
                 logits.flatten(0, -2).float(), target.to(logits.device), reduction="sum"
             ) / torch.as_tensor(divisor, device=logits.device).clamp_min(1)

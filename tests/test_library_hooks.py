@@ -134,6 +134,7 @@ BEHAVIOUR = {
     "_CONTROL_TOKEN_START / _CONTROL_TOKEN_END",
     "Pipeline._batch_size",
     "Pipeline._generate_kwargs",
+    "transformers.models.auto",
 }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -95,6 +95,24 @@ class LanguageArguments:
     )
 
 
+class Scored(NamedTuple):
+    """Logits of some positions of a batch.
+
+    Args:
+        logits: (positions, classes).
+        places: (batch, length) bool: the positions.
+        first: Id of the first class.
+    """
+
+    logits: torch.Tensor
+    places: torch.Tensor
+    first: int = 0
+
+    def is_right(self, labels: torch.Tensor) -> torch.Tensor:
+        """(positions,) whether the highest logit is that of the label; the host waits for the device."""
+        return self.logits.argmax(dim=-1) + self.first == labels[self.places]
+
+
 class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
     """TRL's trainer on prepared rows (`length`, `has_image`, `task`, `source`), with the model's own loss.
 
@@ -135,22 +153,22 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
                 **inputs, logits_to_keep=is_labeled, num_items_in_batch=num_items_in_batch, use_cache=False
             )
             loss = outputs.loss
-            scored = [(outputs.logits, inputs["shift_labels"][is_labeled])]
+            scored = [Scored(outputs.logits, is_labeled)]
         else:
             loss, scored, outputs = self.smoothed_loss(model, inputs)
-            num_items = sum(len(labels) for _, labels in scored) if num_items_in_batch is None else num_items_in_batch
+            num_items = sum(len(each.logits) for each in scored) if num_items_in_batch is None else num_items_in_batch
             loss = loss / torch.as_tensor(num_items, device=loss.device).clamp_min(1)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             # The divisor counts the labels of all processes, and their gradients are averaged.
             loss = loss * self.accelerator.num_processes
         if model.training and (self.state.global_step + 1) % self.args.logging_steps == 0:
-            is_right = torch.cat([logits.argmax(dim=-1) == labels for logits, labels in scored])
+            is_right = torch.cat([each.is_right(inputs["shift_labels"]) for each in scored])
             self.log_components({"token_accuracy": is_right.float().mean()})
         return (loss, outputs) if return_outputs else loss
 
     def smoothed_loss(
         self, model: nn.Module, inputs: dict[str, torch.Tensor]
-    ) -> tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]], ModelOutput]:
+    ) -> tuple[torch.Tensor, list[Scored], ModelOutput]:
         """The summed loss with soft targets of pose codes.
 
         The head computes all logits where the label is a word, and those of the codes where it is a code.
@@ -160,22 +178,22 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
             inputs: a batch.
 
         Returns:
-            The sum, the logits and labels of codes and of words, and the output of the model.
+            The sum, the logits of codes and of words, and the output of the model.
         """
         targets = cast(CodeTargets, self.code_targets)
         config = cast(UniPoseConfig, self.model.config)
-        labels, unlabeled = inputs["shift_labels"], dict(inputs)
-        for name in ("labels", "shift_labels"):
-            unlabeled.pop(name, None)
+        labels = inputs["shift_labels"]
         first, size = config.pose_code_start_id, config.num_pose_codes
         is_code = is_pose_code(labels, config)
         is_word = (labels != -100) & ~is_code
         # Found once: every search for the places of a mask makes the host wait for the device.
-        code_places, word_places = (mask.flatten().nonzero()[:, 0] for mask in (is_code, is_word))
+        code_places = is_code.flatten().nonzero()[:, 0]
+        # The model's own loss is that of the words: their sum.
+        of_words = {"labels": None, "shift_labels": labels.masked_fill(is_code, -100), "num_items_in_batch": 1}
         hidden: list[torch.Tensor] = []
         hook = self.decoder.register_forward_hook(lambda module, args, output: hidden.append(output[0]))
         try:
-            outputs = model(**unlabeled, logits_to_keep=is_word, use_cache=False)
+            outputs = model(**{**inputs, **of_words}, logits_to_keep=is_word, use_cache=False)
         finally:
             hook.remove()
         with self.accelerator.autocast():
@@ -188,11 +206,10 @@ class LanguageTrainer(SampledDataMixin, StageTrainer, SFTTrainer):
                 sources = outputs.source_pose_codes.flatten()[code_places] - first
                 code_logits = self.decoder.point_to_sources(code_logits, hidden_codes, sources.unsqueeze(1))
                 is_kept = sources == labels.flatten()[code_places] - first
-        codes, words = labels.flatten()[code_places] - first, labels.flatten()[word_places]
+        codes = labels.flatten()[code_places] - first
         codebooks = targets.codebook_of_position(inputs["input_ids"], config).flatten()[code_places]
         loss = smoothed_cross_entropy(code_logits, codes, targets.distributions, codebooks, is_kept)
-        loss = loss + nn.functional.cross_entropy(outputs.logits.float(), words, reduction="sum")
-        return loss, [(code_logits, codes), (outputs.logits, words)], outputs
+        return loss + outputs.loss, [Scored(code_logits, is_code, first), Scored(outputs.logits, is_word)], outputs
 
     def train_collator(self) -> Any:
         return self.random_collators[-1] if self.random_collators else self.data_collator
