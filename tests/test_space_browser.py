@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import PATIENCE
 from PIL import Image
 from space_app import UPLOAD_BYTES, need_chromium, running_space
 
@@ -28,7 +29,6 @@ from playwright.sync_api import Page, expect, sync_playwright  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-WAIT = 45_000
 # Set to a folder, it gets the screenshots of the docs.
 SCREENSHOTS = os.environ.get("UNIPOSE_SCREENSHOTS")
 
@@ -41,7 +41,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    expect.set_options(timeout=WAIT)
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         arguments = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
@@ -53,7 +53,7 @@ def browser() -> Iterator[Any]:
 def tab(browser, url) -> Iterator[tuple[Page, list[str]]]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     page = context.new_page()
-    page.set_default_timeout(WAIT)
+    page.set_default_timeout(PATIENCE)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(url)
@@ -139,7 +139,7 @@ def image_file(name: str) -> dict[str, Any]:
 
 def screenshot(page: Page, name: str) -> None:
     if SCREENSHOTS:
-        page.wait_for_timeout(1500)  # poses glide
+        page.wait_for_function("window.viewer.stage.motion === null && window.viewer.stage.pending === 0")
         image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         image.save(Path(SCREENSHOTS) / name, quality=88, optimize=True)
 
@@ -201,8 +201,9 @@ def test_images_are_estimated_described_and_compared(page: Page) -> None:
 def test_a_pose_is_chosen_of_several(page: Page) -> None:
     page.fill("#answers input[type=number]", "3")
     page.locator("#answers input[type=number]").press("Enter")
+    before = page.evaluate("window.viewer.getPose(0)")
     assert "Choose one of 3" in say(page, "A person sits on the ground.")
-    page.wait_for_timeout(500)
+    wait_other(page, before)
     first = page.evaluate("window.viewer.getPose(0)")
     offered = page.locator("#candidates .thumbnail-lg")
     expect(offered).to_have_count(3)
@@ -325,7 +326,7 @@ def test_texts_stand_out_from_what_is_behind_them(browser: Any, url: str, scheme
     """The color scheme of the system is the page's; contrast of at least 4.5, as WCAG's level AA asks for."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     page = context.new_page()
-    page.set_default_timeout(WAIT)
+    page.set_default_timeout(PATIENCE)
     page.goto(url)
     page.wait_for_selector("#viewer [data-ready=true]")
     assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
