@@ -45,8 +45,9 @@ def measure_corpus(rows: int, folder: Path) -> dict[str, dict[str, float]]:
     figures: dict[str, dict[str, float]] = {}
 
     def step(name: str, call: Callable[[], Any]) -> Any:
+        before = resident()
         take_peak()
-        before, start = resident(), time.process_time()
+        start = time.process_time()
         result = call()
         figures[name] = {"seconds": time.process_time() - start, "mb": take_peak() - before}
         return result

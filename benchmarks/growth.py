@@ -57,9 +57,9 @@ def grow(
         repeats: Number of timed calls.
     """
     curves: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    least = resident()
     for number in numbers:
         call = make(number)
+        least = resident()
         take_peak()
         call()
         memory = take_peak() - least
@@ -67,7 +67,7 @@ def grow(
         times = interleaved_times({"call": call, "limit": partial(compute_all, products)}, repeats, warm_up=False)
         curves["time, s"].append((number, statistics.median(times["call"])))
         curves["products alone, s"].append((number, statistics.median(times["limit"])))
-        curves["memory, MB"].append((number, max(memory, 0.1)))
+        curves["memory, MB"].append((number, max(memory, 1.0)))
     return Plot(title, x_label, curves)
 
 

@@ -11,7 +11,7 @@ from unipose.processing.rendering import TEXT_COLOR
 
 
 WIDTH, HEIGHT = 420, 340  # pixels of a plot
-LEFT, RIGHT, TOP, BOTTOM = 64, 14, 44, 44
+LEFT, RIGHT, TOP, BOTTOM = 64, 30, 44, 44
 GRID_COLOR = (225, 228, 233)
 COLORS = ((31, 105, 180), (214, 90, 30), (45, 140, 70), (140, 80, 170), (120, 120, 120))
 

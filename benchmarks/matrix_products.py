@@ -18,6 +18,8 @@ ATEN = torch.ops.aten
 ATTENTION = ATEN._scaled_dot_product_flash_attention_for_cpu
 ATTENTION_BACKWARD = ATEN._scaled_dot_product_flash_attention_for_cpu_backward
 
+ATTENTION_ROWS = 128
+
 Factors = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -113,7 +115,9 @@ def factors(function: Any, args: tuple[Any, ...], result: Any) -> Iterator[Facto
 
 
 def attention_factors(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> Iterator[Factors]:
-    """The two products of an attention: the scores, and the mixture of the values.
+    """The two products of an attention: the scores, and the mixture of the values, for some rows after the other.
+
+    Scores of all rows at once leave the processor's cache, which takes longer than attention itself.
 
     Args:
         query: (batch, heads, length, size).
@@ -121,8 +125,9 @@ def attention_factors(query: torch.Tensor, key: torch.Tensor, value: torch.Tenso
         value: As key.
     """
     query, key, value = (each.flatten(0, 1) for each in (query, key, value))
-    yield query, key.mT
-    yield query.new_empty(len(query), query.shape[1], key.shape[1]), value
+    for rows in query.split(ATTENTION_ROWS, dim=1):
+        yield rows, key.mT
+        yield rows.new_empty(len(rows), rows.shape[1], key.shape[1]), value
 
 
 def attention_backward_factors(

@@ -6,6 +6,7 @@ Prints JSON: MB by step; "weights" are those of the model alone. Linux.
 """
 
 import argparse
+import ctypes
 import json
 import re
 import resource
@@ -31,7 +32,8 @@ def take_peak() -> float:
 
 
 def resident() -> float:
-    """The resident memory now, in MB."""
+    """The resident memory now, in MB, after freed memory went back to the system."""
+    ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * resource.getpagesize() / 1e6
 
