@@ -72,7 +72,12 @@ def grow(
 
 
 def grow_prompt(pipe: UniPosePipeline, repeats: int) -> Plot:
-    """A pose after prompts of several lengths."""
+    """A pose after prompts of several lengths.
+
+    Args:
+        pipe: pipeline of the model.
+        repeats: number of timed calls.
+    """
     config = pipe.model.config
 
     def make(length: int) -> Call:
@@ -84,7 +89,12 @@ def grow_prompt(pipe: UniPosePipeline, repeats: int) -> Plot:
 
 
 def grow_poses(pipe: UniPosePipeline, repeats: int) -> Plot:
-    """An answer of eight tokens to chats with several poses."""
+    """An answer of eight tokens to chats with several poses.
+
+    Args:
+        pipe: pipeline of the model.
+        repeats: number of timed calls.
+    """
 
     def make(count: int) -> Call:
         blocks = [{"type": "pose", "pose": pose} for pose in random_poses(count)]
@@ -95,7 +105,12 @@ def grow_poses(pipe: UniPosePipeline, repeats: int) -> Plot:
 
 
 def grow_batch(pipe: UniPosePipeline, repeats: int) -> Plot:
-    """Batches of text-to-pose."""
+    """Batches of text-to-pose.
+
+    Args:
+        pipe: pipeline of the model.
+        repeats: number of timed calls.
+    """
 
     def make(batch: int) -> Call:
         return partial(pipe, [SENTENCE] * batch, task="text-to-pose", batch_size=batch)

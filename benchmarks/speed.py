@@ -109,7 +109,13 @@ def measure_parts(
 
 
 def tables(tasks: Sequence[TaskMeasured], parts: Sequence[Measured], memory: Sequence[MemoryRow]) -> Iterator[str]:
-    """Markdown tables of all that was measured."""
+    """Markdown tables of all that was measured.
+
+    Args:
+        tasks: the tasks.
+        parts: the parts.
+        memory: name, peak in MB and its ratio, of each step.
+    """
     for header, rows in (
         (TASK_HEADER, [task_row(result) for result in tasks]),
         (PART_HEADER, [part_row(result) for result in parts]),

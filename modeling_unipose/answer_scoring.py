@@ -45,7 +45,15 @@ class AnswerScores:
         return cls(chosen, is_code, ~is_code, scores.flatten(0, 1), tokens)
 
     def mean(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(batch, new tokens) values -> (batch,), the mean where the mask holds; 0 where it never does."""
+        """The mean of values where a mask holds.
+
+        Args:
+            values: (batch, new tokens).
+            mask: (batch, new tokens) bool.
+
+        Returns:
+            (batch,); 0 where the mask never holds.
+        """
         return torch.where(mask, values, 0.0).sum(dim=1) / mask.sum(dim=1).clamp_min(1)
 
     @property

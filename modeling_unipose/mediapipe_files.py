@@ -159,12 +159,22 @@ def read_root(data: bytes) -> dict[int, int]:
 
 
 def follow(data: bytes, place: int) -> Place:
-    """Where the offset at a place leads."""
+    """Where the offset at a place leads.
+
+    Args:
+        data: The file.
+        place: Where the offset is.
+    """
     return Place(place + struct.unpack_from("<I", data, place)[0])
 
 
 def read_list(data: bytes, place: int) -> list[Place]:
-    """The tables of the list that the offset at a place leads to."""
+    """The tables of the list that the offset at a place leads to.
+
+    Args:
+        data: The file.
+        place: Where the offset is.
+    """
     start = follow(data, place)
     (count,) = struct.unpack_from("<I", data, start)
     return [follow(data, start + 4 + 4 * number) for number in range(count)]

@@ -157,7 +157,15 @@ class PoseGrammar(LogitsProcessor):
 
 
 def ban(scores: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
-    """(..., vocab_size) scores -> the same, -inf where a token is not allowed, and finite where it is."""
+    """Bans tokens.
+
+    Args:
+        scores: (..., vocab_size).
+        allowed: Of the same shape, bool.
+
+    Returns:
+        The scores, -inf where a token is not allowed, and finite where it is.
+    """
     return torch.where(allowed, scores.clamp_min(torch.finfo(scores.dtype).min), -torch.inf)
 
 

@@ -19,7 +19,12 @@ PACKAGE = f"{__package__}."
 
 
 def register_configs(auto: ModuleType, own: ModuleType) -> None:
-    """Registers the configs with `AutoConfig`."""
+    """Registers the configs with `AutoConfig`.
+
+    Args:
+        auto: The module of transformers with the Auto class.
+        own: The module of the classes.
+    """
     auto.AutoConfig.register("unipose", own.UniPoseConfig, exist_ok=True)
     auto.AutoConfig.register("unipose_vqvae", own.UniPoseVQVAEConfig, exist_ok=True)
     # Saved folders carry the code of these classes, so that they load where the package is not installed.
@@ -28,13 +33,23 @@ def register_configs(auto: ModuleType, own: ModuleType) -> None:
 
 
 def register_pose_tokenizer(auto: ModuleType, own: ModuleType) -> None:
-    """Registers the pose tokenizer with `AutoModel`."""
+    """Registers the pose tokenizer with `AutoModel`.
+
+    Args:
+        auto: The module of transformers with the Auto class.
+        own: The module of the classes.
+    """
     auto.AutoModel.register(own.UniPoseVQVAE.config_class, own.UniPoseVQVAE, exist_ok=True)
     own.UniPoseVQVAE.register_for_auto_class("AutoModel")
 
 
 def register_models(auto: ModuleType, own: ModuleType) -> None:
-    """Registers the models with `AutoModel` and those of images and text."""
+    """Registers the models with `AutoModel` and those of images and text.
+
+    Args:
+        auto: The module of transformers with the Auto class.
+        own: The module of the classes.
+    """
     config = own.UniPoseModel.config_class
     auto.AutoModel.register(config, own.UniPoseModel, exist_ok=True)
     auto.AutoModelForImageTextToText.register(config, own.UniPoseForConditionalGeneration, exist_ok=True)
@@ -44,7 +59,12 @@ def register_models(auto: ModuleType, own: ModuleType) -> None:
 
 
 def register_image_processor(auto: ModuleType, own: ModuleType) -> None:
-    """Registers the image processor with `AutoImageProcessor`."""
+    """Registers the image processor with `AutoImageProcessor`.
+
+    Args:
+        auto: The module of transformers with the Auto class.
+        own: The module of the classes.
+    """
     from .configuration_unipose import UniPoseConfig
 
     classes = {"pil": own.UniPoseImageProcessor}
@@ -53,7 +73,12 @@ def register_image_processor(auto: ModuleType, own: ModuleType) -> None:
 
 
 def register_processor(auto: ModuleType, own: ModuleType) -> None:
-    """Registers the processor with `AutoProcessor`."""
+    """Registers the processor with `AutoProcessor`.
+
+    Args:
+        auto: The module of transformers with the Auto class.
+        own: The module of the classes.
+    """
     from .configuration_unipose import UniPoseConfig
 
     auto.AutoProcessor.register(UniPoseConfig, own.UniPoseProcessor, exist_ok=True)
@@ -61,7 +86,12 @@ def register_processor(auto: ModuleType, own: ModuleType) -> None:
 
 
 def register_pipeline(pipelines: ModuleType, own: ModuleType) -> None:
-    """Registers the pipeline, with the embedded checkpoint as its default."""
+    """Registers the pipeline, with the embedded checkpoint as its default.
+
+    Args:
+        pipelines: `transformers.pipelines`.
+        own: The module of the class.
+    """
     from transformers import AutoModelForImageTextToText
 
     from .embedded_checkpoint import EmbeddedDefault

@@ -92,7 +92,15 @@ class VectorQuantizer(nn.Module):
         return distances.argmin(dim=1).view(features.shape[:-1])
 
     def nearest_of_tokens(self, features: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """(n, dim) features of the tokens (n,) -> (n,), as `nearest`."""
+        """The nearest codes of single features, as `nearest`.
+
+        Args:
+            features: (n, dim).
+            tokens: (n,) index of each one's token in a pose.
+
+        Returns:
+            (n,).
+        """
         return self.nearest(features)
 
     def codes_to_features(self, pose_codes: torch.Tensor) -> torch.Tensor:
@@ -201,7 +209,15 @@ class FiniteScalarQuantizer(nn.Module):
         return torch.cat([self.nearest_heading(features[:, :1]), self.nearest_point(features[:, 1:])], dim=1)
 
     def nearest_of_tokens(self, features: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """(n, dim) features of the tokens (n,) -> (n,) index of the nearest code of each token's codebook, in fp32."""
+        """The nearest codes of single features, each in the codebook of its token, in fp32.
+
+        Args:
+            features: (n, dim).
+            tokens: (n,) index of each one's token in a pose.
+
+        Returns:
+            (n,).
+        """
         features = features.to(self.codebook.device, torch.float32)
         return torch.where(tokens == 0, self.nearest_heading(features), self.nearest_point(features))
 
