@@ -1,13 +1,13 @@
 """Text answers and pose forwards with torch.compile against eager, on one machine in one run.
 
-    python benchmarks/compiled.py [--model DIR] [--repeats 5] [--sizes embedded medium]
+    python benchmarks/compiled.py [--model DIR] [--repeats 5] [--sizes embedded medium] [--tasks text pose]
 
 Weights of the medium model are random. Seconds of compilation are those of the first call.
 """
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -21,6 +21,7 @@ from unipose.training.evaluation.timing import medians
 
 
 NEW_TOKENS = 64
+TASKS = ("text", "pose")
 
 
 def text_calls(model: UniPoseForConditionalGeneration, prompt: torch.Tensor) -> dict[str, Callable[[], object]]:
@@ -63,18 +64,21 @@ def pose_calls(model: UniPoseForConditionalGeneration, prompt: torch.Tensor) -> 
 
 
 @torch.no_grad()
-def measure(name: str, config: UniPoseConfig, repeats: int) -> list[tuple[str, ...]]:
-    """Rows of the table: text and pose.
+def measure(name: str, config: UniPoseConfig, repeats: int, tasks: Sequence[str]) -> list[tuple[str, ...]]:
+    """Rows of the table.
 
     Args:
         name: Name of the model's size.
         config: Config of the model.
         repeats: Number of timed calls.
+        tasks: Some of `TASKS`.
     """
     model = random_model(config, "mixed")
     prompt = torch.randint(3, 200, (1, PROMPT_TOKENS))
     rows = []
-    for task, calls in (("64 tokens of text", text_calls(model, prompt)), ("pose forward", pose_calls(model, prompt))):
+    titles = {"text": f"{NEW_TOKENS} tokens of text", "pose": "pose forward"}
+    for task in tasks:
+        calls = (text_calls if task == "text" else pose_calls)(model, prompt)
         start = time.perf_counter()
         calls["compiled"]()
         compilation = time.perf_counter() - start
@@ -82,7 +86,7 @@ def measure(name: str, config: UniPoseConfig, repeats: int) -> list[tuple[str, .
         base = next(iter(seconds))
         for kind, value in seconds.items():
             first = f"{compilation:.0f}" if kind == "compiled" else "-"
-            rows.append((name, task, kind, f"{1000 * value:.1f}", f"{seconds[base] / value:.2f}", first))
+            rows.append((name, titles[task], kind, f"{1000 * value:.1f}", f"{seconds[base] / value:.2f}", first))
     return rows
 
 
@@ -91,14 +95,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="timed calls; default: %(default)s")
     parser.add_argument("--model", metavar="DIR", help="folder of the embedded size; default: the embedded model")
     parser.add_argument("--sizes", nargs="+", choices=("embedded", "medium"), default=("embedded", "medium"))
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, help="default: both")
     arguments = parser.parse_args()
     print_machine()
     rows = []
     if "embedded" in arguments.sizes:
         config = AutoConfig.from_pretrained(arguments.model or find_embedded_checkpoint())
-        rows += measure("embedded", config, arguments.repeats)
+        rows += measure("embedded", config, arguments.repeats, arguments.tasks)
     if "medium" in arguments.sizes:
-        rows += measure("512 x 8 layers", medium_config(), arguments.repeats)
+        rows += measure("512 x 8 layers", medium_config(), arguments.repeats, arguments.tasks)
     print_table(["size", "task", "kind", "ms", "speed-up", "first call (s)"], rows)
 
 

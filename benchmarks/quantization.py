@@ -1,4 +1,4 @@
-"""Size on disk, memory of the weights, load and speed with weights in 8 and 4 bits, against float.
+"""Size on disk, load and speed with weights in 8 and 4 bits, against float.
 
     python benchmarks/quantization.py [--repeats 5] [--sizes embedded medium]
 
@@ -99,15 +99,14 @@ def measure(name: str, folder: Path, repeats: int) -> list[tuple[str, ...]]:
     }
     pose_seconds, text_seconds = medians(poses, repeats), medians(texts, repeats)
     rows = []
-    for kind, model in models.items():
+    for kind in models:
         sizes = [megabytes_on_disk(folder, kind, dtype) for dtype in (torch.float32, torch.float16)]
-        memory = model.get_memory_footprint() / 1e6
         ratios = [seconds[kind] / seconds["float"] for seconds in (pose_seconds, text_seconds)]
         rows.append(
             (
                 name,
                 kind,
-                *(f"{size:.1f}" for size in (*sizes, memory)),
+                *(f"{size:.1f}" for size in sizes),
                 f"{loading[kind]:.1f}",
                 *(f"{ratio:.2f}" for ratio in ratios),
             )
@@ -128,7 +127,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             random_model(medium_config(), "mixed").save_pretrained(folder)
             rows += measure("512 x 8 layers", Path(folder), arguments.repeats)
-    header = ["size", "weights", "disk (MB)", "disk, rest in float16 (MB)", "memory (MB)", "load (s)"]
+    header = ["size", "weights", "disk (MB)", "disk, rest in float16 (MB)", "load (s)"]
     print_table([*header, "time of a pose / float", f"time of {NEW_TOKENS} tokens / float"], rows)
 
 
