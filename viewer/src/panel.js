@@ -21,7 +21,9 @@ const STYLE = `
 .up-captions p { margin: 4px 0 0; }
 .up-help { padding: 0 10px 8px; background: #ffffff; margin: 0; }
 /* Gradio gives all that is in it the color of its dark mode. */
-.up-root .up-captions p, .up-root p.up-help, .up-root .up-label, .up-root .up-message, .up-root .up-tools select { color: #1b2733; }
+.up-root .up-captions p, .up-root p.up-help, .up-root .up-label, .up-root .up-message, .up-root .up-tools select,
+.up-root .up-tools button { color: #1b2733; }
+.up-root .up-tools button[aria-pressed="true"] { color: #fff; }
 .up-message { position: absolute; inset: 0; display: grid; place-content: center; padding: 16px; text-align: center; }
 .up-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 `;
