@@ -208,6 +208,7 @@ def test_saved_code_is_flat(tiny_checkpoint: Path) -> None:
         "retargeting.py",
         "rotations.py",
         "seeded_sampling.py",
+        "scoring_unipose.py",
         "single_pose.py",
         "skeletons.py",
         "tasks_unipose.py",
