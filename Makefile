@@ -29,7 +29,7 @@ fuzz: $(VENV)/.developing
 
 # Only torch is pinned.
 NEWEST := .venv-newest
-NEWEST_TESTS := modeling generation text_decoding library_hooks processing image_processing pipeline auto_classes cli pose_vqvae training training_hooks
+NEWEST_TESTS := modeling generation text_decoding library_hooks processing image_processing pipeline auto_classes cli pose_vqvae training training_hooks quantization
 test-newest:
 	rm -rf $(NEWEST) build
 	$(PYTHON) -m venv $(NEWEST)
@@ -142,7 +142,7 @@ $(VENV)/.installed: $(VENV)/.torch setup.py
 	touch $@
 
 $(VENV)/.developing: $(VENV)/.installed
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,evaluation,refine,convert,smpl,photo,serving,space,onnx,quantization,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[training,evaluation,refine,convert,smpl,photo,serving,space,onnx,dev]'
 	touch $@
 
 clean:

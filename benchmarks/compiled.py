@@ -1,8 +1,8 @@
 """Text answers and pose forwards with torch.compile against eager, on one machine in one run.
 
-    python benchmarks/compiled.py [--model DIR] [--repeats 5] [--sizes embedded medium] [--tasks text pose]
+    python benchmarks/compiled.py [--repeats 5] [--sizes embedded 84m] [--tasks text pose]
 
-Weights of the medium model are random. Seconds of compilation are those of the first call.
+Weights of the larger model are random. Seconds of compilation are those of the first call.
 """
 
 import argparse
@@ -12,14 +12,14 @@ from functools import partial
 
 import torch
 from measure import print_machine, print_table
-from parallel_vs_causal import PROMPT_TOKENS, medium_config, random_model
-from transformers import AutoConfig, CompileConfig
+from model_sizes import SIZES, load_size
+from transformers import CompileConfig
 
-from unipose import UniPoseConfig, UniPoseForConditionalGeneration
-from unipose.embedded_checkpoint import find_embedded_checkpoint
+from unipose import UniPoseForConditionalGeneration
 from unipose.training.evaluation.timing import medians
 
 
+PROMPT_TOKENS = 24
 NEW_TOKENS = 64
 TASKS = ("text", "pose")
 
@@ -64,16 +64,15 @@ def pose_calls(model: UniPoseForConditionalGeneration, prompt: torch.Tensor) -> 
 
 
 @torch.no_grad()
-def measure(name: str, config: UniPoseConfig, repeats: int, tasks: Sequence[str]) -> list[tuple[str, ...]]:
+def measure(name: str, repeats: int, tasks: Sequence[str]) -> list[tuple[str, ...]]:
     """Rows of the table.
 
     Args:
-        name: Name of the model's size.
-        config: Config of the model.
+        name: One of `SIZES`.
         repeats: Number of timed calls.
         tasks: Some of `TASKS`.
     """
-    model = random_model(config, "mixed")
+    model = load_size(name).model
     prompt = torch.randint(3, 200, (1, PROMPT_TOKENS))
     rows = []
     titles = {"text": f"{NEW_TOKENS} tokens of text", "pose": "pose forward"}
@@ -93,17 +92,11 @@ def measure(name: str, config: UniPoseConfig, repeats: int, tasks: Sequence[str]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="timed calls; default: %(default)s")
-    parser.add_argument("--model", metavar="DIR", help="folder of the embedded size; default: the embedded model")
-    parser.add_argument("--sizes", nargs="+", choices=("embedded", "medium"), default=("embedded", "medium"))
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES, help="default: both")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, help="default: both")
     arguments = parser.parse_args()
     print_machine()
-    rows = []
-    if "embedded" in arguments.sizes:
-        config = AutoConfig.from_pretrained(arguments.model or find_embedded_checkpoint())
-        rows += measure("embedded", config, arguments.repeats, arguments.tasks)
-    if "medium" in arguments.sizes:
-        rows += measure("512 x 8 layers", medium_config(), arguments.repeats, arguments.tasks)
+    rows = [row for size in arguments.sizes for row in measure(size, arguments.repeats, arguments.tasks)]
     print_table(["size", "task", "kind", "ms", "speed-up", "first call (s)"], rows)
 
 

@@ -1,8 +1,8 @@
 """Size on disk, load and speed with weights in 8 and 4 bits, against float.
 
-    python benchmarks/quantization.py [--repeats 5] [--sizes embedded medium]
+    python benchmarks/quantization.py [--repeats 5] [--sizes embedded 84m]
 
-Weights of the medium model are random. Needs `pip install 'unipose[quantization]'`.
+Weights of the larger model are random. Needs `pip install 'unipose[quantization]'`.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from measure import print_machine, print_table
-from parallel_vs_causal import PROMPT_TOKENS, medium_config, random_model
+from model_sizes import SIZES, load_size
 from torchao.quantization import Int8WeightOnlyConfig
 from transformers import BitsAndBytesConfig, TorchAoConfig
 
@@ -22,6 +22,7 @@ from unipose.embedded_checkpoint import find_embedded_checkpoint
 from unipose.training.evaluation.timing import medians
 
 
+PROMPT_TOKENS = 24
 NEW_TOKENS = 32
 CONFIGS = {
     "float": lambda: None,
@@ -117,16 +118,16 @@ def measure(name: str, folder: Path, repeats: int) -> list[tuple[str, ...]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="timed calls; default: %(default)s")
-    parser.add_argument("--sizes", nargs="+", choices=("embedded", "medium"), default=("embedded", "medium"))
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES)
     arguments = parser.parse_args()
     print_machine()
     rows = []
     if "embedded" in arguments.sizes:
         rows += measure("embedded", find_embedded_checkpoint(), arguments.repeats)
-    if "medium" in arguments.sizes:
+    if "84m" in arguments.sizes:
         with tempfile.TemporaryDirectory() as folder:
-            random_model(medium_config(), "mixed").save_pretrained(folder)
-            rows += measure("512 x 8 layers", Path(folder), arguments.repeats)
+            load_size("84m").model.save_pretrained(folder)
+            rows += measure("84m", Path(folder), arguments.repeats)
     header = ["size", "weights", "disk (MB)", "disk, rest in float16 (MB)", "load (s)"]
     print_table([*header, "time of a pose / float", f"time of {NEW_TOKENS} tokens / float"], rows)
 

@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 from torch import nn
-from torchao.quantization import Int8WeightOnlyConfig
 from transformers import (
     AutoModel,
     AutoModelForImageTextToText,
@@ -20,10 +19,14 @@ from unipose.training.evaluation.human_words import load_sentences
 
 
 pytestmark = pytest.mark.slow
+# transformers imports torchao in every process where it is installed, which takes a second: so it is not among the
+# tools of development, and these tests run in the environment of `make test-newest`.
+quantization = pytest.importorskip("torchao.quantization", reason="needs the extra quantization")
+pytest.importorskip("bitsandbytes", reason="needs the extra quantization")
 
 # Config, the least share of codes that are those of the float model, and the type of a quantized weight.
 FORMS = {
-    "int8": (lambda: TorchAoConfig(Int8WeightOnlyConfig()), 0.85, "Int8Tensor"),
+    "int8": (lambda: TorchAoConfig(quantization.Int8WeightOnlyConfig()), 0.85, "Int8Tensor"),
     "nf4": (
         lambda: BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32),
         0.6,
