@@ -128,8 +128,8 @@ viewer/node_modules: viewer/package-lock.json
 viewer/mediapipe: modeling_unipose/mediapipe_files.py | $(VENV)/.developing
 	-$(BIN)/unipose get-mediapipe $@ && touch $@
 
-viewer/onnxruntime: viewer/vendor_onnxruntime.py viewer/vendor_mediapipe.py viewer/text_to_pose.mjs
-	-$(PYTHON) viewer/vendor_onnxruntime.py $@ && touch $@
+viewer/onnxruntime: viewer/vendor_onnxruntime.py viewer/text_to_pose.mjs | $(VENV)/.developing
+	-$(BIN)/python viewer/vendor_onnxruntime.py $@ && touch $@
 
 # torch alone and first: another package's wider range would bring a build for GPUs.
 $(VENV)/.torch: constraints.txt

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from vendor_mediapipe import read_checked, unpack_packages
+from unipose.mediapipe_files import read_checked, unpack_packages
 
 
 RUNTIME, TOKENIZERS = "onnxruntime-web@1.30.0", "@huggingface/tokenizers@0.2.0"
