@@ -216,6 +216,7 @@ class UniPoseGenerationMixin(ScoringMixin, GenerationMixin):
             generation_config.do_sample = False
         arguments = {"logits_processor": logits_processor, "generation_config": generation_config, **kwargs}
         if mode == "text" or self.config.pose_attention == "causal":
+            generation_config.output_logits = generation_config.output_logits or code_logits
             output = super()._sample(input_ids, synced_gpus=synced_gpus, **arguments)
         else:
             # Forwards of one position and of many alternate, which would cause recompilation again and again.

@@ -56,6 +56,8 @@ class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
 class UniPoseModel(ImageInputMixin, UniPosePreTrainedModel):
     """The two vision encoders, the projector, the pose tokenizer and the language model, without the head."""
 
+    # Quantizers leave the pose tokenizer as it is; they match names from their start.
+    _keep_in_fp32_modules = {"pose_tokenizer.encoder", "pose_tokenizer.decoder"}  # noqa: RUF012
     # The head of a whole checkpoint.
     _keys_to_ignore_on_load_unexpected = {r"^lm_head\."}  # noqa: RUF012
 
@@ -335,6 +337,7 @@ class UniPoseModel(ImageInputMixin, UniPosePreTrainedModel):
 class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationMixin):
     """The model with its language head, the paper's loss, and generation of text and poses."""
 
+    _keep_in_fp32_modules = {"model.pose_tokenizer.encoder", "model.pose_tokenizer.decoder"}  # noqa: RUF012
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}  # noqa: RUF012
     _tp_plan = {"lm_head": "colwise_gather_output"}  # noqa: RUF012
 

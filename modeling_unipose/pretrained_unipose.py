@@ -36,8 +36,6 @@ class UniPosePreTrainedModel(CompleteLoadingMixin, CardUploadMixin, PicklingMixi
     _skip_keys_device_placement = [CACHE]  # noqa: RUF012
     # Codes are arg-minima: rounding the encoder to half precision changes them.
     _keep_in_fp32_modules_strict = {"pose_tokenizer"}  # noqa: RUF012
-    # The same for quantizers of weights, which match names from their start.
-    _keep_in_fp32_modules = {"pose_tokenizer", "model.pose_tokenizer"}  # noqa: RUF012
     _keys_to_ignore_on_load_missing = {TRAINING_BUFFERS}  # noqa: RUF012
     _supports_sdpa = True
     _supports_flex_attn = True
