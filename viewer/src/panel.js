@@ -23,7 +23,8 @@ const STYLE = `
 /* Gradio gives all that is in it the color of its dark mode. */
 .up-root .up-captions p, .up-root p.up-help, .up-root .up-label, .up-root .up-message, .up-root .up-tools select,
 .up-root .up-tools button { color: #1b2733; }
-.up-root .up-tools button[aria-pressed="true"] { color: #fff; }
+.up-root .up-tools button, .up-root .up-tools select { background: #fff; }
+.up-root .up-tools button[aria-pressed="true"] { color: #fff; background: #1b2733; }
 .up-message { position: absolute; inset: 0; display: grid; place-content: center; padding: 16px; text-align: center; }
 .up-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 `;
