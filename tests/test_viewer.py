@@ -60,9 +60,10 @@ def write_page(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def single(browser: Any, write_page) -> Iterator[Any]:
-    """One page for tests that put in their own poses."""
+    """One page for tests that put in their own poses; `viewer.edits` keeps what was turned by hand."""
     address = write_page("single", [STAND], ["A person stands."])
     with open_page(browser, address, READY, viewport=SIZE, reduced_motion="reduce") as page:
+        page.evaluate("viewer.onEdit((pose, index, joint) => viewer.edits.push([pose, index, joint]))")
         yield page
 
 
@@ -216,7 +217,6 @@ def test_poses_glide(browser: Any, write_page) -> None:
 def test_a_followed_pose_is_shown_in_place_of_the_poses(page: Any) -> None:
     """The poses stay what they are, also those that are set and turned meanwhile, and come back."""
     shown = "viewer.bodies.map(body => body.bones.map(bone => bone.quaternion.toArray()))"
-    page.evaluate("viewer.onEdit((pose, index, joint) => viewer.edits.push([pose, index, joint]))")
     page.evaluate("pose => viewer.follow(pose, 'Live.')", pose_to_quaternions(KNEEL))
     np.testing.assert_allclose(quaternions_to_pose(page.evaluate(shown)[0]), KNEEL, atol=1e-5)
     assert page.text_content(".up-captions") == "Live."
@@ -246,7 +246,6 @@ def test_nothing_is_drawn_while_nothing_changes(page: Any) -> None:
 
 
 def test_dragging_a_joint_rotates_it_alone(page: Any) -> None:
-    page.evaluate("viewer.onEdit((pose, index, joint) => viewer.edits.push([pose, index, joint]))")
     drag(page, "left_elbow", 30, -25)
     changed = degrees_between(pose_of(page), STAND)
     assert changed[ELBOW] > 5
