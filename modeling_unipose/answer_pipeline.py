@@ -137,11 +137,12 @@ class AnswerPipelineMixin:
         texts = [self.processor.plain_text(request.answer) for request in requests]
         tokenized = self.processor(text=texts, add_special_tokens=False, padding=False)
         answers = [[*own, *end] for own in tokenized["input_ids"]]
-        length, pad = max(map(len, answers)), self.processor.tokenizer.pad_token_id
-        generated = ids.new_tensor([answer + [pad] * (length - len(answer)) for answer in answers])
-        answered = self.model.score_answers(ids, generated, mask, task.answer, None, False, PoseDecoding(), inputs)
-        chooser = CodeChooser(self.model.config, self.model.model.pose_tokenizer, PoseDecoding())
-        return answered.of_tokens(chooser.ids).mean_log_probability.tolist()
+        lengths = torch.tensor([len(answer) for answer in answers], device=ids.device)
+        longest, pad = max(map(len, answers)), self.processor.tokenizer.pad_token_id
+        generated = ids.new_tensor([answer + [pad] * (longest - len(answer)) for answer in answers])
+        is_text = torch.arange(longest, device=ids.device) < lengths.unsqueeze(1)
+        scores = self.model.score_texts(ids, generated, is_text, mask, **inputs)
+        return (scores.sum(dim=1) / lengths.clamp_min(1)).tolist()
 
     def encode_poses(self, poses: Sequence[Any]) -> torch.Tensor:
         """Poses as the model has read or written them -> (poses, num_pose_tokens) codes, counted from 0."""

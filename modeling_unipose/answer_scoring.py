@@ -6,10 +6,15 @@ from typing import Any
 import torch
 
 from .configuration_unipose import UniPoseConfig
+from .output_hooks import columns_of
 from .pose_blocks import codes_to_queries, prompt_source_codes
 from .pose_decoding import CodeChooser, revealed_counts
-from .pose_grammar import PoseGrammar
+from .pose_grammar import PoseGrammar, TokenKinds
 from .query_runs import block_index, codes_before, codes_since_start, is_pose_code
+
+
+# Logits of texts are computed for this many tokens of the vocabulary at a time: they stay in the processor's caches.
+COLUMNS = 2048
 
 
 @dataclass
@@ -145,14 +150,30 @@ class TeacherForcing:
             (batch, 1 + new tokens + queries behind a cut, vocab_size).
         """
         return self.model(
-            input_ids=self.seen,
-            attention_mask=self.attention_mask,
-            position_ids=self.position_ids,
+            **self.arguments,
             revealed_pose_codes=revealed_pose_codes,
             logits_to_keep=self.new_tokens + self.tail_length + 1,
-            use_cache=False,
-            **self.inputs,
         ).logits
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What all forwards get."""
+        own = {"input_ids": self.seen, "attention_mask": self.attention_mask, "position_ids": self.position_ids}
+        return {**self.inputs, **own, "use_cache": False}
+
+    def text_log_probabilities(self, is_text: torch.Tensor) -> torch.Tensor:
+        """The log-probabilities of the tokens of answers without poses, by a forward that keeps no logits.
+
+        Args:
+            is_text: (batch, new tokens) bool, where the answers have tokens.
+
+        Returns:
+            (batch, new tokens); 0 where there are none. NaN or infinite where logits are not finite.
+        """
+        hidden = self.model.model(**self.arguments).last_hidden_state[:, self.prompt_length - 1 : -1]
+        tokens = self.ids[:, self.prompt_length :][is_text]
+        scores = text_scores(self.model.lm_head, hidden[is_text], tokens, self.config)
+        return torch.zeros(is_text.shape, device=scores.device).masked_scatter(is_text, scores)
 
     def logits(self, chooser: CodeChooser, in_order: bool) -> torch.Tensor:
         """The logits that each generated token was chosen from.
@@ -207,6 +228,36 @@ class TeacherForcing:
             predicted = self.forward(revealed)[rows][in_block[rows][:, -kept:]].view_as(block)
             block = torch.where(is_known.unsqueeze(-1), block, predicted)
             logits[in_block[:, -kept:]] = block.flatten(0, 1)
+
+
+def text_scores(head: Any, hidden: torch.Tensor, tokens: torch.Tensor, config: UniPoseConfig) -> torch.Tensor:
+    """The log-probabilities of tokens of texts, among the tokens that the grammar allows there.
+
+    Args:
+        head: The language head.
+        hidden: (tokens, hidden_size) that each token is predicted from.
+        tokens: (tokens,) ids.
+        config: Config with the token ids.
+
+    Returns:
+        (tokens,) float32; NaN if a logit is not finite.
+    """
+    size, codes = config.text_config.vocab_size, config.pose_code_start_id
+    allowed = TokenKinds.of_vocabulary(config, size, tokens.device).text
+    ranges = ((0, codes), (codes + config.num_pose_codes, size))
+    parts = [slice(first, min(first + COLUMNS, end)) for start, end in ranges for first in range(start, end, COLUMNS)]
+    total = chosen = torch.full(tokens.shape, -torch.inf, device=tokens.device)
+    zero = torch.zeros((), device=tokens.device)
+    for part, logits in zip(parts, columns_of(head, hidden, parts)):
+        scores, place = logits.float(), tokens - part.start
+        # Neither NaN nor infinite values of any sign get lost in this sum.
+        zero = zero + scores.sum() * 0.0
+        if not allowed[part].all():
+            scores = torch.where(allowed[part], scores, -torch.inf)
+        total = torch.logaddexp(total, scores.logsumexp(dim=1))
+        own = scores.gather(1, place.clamp(0, scores.shape[1] - 1).unsqueeze(1)).squeeze(1)
+        chosen = torch.where((place >= 0) & (place < scores.shape[1]), own, chosen)
+    return chosen - total + zero
 
 
 def answer_logits(

@@ -25,7 +25,7 @@ from .configuration_unipose import UniPoseConfig
 from .generation_unipose import UniPoseGenerationMixin
 from .mixed_attention import create_mask
 from .modeling_pose_vqvae import UniPoseVQVAE
-from .output_hooks import install_hooks, is_plain_linear
+from .output_hooks import columns_of, install_hooks
 from .pretrained_unipose import UniPosePreTrainedModel
 from .query_runs import is_pose_code, query_index, shift_pose_labels, source_codes
 from .vision_unipose import ImageInputMixin, UniPoseMultiModalProjector, build_vision_encoders
@@ -468,13 +468,10 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         )
 
     def code_logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(..., hidden_size) -> (..., codebook_size), the columns of the pose codes of what the head computes.
-
-        A head that is more than its weights, because of an adapter, a quantization or a hook, is run whole.
-        """
-        head, first = self.lm_head, self.config.pose_code_start_id
-        codes = slice(first, first + self.config.num_pose_codes)
-        return nn.functional.linear(hidden, head.weight[codes]) if is_plain_linear(head) else head(hidden)[..., codes]
+        """(..., hidden_size) -> (..., codebook_size), the columns of the pose codes of what the head computes."""
+        first = self.config.pose_code_start_id
+        (logits,) = columns_of(self.lm_head, hidden, [slice(first, first + self.config.num_pose_codes)])
+        return logits
 
     def shift_labels(
         self, input_ids: torch.Tensor | None, labels: torch.Tensor, inputs_embeds: torch.Tensor | None = None

@@ -1,7 +1,9 @@
 """Hooks by which transformers records the outputs of layers: installed at once, and left out of pickles."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.output_capturing import maybe_install_capturing_hooks
@@ -39,6 +41,24 @@ def is_plain_linear(module: nn.Module) -> bool:
     return type(module) is nn.Linear and hooks == 0 and "forward" not in vars(module)
 
 
+def columns_of(head: nn.Module, hidden: torch.Tensor, parts: Iterable[slice]) -> Iterator[torch.Tensor]:
+    """Columns of what a head computes, one part after the other, so that all logits are never in memory at once.
+
+    A head that is more than its weights, because of an adapter, a quantization or a hook, is run whole, and once.
+
+    Args:
+        head: The head, (..., hidden_size) -> (..., vocab_size).
+        hidden: (..., hidden_size).
+        parts: The columns of each part.
+    """
+    if is_plain_linear(head):
+        weight: Any = head.weight
+        yield from (nn.functional.linear(hidden, weight[part]) for part in parts)
+    else:
+        logits = head(hidden)
+        yield from (logits[..., part] for part in parts)
+
+
 class PicklingMixin:
     """`pickle` and `torch.save` of a whole model."""
 
@@ -46,4 +66,4 @@ class PicklingMixin:
         return vars(without_hooks(self))  # type: ignore[arg-type]
 
 
-__all__ = ["PicklingMixin", "install_hooks", "is_plain_linear"]
+__all__ = ["PicklingMixin", "columns_of", "install_hooks", "is_plain_linear"]

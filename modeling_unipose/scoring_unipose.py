@@ -97,6 +97,33 @@ class ScoringMixin:
         check_logits(self, forcing.ids, logits)
         return self.answers_of_logits(forcing.ids, logits, generation_mode, max_length)
 
+    @torch.no_grad()
+    def score_texts(
+        self,
+        input_ids: torch.Tensor,
+        generated_ids: torch.Tensor,
+        is_text: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        **inputs: Any,
+    ) -> torch.Tensor:
+        """`score_generated` with generation_mode="text": less work, because it keeps no logits; no gradients.
+
+        Args:
+            input_ids: See `score_generated`.
+            generated_ids: (batch, new tokens) texts, right-padded.
+            is_text: (batch, new tokens) bool, where the texts have tokens.
+            attention_mask: See `score_generated`.
+            inputs: See there.
+
+        Returns:
+            (batch, new tokens); 0 behind the end of a text.
+        """
+        forcing = TeacherForcing(self, input_ids, generated_ids, attention_mask, inputs)
+        scores = forcing.text_log_probabilities(is_text)
+        if scores.isnan().any():
+            check_logits(self, forcing.ids, forcing.forward()[:, : generated_ids.shape[1]])
+        return scores
+
     def code_logits_of_pose(self, input_ids: torch.Tensor, **inputs: Any) -> torch.Tensor:
         """The logits of the codes of the pose that each prompt starts, by one forward.
 

@@ -18,6 +18,7 @@ from transformers import HfArgumentParser
 from unipose.cli import load_pipeline
 
 from .app import Service, build_app
+from .memory import keep_freed_memory
 from .options import KEY_VARIABLE, ServingOptions, read_key
 
 
@@ -59,6 +60,7 @@ def load_service(options: ServingOptions, key: str | None) -> Service:
         options: The options.
         key: See `Service`.
     """
+    keep_freed_memory()
     pipe = load_pipeline(options.model)
     pipe("A person stands.", task="text-to-pose")
     return Service(pipe, options, key)
