@@ -19,7 +19,7 @@ from .answer_choice import (
     most_central,
     reverse_request,
 )
-from .answer_scoring import AnswerScores, answer_features
+from .answer_scoring import AnswerScores, answer_features, masked_mean
 from .pose_decoding import CodeChooser, PoseDecoding, options_of
 from .query_runs import is_pose_code
 from .single_pose import UniPoseGenerateOutput
@@ -130,7 +130,7 @@ class AnswerPipelineMixin:
         if task.answer == "pose":
             codes = self.encode_poses([request.answer for request in requests])
             scored = AnswerScores.of_poses(self.model.code_logits_of_pose(**inputs), codes)
-            return scored.mean_log_probability.tolist()
+            return masked_mean(scored.log_probabilities, scored.is_code).tolist()
         ids, mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
         ends = self.model.generation_config.eos_token_id
         end = [] if ends is None else [ends] if isinstance(ends, int) else list(ends[:1])
@@ -140,8 +140,7 @@ class AnswerPipelineMixin:
         length, pad = max(map(len, answers)), self.processor.tokenizer.pad_token_id
         generated = ids.new_tensor([answer + [pad] * (length - len(answer)) for answer in answers])
         answered = self.model.score_answers(ids, generated, mask, task.answer, None, False, PoseDecoding(), inputs)
-        chooser = CodeChooser(self.model.config, self.model.model.pose_tokenizer, PoseDecoding())
-        return answered.of_tokens(chooser.ids).mean_log_probability.tolist()
+        return masked_mean(answered.log_probabilities, answered.is_text).tolist()
 
     def encode_poses(self, poses: Sequence[Any]) -> torch.Tensor:
         """Poses as the model has read or written them -> (poses, num_pose_tokens) codes, counted from 0."""
@@ -170,15 +169,14 @@ class AnswerPipelineMixin:
         sources = (options_of(config), options_of(self.model.generation_config))
         decoding = PoseDecoding.resolve(self.model.config, arguments, *sources)
         chooser = CodeChooser(self.model.config, self.model.model.pose_tokenizer, decoding)
+        generated = output.sequences[:, prompt.shape[1] :]
         if isinstance(output, UniPoseGenerateOutput) and output.code_logits is not None:
-            generated = output.sequences[:, prompt.shape[1] :]
             codes = generated[is_pose_code(generated, self.model.config)].view(len(generated), -1)
             scored = AnswerScores.of_poses(output.code_logits, codes - chooser.ids.start)
         elif isinstance(output, GenerateDecoderOnlyOutput) and output.logits is not None:
             logits = torch.stack([*output.logits], dim=1)
             scored = self.model.answers_of_logits(output.sequences, logits, mode).of_tokens(chooser.ids)
         else:
-            generated = output.sequences[:, prompt.shape[1] :]
             count = len(generated) // len(prompt)
             ids, expanded = self.model._expand_inputs_for_generation(count, input_ids=prompt, **inputs)
             mask, sampled = expanded.pop("attention_mask", None), bool(arguments.get("do_sample", config.do_sample))
