@@ -19,7 +19,7 @@ from .answer_choice import (
     most_central,
     reverse_request,
 )
-from .answer_scoring import AnswerScores, answer_features
+from .answer_scoring import AnswerScores, answer_features, masked_mean
 from .pose_decoding import CodeChooser, PoseDecoding, options_of
 from .query_runs import is_pose_code
 from .single_pose import UniPoseGenerateOutput
@@ -130,19 +130,17 @@ class AnswerPipelineMixin:
         if task.answer == "pose":
             codes = self.encode_poses([request.answer for request in requests])
             scored = AnswerScores.of_poses(self.model.code_logits_of_pose(**inputs), codes)
-            return scored.mean_log_probability.tolist()
+            return masked_mean(scored.log_probabilities, scored.is_code).tolist()
         ids, mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
         ends = self.model.generation_config.eos_token_id
         end = [] if ends is None else [ends] if isinstance(ends, int) else list(ends[:1])
         texts = [self.processor.plain_text(request.answer) for request in requests]
         tokenized = self.processor(text=texts, add_special_tokens=False, padding=False)
         answers = [[*own, *end] for own in tokenized["input_ids"]]
-        lengths = torch.tensor([len(answer) for answer in answers], device=ids.device)
-        longest, pad = max(map(len, answers)), self.processor.tokenizer.pad_token_id
-        generated = ids.new_tensor([answer + [pad] * (longest - len(answer)) for answer in answers])
-        is_text = torch.arange(longest, device=ids.device) < lengths.unsqueeze(1)
-        scores = self.model.score_texts(ids, generated, is_text, mask, **inputs)
-        return (scores.sum(dim=1) / lengths.clamp_min(1)).tolist()
+        lengths, pad = [len(answer) for answer in answers], self.processor.tokenizer.pad_token_id
+        generated = ids.new_tensor([answer + [pad] * (max(lengths) - len(answer)) for answer in answers])
+        is_text = torch.arange(max(lengths), device=ids.device) < ids.new_tensor(lengths).unsqueeze(1)
+        return masked_mean(self.model.score_texts(ids, generated, is_text, mask, **inputs), is_text).tolist()
 
     def encode_poses(self, poses: Sequence[Any]) -> torch.Tensor:
         """Poses as the model has read or written them -> (poses, num_pose_tokens) codes, counted from 0."""
@@ -171,15 +169,14 @@ class AnswerPipelineMixin:
         sources = (options_of(config), options_of(self.model.generation_config))
         decoding = PoseDecoding.resolve(self.model.config, arguments, *sources)
         chooser = CodeChooser(self.model.config, self.model.model.pose_tokenizer, decoding)
+        generated = output.sequences[:, prompt.shape[1] :]
         if isinstance(output, UniPoseGenerateOutput) and output.code_logits is not None:
-            generated = output.sequences[:, prompt.shape[1] :]
             codes = generated[is_pose_code(generated, self.model.config)].view(len(generated), -1)
             scored = AnswerScores.of_poses(output.code_logits, codes - chooser.ids.start)
         elif isinstance(output, GenerateDecoderOnlyOutput) and output.logits is not None:
             logits = torch.stack([*output.logits], dim=1)
             scored = self.model.answers_of_logits(output.sequences, logits, mode).of_tokens(chooser.ids)
         else:
-            generated = output.sequences[:, prompt.shape[1] :]
             count = len(generated) // len(prompt)
             ids, expanded = self.model._expand_inputs_for_generation(count, input_ids=prompt, **inputs)
             mask, sampled = expanded.pop("attention_mask", None), bool(arguments.get("do_sample", config.do_sample))

@@ -49,23 +49,6 @@ class AnswerScores:
         chosen = scores.gather(2, codes.unsqueeze(2)).squeeze(2)
         return cls(chosen, is_code, ~is_code, scores.flatten(0, 1), tokens)
 
-    def mean(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """The mean of values where a mask holds.
-
-        Args:
-            values: (batch, new tokens).
-            mask: (batch, new tokens) bool.
-
-        Returns:
-            (batch,); 0 where the mask never holds.
-        """
-        return torch.where(mask, values, 0.0).sum(dim=1) / mask.sum(dim=1).clamp_min(1)
-
-    @property
-    def mean_log_probability(self) -> torch.Tensor:
-        """(batch,)."""
-        return self.mean(self.log_probabilities, self.is_code | self.is_text)
-
 
 @dataclass
 class AnswerLogits:
@@ -305,6 +288,19 @@ def answer_logits(
     )
 
 
+def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The mean of values where a mask holds.
+
+    Args:
+        values: (batch, new tokens).
+        mask: (batch, new tokens) bool.
+
+    Returns:
+        (batch,); 0 where the mask never holds.
+    """
+    return torch.where(mask, values, 0.0).sum(dim=1) / mask.sum(dim=1).clamp_min(1)
+
+
 def answer_features(answers: AnswerScores, chooser: CodeChooser) -> list[dict[str, float]]:
     """What tells how sure the model was of each answer; see `FEATURES`.
 
@@ -320,8 +316,9 @@ def answer_features(answers: AnswerScores, chooser: CodeChooser) -> list[dict[st
     }
     if answers.is_code.any():
         tokens, scores = answers.tokens, answers.code_scores
-        probabilities = scores.softmax(dim=-1)
-        entropy = -(probabilities * scores.clamp_min(torch.finfo(scores.dtype).min)).sum(dim=-1)
+        probabilities = scores.exp()
+        # A probability of 0 adds nothing, even if its logarithm is -inf.
+        entropy = -(probabilities * scores).nansum(dim=-1)
         expected = chooser.pose_tokenizer.expected_features(probabilities, tokens)
         nearest = chooser.pose_tokenizer.nearest_codes(expected, tokens)
         values = {
@@ -332,10 +329,10 @@ def answer_features(answers: AnswerScores, chooser: CodeChooser) -> list[dict[st
         for name, value in values.items():
             spread = torch.zeros_like(log_probabilities).masked_scatter(answers.is_code, value)
             parts[name] = (spread, answers.is_code)
-    features = {name: answers.mean(values, mask) for name, (values, mask) in parts.items()}
+    features = {name: masked_mean(values, mask) for name, (values, mask) in parts.items()}
     features["text_min_log_prob"] = torch.where(answers.is_text, log_probabilities, 0.0).amin(dim=1)
     columns = {name: values.tolist() for name, values in features.items()}
     return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
-__all__ = ["AnswerLogits", "AnswerScores", "TeacherForcing", "answer_features", "answer_logits"]
+__all__ = ["AnswerLogits", "AnswerScores", "TeacherForcing", "answer_features", "answer_logits", "masked_mean"]
