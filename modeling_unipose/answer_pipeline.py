@@ -134,7 +134,8 @@ class AnswerPipelineMixin:
         ids, mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
         ends = self.model.generation_config.eos_token_id
         end = [] if ends is None else [ends] if isinstance(ends, int) else list(ends[:1])
-        texts = [self.processor.plain_text(request.answer) for request in requests]
+        pattern = self.processor.control_tokens
+        texts = [self.processor.plain_text(request.answer, pattern=pattern) for request in requests]
         tokenized = self.processor(text=texts, add_special_tokens=False, padding=False)
         answers = [[*own, *end] for own in tokenized["input_ids"]]
         lengths, pad = [len(answer) for answer in answers], self.processor.tokenizer.pad_token_id

@@ -225,7 +225,8 @@ def text_scores(head: Any, hidden: torch.Tensor, tokens: torch.Tensor, config: U
     Returns:
         (tokens,) float32; NaN if a logit is not finite.
     """
-    size, codes = config.text_config.vocab_size, config.pose_code_start_id
+    text_config: Any = config.text_config
+    size, codes = text_config.vocab_size, config.pose_code_start_id
     allowed = TokenKinds.of_vocabulary(config, size, tokens.device).text
     ranges = ((0, codes), (codes + config.num_pose_codes, size))
     parts = [slice(first, min(first + COLUMNS, end)) for start, end in ranges for first in range(start, end, COLUMNS)]

@@ -24,7 +24,7 @@ from .cli_files import check_out, find_kept, load_body, write_answers
 from .cli_inputs import implied_task, read_inputs
 from .cli_poses import answer_record, pose_record, show_poses
 from .generation_arguments import check_batch_size
-from .photo_poses import Estimator, find_estimator
+from .photo_poses import Estimator, check_one_pose, find_estimator
 from .processing.pose_frames import Frame
 
 
@@ -104,6 +104,8 @@ def run_generate(arguments: argparse.Namespace) -> int:
     task = infer_task(arguments)
     # All that can be wrong is found before the model is loaded.
     check_out(arguments, task)
+    if arguments.estimator is not None and task == "image-to-pose":
+        check_one_pose({"--num": arguments.num, "--best-of": arguments.best_of})
     body, betas = load_body(arguments)
     kept = find_kept(arguments, task, console)
     frame = arguments.output_frame or (kept.frame if kept else "z_up")

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .answer_pipeline import check_choice
 from .image_texts import THROUGH_POSES
 from .photo_landmarks import place_landmarks
 from .pipeline_rows import check_inputs
@@ -129,6 +130,20 @@ def find_estimator(estimator: Any) -> Estimator:
     raise ValueError(f"estimator is {estimator!r}; accepted: 'mediapipe', or a function of images")
 
 
+def check_one_pose(asked: Mapping[str, int | None]) -> None:
+    """Checks that nobody asks an estimator for more than one pose of an image.
+
+    Args:
+        asked: Numbers of answers by the names of their arguments; None: not given.
+
+    Raises:
+        ValueError: One is above 1.
+    """
+    for name, count in asked.items():
+        if count is not None and count > 1:
+            raise ValueError(f"{name} is {count}, but an estimator finds exactly one pose in an image; accepted: 1")
+
+
 class PhotoMixin:
     """Answers about images through the poses of an estimator, for `UniPosePipeline`."""
 
@@ -148,12 +163,16 @@ class PhotoMixin:
             options: Other arguments of the call, for texts about the poses.
 
         Raises:
-            ValueError: Another task, a stream, or an image without a person.
+            ValueError: Another task, a stream, more than one pose of an image, or an image without a person.
         """
         if task not in ESTIMATED_TASKS:
             raise ValueError(f"estimator= takes a task of {', '.join(ESTIMATED_TASKS)}; got {task!r}")
         if any(is_stream(value) for value in inputs.values()):
             raise ValueError("estimator= takes lists of images; got a stream")
+        count = {**(options["generate_kwargs"] or {}), **options}.get("num_return_sequences", 1)
+        check_choice(count, options["best_of"], options["chooser"])
+        if task == "image-to-pose":
+            check_one_pose({"num_return_sequences": count, "best_of": options["best_of"]})
         rows, many = self.arrange_rows(inputs["text"], inputs["images"], inputs["poses"], TASKS[task])
         for row in rows:
             check_inputs(row, TASKS[task])

@@ -105,7 +105,7 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, PhotoMixin, Pipeline)
                 ROMP). Default: what a file says, otherwise "z_up". A content block may state its own.
             output_frame: Frame of the poses of the answers.
             estimator: What finds the poses of images in place of the model, for photos of people: "mediapipe" (extra
-                `photo`), or a function of RGB images that gives a pose and a confidence for each. The task takes
+                `photo`), or a function of RGB images that gives one pose and a confidence for each. The task takes
                 images; texts about them are about the poses.
             kwargs: More `generate_kwargs`. num_return_sequences > 1 samples, and gives a list of answers for each row.
 
@@ -120,6 +120,8 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, PhotoMixin, Pipeline)
         """
         if task is not None and task not in TASKS:
             raise ValueError(f"unknown task {task!r}; accepted: {', '.join(TASKS)}")
+        if not isinstance(generate_kwargs, Mapping | None):
+            raise ValueError(f"generate_kwargs must be a dict, got {type(generate_kwargs).__name__}")
         chosen = None if task is None else TASKS[task]
         size = check_batch_size(self._batch_size or 1 if batch_size is None else batch_size)
         inputs = {"text": text, "images": images, "poses": poses}
@@ -139,8 +141,6 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, PhotoMixin, Pipeline)
         if any(is_stream(value) for value in inputs.values()):
             options |= {"task": task, "frame": frame, "output_frame": output_frame}
             return self.answer_stream(inputs, size, seed, options)
-        if not isinstance(generate_kwargs, Mapping | None):
-            raise ValueError(f"generate_kwargs must be a dict, got {type(generate_kwargs).__name__}")
         rows, many = self.arrange_rows(text, images, poses, chosen)
         rows = [self.check_chat(row, allow_urls, allow_local_files) for row in rows]
         self.processor.to_frame(torch.eye(3).repeat(1, 1, 1), output_frame, "output_frame")

@@ -50,12 +50,13 @@ class ChatTemplateMixin(ProcessorMixin):
             cached = self._control_tokens = (len(self.tokenizer), control_token_pattern(self.tokenizer, codes))
         return cached[1]
 
-    def plain_text(self, text: str, placeholders: bool = False) -> str:
+    def plain_text(self, text: str, placeholders: bool = False, pattern: re.Pattern | None = None) -> str:
         """The text of a user, in which no control token is live: they are encoded as plain text.
 
         Args:
             text: What the user typed.
             placeholders: Whether `<pose>` and `<image>` stay placeholders.
+            pattern: The `control_tokens`; for many texts it is quicker to look them up once.
 
         Raises:
             ValueError: A lone surrogate, or what the chat template itself writes around messages, such as [INST].
@@ -68,7 +69,7 @@ class ChatTemplateMixin(ProcessorMixin):
                 "texts without it"
             )
         kept = [token.token for token in self.placeholders.values()] if placeholders else []
-        return break_control_tokens(check_text(text, "the text"), self.control_tokens, kept)
+        return break_control_tokens(check_text(text, "the text"), pattern or self.control_tokens, kept)
 
     def check_chats(
         self, conversation: Any, allow_urls: bool | None = None, allow_local_files: bool | None = None
@@ -113,18 +114,21 @@ class ChatTemplateMixin(ProcessorMixin):
             return CheckedChats(checked), True
         return CheckedChats([check_chat(conversation, sources)]), False
 
-    def with_plain_texts(self, messages: list[Message], placeholders: bool) -> list[Message]:
+    def with_plain_texts(self, messages: list[Message], placeholders: bool, pattern: re.Pattern) -> list[Message]:
         """A checked chat whose texts have no live control tokens.
 
         Args:
             messages: The chat.
             placeholders: See `plain_text`.
+            pattern: See there.
         """
 
         def plain(part: Any) -> Any:
             if isinstance(part, str):
-                return self.plain_text(part, placeholders)
-            return part | {"text": self.plain_text(part["text"], placeholders)} if part["type"] == "text" else part
+                return self.plain_text(part, placeholders, pattern)
+            if part["type"] != "text":
+                return part
+            return part | {"text": self.plain_text(part["text"], placeholders, pattern)}
 
         contents = [message["content"] for message in messages]
         parts = [plain(value) if isinstance(value, str) else [plain(part) for part in value] for value in contents]
@@ -153,7 +157,7 @@ class ChatTemplateMixin(ProcessorMixin):
         chats, _ = self.check_chats(messages)
         template = self._own_template()
         rendered: Any = render_jinja_template(
-            conversations=[self.with_plain_texts(chats[0], placeholders=False)],
+            conversations=[self.with_plain_texts(chats[0], False, self.control_tokens)],
             chat_template=template,
             return_assistant_tokens_mask=True,
             **self.tokenizer.special_tokens_map,
@@ -208,7 +212,8 @@ class ChatTemplateMixin(ProcessorMixin):
         checked, is_batched = (
             self.check_chats(conversation) if tokenize else self._check_chats(conversation, ALL_SOURCES)
         )
-        chats = [self.with_plain_texts(chat, placeholders=not sanitize_control_tokens) for chat in checked]
+        pattern = self.control_tokens
+        chats = [self.with_plain_texts(chat, not sanitize_control_tokens, pattern) for chat in checked]
         is_own = chat_template is None or (
             isinstance(self.chat_template, dict) and chat_template in self.chat_template
         )

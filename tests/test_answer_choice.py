@@ -272,7 +272,7 @@ def test_without_confidence_no_second_forward_asks_for_the_request(
     slow = "image_variance" if name == "image-to-text" else "consistency"
     monkeypatch.setattr(pipe.model.config, "confidence_weights", {name: {slow: 0.5, "bias": 0.0}})
     forwards: list[int] = []
-    with pipe.model.register_forward_hook(lambda *_: forwards.append(1)):
+    with pipe.model.model.register_forward_hook(lambda *_: forwards.append(1)):
         whole = ask(pipe, name)
         counts = [len(forwards)]
         quick = ask(pipe, name, return_confidence=False)

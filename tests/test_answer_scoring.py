@@ -87,3 +87,30 @@ def test_a_code_outside_a_pose_is_impossible() -> None:
     assert model.score_generated(prompt, torch.tensor([block])).isfinite().all()
     assert model.score_generated(prompt, torch.tensor([[*block, code]]))[0, -1] == -torch.inf
     assert model.score_generated(torch.tensor([words(1, 1)]), torch.tensor([[code]]))[0, 0] == -torch.inf
+
+
+@pytest.mark.parametrize("adapted", [False, True], ids=["plain head", "head with a hook"])
+def test_texts_are_scored_without_logits_as_with_them(adapted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left-padded prompts, texts of several lengths, more columns than one part holds."""
+    monkeypatch.setattr("unipose.answer_scoring.COLUMNS", 7)
+    model = tiny_model()
+    model.generation_config.eos_token_id = EOS
+    batch = pad_left([words(9, 1), words(4, 2), words(6, 3)])
+    texts = [[*words(5, 4), EOS], [*words(1, 5), EOS], words(6, 6)]
+    generated = torch.tensor([text + [PAD] * (6 - len(text)) for text in texts])
+    is_text = torch.arange(6) < torch.tensor([[len(text)] for text in texts])
+    if adapted:
+        model.lm_head.register_forward_hook(lambda module, inputs, output: output * 1.5)
+    expected = model.score_generated(batch["input_ids"], generated, batch["attention_mask"], generation_mode="text")
+    scores = model.score_texts(batch["input_ids"], generated, is_text, batch["attention_mask"])
+    torch.testing.assert_close(scores, expected, atol=1e-5, rtol=1e-5)
+    assert (scores[is_text] < 0).all()
+    code = generated.index_fill(1, torch.tensor([0]), model.config.pose_code_start_id)
+    assert (model.score_texts(batch["input_ids"], code, is_text, batch["attention_mask"])[:, 0] == -torch.inf).all()
+
+
+def test_texts_with_logits_that_are_not_finite_are_refused() -> None:
+    model = tiny_model()
+    model.lm_head.weight.data[3] = torch.inf
+    with pytest.raises(ValueError, match=r"row 0: the logits after 5 tokens hold NaN or infinite values"):
+        model.score_texts(torch.tensor([words(5, 1)]), torch.tensor([words(2, 2)]), torch.ones(1, 2, dtype=torch.bool))

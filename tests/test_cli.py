@@ -76,6 +76,13 @@ def test_an_estimator_finds_poses_in_photos(run_command, monkeypatch: pytest.Mon
     assert status == 0
     np.testing.assert_allclose(pose_to_rotmats(answers[0]["poses"][0]), pose, atol=1e-5)
     assert answers[1]["text"]
+    status, out, _ = run_command(
+        "batch", str(tmp_path / "a.jsonl"), "--estimator", "mediapipe", *few, "--num", "2", "--seed", "0"
+    )
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert status == 1
+    assert "num_return_sequences is 2, but an estimator finds exactly one pose" in answers[0]["error"]
+    assert len(answers[1]["answers"]) == 2
 
 
 def test_sampling_follows_the_seed(run_command, tmp_path: Path) -> None:
@@ -135,6 +142,14 @@ def test_infer_task(words: list[str], task: str | None) -> None:
         (["batch", "squat.npy"], "not UTF-8"),
         (["batch", "squat.npy", "--batch-size", "0"], "batch_size must be an integer of at least 1"),
         (["Run.", "--estimator", "mediapipe"], "expected --image"),
+        (
+            ["--image", "image.png", "--task", "image-to-pose", "--estimator", "mediapipe", "--num", "3"],
+            "--num is 3, but an estimator finds exactly one pose in an image; accepted: 1",
+        ),
+        (
+            ["--image", "image.png", "--out", "a.npz", "--estimator", "mediapipe", "--best-of", "2"],
+            "--best-of is 2, but an estimator",
+        ),
         (["Hello?", "--max-new-tokens", "2", "--show"], "at least"),
     ],
 )

@@ -52,6 +52,14 @@ def test_texts_about_images_are_about_the_estimated_poses(pipe: UniPosePipeline)
     assert answer["text"] == pipe(poses=list(POSES), task="pose-diff", max_new_tokens=12)["text"]
 
 
+def test_an_estimated_pose_may_have_several_texts(pipe: UniPosePipeline) -> None:
+    settings = {"task": "image-to-text", "estimator": by_color, "max_new_tokens": 12, "seed": 1}
+    assert len(pipe(images=IMAGES[0], num_return_sequences=2, **settings)) == 2
+    assert pipe(images=IMAGES[0], best_of=2, **settings)["text"]
+    one = pipe(images=IMAGES[0], task="image-to-pose", estimator=by_color, num_return_sequences=1, best_of=1)
+    np.testing.assert_allclose(one["poses"][0], POSES[0], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -59,6 +67,17 @@ def test_texts_about_images_are_about_the_estimated_poses(pipe: UniPosePipeline)
         ({"images": IMAGES[0]}, "got None"),
         ({"images": iter(IMAGES), "task": "image-to-pose"}, "got a stream"),
         ({"images": IMAGES[0], "task": "image-diff"}, "takes 2 images per row, got 1"),
+        (
+            {"images": IMAGES[0], "task": "image-to-pose", "num_return_sequences": 3},
+            "num_return_sequences is 3, but an estimator finds exactly one pose in an image; accepted: 1",
+        ),
+        (
+            {"images": IMAGES, "task": "image-to-pose", "generate_kwargs": {"num_return_sequences": 2}},
+            "num_return_sequences is 2, but",
+        ),
+        ({"images": IMAGES[0], "task": "image-to-pose", "best_of": 4}, "best_of is 4, but an estimator"),
+        ({"images": IMAGES[0], "task": "image-to-pose", "best_of": 0}, "best_of must be an integer of at least 1"),
+        ({"images": IMAGES[0], "task": "image-to-pose", "generate_kwargs": 5}, "generate_kwargs must be a dict"),
         ({"images": IMAGES[0], "task": "image-to-pose", "estimator": "magic"}, "estimator is 'magic'; accepted"),
         ({"images": IMAGES[0], "task": "image-to-pose", "estimator": lambda images: [(np.ones(5), 1.0)]}, "image 1"),
     ],
