@@ -1,7 +1,8 @@
 """Load test of `unipose serve` on loopback: answers a second at 1 to 64 requests at once, with and without batches.
 
 Both servers take turns, each first in every other round, so that other work on the machine touches them alike.
-Server and clients share the CPU: the CPU time of each is stated. Then a server with a short queue gets more than it
+Server and clients share the CPU: the CPU time of each is stated. The clients are one process that writes prepared
+bytes to open connections. Then a server with a short queue gets more than it
 can hold: every request must be answered, or get 429.
 
 python benchmarks/serving.py [--repeats 5] [--seconds 4] [--clients 1 16] [--tasks text-to-pose]
@@ -49,10 +50,9 @@ class Server(NamedTuple):
     process: psutil.Process
 
     @property
-    def cpu_seconds(self) -> float:
-        """CPU time of all its threads so far."""
-        times = self.process.cpu_times()
-        return times.user + times.system
+    def cpu_seconds(self) -> Counter[int]:
+        """CPU time of each of its threads so far."""
+        return Counter({thread.id: thread.user_time + thread.system_time for thread in self.process.threads()})
 
 
 class Load(NamedTuple):
@@ -63,6 +63,7 @@ class Load(NamedTuple):
         seconds: Time of each request.
         wall: Time of the whole.
         server_cpu: CPU time of the server.
+        batch_cpu: That of its busiest thread, which computes the batches; the others read and write requests.
         client_cpu: CPU time of the clients.
         rows: Requests of a batch, in the mean.
     """
@@ -71,6 +72,7 @@ class Load(NamedTuple):
     seconds: list[float]
     wall: float
     server_cpu: float
+    batch_cpu: float
     client_cpu: float
     rows: float
 
@@ -145,11 +147,13 @@ async def run_load(server: Server, bodies: Sequence[bytes], clients: int, second
     times: list[float] = []
     waiting = itertools.cycle(bodies)
     starts: list[tuple[float, ...]] = []
+    threads: list[Counter[int]] = []
     warm = 0
 
     async def now() -> tuple[float, ...]:
         batches = await count_batches(server.port)
-        return time.perf_counter(), server.cpu_seconds, time.process_time(), *batches
+        threads.append(server.cpu_seconds)
+        return time.perf_counter(), time.process_time(), *batches
 
     async def client() -> None:
         nonlocal warm
@@ -167,8 +171,10 @@ async def run_load(server: Server, bodies: Sequence[bytes], clients: int, second
         streams[1].close()
 
     await asyncio.gather(*(client() for _ in range(clients)))
-    wall, server_cpu, client_cpu, batches, rows = (after - before for after, before in zip(await now(), starts[0]))
-    return Load(statuses, times, wall, server_cpu, client_cpu, rows / max(batches, 1))
+    wall, client_cpu, batches, rows = (after - before for after, before in zip(await now(), starts[0]))
+    threads[1].subtract(threads[0])
+    server_cpu, batch_cpu = sum(threads[1].values()), max(threads[1].values())
+    return Load(statuses, times, wall, server_cpu, batch_cpu, client_cpu, rows / max(batches, 1))
 
 
 async def first_pose(port: int) -> Any:
@@ -204,18 +210,19 @@ def compare(bodies: Sequence[bytes], servers: tuple[Server, Server], arguments: 
 
 
 def figures(loads: Sequence[Load]) -> list[str]:
-    """Medians of loads: answers a second, ms of a request, CPU ms of server and clients an answer, rows of a batch."""
+    """Medians of loads: answers a second, ms of a request, CPU ms an answer by its place, rows of a batch."""
     values = [
         (
             load.rate,
             load.latency,
-            load.server_cpu * 1e3 / load.statuses[200],
+            load.batch_cpu * 1e3 / load.statuses[200],
+            (load.server_cpu - load.batch_cpu) * 1e3 / load.statuses[200],
             load.client_cpu * 1e3 / load.statuses[200],
             load.rows,
         )
         for load in loads
     ]
-    forms = (".1f", ".0f", ".1f", ".2f", ".1f")
+    forms = (".1f", ".0f", ".1f", ".1f", ".2f", ".1f")
     return [format(statistics.median(column), form) for column, form in zip(zip(*values), forms)]
 
 
@@ -242,7 +249,14 @@ def main() -> None:
     print_machine()
     header = ["requests at once", "ratio"]
     for name in ("batches", "one by one"):
-        header += [f"{name}: answers/s", "ms", "server's CPU ms", "clients' CPU ms", "rows of a batch"]
+        header += [
+            f"{name}: answers/s",
+            "ms",
+            "batches' CPU ms",
+            "HTTP's CPU ms",
+            "clients' CPU ms",
+            "rows of a batch",
+        ]
     with start_server(*TIMEOUT) as batched, start_server("--max_batch_size", "1", *TIMEOUT) as single:
         pose = asyncio.run(first_pose(batched.port))
         loads = {

@@ -13,8 +13,8 @@ KEPT_BYTES = 2**30
 def keep_freed_memory() -> None:
     """Tells the allocator not to give memory back to the system after every large tensor.
 
-    Each batch needs as much as the last one, and memory of the system comes page by page, which costs a batch of 16
-    about a tenth of its time. On other systems than Linux with glibc nothing changes.
+    Each batch needs as much as the last one, and memory of the system comes page by page, which takes time in every
+    batch. On other systems than Linux with glibc nothing changes.
     """
     if sys.platform != "linux":
         return
