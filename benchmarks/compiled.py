@@ -9,6 +9,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from measure import print_machine, print_table
@@ -63,6 +64,11 @@ def pose_calls(model: UniPoseForConditionalGeneration, prompt: torch.Tensor) -> 
     return {"eager": partial(model, **inputs), "compiled": partial(compiled, **inputs)}
 
 
+def chosen_tokens(output: Any) -> torch.Tensor:
+    """(length,) tokens of an answer: ids of `generate`, or the most probable ones of a forward."""
+    return output[0] if isinstance(output, torch.Tensor) else output.logits[0].argmax(dim=-1)
+
+
 @torch.no_grad()
 def measure(name: str, repeats: int, tasks: Sequence[str]) -> list[tuple[str, ...]]:
     """Rows of the table.
@@ -75,17 +81,21 @@ def measure(name: str, repeats: int, tasks: Sequence[str]) -> list[tuple[str, ..
     model = load_size(name).model
     prompt = torch.randint(3, 200, (1, PROMPT_TOKENS))
     rows = []
+    count = {"text": NEW_TOKENS, "pose": model.config.num_pose_tokens}
     titles = {"text": f"{NEW_TOKENS} tokens of text", "pose": "pose forward"}
     for task in tasks:
         calls = (text_calls if task == "text" else pose_calls)(model, prompt)
         start = time.perf_counter()
         calls["compiled"]()
         compilation = time.perf_counter() - start
+        tokens = {kind: chosen_tokens(call())[-count[task] :] for kind, call in calls.items()}
         seconds = medians(calls, repeats)
         base = next(iter(seconds))
         for kind, value in seconds.items():
             first = f"{compilation:.0f}" if kind == "compiled" else "-"
-            rows.append((name, titles[task], kind, f"{1000 * value:.1f}", f"{seconds[base] / value:.2f}", first))
+            same = f"{int((tokens[kind] == tokens[base]).sum())} of {count[task]}"
+            times = f"{1000 * value:.1f}", f"{seconds[base] / value:.2f}"
+            rows.append((name, titles[task], kind, *times, first, same))
     return rows
 
 
@@ -97,7 +107,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print_machine()
     rows = [row for size in arguments.sizes for row in measure(size, arguments.repeats, arguments.tasks)]
-    print_table(["size", "task", "kind", "ms", "speed-up", "first call (s)"], rows)
+    print_table(["size", "task", "kind", "ms", "speed-up", "first call (s)", "tokens as eager"], rows)
 
 
 if __name__ == "__main__":
