@@ -23,7 +23,17 @@ class GrowingLayer(DynamicLayer):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Appends keys and values, each (batch, heads, new positions, size) -> all of them."""
+        """Appends keys and values.
+
+        Args:
+            key_states: (batch, heads, new positions, size).
+            value_states: Of the same shape.
+            args: Not used.
+            kwargs: Not used.
+
+        Returns:
+            All keys and all values, (batch, heads, positions, size).
+        """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         past = self.get_seq_length()
