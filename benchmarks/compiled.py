@@ -6,18 +6,20 @@ Weights of the larger model are random. Seconds of compilation are those of the 
 """
 
 import argparse
+import statistics
 import time
 from collections.abc import Callable, Sequence
+from datetime import date
 from functools import partial
 from typing import Any
 
 import torch
-from measure import print_machine, print_table
+from history import current_commit
+from measure import interleaved_times, machine, print_table
 from model_sizes import SIZES, load_size
 from transformers import CompileConfig
 
 from unipose import UniPoseForConditionalGeneration
-from unipose.training.evaluation.timing import medians
 
 
 PROMPT_TOKENS = 24
@@ -89,7 +91,7 @@ def measure(name: str, repeats: int, tasks: Sequence[str]) -> list[tuple[str, ..
         calls["compiled"]()
         compilation = time.perf_counter() - start
         tokens = {kind: chosen_tokens(call())[-count[task] :] for kind, call in calls.items()}
-        seconds = medians(calls, repeats)
+        seconds = {kind: statistics.median(times) for kind, times in interleaved_times(calls, repeats).items()}
         base = next(iter(seconds))
         for kind, value in seconds.items():
             first = f"{compilation:.0f}" if kind == "compiled" else "-"
@@ -105,7 +107,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES, help="default: both")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, help="default: both")
     arguments = parser.parse_args()
-    print_machine()
+    print(f"{machine()}, commit {current_commit()}, {date.today()}\n")
     rows = [row for size in arguments.sizes for row in measure(size, arguments.repeats, arguments.tasks)]
     print_table(["size", "task", "kind", "ms", "speed-up", "first call (s)", "tokens as eager"], rows)
 
