@@ -6,17 +6,20 @@ Weights of the larger model are random. Seconds of compilation are those of the 
 """
 
 import argparse
+import statistics
 import time
 from collections.abc import Callable, Sequence
+from datetime import date
 from functools import partial
+from typing import Any
 
 import torch
-from measure import print_machine, print_table
+from history import current_commit
+from measure import interleaved_times, machine, print_table
 from model_sizes import SIZES, load_size
 from transformers import CompileConfig
 
 from unipose import UniPoseForConditionalGeneration
-from unipose.training.evaluation.timing import medians
 
 
 PROMPT_TOKENS = 24
@@ -63,6 +66,11 @@ def pose_calls(model: UniPoseForConditionalGeneration, prompt: torch.Tensor) -> 
     return {"eager": partial(model, **inputs), "compiled": partial(compiled, **inputs)}
 
 
+def chosen_tokens(output: Any) -> torch.Tensor:
+    """(length,) tokens of an answer: ids of `generate`, or the most probable ones of a forward."""
+    return output[0] if isinstance(output, torch.Tensor) else output.logits[0].argmax(dim=-1)
+
+
 @torch.no_grad()
 def measure(name: str, repeats: int, tasks: Sequence[str]) -> list[tuple[str, ...]]:
     """Rows of the table.
@@ -75,17 +83,21 @@ def measure(name: str, repeats: int, tasks: Sequence[str]) -> list[tuple[str, ..
     model = load_size(name).model
     prompt = torch.randint(3, 200, (1, PROMPT_TOKENS))
     rows = []
+    count = {"text": NEW_TOKENS, "pose": model.config.num_pose_tokens}
     titles = {"text": f"{NEW_TOKENS} tokens of text", "pose": "pose forward"}
     for task in tasks:
         calls = (text_calls if task == "text" else pose_calls)(model, prompt)
         start = time.perf_counter()
         calls["compiled"]()
         compilation = time.perf_counter() - start
-        seconds = medians(calls, repeats)
+        tokens = {kind: chosen_tokens(call())[-count[task] :] for kind, call in calls.items()}
+        seconds = {kind: statistics.median(times) for kind, times in interleaved_times(calls, repeats).items()}
         base = next(iter(seconds))
         for kind, value in seconds.items():
             first = f"{compilation:.0f}" if kind == "compiled" else "-"
-            rows.append((name, titles[task], kind, f"{1000 * value:.1f}", f"{seconds[base] / value:.2f}", first))
+            same = f"{int((tokens[kind] == tokens[base]).sum())} of {count[task]}"
+            times = f"{1000 * value:.1f}", f"{seconds[base] / value:.2f}"
+            rows.append((name, titles[task], kind, *times, first, same))
     return rows
 
 
@@ -95,9 +107,9 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES, help="default: both")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, help="default: both")
     arguments = parser.parse_args()
-    print_machine()
+    print(f"{machine()}, commit {current_commit()}, {date.today()}\n")
     rows = [row for size in arguments.sizes for row in measure(size, arguments.repeats, arguments.tasks)]
-    print_table(["size", "task", "kind", "ms", "speed-up", "first call (s)"], rows)
+    print_table(["size", "task", "kind", "ms", "speed-up", "first call (s)", "tokens as eager"], rows)
 
 
 if __name__ == "__main__":

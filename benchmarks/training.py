@@ -11,20 +11,22 @@ of waiting is the time in which a step has no data yet: collated in the same pro
 """
 
 import argparse
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
 import torch
 from datasets import Dataset
-from measure import print_machine, print_table
+from history import current_commit
+from matrix_products import compute_all, record_products
+from measure import interleaved_times, machine, replace_section
 from PIL import Image
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -32,7 +34,7 @@ from unipose import UniPoseForConditionalGeneration
 from unipose.embedded_checkpoint import find_embedded_checkpoint
 from unipose.training.datasets.build_corpus import Recipe, build_shards
 from unipose.training.datasets.shards import create_corpus, finish_corpus, load_corpus
-from unipose.training.evaluation.timing import medians
+from unipose.training.io import markdown_table
 from unipose.training.trainer.collator import ROW_KEY, UniPoseDataCollator, add_pose_codes
 from unipose.training.trainer.precision import choose_precision
 from unipose.training.trainer.prepared_rows import prepare_rows
@@ -40,32 +42,8 @@ from unipose.training.trainer.samplers import GroupedSampler
 from unipose.training.trainer.trainable_parts import INSTRUCT, LoraArguments, set_trainable
 
 
-PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.bmm, torch.ops.aten.baddbmm}
-
-
-class Products(TorchDispatchMode):
-    """Notes the matrix products of all operations inside it: the two matrices of each."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.noted: list[tuple[Any, tuple[tuple[torch.Size, torch.dtype], ...]]] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.overloadpacket in PRODUCTS:
-            factors = [value for value in args if isinstance(value, torch.Tensor)][-2:]
-            product = torch.bmm if factors[0].ndim == 3 else torch.mm
-            self.noted.append((product, tuple((factor.shape, factor.dtype) for factor in factors)))
-        return func(*args, **(kwargs or {}))
-
-    def replay(self) -> Callable[[], None]:
-        """A call of the same products alone."""
-        made = {key: [torch.randn(shape).to(dtype) for shape, dtype in key[1]] for key in set(self.noted)}
-
-        def run() -> None:
-            for key in self.noted:
-                key[0](*made[key])
-
-        return run
+# Of docs/training/overview.md.
+SECTION = "training"
 
 
 class Loop:
@@ -198,6 +176,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=384, help="default: %(default)s")
     parser.add_argument("--batch_size", type=int, default=64, help="default: %(default)s")
     parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="Markdown page whose table is replaced")
     parser.add_argument("--compile", action="store_true", help="measure a compiled model too: needs a C++ compiler")
     return parser.parse_args()
 
@@ -220,27 +199,51 @@ def main() -> None:
     if arguments.compile:
         compiled = make("eager", bf16=precision == "bf16", compiled=True)
         calls[f"ours: eager, {precision}, compiled"] = compiled.ours
-    # Eager attention shows its products, which sdpa does in one operation.
-    for name in ("fp32", "bf16") if precision == "bf16" else ("fp32",):
-        with Products() as products:
-            make("eager", bf16=name == "bf16").ours()
-        calls[f"limit: matrix products of ours alone, {name}"] = products.replay()
-    seconds = medians(calls, arguments.repeats)
-    tokens, base = sum(loop.rows["length"]), seconds["naive: sdpa, fp32"]
-    print_machine()
-    limit = min(own for name, own in seconds.items() if name.startswith("limit"))
-    table = [
-        (name, f"{len(rows) / own:.0f}", f"{tokens / own:.0f}", f"{base / own:.2f}", f"{own / limit:.2f}")
-        for name, own in seconds.items()
-    ]
-    header = ["loop", f"rows/s (median of {arguments.repeats})", "tokens/s", "relative to naive", "time / limit"]
-    print_table(header, table)
-    padding = [loop.padding(order) for order in (range(len(rows)), loop.order)]
-    print(
-        f"\n{len(rows)} rows, batches of {arguments.batch_size}; padding: {padding[0]:.0%}, grouped {padding[1]:.0%}"
+    for bf16 in (False, True) if precision == "bf16" else (False,):
+        own = make(bf16=bf16)
+        products = record_products(own.ours, own.model)
+        calls[f"limit: matrix products of ours alone, {'bf16' if bf16 else 'fp32'}"] = partial(compute_all, products)
+    times = interleaved_times(calls, arguments.repeats)
+    text = "\n\n".join(
+        [
+            f"{machine()}, commit {current_commit()}, {date.today()}, {len(rows)} rows in batches of "
+            f"{arguments.batch_size}",
+            table_of({name: statistics.median(seconds) for name, seconds in times.items()}, loop),
+            describe_data(loop),
+        ]
     )
+    print(text)
+    if arguments.page:
+        replace_section(arguments.page, SECTION, text)
+
+
+def table_of(seconds: dict[str, float], loop: Loop) -> str:
+    """A Markdown table of loops and limits.
+
+    Args:
+        seconds: of each loop and limit, by name.
+        loop: has the rows of all of them.
+    """
+    rows, tokens, base = len(loop.rows), sum(loop.rows["length"]), seconds["naive: sdpa, fp32"]
+    limit = min(own for name, own in seconds.items() if name.startswith("limit"))
+    header = ["loop", "rows/s", "tokens/s", "relative to naive", "time / limit"]
+    return markdown_table(
+        header,
+        [
+            (name, f"{rows / own:.0f}", f"{tokens / own:.0f}", f"{base / own:.2f}", f"{own / limit:.2f}")
+            for name, own in seconds.items()
+        ],
+    )
+
+
+def describe_data(loop: Loop) -> str:
+    """How much of the batches is padding, and how long a step waits for its batch."""
+    padding = [loop.padding(order) for order in (range(len(loop.rows)), loop.order)]
     shares = [loop.waiting_share(workers) for workers in (0, 1)]
-    print(f"waiting for data: {shares[0]:.1%} of the time, with a process that collates {shares[1]:.1%}")
+    return (
+        f"Padding: {padding[0]:.0%} of the naive loop's positions, {padding[1]:.0%} of ours. Waiting for data: "
+        f"{shares[0]:.1%} of the time; with a process that collates, {shares[1]:.1%}."
+    )
 
 
 if __name__ == "__main__":

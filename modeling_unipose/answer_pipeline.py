@@ -132,9 +132,7 @@ class AnswerPipelineMixin:
             scored = AnswerScores.of_poses(self.model.code_logits_of_pose(**inputs), codes)
             return masked_mean(scored.log_probabilities, scored.is_code).tolist()
         ids, mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
-        ends = self.model.generation_config.eos_token_id
-        end = [] if ends is None else [ends] if isinstance(ends, int) else list(ends[:1])
-        pattern = self.processor.control_tokens
+        end, pattern = self.model.end_ids()[:1], self.processor.control_tokens
         texts = [self.processor.plain_text(request.answer, pattern=pattern) for request in requests]
         tokenized = self.processor(text=texts, add_special_tokens=False, padding=False)
         answers = [[*own, *end] for own in tokenized["input_ids"]]
@@ -155,7 +153,13 @@ class AnswerPipelineMixin:
         return self.model.encode_images(moved)
 
     def features_of(
-        self, prompt: torch.Tensor, output: Any, inputs: dict[str, Any], mode: Any, arguments: dict[str, Any]
+        self,
+        prompt: torch.Tensor,
+        output: Any,
+        inputs: dict[str, Any],
+        mode: Any,
+        arguments: dict[str, Any],
+        names: Collection[str],
     ) -> list[dict[str, float]]:
         """The features of generated answers, from the logits of generation; the answers of beams are scored again.
 
@@ -165,7 +169,10 @@ class AnswerPipelineMixin:
             inputs: The other inputs of the prompts.
             mode: The generation mode.
             arguments: Arguments of `generate`.
+            names: Names of the needed features.
         """
+        if not names:
+            return [{} for _ in output.sequences]
         config = arguments.get("generation_config") or self.model.generation_config
         sources = (options_of(config), options_of(self.model.generation_config))
         decoding = PoseDecoding.resolve(self.model.config, arguments, *sources)
@@ -174,6 +181,8 @@ class AnswerPipelineMixin:
         if isinstance(output, UniPoseGenerateOutput) and output.code_logits is not None:
             codes = generated[is_pose_code(generated, self.model.config)].view(len(generated), -1)
             scored = AnswerScores.of_poses(output.code_logits, codes - chooser.ids.start)
+        elif isinstance(output, GenerateDecoderOnlyOutput) and output.logits is not None and mode == "text":
+            scored = self.model.scores_of_texts(generated, output.logits)
         elif isinstance(output, GenerateDecoderOnlyOutput) and output.logits is not None:
             logits = torch.stack([*output.logits], dim=1)
             scored = self.model.answers_of_logits(output.sequences, logits, mode).of_tokens(chooser.ids)
@@ -183,7 +192,26 @@ class AnswerPipelineMixin:
             mask, sampled = expanded.pop("attention_mask", None), bool(arguments.get("do_sample", config.do_sample))
             answers = self.model.score_answers(ids, generated, mask, mode, None, sampled, decoding, expanded)
             scored = answers.of_tokens(chooser.ids)
-        return answer_features(scored, chooser)
+        return answer_features(scored, chooser, names)
+
+    def needed_features(self, task: Task | None, return_features: bool, return_confidence: bool) -> set[str]:
+        """The names of the features that answers are returned with, or that their confidence is made of.
+
+        Args:
+            task: None where the model chooses between text and poses.
+            return_features: Whether to keep all features, also those that this confidence does not need.
+            return_confidence: Whether to state the confidence.
+        """
+        if return_features:
+            return set(FEATURES)
+        if not return_confidence:
+            return set()
+        weights = self.confidence_weights(task)
+        return {"log_prob"} if weights is None else weights.keys() - {"bias"}
+
+    def confidence_weights(self, task: Task | None) -> dict[str, float] | None:
+        """The weights of a task's confidence (see `confidence`); None: it is not calibrated."""
+        return (self.model.config.confidence_weights or {}).get("free" if task is None else task.name)
 
     def add_confidences(
         self,
@@ -204,8 +232,8 @@ class AnswerPipelineMixin:
             return_features: Whether to keep all features, also those that this confidence does not need.
             return_confidence: Whether to state it.
         """
-        weights = (self.model.config.confidence_weights or {}).get("free" if task is None else task.name)
-        needed = FEATURES.keys() if return_features else (weights or {}).keys() if return_confidence else ()
+        weights = self.confidence_weights(task)
+        needed = self.needed_features(task, return_features, return_confidence)
         slow = self.slow_features(rows, answers, task, size, needed)
         threshold = self.model.config.no_person_below
         finished = []
@@ -248,7 +276,9 @@ class AnswerPipelineMixin:
         task = TASKS["image-to-pose"]
         messages = [self.build_conversation(Row(None, row.images, []), task)]
         inputs = self.preprocess(Conversations(messages), task.answer)
-        outputs = self.forward(inputs, generation_mode=task.answer, pose_refinement_steps=1, do_sample=False)
+        outputs = self.forward(
+            inputs, generation_mode=task.answer, pose_refinement_steps=1, do_sample=False, features=["code_variance"]
+        )
         return outputs["features"][0]["code_variance"]
 
 

@@ -1,10 +1,12 @@
 """Probabilities of given answers, as generation had them: poses in parallel, refined as often, text one by one."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from .answer_choice import FEATURES
 from .configuration_unipose import UniPoseConfig
 from .output_hooks import columns_of
 from .pose_blocks import codes_to_queries, prompt_source_codes
@@ -15,6 +17,8 @@ from .query_runs import block_index, codes_before, codes_since_start, is_pose_co
 
 # Logits of texts are computed for this many tokens of the vocabulary at a time: they stay in the processor's caches.
 COLUMNS = 2048
+# Those of whole distributions over codes.
+CODE_FEATURES = {"code_entropy", "code_variance", "code_agreement"}
 
 
 @dataclass
@@ -258,35 +262,86 @@ def answer_logits(
     """
     prompt = ids.shape[1] - logits.shape[1]
     generated = ids[:, prompt:]
-    ended = torch.isin(generated, generated.new_tensor(end_ids)).cumsum(dim=1)
-    is_open = torch.nn.functional.pad(ended, (1, 0))[:, :-1] == 0
+    is_open = is_before_end(generated, end_ids)
     is_code = is_pose_code(generated, config)
     position = torch.arange(ids.shape[1], device=ids.device)
     # Without a pose-start before it, no token counts as one of a pose.
     start = torch.where(ids == config.pose_start_token_id, position, -1 - config.num_pose_tokens).cummax(dim=1).values
     token_of_pose = (position - start - 1)[:, prompt:]
-    # At a code of a pose the grammar allows all codes, and nothing else.
-    in_block = is_code & (token_of_pose < config.num_pose_tokens)
-    scores = torch.full_like(logits, -torch.inf, dtype=torch.float32)
-    codes = slice(config.pose_code_start_id, config.pose_code_start_id + config.num_pose_codes)
-    if in_block.any():
-        scores[..., codes] = logits[..., codes].float().log_softmax(dim=-1)
-    is_slow = (~in_block).any(dim=0)
-    if grammar.generation_mode != "pose":
-        is_outside = (codes_before(ids, config)[:, prompt:] < 0).all(dim=0)
-        is_slow = is_slow & ~is_outside
-        steps = is_outside.nonzero().flatten()
-        scores[:, steps] = grammar.text_scores(logits[:, steps], [prompt + step for step in steps.tolist()])
-    for step in is_slow.nonzero().flatten().tolist():
-        allowed = grammar(ids[:, : prompt + step], logits[:, step].float()).log_softmax(dim=-1)
-        scores[:, step] = torch.where(in_block[:, step, None], scores[:, step], allowed)
     return AnswerLogits(
-        scores=scores,
+        scores=allowed_scores(ids, logits, grammar, config, is_code & (token_of_pose < config.num_pose_tokens)),
         generated_ids=generated,
         is_code=is_code & is_open,
         is_text=~is_code & is_open & (generated != config.pose_end_token_id),
         token_of_pose=token_of_pose,
     )
+
+
+def is_before_end(generated: torch.Tensor, end_ids: list[int]) -> torch.Tensor:
+    """The tokens of answers up to the one that ends them.
+
+    Args:
+        generated: (batch, new tokens).
+        end_ids: Tokens that end an answer; what follows is padding.
+
+    Returns:
+        (batch, new tokens) bool.
+    """
+    ended = torch.isin(generated, generated.new_tensor(end_ids)).cumsum(dim=1)
+    return torch.nn.functional.pad(ended, (1, 0))[:, :-1] == 0
+
+
+def text_answer_scores(
+    generated: torch.Tensor, logits: Sequence[torch.Tensor], grammar: PoseGrammar, end_ids: list[int]
+) -> AnswerScores:
+    """Scores answers that hold no poses, step by step: the logits of one step stay in the processor's cache.
+
+    Args:
+        generated: (batch, new tokens).
+        logits: (batch, vocab_size) of each step, finite.
+        grammar: Of the mode "text".
+        end_ids: Tokens that end an answer; what follows is padding.
+    """
+    steps = [
+        grammar.text_scores(scores.unsqueeze(1), [step])[:, 0].gather(1, generated[:, step, None])
+        for step, scores in enumerate(logits)
+    ]
+    is_text = is_before_end(generated, end_ids)
+    is_code, none = torch.zeros_like(is_text), generated.new_empty(0)
+    log_probabilities = torch.where(is_text, torch.cat(steps, dim=1), 0.0)
+    return AnswerScores(log_probabilities, is_code, is_text, log_probabilities.new_empty(0, 0), none)
+
+
+def allowed_scores(
+    ids: torch.Tensor, logits: torch.Tensor, grammar: PoseGrammar, config: UniPoseConfig, in_block: torch.Tensor
+) -> torch.Tensor:
+    """The log-probabilities of the tokens that the grammar allows.
+
+    Args:
+        ids: (batch, length) prompts with their answers.
+        logits: (batch, new tokens, vocab_size) of the model, that each token of the answers was chosen from.
+        grammar: Bans what generation could not choose.
+        config: Config with the token ids.
+        in_block: (batch, new tokens) bool, codes of poses, where the grammar allows all codes and nothing else.
+
+    Returns:
+        (batch, new tokens, vocab_size), -inf for tokens that are not allowed.
+    """
+    prompt = ids.shape[1] - logits.shape[1]
+    is_outside = (codes_before(ids, config)[:, prompt:] < 0).all(dim=0) & (grammar.generation_mode != "pose")
+    if is_outside.all():
+        return grammar.text_scores(logits, list(range(prompt, ids.shape[1])))
+    scores = torch.full_like(logits, -torch.inf, dtype=torch.float32)
+    codes = slice(config.pose_code_start_id, config.pose_code_start_id + config.num_pose_codes)
+    if in_block.any():
+        scores[..., codes] = logits[..., codes].float().log_softmax(dim=-1)
+    if is_outside.any():
+        steps = is_outside.nonzero().flatten()
+        scores[:, steps] = grammar.text_scores(logits[:, steps], [prompt + step for step in steps.tolist()])
+    for step in ((~in_block).any(dim=0) & ~is_outside).nonzero().flatten().tolist():
+        allowed = grammar(ids[:, : prompt + step], logits[:, step].float()).log_softmax(dim=-1)
+        scores[:, step] = torch.where(in_block[:, step, None], scores[:, step], allowed)
+    return scores
 
 
 def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -302,38 +357,58 @@ def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return torch.where(mask, values, 0.0).sum(dim=1) / mask.sum(dim=1).clamp_min(1)
 
 
-def answer_features(answers: AnswerScores, chooser: CodeChooser) -> list[dict[str, float]]:
+def answer_features(answers: AnswerScores, chooser: CodeChooser, names: Collection[str]) -> list[dict[str, float]]:
     """What tells how sure the model was of each answer; see `FEATURES`.
 
     Args:
         answers: The scored answers.
         chooser: Holds the codebooks.
+        names: Names of the needed features.
+
+    Returns:
+        The features of each answer, in the order of `FEATURES`; no features of codes if no answer has a pose.
     """
     log_probabilities = answers.log_probabilities
-    parts: dict[str, tuple[torch.Tensor, torch.Tensor]] = {
-        "log_prob": (log_probabilities, answers.is_code | answers.is_text),
-        "text_log_prob": (log_probabilities, answers.is_text),
-        "code_log_prob": (log_probabilities, answers.is_code),
+    masks = {
+        "log_prob": answers.is_code | answers.is_text,
+        "text_log_prob": answers.is_text,
+        "code_log_prob": answers.is_code,
     }
-    if answers.is_code.any():
-        tokens, scores = answers.tokens, answers.code_scores
-        probabilities = scores.exp()
-        # A probability of 0 adds nothing, even if its logarithm is -inf.
-        entropy = -(probabilities * scores).nansum(dim=-1)
-        expected = chooser.pose_tokenizer.expected_features(probabilities, tokens)
-        nearest = chooser.pose_tokenizer.nearest_codes(expected, tokens)
-        values = {
-            "code_entropy": entropy,
-            "code_variance": chooser.pose_tokenizer.code_variance(probabilities, tokens),
-            "code_agreement": (nearest == scores.argmax(dim=-1)).float(),
-        }
-        for name, value in values.items():
-            spread = torch.zeros_like(log_probabilities).masked_scatter(answers.is_code, value)
-            parts[name] = (spread, answers.is_code)
-    features = {name: masked_mean(values, mask) for name, (values, mask) in parts.items()}
-    features["text_min_log_prob"] = torch.where(answers.is_text, log_probabilities, 0.0).amin(dim=1)
-    columns = {name: values.tolist() for name, values in features.items()}
-    return [dict(zip(columns, row)) for row in zip(*columns.values())]
+    found = {name: masked_mean(log_probabilities, mask) for name, mask in masks.items() if name in names}
+    if "text_min_log_prob" in names:
+        found["text_min_log_prob"] = torch.where(answers.is_text, log_probabilities, 0.0).amin(dim=1)
+    if not CODE_FEATURES.isdisjoint(names) and answers.is_code.any():
+        for name, values in code_features(answers, chooser).items():
+            spread = torch.zeros_like(log_probabilities).masked_scatter(answers.is_code, values)
+            found[name] = masked_mean(spread, answers.is_code)
+    columns = {name: found[name].tolist() for name in FEATURES if name in found and name in names}
+    return [{name: column[row] for name, column in columns.items()} for row in range(len(log_probabilities))]
 
 
-__all__ = ["AnswerLogits", "AnswerScores", "TeacherForcing", "answer_features", "answer_logits", "masked_mean"]
+def code_features(answers: AnswerScores, chooser: CodeChooser) -> dict[str, torch.Tensor]:
+    """(codes,) of each of `CODE_FEATURES`.
+
+    Args:
+        answers: The scored answers.
+        chooser: Holds the codebooks.
+    """
+    pose_tokenizer, tokens, scores = chooser.pose_tokenizer, answers.tokens, answers.code_scores
+    probabilities = scores.softmax(dim=-1)
+    means = pose_tokenizer.expected_features(probabilities, tokens)
+    nearest = pose_tokenizer.nearest_codes(means, tokens)
+    return {
+        "code_entropy": -(probabilities * scores.clamp_min(torch.finfo(scores.dtype).min)).sum(dim=-1),
+        "code_variance": pose_tokenizer.code_variance(probabilities, tokens, means),
+        "code_agreement": (nearest == scores.argmax(dim=-1)).float(),
+    }
+
+
+__all__ = [
+    "AnswerLogits",
+    "AnswerScores",
+    "TeacherForcing",
+    "answer_features",
+    "answer_logits",
+    "masked_mean",
+    "text_answer_scores",
+]

@@ -127,13 +127,14 @@ class PartDecoder(nn.Module):
         features = features.mT
         heading = torch.atan2(features[:, 0, 1], features[:, 0, 0])
         parts = features[:, 1:].split([self.tokens[kind] for kind, _, _ in PARTS], dim=1)
-        order: list[int] = []
-        rotations = []
-        for (kind, joints, mirrored), part in zip(PARTS, parts):
-            rotmats = rotation_6d_to_rotmat(self.networks[kind](part.flatten(1)).unflatten(1, (-1, 6)))
-            rotations.append(mirror_part(rotmats) if mirrored else rotmats)
-            order += joints
-        rotmats = torch.cat(rotations, dim=1)[:, torch.tensor(order).argsort()]
+        rotations = [
+            self.networks[kind](part.flatten(1)).unflatten(1, (-1, 6)) for (kind, _, _), part in zip(PARTS, parts)
+        ]
+        rotmats = rotation_6d_to_rotmat(torch.cat(rotations, dim=1))
+        of_right = torch.tensor([mirrored for _, joints, mirrored in PARTS for _ in joints], device=features.device)
+        rotmats = torch.where(of_right[:, None, None], mirror_part(rotmats), rotmats)
+        order = [joint for _, joints, _ in PARTS for joint in joints]
+        rotmats = rotmats[:, torch.tensor(order).argsort()]
         # The pelvis network may leave a heading of its own, which would change the code of the heading when encoded.
         pelvis = rotate_heading(rotmats[:, 0], heading - body_heading(rotmats[:, 0]))
         return torch.cat([pelvis.unsqueeze(1), rotmats[:, 1:]], dim=1)[..., :2, :].flatten(-2).mT

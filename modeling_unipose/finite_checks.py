@@ -12,6 +12,11 @@ MAX_DEVIATION = 1e-4
 NAMED = 3
 
 
+def all_finite(values: torch.Tensor) -> bool:
+    """Whether all values are finite, in one pass: a sum is finite only if all its terms are."""
+    return bool(values.sum(dtype=torch.float32).isfinite()) or bool(values.isfinite().all())
+
+
 class FiniteLogits(LogitsProcessor):
     """Raises an error at logits that are not finite: greedy search would take the first token.
 
@@ -27,9 +32,8 @@ class FiniteLogits(LogitsProcessor):
         self.first_token = first_token
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        finite = scores.isfinite()
-        if not finite.all():
-            row, token = (~finite).nonzero()[0].tolist()
+        if not all_finite(scores):
+            row, token = (~scores.isfinite()).nonzero()[0].tolist()
             raise ValueError(
                 f"row {row}: the logits after {input_ids.shape[1]} tokens hold NaN or infinite values (the first is "
                 f"token {self.first_token + token}'s); {explain_non_finite(self.model)}"
@@ -49,8 +53,7 @@ def check_logits(model: Any, ids: torch.Tensor, logits: torch.Tensor, first_toke
     Raises:
         ValueError: They hold NaN or infinite values; the message has the first step.
     """
-    # A sum takes a fraction of the time, and is not finite either.
-    if logits.sum(dtype=torch.float32).isfinite() or logits.isfinite().all():
+    if all_finite(logits):
         return
     check, prompt_length = FiniteLogits(model, first_token), ids.shape[1] - logits.shape[1]
     for step in range(logits.shape[1]):

@@ -20,6 +20,7 @@ from .cache_keyword import CACHE, accepts_both_cache_names
 from .configuration_unipose import UniPoseConfig
 from .finite_checks import FiniteLogits, NumericScores
 from .generation_arguments import ONE_BY_ONE, check_generation_arguments, validate_generation
+from .growing_cache import room_to_grow
 from .mixed_attention import create_mask
 from .pose_blocks import PoseBlocks, Refinement, append_queries, codes_to_queries, prompt_source_codes
 from .pose_decoding import CodeChooser, ExpectedCodes, PoseDecoding, PoseDecodingMode, options_of
@@ -217,7 +218,8 @@ class UniPoseGenerationMixin(ScoringMixin, GenerationMixin):
         arguments = {"logits_processor": logits_processor, "generation_config": generation_config, **kwargs}
         if mode == "text" or self.config.pose_attention == "causal":
             generation_config.output_logits = generation_config.output_logits or code_logits
-            output = super()._sample(input_ids, synced_gpus=synced_gpus, **arguments)
+            with room_to_grow(kwargs.get(CACHE)):
+                output = super()._sample(input_ids, synced_gpus=synced_gpus, **arguments)
         else:
             # Forwards of one position and of many alternate, which would cause recompilation again and again.
             generation_config.disable_compile = True

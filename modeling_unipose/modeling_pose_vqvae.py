@@ -205,23 +205,21 @@ class UniPoseVQVAE(CompleteLoadingMixin, PreTrainedModel):
         """
         return self.per_codebook(tokens, lambda codebook: probabilities.float() @ codebook)
 
-    def code_variance(self, probabilities: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    def code_variance(self, probabilities: torch.Tensor, tokens: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
         """The variances of codebook vectors under distributions over codes, relative to those of all codes alike.
 
         Args:
             probabilities: (n, codebook_size).
             tokens: (n,) index of each one's token in a pose.
+            means: (n, codebook_dim), their `expected_features`.
 
         Returns:
             (n,); 0 where one code has all the probability, about 1 where the distribution is flat.
         """
-
-        def variance(codebook: torch.Tensor) -> torch.Tensor:
-            squares = probabilities.float() @ codebook.square().sum(dim=1)
-            of_all = codebook.var(dim=0, correction=0).sum().clamp_min(torch.finfo(torch.float32).tiny)
-            return (squares - (probabilities.float() @ codebook).square().sum(dim=1)).clamp_min(0.0) / of_all
-
-        return self.per_codebook(tokens, variance)
+        squares = self.per_codebook(tokens, lambda codebook: probabilities.float() @ codebook.square().sum(dim=1))
+        of_all = self.codebooks().float().var(dim=1, correction=0).sum(dim=1)
+        of_token = of_all.clamp_min(torch.finfo(torch.float32).tiny)[self.codebook_of_token()[tokens]]
+        return (squares - means.square().sum(dim=1)).clamp_min(0.0) / of_token
 
     def nearest_codes(self, features: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """The codes nearest to features, each in the codebook of its token.

@@ -1,7 +1,7 @@
 """`pipeline("unipose")`: the seven tasks, free questions and chats, for one row or many."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal
 
@@ -154,6 +154,9 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, PhotoMixin, Pipeline)
         arguments = {**(generate_kwargs or {}), **kwargs}
         count = arguments.get("num_return_sequences", 1)
         check_choice(count, best_of, chooser)
+        features = self.needed_features(chosen, return_features, return_confidence)
+        if best_of is not None:
+            features |= {"log_prob"}
         groups: list[list[Answer]] = [[] for _ in rows]
         generator = self.own_generator(seed)
         for own_arguments in calls_of_generate({**arguments, "seed": generator}, best_of):
@@ -162,6 +165,7 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, PhotoMixin, Pipeline)
                     Conversations(conversations[first : first + size]),
                     generation_mode=None if chosen is None else chosen.answer,
                     generate_kwargs=own_arguments,
+                    features=features,
                 )
                 for group, answers in zip(groups[first:], found):
                     group += answers
@@ -405,11 +409,12 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, PhotoMixin, Pipeline)
         self,
         generation_mode: Literal["pose", "text"] | None = None,
         generate_kwargs: dict[str, Any] | None = None,
+        features: Collection[str] = (),
         **kwargs: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         generate_kwargs = {**(generate_kwargs or {}), **kwargs}
         mode = {"generation_mode": generation_mode}
-        return mode, {**generate_kwargs, **mode}, {}
+        return mode, {**generate_kwargs, **mode, "features": features}, {}
 
     def preprocess(self, inputs: Conversations, generation_mode: str | None = None) -> Any:  # type: ignore[override]
         messages = [[self.mark_poses(message) for message in chat] for chat in inputs.messages]
@@ -436,10 +441,11 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, PhotoMixin, Pipeline)
         self,
         model_inputs: BatchFeature,
         generation_mode: Literal["pose", "text"] | None = None,
+        features: Collection[str] = (),
         **generate_kwargs: Any,
     ) -> dict[str, Any]:
         wanted = "output_code_logits" if generation_mode == "pose" else "output_logits"
-        overrides: dict[str, Any] = {"return_dict_in_generate": True, wanted: True}
+        overrides: dict[str, Any] = {"return_dict_in_generate": True, wanted: bool(features)}
         passed = self._get_set_generation_params({**self._generate_kwargs, **generate_kwargs})
         if not passed.keys() & {"max_new_tokens", "max_length"}:
             pose_length = self.model.config.pose_answer_length
@@ -449,8 +455,8 @@ class UniPosePipeline(AnswerPipelineMixin, ImageTextMixin, PhotoMixin, Pipeline)
         inputs = self.model.encode_images(dict(model_inputs))
         output = self.model.generate(**inputs, generation_mode=generation_mode, **arguments)
         prompt = inputs.pop("input_ids")
-        features = self.features_of(prompt, output, inputs, generation_mode, arguments)
-        return {"ids": output.sequences[:, prompt.shape[1] :], "features": features, "rows": len(prompt)}
+        found = self.features_of(prompt, output, inputs, generation_mode, arguments, features)
+        return {"ids": output.sequences[:, prompt.shape[1] :], "features": found, "rows": len(prompt)}
 
     @torch.no_grad()
     def postprocess(self, model_outputs: dict[str, Any]) -> list[list[Answer]]:  # type: ignore[override]

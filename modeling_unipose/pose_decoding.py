@@ -165,7 +165,8 @@ class CodeChooser:
         poses, num_tokens, _ = code_logits.shape
         tokens = torch.arange(num_tokens, device=code_logits.device).repeat(poses)
         probabilities = code_logits.flatten(0, 1).float().softmax(dim=-1)
-        return self.pose_tokenizer.code_variance(probabilities, tokens).view(poses, num_tokens)
+        means = self.pose_tokenizer.expected_features(probabilities, tokens)
+        return self.pose_tokenizer.code_variance(probabilities, tokens, means).view(poses, num_tokens)
 
     def surest(self, code_logits: torch.Tensor, is_known: torch.Tensor, count: int) -> torch.Tensor:
         """The codes that are known after a forward.

@@ -97,6 +97,8 @@ class PoseGrammar(LogitsProcessor):
             (batch, vocab_size) bool.
         """
         kinds = self.kinds_of(vocab_size, ids.device)
+        if self.generation_mode == "text":
+            return self.allowed_in_text(ids.shape[1], kinds).expand(len(ids), -1)
         if self.generation_mode == "pose":
             in_text = kinds.token == self.next_before_pose(ids).unsqueeze(1)
         else:
@@ -132,15 +134,15 @@ class PoseGrammar(LogitsProcessor):
         """The log-probabilities of all tokens outside of poses, at many steps at once, unless the mode is "pose".
 
         Args:
-            logits: (batch, steps, vocab_size).
+            logits: (batch, steps, vocab_size), finite.
             lengths: Number of tokens before each step.
 
         Returns:
             (batch, steps, vocab_size), -inf for tokens that may not follow.
         """
         kinds = self.kinds_of(logits.shape[2], logits.device)
-        allowed = torch.stack([self.allowed_in_text(length, kinds) for length in lengths])
-        return ban(logits.float(), allowed).log_softmax(dim=-1)
+        banned = torch.stack([~self.allowed_in_text(length, kinds) for length in lengths])
+        return logits.float().masked_fill(banned, -torch.inf).log_softmax(dim=-1)
 
     def next_before_pose(self, ids: torch.Tensor) -> torch.Tensor:
         """(batch, length) -> (batch,) the token that leads to a pose: the next of the opening, then pose-start."""

@@ -1,10 +1,12 @@
 """Scores of known answers: `score_generated` and what the pipeline's confidence needs."""
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from .answer_scoring import AnswerLogits, TeacherForcing, answer_logits
+from .answer_scoring import AnswerLogits, AnswerScores, TeacherForcing, answer_logits, text_answer_scores
 from .configuration_unipose import UniPoseConfig
 from .finite_checks import check_logits
 from .pose_blocks import append_queries
@@ -161,11 +163,24 @@ class ScoringMixin:
         prompt_length = ids.shape[1] - logits.shape[1]
         limit = max_length or ids.shape[1] + self.config.pose_answer_length
         grammar = PoseGrammar(self.config, limit, generation_mode, prompt_length)
-        ends = self.generation_config.eos_token_id
-        end_ids = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+        end_ids = self.end_ids()
         if generation_mode == "pose":
             end_ids.append(self.config.pose_end_token_id)
         return answer_logits(ids, logits, grammar, self.config, end_ids)
+
+    def scores_of_texts(self, generated_ids: torch.Tensor, logits: Sequence[torch.Tensor]) -> AnswerScores:
+        """Scores answers of generation_mode="text" whose logits are known.
+
+        Args:
+            generated_ids: (batch, new tokens) the answers.
+            logits: (batch, vocab_size) of each step, `output_logits` of `generate`.
+        """
+        return text_answer_scores(generated_ids, logits, PoseGrammar(self.config, sys.maxsize, "text"), self.end_ids())
+
+    def end_ids(self) -> list[int]:
+        """The tokens that end an answer, by the model's generation config."""
+        ends = self.generation_config.eos_token_id
+        return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
 
 
 __all__ = ["ScoringMixin"]

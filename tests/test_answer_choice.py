@@ -283,6 +283,19 @@ def test_without_confidence_no_second_forward_asks_for_the_request(
     np.testing.assert_array_equal(quick["poses"], whole["poses"])
 
 
+@pytest.mark.parametrize("name", ["text-to-pose", "pose-to-text"])
+@pytest.mark.parametrize("weights", [None, {"code_log_prob": 1.0, "text_min_log_prob": 0.3, "bias": 0.2}])
+def test_only_the_features_that_a_confidence_needs_are_computed(
+    pipe: UniPosePipeline, monkeypatch: pytest.MonkeyPatch, name: str, weights: dict | None
+) -> None:
+    monkeypatch.setattr(pipe.model.config, "confidence_weights", weights and {name: weights})
+    whole = ask(pipe, name, return_features=True)
+    of_codes: list[int] = []
+    monkeypatch.setattr(type(pipe.model.model.pose_tokenizer), "code_variance", lambda *_: of_codes.append(1))
+    assert ask(pipe, name)["confidence"] == whole["confidence"]
+    assert not of_codes
+
+
 @pytest.mark.parametrize("name", ["text-to-pose", "pose-edit"])
 def test_requests_of_any_length_are_scored_together_as_alone(pipe: UniPosePipeline, name: str) -> None:
     texts = ["A person kneels.", "A person sits on the floor with both arms raised above the head.", "Sit."]

@@ -175,6 +175,7 @@ def test_saved_code_is_flat(tiny_checkpoint: Path) -> None:
         "finite_checks.py",
         "generation_arguments.py",
         "generation_unipose.py",
+        "growing_cache.py",
         "image_loading.py",
         "image_processing_unipose.py",
         "image_texts.py",

@@ -129,6 +129,7 @@ ATTRIBUTES = {
 BEHAVIOUR = {
     "mm_encoder_outputs",
     "DynamicLayer.keys / values / crop",
+    "DynamicLayer.update, DynamicCache.layers",
     "StaticLayer.keys / values / cumulative_length",
     "text_replacement_offsets",
     "_CONTROL_TOKEN_START / _CONTROL_TOKEN_END",

@@ -3,9 +3,11 @@
 import pytest
 import torch
 from tiny_models import PAD, image_block, pad_left, pose_block, random_pixels, tiny_model, words
-from transformers import GenerationConfig, GenerationMixin
+from transformers import DynamicCache, GenerationConfig, GenerationMixin
+from transformers.cache_utils import DynamicLayer
 
 from unipose import UniPoseForConditionalGeneration
+from unipose.cache_keyword import CACHE
 
 
 class PlainModel(UniPoseForConditionalGeneration):
@@ -64,6 +66,42 @@ def test_equals_the_library_with_pose_tokens_suppressed(method, pose_attention):
     expected = model.generate(**inputs, **settings, suppress_tokens=suppressed(model.config))
     assert output.tolist() == expected.tolist()
     assert output.shape[1] > inputs["input_ids"].shape[1]
+
+
+@pytest.mark.parametrize("room", [1, 64])
+@pytest.mark.parametrize("settings", [{}, {"do_sample": True, "num_return_sequences": 2}], ids=["greedy", "sampled"])
+def test_keys_and_values_are_those_of_the_librarys_cache(room, settings, monkeypatch):
+    monkeypatch.setattr("unipose.growing_cache.LEAST_ROOM", room)
+    model = tiny_model()
+    inputs = inputs_of(model.config, 2)
+    settings = settings | {"max_new_tokens": 14, "pad_token_id": PAD, "return_dict_in_generate": True}
+    torch.manual_seed(0)
+    output = model.generate(**inputs, **settings, generation_mode="text")
+    model.__class__ = PlainModel
+    torch.manual_seed(0)
+    expected = model.generate(**inputs, **settings, suppress_tokens=suppressed(model.config))
+    assert output.sequences.tolist() == expected.sequences.tolist()
+    layers, plain = output[CACHE].layers, expected[CACHE].layers
+    assert [type(layer) for layer in layers] == [DynamicLayer] * len(plain)
+    for layer, twin in zip(layers, plain):
+        assert torch.equal(layer.keys, twin.keys)
+        assert torch.equal(layer.values, twin.values)
+    last = output.sequences[:, -1:]
+    again = [model(last, **{CACHE: each[CACHE]}).logits for each in (output, expected)]
+    assert torch.equal(*again)
+
+
+@pytest.mark.parametrize("cache", ["user's", "static"])
+def test_other_caches_stay_as_they_are(cache):
+    model = tiny_model()
+    inputs = pad_left([words(7, 1), words(5, 2)])
+    settings = {"max_new_tokens": 6, "pad_token_id": PAD, "generation_mode": "text", "return_dict_in_generate": True}
+    expected = model.generate(**inputs, **settings)
+    own = {CACHE: DynamicCache()} if cache == "user's" else {"cache_implementation": cache}
+    output = model.generate(**inputs, **settings, **own)
+    assert output.sequences.tolist() == expected.sequences.tolist()
+    if cache == "user's":
+        assert output[CACHE] is own[CACHE]
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -1,0 +1,1 @@
+../growing_cache.py
