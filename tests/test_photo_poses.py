@@ -81,10 +81,8 @@ def test_a_mirror_image_of_the_same_landmarks_changes_nothing() -> None:
     np.testing.assert_allclose(turned.world[left], found.world[right] * (-1, 1, 1))
     np.testing.assert_allclose(turned.image[right], (1 - found.image[left, 0], found.image[left, 1]))
     assert turned.visibility[left] == found.visibility[right]
-    for merged in (merge_mirrored(turned, found), merge_mirrored(None, turned)):
-        assert merged is not None
-        expected = turned if merged.world[left][0] == turned.world[left][0] else found
-        for values, others in zip(merged, expected):
+    for merged, expected in ((merge_mirrored(turned, found), turned), (merge_mirrored(None, turned), found)):
+        for values, others in zip(merged or (), expected, strict=True):
             np.testing.assert_allclose(values, others, atol=1e-12)
 
 
