@@ -39,7 +39,7 @@ CSS = """
 #message textarea::placeholder { color: var(--body-text-color-subdued); }
 @media (max-width: 700px) {
     #viewer, #viewer > *, #viewer > * > * { height: 52vh; }
-    .gradio-container, .gradio-container main { padding: 6px !important; }
+    .gradio-container { padding: 6px !important; }
     #steps { flex-wrap: wrap; }
     #steps > :first-child { flex-basis: 100%; }
 }
