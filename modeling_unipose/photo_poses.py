@@ -32,7 +32,7 @@ class MediapipeEstimator:
 
     Args:
         model: Path of a `.task` file. Default: `MEDIAPIPE_MODEL`, where `unipose get-mediapipe` writes it, the exact
-            one; `pose_landmarker_full.task` beside it takes half the time.
+            one; `pose_landmarker_full.task` beside it takes less than half the time.
         mirrored: Also looks at the mirror image and takes the mean, in twice the time.
 
     Raises:
