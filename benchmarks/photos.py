@@ -1,6 +1,6 @@
 """Error of poses that MediaPipe's landmarks and inverse kinematics give for rendered people of known pose.
 
-    python benchmarks/photos.py [--model viewer/mediapipe/pose_landmarker_full.task] [--count 80] [--set test]
+    python benchmarks/photos.py [--model viewer/mediapipe/pose_landmarker_heavy.task] [--count 80] [--set test]
 
 People wear clothes and stand before backgrounds as in the training images, seen whole by a camera at eye level. The
 poses of the set `test` come from the held-out motion clips and one half of the named poses; those of `tune`, to which
@@ -25,7 +25,15 @@ from unipose.processing.keypoint_skeletons import SKELETONS
 from unipose.processing.pose_features import pose_to_rotmats
 from unipose.processing.pose_frames import JOINT_NAMES
 from unipose.training.evaluation.metrics import pa_mpjpe
-from unipose.training.tools.fit_landmarks import MODEL, SEEDS, VIEWS, RenderedPerson, render_people, sample_poses
+from unipose.training.tools.fit_landmarks import (
+    MODELS,
+    PHOTO_MODEL,
+    SEEDS,
+    VIEWS,
+    RenderedPerson,
+    render_people,
+    sample_poses,
+)
 
 
 PARTS = ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
@@ -100,7 +108,7 @@ def measure_view(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=MODEL, help="default: %(default)s")
+    parser.add_argument("--model", type=Path, default=MODELS / PHOTO_MODEL, help="default: %(default)s")
     parser.add_argument("--count", type=int, default=80, help="people of each view; default: %(default)s")
     parser.add_argument("--set", choices=SEEDS, default="test", help="default: %(default)s")
     arguments = parser.parse_args()

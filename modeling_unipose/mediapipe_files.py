@@ -42,28 +42,31 @@ FILES = (
         "617b8e0248dbd27e9d7ece4218004eae4cefb499196d1bb4fa0e3fef21708756",
     ),
 )
-# (file of POSE, name in the task file, mean and deviation of its input, sha256). The assets hold the detector alone.
-MODELS = (
-    (
-        "pose_solution_packed_assets.data",
-        "pose_detector.tflite",
-        (127.5, 127.5),
-        "a63c614bef30d35947f13be361820b1e4e3bec9cfeebf4d11216a18373108e85",
+# (file of POSE, mean and deviation of its input, sha256). The assets hold the detector alone.
+DETECTOR = (
+    "pose_solution_packed_assets.data",
+    (127.5, 127.5),
+    "a63c614bef30d35947f13be361820b1e4e3bec9cfeebf4d11216a18373108e85",
+)
+# By task file: the model of landmarks. "heavy" is the exact one for photos, "full" the fast one for webcams.
+LANDMARKS = {
+    MEDIAPIPE_MODEL.name: (
+        "pose_landmark_heavy.tflite",
+        (0.0, 255.0),
+        "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
     ),
-    (
+    "pose_landmarker_full.task": (
         "pose_landmark_full.tflite",
-        "pose_landmarks_detector.tflite",
         (0.0, 255.0),
         "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
     ),
-)
-TASK_FILE = MEDIAPIPE_MODEL.name
+}
 # The day of the package, so that the file is the same in each build.
 TASK_DATE = (2023, 2, 4, 0, 0, 0)
 NOTICE = """MediaPipe, Copyright The MediaPipe Authors, Apache License 2.0 (see LICENSE)
 
-From the npm packages {packages}, unchanged but for {task}: it holds the
-two models of the second package, to which the metadata of their input (its normalization) was added.
+From the npm packages {packages}, unchanged but for {tasks}: each
+holds two models of the second package, to which the metadata of their input (its normalization) was added.
 Made by `unipose get-mediapipe`.
 """
 
@@ -261,6 +264,21 @@ def read_checked(path: Path, sha256: str) -> bytes:
     return data
 
 
+def read_model(folder: Path, file: str, normalization: tuple[float, float], sha256: str) -> bytes:
+    """A model of a package, with the metadata of its input.
+
+    Args:
+        folder: The package.
+        file: Its file.
+        normalization: Mean and deviation of the input.
+        sha256: Sum of the file.
+
+    Raises:
+        ValueError: The file has another sum.
+    """
+    return add_metadata(read_checked(folder / file, sha256), input_metadata(*normalization))
+
+
 def write_mediapipe(folder: Path) -> None:
     """Writes the files, the license and a notice.
 
@@ -274,18 +292,18 @@ def write_mediapipe(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         packages = unpack_packages([TASKS, POSE], Path(temporary))
         contents = {name: read_checked(packages[package] / file, sha256) for package, file, name, sha256 in FILES}
-        models = {
-            name: add_metadata(read_checked(packages[POSE] / file, sha256), input_metadata(*normalization))
-            for file, name, normalization, sha256 in MODELS
-        }
+        detector = read_model(packages[POSE], *DETECTOR)
+        models = {task: read_model(packages[POSE], *row) for task, row in LANDMARKS.items()}
     for name, data in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
-    # MediaPipe maps the models from the file: they must not be compressed.
-    with zipfile.ZipFile(folder / TASK_FILE, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in models.items():
-            archive.writestr(zipfile.ZipInfo(name, TASK_DATE), data)
-    (folder / "NOTICE").write_text(NOTICE.format(packages=f"{TASKS} and {POSE}", task=TASK_FILE), encoding="utf-8")
+    for task, landmarks in models.items():
+        # MediaPipe maps the models from the file: they must not be compressed.
+        with zipfile.ZipFile(folder / task, "w", zipfile.ZIP_STORED) as archive:
+            for name, data in (("pose_detector.tflite", detector), ("pose_landmarks_detector.tflite", landmarks)):
+                archive.writestr(zipfile.ZipInfo(name, TASK_DATE), data)
+    notice = NOTICE.format(packages=f"{TASKS} and {POSE}", tasks=" and ".join(models))
+    (folder / "NOTICE").write_text(notice, encoding="utf-8")
     # The package has the same license.
     (folder / "LICENSE").write_text(read_license(), encoding="utf-8")
 
@@ -307,7 +325,7 @@ def main() -> None:
     """Parses the command line and writes the files."""
     parser = argparse.ArgumentParser(
         prog="unipose get-mediapipe",
-        description="Fetches the files of MediaPipe that find people in photos (20 MB, Apache-2.0): npm packages, "
+        description="Fetches the files of MediaPipe that find people in photos (52 MB, Apache-2.0): npm packages, "
         "checked by their sha256 sums. Needs npm.",
     )
     parser.add_argument(

@@ -7,14 +7,15 @@ import pytest
 
 from unipose import mediapipe_files
 from unipose.cli import main
-from unipose.mediapipe_files import FILES, MODELS, POSE, TASKS, read_license, write_mediapipe
+from unipose.mediapipe_files import DETECTOR, FILES, LANDMARKS, POSE, TASKS, read_license, write_mediapipe
 
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """The unpacked packages, with other files."""
     folders = {TASKS: tmp_path / "tasks", POSE: tmp_path / "pose"}
-    for package, file in [*((package, file) for package, file, _, _ in FILES), *((POSE, row[0]) for row in MODELS)]:
+    models = [(POSE, row[0]) for row in (DETECTOR, *LANDMARKS.values())]
+    for package, file in [*((package, file) for package, file, _, _ in FILES), *models]:
         path = folders[package] / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.encode())
@@ -42,9 +43,11 @@ def test_all_files_are_written_with_license_and_notice(
     assert {name for _, _, name, _ in FILES} <= {
         path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()
     }
-    with zipfile.ZipFile(tmp_path / "out" / "pose_landmarker_full.task") as archive:
-        assert archive.namelist() == [name for _, name, _, _ in MODELS]
-        assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
+    for kind in ("heavy", "full"):
+        with zipfile.ZipFile(tmp_path / "out" / f"pose_landmarker_{kind}.task") as archive:
+            assert archive.namelist() == ["pose_detector.tflite", "pose_landmarks_detector.tflite"]
+            assert archive.read("pose_landmarks_detector.tflite").endswith(f"pose_landmark_{kind}.tflite".encode())
+            assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
     assert "Apache License" in (tmp_path / "out" / "LICENSE").read_text(encoding="utf-8") == read_license()
     assert POSE in (tmp_path / "out" / "NOTICE").read_text(encoding="utf-8")
 

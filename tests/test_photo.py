@@ -16,7 +16,7 @@ import torch
 from browser import launch, open_browser, open_page
 from PIL import Image
 
-from unipose.photo_landmarks import place_landmarks
+from unipose.photo_landmarks import FoundLandmarks, merge_mirrored, place_landmarks
 from unipose.processing.body_model import BodyModel
 from unipose.processing.inverse_kinematics import fit_rotations
 from unipose.processing.keypoint_positions import place_keypoints
@@ -114,11 +114,34 @@ def test_landmarks_are_placed_as_in_python(browser: Any, site: str) -> None:
     assert 0.5 < expected[..., 3].mean() < 1.0
 
 
+def test_an_image_and_its_mirror_image_are_merged_as_in_python(browser: Any, site: str) -> None:
+    """Somebody in both, in one of them, in none."""
+    generator = np.random.default_rng(0)
+    people = [FoundLandmarks(*(generator.uniform(0, 1, (33, size)) for size in (3, 2, 1))) for _ in range(2)]
+    pairs = [(one, other) for one in (people[0], None) for other in (people[1], None)]
+    script = """pairs => {
+        const points = (rows) => rows.map(([x, y, z]) => ({x, y, z}));
+        const read = (person) => person && {world: points(person[0]), image: points(person[1])};
+        return pairs.map((pair) => UniPosePhoto.mergeMirrored(...pair.map(read))).map((merged) => merged && [
+            merged.world.map(({x, y, z}) => [x, y, z]), merged.image.map(({x, y}) => [x, y])]);
+    }"""
+    with open_page(browser, site, "body") as page:
+        given = [[person and [person.world.tolist(), person.image.tolist()] for person in pair] for pair in pairs]
+        merged = page.evaluate(script, given)
+    for found, pair in zip(merged, pairs):
+        expected = merge_mirrored(*pair)
+        assert (found is None) == (expected is None)
+        for values, others in zip(found or (), expected or ()):
+            np.testing.assert_allclose(values, others, atol=1e-12)
+
+
 def test_what_is_missing_is_said(browser: Any, site: str) -> None:
     with open_page(browser, site, "body") as page:
         caught = "call => call().then(() => '', error => error.message)"
         ask = f"({caught})"
-        assert "load(folder) comes first" in page.evaluate(f"{ask}(() => UniPosePhoto.fromImage(new Blob(['x'])))")
+        message = page.evaluate(f"{ask}(() => UniPosePhoto.fromImage(new Blob(['x'])))")
+        assert 'load(folder, "photo") comes first' in message
+        assert 'accepted: "photo", "webcam"' in page.evaluate(f"{ask}(() => UniPosePhoto.load('nowhere', 'video'))")
         message = page.evaluate(f"{ask}(() => UniPosePhoto.load('nowhere'))")
         assert "MediaPipe could not be loaded from" in message
         assert "/nowhere" in message
@@ -164,7 +187,7 @@ def test_the_webcam_gives_poses_until_it_is_stopped(browser: Any, site: str, tmp
         launch(browser.browser_type, OFFLINE, *camera) as filming,
         open_page(filming, site, "body", permissions=["camera"]) as page,
     ):
-        page.evaluate("UniPosePhoto.load('mediapipe')")
+        page.evaluate("UniPosePhoto.load('mediapipe', 'webcam')")
         page.evaluate(
             """async () => {
                 window.found = [];

@@ -12,15 +12,18 @@ from PIL import Image
 from transformers import pipeline
 
 from unipose import MediapipeEstimator, UniPosePipeline
+from unipose.photo_landmarks import FoundLandmarks, merge_mirrored, place_landmarks
 from unipose.processing.body_model import BodyModel
+from unipose.processing.keypoint_skeletons import SKELETONS
 from unipose.processing.pose_frames import JOINT_NAMES, to_y_up
 from unipose.processing.rendering import render_pose
 from unipose.training.named_poses.archetypes import archetype_poses
 
 
-MODEL = Path(__file__).parents[1] / "viewer" / "mediapipe" / "pose_landmarker_full.task"
+MODEL = Path(__file__).parents[1] / "viewer" / "mediapipe" / "pose_landmarker_heavy.task"
 PHOTO = Path(__file__).parent / "photos" / "astronaut.jpg"
 POSES = archetype_poses(["hands_up", "kneel"])
+MEDIAPIPE_NAMES = SKELETONS["mediapipe"].names
 IMAGES = [Image.new("RGB", (64, 48), color) for color in ("red", "blue")]
 
 
@@ -85,6 +88,29 @@ def test_an_estimated_pose_may_have_several_texts(pipe: UniPosePipeline) -> None
 def test_what_an_estimator_cannot_answer(pipe: UniPosePipeline, call: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         pipe(**{"estimator": by_color, **call})
+
+
+def test_a_mirror_image_of_the_same_landmarks_changes_nothing() -> None:
+    """Each landmark of the mirror image is that of the other side; visibility follows."""
+    rng = np.random.default_rng(0)
+    found = FoundLandmarks(rng.normal(size=(33, 3)), rng.uniform(size=(33, 2)), rng.uniform(size=33))
+    turned = merge_mirrored(None, found)
+    assert turned is not None
+    left, right = (MEDIAPIPE_NAMES.index(f"{side}_wrist") for side in ("left", "right"))
+    np.testing.assert_allclose(turned.world[left], found.world[right] * (-1, 1, 1))
+    np.testing.assert_allclose(turned.image[right], (1 - found.image[left, 0], found.image[left, 1]))
+    assert turned.visibility[left] == found.visibility[right]
+    for merged, expected in ((merge_mirrored(turned, found), turned), (merge_mirrored(None, turned), found)):
+        for values, others in zip(merged or (), expected, strict=True):
+            np.testing.assert_allclose(values, others, atol=1e-12)
+
+
+def test_corrected_places_do_not_depend_on_the_unit() -> None:
+    """The unit of MediaPipe's meters, and the size of the image, whose shares stay."""
+    rng = np.random.default_rng(0)
+    world, image = rng.normal(size=(33, 3)), rng.uniform(size=(33, 2))
+    placed = place_landmarks(world, image, (300, 200))
+    np.testing.assert_allclose(place_landmarks(2 * world, image, (600, 400))[:, :3], 2 * placed[:, :3], atol=1e-12)
 
 
 def test_what_mediapipe_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -346,6 +346,9 @@ def test_on_a_phone_nothing_scrolls_sideways(page: Page) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         boxes = [page.locator(name).bounding_box() for name in ("#viewer", "#message", "#chat")]
         assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
+        end = boxes[1]["x"] + boxes[1]["width"]
+        steps = [page.locator(name).bounding_box() for name in ("#mode", "#undo", "#redo", "#clear")]
+        assert all(box["x"] + box["width"] <= end + 1 for box in steps)
         tops = [box["y"] for box in boxes]
         assert tops == sorted(tops)
         assert boxes[1]["y"] + boxes[1]["height"] <= 844, "words are seen without scrolling"

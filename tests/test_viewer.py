@@ -236,7 +236,14 @@ def test_a_followed_pose_is_shown_in_place_of_the_poses(page: Any) -> None:
 
 
 def test_nothing_is_drawn_while_nothing_changes(page: Any) -> None:
-    page.wait_for_function("viewer.stage.pending === 0")
+    # A new caption can change the view's size after the first frame.
+    page.wait_for_function(
+        """async () => {
+            const frames = viewer.stage.frames;
+            for (let count = 0; count < 3; count++) await new Promise(requestAnimationFrame);
+            return viewer.stage.pending === 0 && viewer.stage.frames === frames;
+        }"""
+    )
     frames = page.evaluate("viewer.stage.frames")
     page.wait_for_timeout(400)
     assert page.evaluate("viewer.stage.frames") == frames

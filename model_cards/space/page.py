@@ -36,9 +36,12 @@ CSS = """
 #viewer, #viewer > *, #viewer > * > * { height: min(64vh, 600px); min-height: 320px; }
 #page-title h1 { margin: 0.2rem 0; font-size: 1.3rem; }
 #steps { flex-wrap: nowrap; align-items: center; }
+#message textarea::placeholder { color: var(--body-text-color-subdued); }
 @media (max-width: 700px) {
     #viewer, #viewer > *, #viewer > * > * { height: 52vh; }
     .gradio-container { padding: 6px !important; }
+    #steps { flex-wrap: wrap; }
+    #steps > :first-child { flex-basis: 100%; }
 }
 """
 

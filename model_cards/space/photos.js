@@ -35,17 +35,18 @@ async function run(act) {
   update();
 }
 
-async function load() {
+// `use`: "photo" or "webcam".
+async function load(use) {
   const hasWebgl = typeof OffscreenCanvas === "function" && new OffscreenCanvas(1, 1).getContext("webgl2") !== null;
   if (!hasWebgl) throw new Error(NO_WEBGL);
-  say("MediaPipe is loading (20 MB, once).");
-  await window.UniPosePhoto.load(props.folder);
+  say(`MediaPipe is loading (${use === "photo" ? 42 : 21} MB, once).`);
+  await window.UniPosePhoto.load(props.folder, use);
 }
 
 async function readPhoto() {
   const [photo] = file.files;
   file.value = ""; // the same photo can be chosen again
-  await load();
+  await load("photo");
   say("Looking for a person.");
   const { pose } = await window.UniPosePhoto.fromImage(photo);
   say("A person was found. The photo stayed on your device.");
@@ -73,7 +74,7 @@ function showFrame(found) {
 
 async function startWebcam() {
   if (!navigator.mediaDevices) throw new Error(NO_CAMERA);
-  await load();
+  await load("webcam");
   say("The camera is starting.");
   webcam = await window.UniPosePhoto.startWebcam(video, showFrame);
   // Hiding the page stops it too.

@@ -20,7 +20,7 @@ NOT_HERE = (
 )
 NOTE = (
     "MediaPipe finds landmarks in your browser, and a fit makes a pose of them. **Your image stays on your device.** "
-    "Joints are about 105 mm off in front views of rendered people, and 135 mm in views of backs. This is not the "
+    "Joints are about 95 mm off in front views of rendered people, and 135 mm in views of backs. This is not the "
     "model's own estimate: for that, add an image to a message. The embedded model knows rendered people only."
 )
 SOURCES = {"photo": "a photo", "webcam": "the webcam"}
@@ -93,6 +93,6 @@ def read_photo(data: Any) -> tuple[torch.Tensor, str]:
         raise ValueError("the page sent a pose that is not known here; reload it")
     origin = (
         f"Pose of {SOURCES[data['source']]}, found by landmarks in your browser "
-        "(front views: joints are about 105 mm off; not the model's own estimate)."
+        "(front views: joints are about 95 mm off; not the model's own estimate)."
     )
     return quaternions_to_pose(data.get("pose")), origin

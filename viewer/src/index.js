@@ -1,7 +1,7 @@
 // The globals of the bundle; docs/viewer.md describes them.
 import { fitPose } from "./photo/fitting.js";
 import { fromImage, load, startWebcam } from "./photo/photo.js";
-import { placeLandmarks } from "./photo/placing.js";
+import { mergeMirrored, placeLandmarks } from "./photo/placing.js";
 import { Viewer } from "./viewer.js";
 
 window.UniPoseViewer = {
@@ -11,4 +11,4 @@ window.UniPoseViewer = {
   },
 };
 
-window.UniPosePhoto = { fitPose, fromImage, load, placeLandmarks, startWebcam };
+window.UniPosePhoto = { fitPose, fromImage, load, mergeMirrored, placeLandmarks, startWebcam };

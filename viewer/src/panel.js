@@ -12,18 +12,15 @@ const STYLE = `
   background: #ffffffd9; font-weight: 600; white-space: nowrap; }
 .up-label::before { content: ""; display: inline-block; width: 10px; height: 10px; margin-right: 6px; background: var(--up-color); }
 .up-tools { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; padding: 6px 8px; background: #ffffff; }
-.up-tools button, .up-tools select { min-height: 32px; padding: 2px 10px; font: inherit; color: inherit; background: #fff;
-  border: 1px solid #7b8794; border-radius: 6px; cursor: pointer; }
-.up-tools button[aria-pressed="true"] { background: #1b2733; color: #fff; }
 .up-tools :focus-visible { outline: 3px solid #0072b2; outline-offset: 1px; }
 .up-captions { padding: 0 10px 8px; background: #ffffff; }
 .up-captions:empty { display: none; }
 .up-captions p { margin: 4px 0 0; }
 .up-help { padding: 0 10px 8px; background: #ffffff; margin: 0; }
-/* Gradio gives all that is in it the color of its dark mode. */
-.up-root .up-captions p, .up-root p.up-help, .up-root .up-label, .up-root .up-message, .up-root .up-tools select,
-.up-root .up-tools button { color: #1b2733; }
-.up-root .up-tools button, .up-root .up-tools select { background: #fff; }
+/* Gradio gives all that is in it its own buttons, and the color of its dark mode. */
+.up-root .up-captions p, .up-root p.up-help, .up-root .up-label, .up-root .up-message { color: #1b2733; }
+.up-root .up-tools button, .up-root .up-tools select { min-height: 32px; margin: 0; padding: 2px 10px; font: inherit;
+  color: #1b2733; background: #fff; border: 1px solid #7b8794; border-radius: 6px; box-shadow: none; cursor: pointer; }
 .up-root .up-tools button[aria-pressed="true"] { color: #fff; background: #1b2733; }
 .up-message { position: absolute; inset: 0; display: grid; place-content: center; padding: 16px; text-align: center; }
 .up-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }

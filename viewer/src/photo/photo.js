@@ -1,7 +1,7 @@
 // Photos and the webcam -> poses, in the visitor's browser: no image leaves the device.
 import { fitPose } from "./fitting.js";
 import workerSource from "./landmarks.worker.js";
-import { placeLandmarks } from "./placing.js";
+import { mergeMirrored, placeLandmarks } from "./placing.js";
 
 const MAX_PIXELS = 1024; // of the longer side
 const CAMERA = { video: { facingMode: "user", width: { ideal: 640 }, height: { ideal: 480 } }, audio: false };
@@ -11,7 +11,10 @@ const CAMERA_PROBLEMS = {
   NotReadableError: "The camera is in use by another program.",
 };
 
-let worker = null; // a promise of the loaded worker
+// A photo can wait for the exact model; a webcam cannot.
+const MODELS = { photo: { model: "heavy", mirrored: true }, webcam: { model: "full", mirrored: false } };
+
+const workers = {}; // by use: promises of loaded workers
 let calls = 0;
 
 // One request to a worker, and its answer.
@@ -22,7 +25,7 @@ function ask(target, message, transfer = []) {
     const listen = ({ data }) => {
       if (data.number !== number) return;
       target.removeEventListener("message", listen);
-      if (data.problem === undefined) resolve(data.found);
+      if (data.problem === undefined) resolve(data.answer);
       else reject(new Error(data.problem));
     };
     target.addEventListener("message", listen);
@@ -30,11 +33,11 @@ function ask(target, message, transfer = []) {
   });
 }
 
-async function startWorker(base) {
+async function startWorker(base, model) {
   const address = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
   const started = new Worker(address, { type: "module" });
   try {
-    await ask(started, { base });
+    await ask(started, { base, model });
   } catch (error) {
     started.terminate();
     throw new Error(`MediaPipe could not be loaded from ${base}: ${error.message}`);
@@ -44,13 +47,15 @@ async function startWorker(base) {
   return started;
 }
 
-// Loads the files of `unipose get-mediapipe` (20 MB) from a folder of this site. A failure can be tried again.
-export async function load(base) {
-  worker ??= startWorker(new URL(base, document.baseURI).href.replace(/\/$/, ""));
+// Loads what photos (42 MB) or the webcam (21 MB) need of the files of `unipose get-mediapipe`, from a folder of this
+// site. A failure can be tried again.
+export async function load(folder, use = "photo") {
+  if (!(use in MODELS)) throw new TypeError(`use is "${use}"; accepted: "photo", "webcam"`);
+  workers[use] ??= startWorker(new URL(folder, document.baseURI).href.replace(/\/$/, ""), MODELS[use].model);
   try {
-    await worker;
+    await workers[use];
   } catch (error) {
-    worker = null;
+    delete workers[use];
     throw error;
   }
 }
@@ -63,12 +68,14 @@ async function shrink(source) {
   return createImageBitmap(bitmap, size);
 }
 
-async function find(source) {
-  if (worker === null) throw new Error("UniPosePhoto.load(folder) comes first");
+async function find(source, use) {
+  if (!(use in workers)) throw new Error(`UniPosePhoto.load(folder, "${use}") comes first`);
   const bitmap = await shrink(source);
-  const found = await ask(await worker, { bitmap }, [bitmap]);
-  if (found === null) return null;
-  const landmarks = placeLandmarks(...found);
+  const message = { bitmap, mirrored: MODELS[use].mirrored };
+  const { found, mirrored, width, height } = await ask(await workers[use], message, [bitmap]);
+  const merged = mergeMirrored(found, mirrored);
+  if (merged === null) return null;
+  const landmarks = placeLandmarks(merged.world, merged.image, width, height);
   return { pose: fitPose(landmarks), landmarks };
 }
 
@@ -76,7 +83,7 @@ async function find(source) {
 export async function fromImage(blob) {
   let found;
   try {
-    found = await find(blob);
+    found = await find(blob, "photo");
   } catch (error) {
     if (error.name === "InvalidStateError") throw new Error("The file is no image that this browser can read.");
     throw error;
@@ -102,7 +109,7 @@ export async function startWebcam(video, onPose) {
   let ended = null; // fulfills `done`
   const watch = async () => {
     while (running) {
-      const found = await find(video);
+      const found = await find(video, "webcam");
       if (running) onPose(found);
       // Frames follow each other as fast as the device finds poses, but never faster than they are shown.
       await new Promise((resolve) => requestAnimationFrame(resolve));
