@@ -266,20 +266,28 @@ class AnswerPipelineMixin:
             for own, score in zip(features, self.reverse_scores(rows, answers, task, size)):
                 own |= {} if score is None else {"consistency": score}
         if "image_variance" in names:
-            for own, row in zip(features, rows):
-                own |= {"image_variance": self.image_variance(row)} if len(row.images) == 1 else {}
+            of_one = [(own, row) for own, row in zip(features, rows) if len(row.images) == 1]
+            variances = self.image_variances([row for _, row in of_one], size)
+            for (own, _), variance in zip(of_one, variances):
+                own |= {"image_variance": variance}
         return features
 
     @torch.no_grad()
-    def image_variance(self, row: Row) -> float:
-        """How vague the pose is that the model estimates in a row's image, whatever the row asks for."""
-        task = TASKS["image-to-pose"]
-        messages = [self.build_conversation(Row(None, row.images, []), task)]
-        inputs = self.preprocess(Conversations(messages), task.answer)
-        outputs = self.forward(
-            inputs, generation_mode=task.answer, pose_refinement_steps=1, do_sample=False, features=["code_variance"]
-        )
-        return outputs["features"][0]["code_variance"]
+    def image_variances(self, rows: Sequence[Row], size: int) -> list[float]:
+        """How vague each pose is that the model estimates in a row's image, whatever the row asks for.
+
+        Args:
+            rows: Each with one image.
+            size: Number of rows per batch.
+        """
+        task, variances = TASKS["image-to-pose"], []
+        options: dict[str, Any] = {"pose_refinement_steps": 1, "do_sample": False, "features": ["code_variance"]}
+        for first in range(0, len(rows), size):
+            asked = [Row(None, row.images, []) for row in rows[first : first + size]]
+            inputs = self.preprocess(Conversations([self.build_conversation(row, task) for row in asked]), task.answer)
+            outputs = self.forward(inputs, generation_mode=task.answer, **options)
+            variances += [own["code_variance"] for own in outputs["features"]]
+        return variances
 
 
 def check_choice(count: int, best_of: int | None, chooser: Any) -> None:

@@ -283,6 +283,19 @@ def test_without_confidence_no_second_forward_asks_for_the_request(
     np.testing.assert_array_equal(quick["poses"], whole["poses"])
 
 
+def test_images_of_a_batch_are_looked_at_together_and_as_alone(pipe: UniPosePipeline) -> None:
+    images = [random_image(number) for number in range(3)]
+    settings = {"task": "image-to-text", "return_features": True, **SHORT}
+    alone = [pipe(images=image, **settings)["features"]["image_variance"] for image in images]
+    forwards: list[int] = []
+    with pipe.model.model.register_forward_hook(lambda *_: forwards.append(1)):
+        together = pipe(images=images, batch_size=3, **settings)
+        count = len(forwards)
+        pipe(images=images, batch_size=3, return_confidence=False, **{**settings, "return_features": False})
+    assert [answer["features"]["image_variance"] for answer in together] == pytest.approx(alone, abs=1e-5)
+    assert len(forwards) - count == count - 1
+
+
 @pytest.mark.parametrize("name", ["text-to-pose", "pose-to-text"])
 @pytest.mark.parametrize("weights", [None, {"code_log_prob": 1.0, "text_min_log_prob": 0.3, "bias": 0.2}])
 def test_only_the_features_that_a_confidence_needs_are_computed(
