@@ -6,16 +6,14 @@ Weights of the larger model are random. Seconds of compilation are those of the 
 """
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable, Sequence
-from datetime import date
 from functools import partial
 from typing import Any
 
 import torch
-from history import current_commit
-from measure import interleaved_times, machine, print_table
+from history import describe_run
+from measure import median_times, print_table
 from model_sizes import SIZES, load_size
 from transformers import CompileConfig
 
@@ -91,7 +89,7 @@ def measure(name: str, repeats: int, tasks: Sequence[str]) -> list[tuple[str, ..
         calls["compiled"]()
         compilation = time.perf_counter() - start
         tokens = {kind: chosen_tokens(call())[-count[task] :] for kind, call in calls.items()}
-        seconds = {kind: statistics.median(times) for kind, times in interleaved_times(calls, repeats).items()}
+        seconds = median_times(calls, repeats)
         base = next(iter(seconds))
         for kind, value in seconds.items():
             first = f"{compilation:.0f}" if kind == "compiled" else "-"
@@ -107,7 +105,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES, help="default: both")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, help="default: both")
     arguments = parser.parse_args()
-    print(f"{machine()}, commit {current_commit()}, {date.today()}\n")
+    print(f"{describe_run()}\n")
     rows = [row for size in arguments.sizes for row in measure(size, arguments.repeats, arguments.tasks)]
     print_table(["size", "task", "kind", "ms", "speed-up", "first call (s)", "tokens as eager"], rows)
 

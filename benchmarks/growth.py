@@ -13,16 +13,15 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from history import current_commit
+from history import describe_run
 from loglog_plots import Plot, draw_plots, fit_exponent
 from matrix_products import compute_all, record_products
-from measure import interleaved_times, machine, replace_section
+from measure import interleaved_times, replace_section
 from model_sizes import load_size
 from peak_memory import resident, take_peak
 from speed_cases import SENTENCE, Call, random_poses
@@ -178,7 +177,7 @@ def main() -> None:
     if "corpus" in arguments.parts:
         plots += grow_corpus(sorted(arguments.rows))
     table = markdown_table(TABLE_HEADER, [row for plot in plots for row in rows_of(plot)])
-    text = f"{machine()}, commit {current_commit()}, {date.today()}\n\n{table}"
+    text = f"{describe_run()}\n\n{table}"
     print(text)
     if arguments.page:
         replace_section(arguments.page, SECTION, text)

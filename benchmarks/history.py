@@ -10,6 +10,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import measure
+
 
 HISTORY = Path(__file__).with_name("history.jsonl")
 # Of two runs of the same code on a shared machine, few ratios differ by more.
@@ -38,6 +40,11 @@ def current_commit() -> str:
         return "unknown"
     changes = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout
     return commit.stdout.strip() + ("+" if changes.strip() else "")
+
+
+def describe_run() -> str:
+    """What figures are of: the machine, the commit and the date."""
+    return f"{measure.machine()}, commit {current_commit()}, {date.today()}"
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:

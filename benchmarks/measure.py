@@ -73,6 +73,16 @@ def interleaved_times(
     return seconds
 
 
+def median_times(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of calls that alternate, see `interleaved_times`.
+
+    Args:
+        calls: the calls, by name.
+        repeats: number of timed calls of each.
+    """
+    return {name: statistics.median(times) for name, times in interleaved_times(calls, repeats).items()}
+
+
 def median_ratio(ones: Sequence[float], others: Sequence[float]) -> float:
     """The median of the ratios of times that were measured one after the other.
 

@@ -9,11 +9,10 @@ benchmarks/history.jsonl; --record adds this run to it. With one thread, times a
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from datetime import date
 from pathlib import Path
 
 import datasets
-from history import HISTORY, TOLERANCE, add_run, current_commit, describe_changes, last_run, read_runs
+from history import HISTORY, TOLERANCE, add_run, current_commit, describe_changes, describe_run, last_run, read_runs
 from measure import machine, replace_section
 from model_sizes import SIZES, load_size
 from speed_cases import Measured, TaskMeasured, measure_tasks
@@ -160,7 +159,7 @@ def main() -> None:
         if "memory" in arguments.parts:
             memory += measure_memory(size)
     measured = [*(one for result in tasks for one in (result.generate, result.pipeline)), *parts]
-    text = "\n\n".join([f"{machine()}, commit {current_commit()}, {date.today()}", *tables(tasks, parts, memory)])
+    text = "\n\n".join([describe_run(), *tables(tasks, parts, memory)])
     print(text + "\n")
     ratios = {one.name: one.ratio for one in measured} | {name: ratio for name, _, ratio in memory}
     print(describe_changes(last_run(read_runs(HISTORY), machine()), ratios, arguments.tolerance))

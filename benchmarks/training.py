@@ -11,11 +11,9 @@ of waiting is the time in which a step has no data yet: collated in the same pro
 """
 
 import argparse
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -23,9 +21,9 @@ import datasets
 import numpy as np
 import torch
 from datasets import Dataset
-from history import current_commit
+from history import describe_run
 from matrix_products import compute_all, record_products
-from measure import interleaved_times, machine, replace_section
+from measure import median_times, replace_section
 from PIL import Image
 from torch.utils.data import DataLoader
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -203,12 +201,10 @@ def main() -> None:
         own = make(bf16=bf16)
         products = record_products(own.ours, own.model)
         calls[f"limit: matrix products of ours alone, {'bf16' if bf16 else 'fp32'}"] = partial(compute_all, products)
-    times = interleaved_times(calls, arguments.repeats)
     text = "\n\n".join(
         [
-            f"{machine()}, commit {current_commit()}, {date.today()}, {len(rows)} rows in batches of "
-            f"{arguments.batch_size}",
-            table_of({name: statistics.median(seconds) for name, seconds in times.items()}, loop),
+            f"{describe_run()}, {len(rows)} rows in batches of {arguments.batch_size}",
+            table_of(median_times(calls, arguments.repeats), loop),
             describe_data(loop),
         ]
     )
